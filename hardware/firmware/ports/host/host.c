@@ -1,0 +1,41 @@
+/* The model as a shared library of the host: whole test sets, one arena per thread. */
+#include "crc32.h"
+#include "kb_model.h"
+
+static void copy(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < bytes; i++)
+        to[i] = from[i];
+}
+
+static uint32_t output_bytes(void)
+{
+    return kb_model.output_count * (kb_model.output_dtype == KB_FLOAT32 ? 4 : 1);
+}
+
+const kb_model_t *kb_host_model(void)
+{
+    return &kb_model;
+}
+
+/* `count` inputs in a row to `count` raw outputs in a row. */
+void kb_host_run(uint8_t *arena, const uint8_t *inputs, uint8_t *outputs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        copy(arena + kb_model.input_offset, inputs + (uint64_t)i * kb_model.input_bytes, kb_model.input_bytes);
+        kb_model_run(arena, 0, 0);
+        copy(outputs + (uint64_t)i * output_bytes(), arena + kb_model.output_offset, output_bytes());
+    }
+}
+
+static void checksum(uint32_t op, const void *output, uint32_t bytes, void *context)
+{
+    ((uint32_t *)context)[op] = kb_crc32(0, output, bytes);
+}
+
+/* CRC-32 of every operator's output for one input. */
+void kb_host_checksums(uint8_t *arena, const uint8_t *input, uint32_t *checksums)
+{
+    copy(arena + kb_model.input_offset, input, kb_model.input_bytes);
+    kb_model_run(arena, checksum, checksums);
+}

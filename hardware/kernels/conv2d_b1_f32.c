@@ -1,0 +1,30 @@
+#include "kb_inline.h"
+
+/* One pixel, `count` output channels as scale * acc + bias. */
+KB_INLINE void pixel(const uint32_t *in, float *out, const kb_conv2d_b1_f32_params *p, kb_span row, kb_span column,
+                     int32_t o, int32_t count)
+{
+    const kb_window *g = &p->window;
+    const int32_t stride = g->kernel_h * g->kernel_w * kb_words(g->in.channels);
+    int32_t acc[4];
+    kb_b1_accumulate(in, p->weight + o * stride, g, row, column, count, acc);
+    for (int32_t j = 0; j < count; j++) {
+        const float value = p->scale[o + j] * (float)acc[j] + p->bias[o + j];
+        out[o + j] = p->relu && value < 0.0f ? 0.0f : value;
+    }
+}
+
+void kb_conv2d_b1_f32(const uint32_t *in, float *out, const kb_conv2d_b1_f32_params *p)
+{
+    const kb_window *g = &p->window;
+    for (int32_t y = 0; y < g->out.height; y++) {
+        const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);
+        for (int32_t x = 0; x < g->out.width; x++) {
+            const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
+#define STEP(o, count) pixel(in, out, p, row, column, o, count)
+            KB_FOR_CHANNELS(g->out.channels, STEP);
+#undef STEP
+            out += g->out.channels;
+        }
+    }
+}

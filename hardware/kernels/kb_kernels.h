@@ -1,0 +1,113 @@
+/* The operators. Feature maps are [height][width][channels]; bit maps pack channels into words, least significant bit first.
+   Meanings: docs/arithmetic.md. No kernel allocates or keeps state. */
+#ifndef KB_KERNELS_H
+#define KB_KERNELS_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t height, width, channels;
+} kb_shape;
+
+/* A kernel sliding over a map: sizes, strides and padding, vertical first. */
+typedef struct {
+    kb_shape in, out;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+} kb_window;
+
+typedef struct {
+    kb_window window;
+    const float *weight; /* [out channels][kernel_h][kernel_w][in channels] */
+    const float *bias;
+    int32_t relu;
+} kb_conv2d_f32_params;
+
+typedef struct {
+    kb_window window;
+    const int8_t *weight;
+    const int32_t *bias; /* input zero point folded in */
+    const int32_t *multiplier, *shift;
+    int32_t in_zero, out_zero, low;
+} kb_conv2d_s8_params;
+
+/* Binary convolutions; weight words [out channels][kernel_h][kernel_w][words of in channels]. */
+typedef struct {
+    kb_window window;
+    const uint32_t *weight;
+    const int32_t *threshold;
+    const uint32_t *flip;
+} kb_conv2d_b1_params;
+
+typedef struct {
+    kb_window window;
+    const uint32_t *weight;
+    const float *scale, *bias;
+    int32_t relu;
+} kb_conv2d_b1_f32_params;
+
+typedef struct {
+    kb_window window;
+    const uint32_t *weight;
+    const int32_t *bias, *multiplier, *shift;
+    int32_t out_zero, low;
+} kb_conv2d_b1_s8_params;
+
+typedef struct {
+    kb_window window;
+} kb_max_pool_params;
+
+typedef struct {
+    kb_window window;
+    const uint32_t *flip; /* per output word, or NULL */
+} kb_max_pool_b1_params;
+
+typedef struct {
+    kb_window window;
+    float scale;
+} kb_avg_pool_f32_params;
+
+typedef struct {
+    kb_window window;
+    int32_t multiplier, shift, in_zero, out_zero;
+} kb_avg_pool_s8_params;
+
+typedef struct {
+    int32_t count, relu;
+} kb_add_f32_params;
+
+typedef struct {
+    int32_t count;
+    int32_t multiplier_a, multiplier_b, shift;
+    int32_t zero_a, zero_b, out_zero, low;
+} kb_add_s8_params;
+
+typedef struct {
+    kb_shape in;
+    const float *threshold;
+    const uint32_t *flip;
+} kb_binarize_f32_params;
+
+typedef struct {
+    kb_shape in;
+    const int32_t *threshold;
+    const uint32_t *flip;
+} kb_binarize_s8_params;
+
+void kb_conv2d_f32(const float *in, float *out, const kb_conv2d_f32_params *p);
+void kb_conv2d_s8(const int8_t *in, int8_t *out, const kb_conv2d_s8_params *p);
+void kb_conv2d_b1(const uint32_t *in, uint32_t *out, const kb_conv2d_b1_params *p);
+void kb_conv2d_b1_f32(const uint32_t *in, float *out, const kb_conv2d_b1_f32_params *p);
+void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, const kb_conv2d_b1_s8_params *p);
+void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p);
+void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p);
+void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p);
+void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p);
+void kb_avg_pool_s8(const int8_t *in, int8_t *out, const kb_avg_pool_s8_params *p);
+void kb_add_f32(const float *a, const float *b, float *out, const kb_add_f32_params *p);
+void kb_add_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_add_s8_params *p);
+void kb_transpose_f32(const float *in, float *out, const kb_shape *in_shape);
+void kb_transpose_s8(const int8_t *in, int8_t *out, const kb_shape *in_shape);
+void kb_binarize_f32(const float *in, uint32_t *out, const kb_binarize_f32_params *p);
+void kb_binarize_s8(const int8_t *in, uint32_t *out, const kb_binarize_s8_params *p);
+
+#endif

@@ -1,0 +1,195 @@
+"""The contracts that contributions import: Task, Network, Method, Board and what passes between them.
+
+This module imports nothing of kilobench and no torch, so that listing contributions stays fast.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, dataclass_transform
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+Shape = tuple[int, int, int]
+"""Channels, height, width of one input, as in PyTorch."""
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: shown as one line, exit code 2, no traceback."""
+
+
+class CellError(Exception):
+    """One cell cannot be finished (a crash on the board, a mismatch, ...): shown as one line."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Contribution:
+    """Base of everything that can be plugged in.
+
+    A subclass gives a ``name``, a docstring whose first line is its listing, a ``reference`` (where it was
+    published) and typed parameters with defaults; it becomes a frozen keyword-only dataclass by itself.
+    Parameters are of type bool, int, float, str or a Literal of strings.
+    """
+
+    name: ClassVar[str]
+    reference: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The data of one fold.
+
+    ``train_x`` is float32 [n, channels, height, width] in [-1, 1]; its width may exceed the input shape's, then
+    training crops windows from it. ``test_x`` has the input shape exactly: the window as deployed on the board.
+    ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of
+    all of it.
+    """
+
+    train_x: NDArray[np.float32]
+    train_y: NDArray[np.int64]
+    test_x: NDArray[np.float32]
+    test_y: NDArray[np.int64]
+    classes: tuple[str, ...]
+    digest: str
+    notes: tuple[str, ...] = ()
+
+
+class Task(Contribution):
+    """A data set, its split into folds, a class subset and an input shape."""
+
+    kind: ClassVar[Literal["audio", "image"]]
+    network: ClassVar[str]
+    """Specification of the default network."""
+    folds: ClassVar[int] = 1
+    synthetic: ClassVar[bool] = False
+    sample_rate: ClassVar[int] = 0
+    """Samples per second of audio tasks, 0 for images."""
+    epochs: ClassVar[int] = 12
+    """Length of the full training; methods fine-tune for a multiple of it."""
+    lr: ClassVar[float] = 4e-3
+    """Peak learning rate of the full training."""
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, known without loading data."""
+        raise NotImplementedError
+
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height, width of one input, known without loading data."""
+        raise NotImplementedError
+
+    def load(self, fold: int, cache: Path, progress: Progress) -> Split:
+        """Load (downloading, generating, decoding into ``cache`` where needed) one fold.
+
+        Raises UserError when the data is not to be had, naming what to do.
+        """
+        raise NotImplementedError
+
+
+class Network(Contribution):
+    """An architecture builder."""
+
+    def build(self, input_shape: Shape, classes: int, sample_rate: int) -> torch.nn.Module:
+        """An untrained float32 module: [n, *input_shape] -> logits [n, classes]."""
+        raise NotImplementedError
+
+
+class Method(Contribution):
+    """Turns one trained model into a smaller one."""
+
+    def apply(self, model: torch.nn.Module, job: Job) -> torch.nn.Module:
+        """The compressed model. ``model`` is the job's own copy and may be changed in place."""
+        raise NotImplementedError
+
+
+class Progress(Protocol):
+    """Where work that takes seconds reports how far it is."""
+
+    def __call__(self, text: str, done: float, total: float) -> None: ...
+
+
+class Job(Protocol):
+    """What a method gets to work with: training data only, never the test fold."""
+
+    seed: int
+    train_x: NDArray[np.float32]
+    train_y: NDArray[np.int64]
+    input_shape: Shape
+    epochs: int
+    """Length of the task's full training, so that a method's own can be a multiple of it."""
+    progress: Progress
+
+    def train(
+        self,
+        model: torch.nn.Module,
+        *,
+        epochs: int,
+        lr: float,
+        after_step: Callable[[torch.nn.Module], None] | None = None,
+    ) -> torch.nn.Module:
+        """Train in place with the engine's one loop (AdamW, cosine schedule); returns the model in eval mode.
+
+        ``after_step`` is called after every optimiser step (to clamp or mask weights).
+        """
+        ...
+
+    def batches(self, count: int, size: int = 64) -> list[torch.Tensor]:
+        """``count`` batches of unaugmented training inputs, float32 [size, *input_shape], the same for a seed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One memory region of an MCU."""
+
+    origin: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """A microcontroller board; read from ``hardware/boards/NAME.yaml``, numbers from its data sheet."""
+
+    name: str
+    title: str
+    mcu: str
+    core: Literal["cortex-m0plus", "cortex-m4f"]
+    clock_hz: int
+    flash: Memory
+    ram: tuple[Memory, ...]
+    """RAM regions; the arena goes into the first (the largest), stack and statics into the last."""
+    timing: Literal["cortex-m0plus", "cortex-m4"]
+    """Timing table of the emulator."""
+    reference: str
+    """Data sheet."""
+    platformio: Mapping[str, str] = field(default_factory=dict)
+    """Platform, board and framework of the real board in PlatformIO."""
+
+    @property
+    def ram_bytes(self) -> int:
+        """All of its RAM in bytes."""
+        return sum(region.bytes for region in self.ram)
+
+
+_LAYERS = ("XnorConv2d", "FakeQuant", "SwapAxes", "Add", "trace")
+
+
+def __getattr__(name: str) -> Any:
+    """The engine's layers and the module ``data``, importable from here without importing torch before use."""
+    if name in _LAYERS:
+        return getattr(importlib.import_module("kilobench.layers"), name)
+    if name == "data":
+        return importlib.import_module("kilobench.data")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

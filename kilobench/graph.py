@@ -1,0 +1,123 @@
+"""The lowered model: operators with integer, bit or float tensors and explicit shapes.
+
+Emitters, the simulation and the memory planner read this and nothing else. Feature maps are [height, width, channels]
+(HWC, batch 1). A "bit" map packs its channels into 32-bit words, [height, width, ceil(channels / 32)], least
+significant bit first, bit 1 = +1 and bit 0 = -1, unused bits 0. Meanings are those of docs/arithmetic.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+DType = Literal["float32", "int8", "bit"]
+Kind = Literal["conv2d", "max_pool", "avg_pool", "add", "transpose", "binarize"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A feature map. ``scale`` and ``zero_point`` mean ``real = scale * (q - zero_point)`` and are for int8 only."""
+
+    name: str
+    shape: tuple[int, int, int]
+    """Height, width, channels."""
+    dtype: DType
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def words(self) -> int:
+        """32-bit words per pixel of a bit map."""
+        return (self.shape[2] + 31) // 32
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory."""
+        height, width, channels = self.shape
+        per_pixel = {"float32": 4 * channels, "int8": channels, "bit": 4 * self.words}[self.dtype]
+        return height * width * per_pixel
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator.
+
+    ``params`` by kind and input -> output type (O output, I input channels, KH x KW kernel):
+
+    conv2d (attrs kernel=(KH, KW), stride=(SH, SW), padding=(PH, PW), relu; a linear layer is one over the whole map)
+      float32 -> float32  weight float32 [O, KH, KW, I], bias float32 [O]; relu
+      int8 -> int8        weight int8 [O, KH, KW, I], bias int32 [O] (input zero point folded in), multiplier int32 [O],
+                          shift int32 [O] (t of arithmetic.md, 1..62); relu is the clamp at the output's zero point
+      bit -> bit          weight uint32 [O, KH, KW, ceil(I/32)], threshold int32 [O], flip uint32 [ceil(O/32)]:
+                          bit = (acc >= threshold) xor flip; padded taps are skipped; relu False
+      bit -> float32      weight, scale float32 [O], bias float32 [O]: scale * acc + bias (product rounded first); relu
+      bit -> int8         weight, bias int32 [O], multiplier, shift; acc * 256 + bias is requantised; relu as int8
+    max_pool (attrs kernel, stride, padding=(0, 0)): same type in and out; bit: the OR of the bits xor ``flip`` uint32
+      [ceil(C/32)] (a param)
+    avg_pool (attrs kernel, stride; no padding): float32 -> float32 the sum times params["scale"] float32 [1];
+      int8 -> int8 int32 sum of (q - zero_point), multiplier int32 [1], shift int32 [1], plus output zero point, clamped
+    add (attrs relu): float32; or int8 with multiplier int32 [2] (for inputs 0 and 1), shift int32 [1]:
+      ((int64(a - za) * m0 + int64(b - zb) * m1) >> (t - 1)) + 1) >> 1, plus zero point, clamped
+    transpose: float32, int8; [H, W, C] -> [C, W, H] (swaps channels and height)
+    binarize: float32 -> bit  threshold float32 [C], flip: bit = (x >= threshold) xor flip
+              int8 -> bit     threshold int32 [C], flip: bit = (q >= threshold) xor flip
+    """
+
+    kind: Kind
+    name: str
+    """Path of the torch module it comes from."""
+    inputs: tuple[str, ...]
+    output: str
+    attrs: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in execution order. The output is [1, 1, classes]; its largest entry (first on ties) is the class."""
+
+    tensors: dict[str, Tensor]
+    ops: tuple[Op, ...]
+    input: str
+    output: str
+
+    def macs(self) -> dict[str, int]:
+        """Counted multiply-accumulates by type: fp32, int8, binary (taps on padding included)."""
+        counts = {"fp32": 0, "int8": 0, "binary": 0}
+        names = {"float32": "fp32", "int8": "int8", "bit": "binary"}
+        for op in self.ops:
+            if op.kind == "conv2d":
+                source = self.tensors[op.inputs[0]]
+                kernel = op.attrs["kernel"]
+                counts[names[source.dtype]] += (
+                    int(np.prod(self.tensors[op.output].shape)) * kernel[0] * kernel[1] * source.shape[2]
+                )
+        return counts
+
+    def parameters(self) -> int:
+        """Weights and biases; a binary weight counts as one."""
+        count = 0
+        for op in self.ops:
+            if op.kind == "conv2d":
+                channels = self.tensors[op.inputs[0]].shape[2]
+                outputs = self.tensors[op.output].shape[2]
+                count += outputs * (int(np.prod(op.attrs["kernel"])) * channels + 1)
+        return count
+
+    def digest(self) -> str:
+        """Hex SHA-256 of everything that decides what the model computes."""
+        hasher = hashlib.sha256()
+        tensors = [[t.name, t.shape, t.dtype, t.scale, t.zero_point] for t in self.tensors.values()]
+        hasher.update(json.dumps([tensors, self.input, self.output]).encode())
+        for op in self.ops:
+            hasher.update(json.dumps([op.kind, op.name, op.inputs, op.output, sorted(op.attrs.items())]).encode())
+            for key in sorted(op.params):
+                array = np.ascontiguousarray(op.params[key])
+                hasher.update(f"{key} {array.dtype.str} {array.shape}".encode())
+                hasher.update(array.tobytes())
+        return hasher.hexdigest()

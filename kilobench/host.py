@@ -1,0 +1,93 @@
+"""The emitted C compiled for the host: the accuracy of a model is that of this library."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.api import CellError
+from kilobench.paths import cache_dir, hardware_dir
+
+_FLAGS = ["-O3", "-march=native", "-std=c99", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
+
+
+class _Description(ctypes.Structure):
+    """kb_model_t of hardware/kernels/kb_model.h."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("digest", ctypes.c_char_p),
+        ("ops", ctypes.c_uint32),
+        ("arena_bytes", ctypes.c_uint32),
+        ("input_offset", ctypes.c_uint32),
+        ("input_bytes", ctypes.c_uint32),
+        ("output_offset", ctypes.c_uint32),
+        ("output_count", ctypes.c_uint32),
+        ("input_dtype", ctypes.c_int),
+        ("output_dtype", ctypes.c_int),
+        ("output_scale", ctypes.c_float),
+        ("output_zero_point", ctypes.c_int32),
+    ]
+
+
+def zig(*arguments: str, what: str) -> None:
+    """Run the pinned zig compiler; raises CellError with its first error line."""
+    cache = {f"ZIG_{kind}_CACHE_DIR": str(cache_dir() / "zig") for kind in ("GLOBAL", "LOCAL")}
+    command = [sys.executable, "-m", "ziglang", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | cache, check=False)
+    if done.returncode:
+        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
+        raise CellError(f"{what} does not compile: {first}")
+
+
+class HostModel:
+    """A model folder made by kilobench.emit, compiled and loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
+        sources = [folder / "model.c", *sorted(kernels.glob("*.c")), firmware / "crc32.c", firmware / "ports/host/host.c"]
+        library = folder / f"host.{os.getpid()}.so"
+        includes = [f"-I{kernels}", f"-I{firmware}", f"-I{folder}"]
+        zig("cc", *_FLAGS, *includes, *map(str, sources), "-o", str(library), what="the model for the host")
+        self._library = ctypes.CDLL(str(library))
+        library.unlink()
+        self._library.kb_host_model.restype = ctypes.POINTER(_Description)
+        self._model = self._library.kb_host_model().contents
+        self._output_dtype = np.dtype(np.float32 if self._model.output_dtype == 0 else np.int8)
+
+    def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """Raw outputs [n, classes] (float32 or int8) of inputs [n, h, w, c] as the model takes them, on all cores."""
+        inputs = np.ascontiguousarray(inputs)
+        outputs = np.empty((len(inputs), self._model.output_count), dtype=self._output_dtype)
+        chunks = np.array_split(np.arange(len(inputs)), os.cpu_count() or 1)
+
+        def run_chunk(chunk: NDArray[np.int64]) -> None:
+            if len(chunk):
+                x, y = inputs[chunk[0] : chunk[-1] + 1], outputs[chunk[0] : chunk[-1] + 1]
+                self._library.kb_host_run(self._arena(), _pointer(x), _pointer(y), ctypes.c_uint32(len(chunk)))
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(run_chunk, chunks))
+        return outputs
+
+    def layer_checksums(self, x: NDArray[Any]) -> list[int]:
+        """CRC-32 of every operator's output, in order, for one input [h, w, c]."""
+        checksums = (ctypes.c_uint32 * self._model.ops)()
+        self._library.kb_host_checksums(self._arena(), _pointer(np.ascontiguousarray(x)), checksums)
+        return list(checksums)
+
+    def _arena(self) -> ctypes.Array[ctypes.c_double]:
+        """Fresh memory, aligned to 16 bytes by its size (malloc)."""
+        return (ctypes.c_double * (self._model.arena_bytes // 8 + 64))()
+
+
+def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

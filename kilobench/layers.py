@@ -1,0 +1,124 @@
+"""Layers that torch lacks and the lowering knows: sign, XNOR convolution, fake quantisation, axis swap, sum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+
+class _Sign(torch.autograd.Function):
+    """+1 where x >= 0, else -1; gradients pass straight through where |x| <= 1 (BNN, arXiv 1602.02830, section 1.3)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, 1.0, -1.0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * (x.abs() <= 1)
+
+
+def sign(x: Tensor) -> Tensor:
+    """+1 where x >= 0 (so also for both zeros), else -1, with a straight-through gradient."""
+    result: Tensor = _Sign.apply(x)
+    return result
+
+
+class XnorConv2d(nn.Module):
+    """Batch norm, sign, then a convolution with binary weights (XNOR-Net, arXiv 1603.05279, section 3.2 and figure 3).
+
+    ``weight`` holds the latent weights, float32 [out, in, kh, kw]; their signs are used, scaled by ``alpha``, the mean
+    of their magnitudes per output channel. Input and output are float32 [n, channels, h, w]. ``bias`` (float32 [out])
+    is optional. Taps on padding contribute nothing.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.norm = norm
+        self.weight = nn.Parameter(conv.weight.detach().clone())
+        self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
+        self.stride: tuple[int, int] = (conv.stride[0], conv.stride[1])
+        self.padding: tuple[int, int] = (int(conv.padding[0]), int(conv.padding[1]))
+
+    @property
+    def alpha(self) -> Tensor:
+        """Scale of each output channel, [out]."""
+        scale: Tensor = self.weight.abs().mean(dim=(1, 2, 3))
+        return scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Signs of the normalised input convolved with scaled signs of the weights."""
+        weight = sign(self.weight) * self.alpha[:, None, None, None]
+        return functional.conv2d(sign(self.norm(x)), weight, self.bias, self.stride, self.padding)
+
+
+class FakeQuant(nn.Module):
+    """Marks a tensor as int8 with one scale and zero point, and rounds to that grid when ``enabled``.
+
+    While ``observing`` it widens ``low`` and ``high`` to the values seen; ``freeze`` turns them into ``scale`` and
+    ``zero_point`` (real = scale * (q - zero_point), q in [-128, 127]; zero is exactly representable).
+    """
+
+    scale: Tensor
+    zero_point: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(1.0))
+        self.register_buffer("zero_point", torch.tensor(0, dtype=torch.int32))
+        self.register_buffer("low", torch.tensor(0.0))
+        self.register_buffer("high", torch.tensor(0.0))
+        self.observing = False
+        self.enabled = False
+
+    def freeze(self) -> None:
+        """Choose scale and zero point from the observed range."""
+        low, high = min(float(self.low), 0.0), max(float(self.high), 0.0)
+        scale = max((high - low) / 255, 1e-9)
+        self.scale.fill_(scale)
+        self.zero_point.fill_(max(-128, min(127, round(-128 - low / float(self.scale)))))
+        self.observing, self.enabled = False, True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input, on the int8 grid when enabled."""
+        if self.observing:
+            self.low.copy_(torch.minimum(self.low, x.detach().min()))
+            self.high.copy_(torch.maximum(self.high, x.detach().max()))
+        if not self.enabled:
+            return x
+        q = torch.clamp(torch.round(x / self.scale) + self.zero_point, -128, 127)
+        return (q - self.zero_point) * self.scale
+
+
+class SwapAxes(nn.Module):
+    """Swaps channels and height, [n, c, h, w] -> [n, h, c, w] (ACDNet, arXiv 2103.03483, section 3.1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The swapped view, made contiguous."""
+        return x.transpose(1, 2).contiguous()
+
+
+class Add(nn.Module):
+    """The sum at the end of a residual block."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """a + b."""
+        return a + b
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        own = isinstance(m, XnorConv2d | FakeQuant | SwapAxes | Add)
+        return own or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """The model as a torch.fx graph in which the layers of this file are single nodes; shares its modules."""
+    return fx.GraphModule(model, _Tracer().trace(model))

@@ -1,0 +1,118 @@
+"""Graph -> C -> host accuracy; graph -> C -> firmware -> board: sizes, cycles and the check that both agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.api import Board, CellError
+from kilobench.device import elf
+from kilobench.device.build import Firmware, build
+from kilobench.device.emulator import EmulatedBoard
+from kilobench.device.protocol import Session
+from kilobench.emit import emit
+from kilobench.graph import Graph
+from kilobench.host import HostModel
+from kilobench.simulate import quantise_input
+
+VERIFIED_INPUTS = 8
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the emitted C, compiled for the host, says about the whole test set."""
+
+    correct: NDArray[np.bool_]
+    inputs: NDArray[np.generic]
+    """The inputs that boards are checked on, as the board gets them: [VERIFIED_INPUTS, height, width, channels]."""
+    outputs: NDArray[np.generic]
+    """Host C's raw outputs for them, [VERIFIED_INPUTS, classes]."""
+    checksums: list[list[int]]
+    """CRC-32 of every operator's output for each of them."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one board says about one model."""
+
+    sizes: elf.Sizes
+    stack_bytes: int
+    over_flash_bytes: int
+    over_ram_bytes: int
+    cycles: list[int]
+    """Of each verified input."""
+    layer_cycles: list[int]
+    toolchain: str
+    flags: str
+    build_seconds: float
+    run_seconds: float
+
+
+def evaluate(graph: Graph, folder: Path, name: str, test_x: NDArray[np.float32], test_y: NDArray[np.int64]) -> Evaluation:
+    """Emit the model into ``folder``, compile it for the host and run the test set, float32 [n, channels, h, w]."""
+    start = perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    emit(graph, folder, name)
+    host = HostModel(folder)
+    inputs = quantise_input(graph, test_x)
+    outputs = host.run(inputs)
+    chosen = np.linspace(0, len(test_x) - 1, VERIFIED_INPUTS).astype(int)
+    checksums = [host.layer_checksums(inputs[i]) for i in chosen]
+    correct = outputs.argmax(axis=1) == test_y
+    return Evaluation(correct, inputs[chosen], outputs[chosen], checksums, perf_counter() - start)
+
+
+def measure(model: Path, graph: Graph, evaluation: Evaluation, board: Board, workdir: Path, toolchain: str) -> Measurement:
+    """Build the firmware, run it on the emulated board and compare every output with host C bit for bit.
+
+    Raises CellError if the build fails, the firmware fails, or an output differs (naming the first operator that does).
+    """
+    start = perf_counter()
+    firmware = build(model, board, workdir, cast(Literal["zig", "gcc"], toolchain))
+    built = perf_counter()
+    sizes = elf.sizes(firmware.elf)
+    cycles, layers, stack = _run(firmware, board, graph, evaluation)
+    over_flash, over_ram = elf.overflow(sizes, board, stack)
+    return Measurement(
+        sizes,
+        stack,
+        over_flash,
+        over_ram,
+        cycles,
+        layers,
+        firmware.toolchain,
+        firmware.flags,
+        built - start,
+        perf_counter() - built,
+    )
+
+
+def _run(
+    firmware: Firmware, board: Board, graph: Graph, evaluation: Evaluation
+) -> tuple[list[int], list[int], int]:
+    cycles, layer_cycles = [], []
+    with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
+        session = Session(emulated, board.name)
+        for x, expected, checksums in zip(evaluation.inputs, evaluation.outputs, evaluation.checksums, strict=True):
+            session.load(x.tobytes())
+            session.infer()
+            cycles.append(session.cycles())
+            if session.output() != expected.tobytes():
+                session.load(x.tobytes())
+                raise CellError(_first_difference(graph, [crc for _, crc in session.layers()], checksums))
+        session.load(evaluation.inputs[0].tobytes())
+        layer_cycles = [count for count, _ in session.layers()]
+        return cycles, layer_cycles, session.stack()
+
+
+def _first_difference(graph: Graph, board: list[int], host: list[int]) -> str:
+    for op, here, there in zip(graph.ops, board, host, strict=True):
+        if here != there:
+            return f"the board differs from host C, first at operator {op.name} ({op.kind} to {op.output})"
+    return "the board's output differs from host C although every operator's checksum agrees"

@@ -1,0 +1,24 @@
+"""Where things are on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def cache_dir() -> Path:
+    """Everything that can be made again: ``KILOBENCH_CACHE``, or ``~/.cache/kilobench``."""
+    return Path(os.environ.get("KILOBENCH_CACHE") or Path.home() / ".cache" / "kilobench").resolve()
+
+
+def contributions_dir() -> Path:
+    """The folder of methods/, tasks/, hardware/ and benchmarks/: the checkout, or kilobench/contrib in a wheel."""
+    checkout = _PACKAGE.parent
+    return checkout if (checkout / "pyproject.toml").is_file() else _PACKAGE / "contrib"
+
+
+def hardware_dir() -> Path:
+    """Boards, firmware, kernels and the local PlatformIO platform."""
+    return contributions_dir() / "hardware"

@@ -1,0 +1,152 @@
+"""Suite -> cells: what there is to do, addressed by content.
+
+A key is a hash of everything that a result depends on: specifications with all parameters, and the source code that
+turns them into the result. Changing one line of a method therefore repeats that method's cells and no others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from kilobench.api import Board, Contribution, Method, Network, Task, UserError
+from kilobench.paths import hardware_dir
+from kilobench.registry import Registry
+from kilobench.spec import canonical, parse_recipe
+from kilobench.suite import Suite
+
+_ENGINE = Path(__file__).parent
+_TRAINING = ("api.py", "layers.py", "train.py", "augment.py", "data.py")
+_MEASURING = ("graph.py", "lower.py", "memory.py", "emit.py", "host.py", "run.py", "measure.py", "record.py", "device")
+_TRAINING_PACKAGES = ("torch", "torch-pruning", "numpy", "soxr", "soundfile", "espeakng-loader", "scikit-learn")
+_MEASURING_PACKAGES = ("ziglang", "unicorn", "platformio", "SCons")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model on the way of a recipe: the trained network, or what a method made of the stage before."""
+
+    key: str
+    method: Method | None
+    """None for the trained network itself."""
+    label: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a suite."""
+
+    key: str
+    task: Task
+    network: Network
+    recipe: str
+    stages: tuple[Stage, ...]
+    board: Board
+    seed: int
+    fold: int
+    link: str
+    toolchain: str
+
+    @property
+    def label(self) -> str:
+        """For people: what it is, without the hash."""
+        return f"{canonical(self.task)} {self.recipe} on {self.board.name}, seed {self.seed}, fold {self.fold}"
+
+    @property
+    def model_key(self) -> str:
+        """Key of the finished model, the same on every board."""
+        return self.stages[-1].key
+
+    @property
+    def command(self) -> str:
+        """The command that repeats this cell alone."""
+        words = ["kilobench", "run", "--task", canonical(self.task), "--recipe", self.recipe, "--board", self.board.name]
+        if canonical(self.network) != self.task.network:
+            words += ["--network", canonical(self.network)]
+        words += ["--seed", str(self.seed), "--fold", str(self.fold)]
+        if self.toolchain != "zig":
+            words += ["--toolchain", self.toolchain]
+        return shlex.join(words)
+
+
+def plan(suite: Suite, registry: Registry, link: str, toolchain: str) -> list[Cell]:
+    """The cells of a suite, those that share models next to each other.
+
+    Raises UserError for a fold that a task does not have.
+    """
+    cells = []
+    for task_text, recipe in product(suite.tasks, suite.recipes):
+        task: Task = registry.get("tasks", task_text)
+        network: Network = registry.get("networks", suite.network or task.network)
+        methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
+        folds = range(task.folds) if suite.folds == "all" else suite.folds
+        for seed, fold in product(suite.seeds, folds):
+            if not 0 <= fold < task.folds:
+                raise UserError(f"{canonical(task)} has no fold {fold}; it has 0 to {task.folds - 1}")
+            stages = _stages(task, network, methods, seed, fold)
+            for board_name in suite.boards:
+                board: Board = registry.get("boards", board_name)
+                key = _hash(stages[-1].key, dataclasses.asdict(board), link, toolchain, measuring_digest())
+                name = "+".join(canonical(method) for method in methods)
+                cells.append(Cell(key, task, network, name, stages, board, seed, fold, link, toolchain))
+    return cells
+
+
+def _stages(task: Task, network: Network, methods: Iterable[Method], seed: int, fold: int) -> tuple[Stage, ...]:
+    key = _hash(_identity(task), _identity(network), seed, fold, _training_digest())
+    stages = [Stage(key, None, "train")]
+    for method in methods:
+        key = _hash(key, _identity(method))
+        stages.append(Stage(key, method, canonical(method)))
+    return tuple(stages)
+
+
+def _identity(contribution: Contribution) -> list[Any]:
+    """Name, all parameters, and the source file it comes from."""
+    source = Path(inspect.getfile(type(contribution))).read_bytes()
+    return [contribution.name, dataclasses.asdict(contribution), hashlib.sha256(source).hexdigest()]  # type: ignore[call-overload]
+
+
+@cache
+def _training_digest() -> str:
+    return _hash(_sources(_ENGINE / name for name in _TRAINING), _versions(_TRAINING_PACKAGES))
+
+
+@cache
+def measuring_digest() -> str:
+    """Hash of the code, the C sources and the tools that turn a model into a measurement."""
+    folders = [hardware_dir() / name for name in ("firmware", "kernels", "platformio")]
+    return _hash(_sources([*(_ENGINE / name for name in _MEASURING), *folders]), _versions(_MEASURING_PACKAGES))
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    return {name: version(name) for name in packages}
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that results depend on."""
+    return {"kilobench": version("kilobench"), **_versions(_TRAINING_PACKAGES), **_versions(_MEASURING_PACKAGES)}
+
+
+def _sources(paths: Iterable[Path]) -> str:
+    hasher = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file() and "__pycache__" not in file.parts:
+                hasher.update(file.relative_to(path.parent).as_posix().encode() + b"\0" + file.read_bytes())
+    return hasher.hexdigest()
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

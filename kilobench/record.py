@@ -1,0 +1,115 @@
+"""The record: everything measured on one cell and everything needed to repeat it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "kilobench/1"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Accuracy(_Part):
+    """Of the emitted C compiled for the host on the whole test set, with a 95 % Wilson interval; shares of 1."""
+
+    mean: float
+    low: float
+    high: float
+    correct: int
+    total: int
+    bitmap: str
+    """Base64 of the per-sample correctness, packed most significant bit first (numpy.packbits)."""
+
+
+class FlashSplit(_Part):
+    """Flash by use, in bytes."""
+
+    weights: int
+    runtime: int
+    """Kernels, the model's code and tables, and the protocol."""
+    board_support: int
+
+
+class RamSplit(_Part):
+    """RAM by use, in bytes."""
+
+    arena: int
+    static: int
+    stack: int
+    """Peak, by painting."""
+
+
+class Layer(_Part):
+    """One operator as measured on the board."""
+
+    name: str
+    kind: str
+    output: str
+    """Type and shape of its output, as in ``int8 16x16x32`` (height x width x channels)."""
+    cycles: int
+
+
+class Times(_Part):
+    """Seconds spent, and when: the only part that differs between two runs of one cell on one machine."""
+
+    created: str
+    """UTC, ISO 8601."""
+    train_s: float
+    """Training and compression, all stages of the recipe (as first spent; cached stages keep their figure)."""
+    build_s: float
+    evaluate_s: float
+    run_s: float
+
+
+class Record(_Part):
+    """One cell as measured. Keys carry their units."""
+
+    schema_version: Literal["kilobench/1"] = Field(alias="schema")
+    cell: str
+    """Content hash of everything that the result depends on."""
+    task: str
+    classes: int
+    synthetic: bool
+    network: str
+    recipe: str
+    board: str
+    clock_hz: int
+    link: Literal["emulator", "serial"]
+    timing: str
+    """How cycles came about, as in ``emulated cortex-m4``."""
+    toolchain: str
+    flags: str
+    seed: int
+    fold: int
+    accuracy: Accuracy
+    flash_bytes: int
+    ram_bytes: int
+    """Arena + static + stack peak."""
+    stack_bytes: int
+    flash: FlashSplit
+    ram: RamSplit
+    fits: bool
+    over_flash_bytes: int
+    over_ram_bytes: int
+    """By how much it misses the board's memory; its cycles are then those of the same core with more memory."""
+    cycles: int
+    """Per inference: the mean over the verified inputs, rounded."""
+    cycles_low: int
+    cycles_high: int
+    layers: tuple[Layer, ...]
+    macs: dict[str, int]
+    """Counted, by type: fp32, int8, binary."""
+    parameters: int
+    verified_inputs: int
+    """Inputs on which the board's outputs equalled host C bit for bit."""
+    model_digest: str
+    data_digest: str
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str]
+    git_commit: str
+    command: str
+    times: Times

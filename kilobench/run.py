@@ -1,0 +1,248 @@
+"""Cells -> records: train, compress, lower, measure; everything finished is cached, so that a run can be cut and resumed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import repeat
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from rich.console import Console
+
+from kilobench.api import CellError, Split, Task, UserError
+from kilobench.paths import cache_dir
+from kilobench.plan import Cell, Stage, plan, versions
+from kilobench.progress import OverallProgress
+from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
+from kilobench.registry import Registry
+from kilobench.spec import canonical
+from kilobench.stats import accuracy
+from kilobench.store import Store
+from kilobench.suite import Suite
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kilobench.graph import Graph, Op
+    from kilobench.measure import Evaluation, Measurement
+
+_WEIGHTS = {"stage": 30.0, "measure": 5.0}
+"""Rough seconds of a step, for the ETA only."""
+
+
+def run_suite(
+    suite: Suite, registry: Registry, *, output: Path, on: str, toolchain: str, console: Console
+) -> int:
+    """Do every cell of a suite and write its record under ``output``; returns 1 if a cell failed, else 0.
+
+    A failing cell never stops the others.
+    """
+    if on != "emulator":
+        raise UserError(f"no link {on!r}; boards are run on: emulator")
+    cells = plan(suite, registry, on, toolchain)
+    store = Store(output / "records")
+    missing = [cell for cell in cells if not _record_path(cell).is_file()]
+    stages = {stage.key for cell in missing for stage in cell.stages if not _stage_path(stage).is_file()}
+    failed: list[tuple[Cell, str]] = []
+    with OverallProgress(console, len(stages) * _WEIGHTS["stage"] + len(missing) * _WEIGHTS["measure"]) as progress:
+        workshop = _Workshop(progress)
+        for cell in cells:
+            try:
+                store.write(_cached(cell) or workshop.record(cell))
+            except (CellError, UserError) as error:
+                failed.append((cell, str(error)))
+            except Exception as error:  # a plug-in's mistake must not take the other cells with it
+                failed.append((cell, f"{type(error).__name__}: {error} (traceback in {_log(cell)})"))
+    for cell, reason in failed:
+        console.print(f"failed: {cell.label}: {reason}", highlight=False, markup=False, style="red")
+    done = len(missing) - len(failed)
+    console.print(f"{done} measured, {len(cells) - len(missing)} cached, {len(failed)} failed", highlight=False)
+    return 1 if failed else 0
+
+
+def _record_path(cell: Cell) -> Path:
+    return cache_dir() / "records" / f"{cell.key}.json"
+
+
+def _stage_path(stage: Stage) -> Path:
+    return cache_dir() / "models" / f"{stage.key}.pt"
+
+
+def _cached(cell: Cell) -> Record | None:
+    path = _record_path(cell)
+    return Record.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+
+def _log(cell: Cell) -> Path:
+    path = cache_dir() / "logs" / f"{cell.key}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(traceback.format_exc())
+    return path
+
+
+def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+class _Workshop:
+    """Makes what cells need, each thing once: data and evaluations are kept for the cells that follow."""
+
+    def __init__(self, progress: OverallProgress) -> None:
+        self.progress = progress
+        self.split = lru_cache(maxsize=1)(self._split)
+        self._evaluated: tuple[str, Graph, Evaluation] | None = None
+
+    def record(self, cell: Cell) -> Record:
+        """Measure one cell and put its record into the cache."""
+        from kilobench.measure import measure
+
+        graph, evaluation = self.evaluation(cell)
+        self.progress.begin(f"{cell.label}: build and run", _WEIGHTS["measure"])
+        workdir = cache_dir() / "builds" / cell.model_key / f"{cell.board.name}-{cell.toolchain}"
+        measured = measure(_graph_folder(cell), graph, evaluation, cell.board, workdir, cell.toolchain)
+        record = self._record(cell, graph, evaluation, measured)
+        _write_atomically(_record_path(cell), lambda path: _dump(record, path))
+        fits = "fits" if record.fits else "does not fit"
+        self.progress.end(
+            f"{cell.label}: accuracy {100 * record.accuracy.mean:.1f} %, flash {record.flash_bytes / 1024:.1f} KiB, "
+            f"RAM {record.ram_bytes / 1024:.1f} KiB, {record.cycles / 1e6:.2f} Mcycles, {fits}"
+        )
+        return record
+
+    def _split(self, task: Task, fold: int) -> Split:
+        self.progress.begin(f"{canonical(task)}: data", 0)
+        return task.load(fold, cache_dir() / "data", self.progress)
+
+    def model(self, cell: Cell, index: int = -1) -> tuple[nn.Module, float]:
+        """A fresh copy of the model after a stage of the recipe, and the seconds that this stage took when it was made."""
+        import torch
+
+        path = _stage_path(cell.stages[index])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():
+                start = perf_counter()
+                made = {"model": self._make(cell, index % len(cell.stages)), "seconds": perf_counter() - start}
+                _write_atomically(path, lambda part: torch.save(made, part))
+        loaded = torch.load(path, weights_only=False)
+        return loaded["model"], loaded["seconds"]
+
+    def _make(self, cell: Cell, index: int) -> nn.Module:
+        from kilobench.train import TrainingJob, seed_everything
+
+        stage = cell.stages[index]
+        before = self.model(cell, index - 1)[0] if index else None
+        split = self.split(cell.task, cell.fold)
+        label = f"{canonical(cell.task)} {cell.recipe}: {stage.label}"
+        self.progress.begin(label, _WEIGHTS["stage"])
+        seed_everything(cell.seed)
+        job = TrainingJob(split, cell.task, seed=cell.seed, progress=self.progress)
+        if before is None or stage.method is None:
+            model = cell.network.build(cell.task.input_shape, cell.task.class_count, cell.task.sample_rate)
+            model = job.train(model, epochs=cell.task.epochs, lr=cell.task.lr)
+        else:
+            model = stage.method.apply(before, job)
+        self.progress.end(f"{label} done")
+        return model
+
+    def evaluation(self, cell: Cell) -> tuple[Graph, Evaluation]:
+        """The lowered model and what its C says about the test set."""
+        from kilobench.lower import lower
+        from kilobench.measure import evaluate
+
+        if self._evaluated is None or self._evaluated[0] != cell.model_key:
+            graph = lower(self.model(cell)[0], cell.task.input_shape)
+            split = self.split(cell.task, cell.fold)
+            name = f"{canonical(cell.task)} {cell.recipe}"
+            self.progress.begin(f"{name}: accuracy of the C on the host", 0)
+            evaluation = evaluate(graph, _graph_folder(cell), name, split.test_x, split.test_y)
+            self._evaluated = cell.model_key, graph, evaluation
+        return self._evaluated[1:]
+
+    def _record(self, cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurement) -> Record:
+        split, sizes = self.split(cell.task, cell.fold), measured.sizes
+        train_seconds = sum(self.model(cell, i)[1] for i in range(len(cell.stages)))
+        return Record(
+            schema_version=SCHEMA,
+            cell=cell.key,
+            task=canonical(cell.task),
+            classes=cell.task.class_count,
+            synthetic=cell.task.synthetic,
+            network=canonical(cell.network),
+            recipe=cell.recipe,
+            board=cell.board.name,
+            clock_hz=cell.board.clock_hz,
+            link="emulator",
+            timing=f"emulated {cell.board.timing}",
+            toolchain=measured.toolchain,
+            flags=measured.flags,
+            seed=cell.seed,
+            fold=cell.fold,
+            accuracy=accuracy(evaluation.correct),
+            flash_bytes=sizes.flash_bytes,
+            ram_bytes=sizes.arena + sizes.static + measured.stack_bytes,
+            stack_bytes=measured.stack_bytes,
+            flash=FlashSplit(weights=sizes.weights, runtime=sizes.runtime, board_support=sizes.board_support),
+            ram=RamSplit(arena=sizes.arena, static=sizes.static, stack=measured.stack_bytes),
+            fits=not (measured.over_flash_bytes or measured.over_ram_bytes),
+            over_flash_bytes=measured.over_flash_bytes,
+            over_ram_bytes=measured.over_ram_bytes,
+            cycles=round(sum(measured.cycles) / len(measured.cycles)),
+            cycles_low=min(measured.cycles),
+            cycles_high=max(measured.cycles),
+            layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles)),
+            macs=graph.macs(),
+            parameters=graph.parameters(),
+            verified_inputs=len(measured.cycles),
+            model_digest=graph.digest(),
+            data_digest=split.digest,
+            notes=split.notes,
+            versions=versions(),
+            git_commit=_git_commit(),
+            command=cell.command,
+            times=Times(
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                train_s=round(train_seconds, 1),
+                build_s=round(measured.build_seconds, 1),
+                evaluate_s=round(evaluation.seconds, 1),
+                run_s=round(measured.run_seconds, 1),
+            ),
+        )
+
+
+def _graph_folder(cell: Cell) -> Path:
+    return cache_dir() / "graphs" / cell.model_key
+
+
+def _layer(op: Op, graph: Graph, cycles: int) -> Layer:
+    tensor = graph.tensors[op.output]
+    height, width, channels = tensor.shape
+    return Layer(name=op.name, kind=op.kind, output=f"{tensor.dtype} {height}x{width}x{channels}", cycles=cycles)
+
+
+def _git_commit() -> str:
+    """Of the checkout that runs, with "-dirty" where tracked files differ; "none" outside one."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+
+
+def _dump(record: Record, path: Path) -> None:
+    path.write_text(record.model_dump_json(by_alias=True))
