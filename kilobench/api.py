@@ -109,6 +109,9 @@ class Network(Contribution):
 class Method(Contribution):
     """Turns one trained model into a smaller one."""
 
+    order: ClassVar[int] = 25
+    """Place in a recipe, which must rise from left to right: full 0, prune 20, xnor 30, int8 40."""
+
     def apply(self, model: torch.nn.Module, job: Job) -> torch.nn.Module:
         """The compressed model. ``model`` is the job's own copy and may be changed in place."""
         raise NotImplementedError
@@ -145,8 +148,11 @@ class Job(Protocol):
         """
         ...
 
-    def batches(self, count: int, size: int = 64) -> list[torch.Tensor]:
-        """``count`` batches of unaugmented training inputs, float32 [size, *input_shape], the same for a seed."""
+    def batches(self, count: int, size: int = 64) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """``count`` batches of unaugmented training data, the same for a seed.
+
+        Each is inputs float32 [size, *input_shape] and classes int64 [size].
+        """
         ...
 
 

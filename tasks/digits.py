@@ -1,0 +1,45 @@
+"""Handwritten digits that come with scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kilobench.api import Progress, Shape, Split, Task, data
+
+
+class Digits(Task):
+    """8 x 8 grey images of handwritten digits, 10 classes; comes with scikit-learn, nothing to download.
+
+    The bundle does not say who wrote what, so the fixed split (1 347 training, 450 test images, stratified) is random, not
+    writer-disjoint: easier than a deployment would be.
+    """
+
+    name = "digits"
+    reference = "UCI Optical Recognition of Handwritten Digits (test part), doi:10.24432/C50P49"
+    kind = "image"
+    network = "resnet8[width=8]"
+    epochs = 12
+    lr = 1e-2
+
+    @property
+    def class_count(self) -> int:
+        """Ten digits."""
+        return 10
+
+    @property
+    def input_shape(self) -> Shape:
+        """One grey channel, 8 x 8."""
+        return 1, 8, 8
+
+    def load(self, fold: int, cache: Path, progress: Progress) -> Split:
+        """Images scaled to [-1, 1]."""
+        import numpy as np
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        images, labels = load_digits(return_X_y=True)
+        x = (images.reshape(-1, 1, 8, 8) / 8 - 1).astype(np.float32)
+        y = labels.astype(np.int64)
+        train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=450, stratify=y, random_state=0)
+        digest = data.digest([train_x, train_y, test_x, test_y])
+        return Split(train_x, train_y, test_x, test_y, tuple("0123456789"), digest)
