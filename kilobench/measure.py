@@ -78,7 +78,7 @@ def measure(model: Path, graph: Graph, evaluation: Evaluation, board: Board, wor
     built = perf_counter()
     sizes = elf.sizes(firmware.elf)
     cycles, layers, stack = _run(firmware, board, graph, evaluation)
-    over_flash, over_ram = elf.overflow(sizes, board, stack)
+    over_flash, over_ram = elf.overflow(sizes, board)
     return Measurement(
         sizes,
         stack,

@@ -1,0 +1,215 @@
+/* Runs the model under the MLPerf Tiny text protocol: commands end in '%', replies in "m-ready".
+
+   The input lies in the arena, which an inference overwrites: it must be loaded again before the next one. Commands of our
+   own: cycles% (of the last inference), output% (its raw bytes), layers% (cycles and CRC-32 of every operator's output; runs
+   one inference), check% (CRC-32 of the loaded input), stack% (peak). */
+#include "crc32.h"
+#include "kb_model.h"
+#include "model_config.h"
+#include "port.h"
+#include "protocol.h"
+
+static uint8_t arena[KB_ARENA_BYTES] __attribute__((section(".arena"), aligned(16)));
+
+static uint32_t loaded, expected;
+static uint32_t cycles_low, cycles_high, last_count;
+
+/* Adds the cycles since `last_count`; called at least once per operator, so that a short counter may wrap in between. */
+static void count_cycles(void)
+{
+    const uint32_t now = port_cycles();
+    const uint32_t before = cycles_low;
+    cycles_low += (now - last_count) & port_cycle_mask;
+    cycles_high += cycles_low < before;
+    last_count = now;
+}
+
+static void start_counting(void)
+{
+    cycles_low = cycles_high = 0;
+    last_count = port_cycles();
+}
+
+static void after_op(uint32_t op, const void *output, uint32_t bytes, void *context)
+{
+    (void)op;
+    (void)output;
+    (void)bytes;
+    (void)context;
+    count_cycles();
+}
+
+static void infer(void)
+{
+    start_counting();
+    /* A full-width counter cannot wrap within an inference, so that nothing need be called in between. */
+    kb_model_run(arena, port_cycle_mask == 0xFFFFFFFFu ? 0 : after_op, 0);
+    count_cycles();
+}
+
+static void print_layer(uint32_t op, const void *output, uint32_t bytes, void *context)
+{
+    (void)context;
+    count_cycles();
+    put_text("m-layer-[");
+    put_unsigned(op);
+    port_putchar(',');
+    put_unsigned(cycles_low);
+    port_putchar(',');
+    put_hex_word(kb_crc32(0, output, bytes));
+    put_text("]\r\n");
+    start_counting();
+}
+
+static void print_results(void)
+{
+    const uint8_t *output = arena + kb_model.output_offset;
+    put_text("m-results-[");
+    for (uint32_t i = 0; i < kb_model.output_count; i++) {
+        if (i)
+            port_putchar(',');
+        if (kb_model.output_dtype == KB_FLOAT32)
+            put_float(((const float *)(const void *)output)[i]);
+        else
+            put_float(kb_model.output_scale * (float)((int8_t)output[i] - kb_model.output_zero_point));
+    }
+    put_text("]\r\n");
+}
+
+static void print_output(void)
+{
+    const uint32_t size = kb_model.output_dtype == KB_FLOAT32 ? 4 : 1;
+    put_text("m-output-[");
+    for (uint32_t i = 0; i < kb_model.output_count * size; i++)
+        put_hex_byte(arena[kb_model.output_offset + i]);
+    put_text("]\r\n");
+}
+
+/* Reads hex bytes up to '%' straight into the input. */
+static void load_hex(void)
+{
+    int32_t high = -1;
+    for (;;) {
+        const uint8_t c = port_getchar();
+        if (c == '%')
+            break;
+        const int32_t digit = hex_digit(c);
+        if (digit < 0)
+            continue;
+        if (high < 0) {
+            high = digit;
+        } else {
+            if (loaded < kb_model.input_bytes)
+                arena[kb_model.input_offset + loaded] = (uint8_t)(high << 4 | digit);
+            loaded++;
+            high = -1;
+        }
+    }
+    put_text(loaded == expected ? "m-load-done\r\n" : "m-load-more\r\n");
+}
+
+/* Reads "load N" or hex bytes after "db ". */
+static void database(void)
+{
+    const uint8_t first = port_getchar();
+    char word[12];
+    if (first != 'l') {
+        load_hex();
+        return;
+    }
+    if (get_word(word, sizeof word) == ' ')
+        get_word(word, sizeof word);
+    expected = to_unsigned(word);
+    loaded = 0;
+    if (expected == kb_model.input_bytes) {
+        put_text("m-[Expecting ");
+    } else {
+        put_text("e-[Input must have ");
+        expected = kb_model.input_bytes;
+    }
+    put_unsigned(expected);
+    put_text(" bytes]\r\n");
+}
+
+static void infer_command(uint8_t end)
+{
+    char word[12] = "1";
+    if (end == ' ')
+        end = get_word(word, sizeof word);
+    uint32_t count = to_unsigned(word), warm_up = 0;
+    if (end == ' ') {
+        get_word(word, sizeof word);
+        warm_up = to_unsigned(word);
+    }
+    put_text("m-warmup-start\r\n");
+    while (warm_up--)
+        infer();
+    put_text("m-warmup-done\r\nm-infer-start\r\n");
+    while (count--)
+        infer();
+    put_text("m-infer-done\r\n");
+    print_results();
+}
+
+static void unsigned_reply(const char *name, uint32_t high, uint32_t low)
+{
+    put_text(name);
+    if (high) {
+        put_text("0x");
+        put_hex_word(high);
+        put_hex_word(low);
+    } else {
+        put_unsigned(low);
+    }
+    put_line_end();
+}
+
+static void command(const char *name, uint8_t end)
+{
+    if (same_text(name, "name")) {
+        put_text("m-name-dut-[kilobench ");
+        put_text(port_name);
+        put_text("]\r\n");
+    } else if (same_text(name, "profile")) {
+        put_text("m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[");
+        put_text(kb_model.digest);
+        put_text("]\r\n");
+    } else if (same_text(name, "timestamp")) {
+        unsigned_reply("m-lap-cycles-", 0, port_cycles());
+    } else if (same_text(name, "db")) {
+        database();
+    } else if (same_text(name, "infer")) {
+        infer_command(end);
+    } else if (same_text(name, "results")) {
+        print_results();
+    } else if (same_text(name, "cycles")) {
+        unsigned_reply("m-cycles-", cycles_high, cycles_low);
+    } else if (same_text(name, "output")) {
+        print_output();
+    } else if (same_text(name, "layers")) {
+        start_counting();
+        kb_model_run(arena, print_layer, 0);
+    } else if (same_text(name, "check")) {
+        put_text("m-check-[");
+        put_hex_word(kb_crc32(0, arena + kb_model.input_offset, kb_model.input_bytes));
+        put_text("]\r\n");
+    } else if (same_text(name, "stack")) {
+        unsigned_reply("m-stack-", 0, port_stack_peak());
+    } else {
+        put_text("e-[Unknown command: ");
+        put_text(name);
+        put_text("]\r\n");
+    }
+}
+
+int main(void)
+{
+    char word[16];
+    port_init();
+    put_text("m-timestamp-mode-performance\r\nm-init-done\r\nm-ready\r\n");
+    for (;;) {
+        const uint8_t end = get_word(word, sizeof word);
+        command(word, end);
+        put_text("m-ready\r\n");
+    }
+}

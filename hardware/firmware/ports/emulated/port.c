@@ -1,0 +1,111 @@
+/* The emulated boards: vector table, start-up, a two-register UART, and the core's own cycle counter. */
+#include "port.h"
+
+#include "board_config.h"
+
+#define REGISTER(address) (*(volatile uint32_t *)(address))
+#define UART_DATA REGISTER(0x4FFFF000)   /* write: send a byte; read: the next one received */
+#define UART_STATUS REGISTER(0x4FFFF004) /* bit 0: a received byte waits */
+#define PAINT 0xA5A5A5A5u
+
+/* From the linker script. */
+extern uint32_t kb_stack_bottom[], kb_stack_top[];
+extern uint32_t kb_data_start[], kb_data_end[], kb_data_image[], kb_bss_start[], kb_bss_end[];
+
+const char port_name[] = KB_BOARD_NAME;
+
+int main(void);
+
+#if defined(__ARM_ARCH_6M__)
+/* SysTick: 24 bits, counts down. */
+const uint32_t port_cycle_mask = 0x00FFFFFF;
+
+static void start_counter(void)
+{
+    REGISTER(0xE000E014) = 0x00FFFFFF;
+    REGISTER(0xE000E018) = 0;
+    REGISTER(0xE000E010) = 5;
+}
+
+uint32_t port_cycles(void)
+{
+    return 0x00FFFFFF - REGISTER(0xE000E018);
+}
+#else
+/* DWT->CYCCNT, switched on in DEMCR and DWT->CTRL. */
+const uint32_t port_cycle_mask = 0xFFFFFFFF;
+
+static void start_counter(void)
+{
+    REGISTER(0xE000EDFC) |= 1u << 24;
+    REGISTER(0xE0001004) = 0;
+    REGISTER(0xE0001000) |= 1;
+}
+
+uint32_t port_cycles(void)
+{
+    return REGISTER(0xE0001004);
+}
+#endif
+
+void port_init(void)
+{
+    start_counter();
+}
+
+uint8_t port_getchar(void)
+{
+    while (!(UART_STATUS & 1))
+        ;
+    return (uint8_t)UART_DATA;
+}
+
+void port_putchar(uint8_t byte)
+{
+    UART_DATA = byte;
+}
+
+uint32_t port_stack_peak(void)
+{
+    const uint32_t *word = kb_stack_bottom;
+    while (word < kb_stack_top && *word == PAINT)
+        word++;
+    return (uint32_t)((const uint8_t *)kb_stack_top - (const uint8_t *)word);
+}
+
+/* Everything below the frame of reset() is painted; reset() itself needs little and never returns. */
+__attribute__((noreturn, used)) static void reset(void)
+{
+#if !defined(__ARM_ARCH_6M__)
+    REGISTER(0xE000ED88) |= 0xFu << 20; /* CPACR: coprocessors 10 and 11, the FPU */
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
+#endif
+    uint32_t *limit = (uint32_t *)__builtin_frame_address(0) - 16;
+    for (volatile uint32_t *word = kb_stack_bottom; word < limit; word++)
+        *word = PAINT;
+    const uint32_t *from = kb_data_image;
+    for (volatile uint32_t *to = kb_data_start; to < kb_data_end; to++)
+        *to = *from++;
+    for (volatile uint32_t *word = kb_bss_start; word < kb_bss_end; word++)
+        *word = 0;
+    main();
+    for (;;)
+        ;
+}
+
+/* Any fault ends here; the emulator reports faults itself. */
+static void fault(void)
+{
+    for (;;)
+        ;
+}
+
+typedef union {
+    void *stack;
+    void (*handler)(void);
+} vector;
+
+__attribute__((section(".vectors"), used)) static const vector vectors[16] = {
+    {.stack = kb_stack_top}, {.handler = reset}, {.handler = fault}, {.handler = fault},
+    {.handler = fault},      {.handler = fault}, {.handler = fault},
+};

@@ -1,0 +1,1 @@
+"""From C sources to figures measured on a board."""

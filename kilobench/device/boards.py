@@ -1,0 +1,49 @@
+"""Board files."""
+
+from __future__ import annotations
+
+import dataclasses
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kilobench.api import Board, Memory, UserError
+
+_CORES = {"cortex-m0plus": "cortex-m0plus", "cortex-m4f": "cortex-m4"}
+"""Cores and the timing table of each."""
+
+
+def load_board(path: Path) -> Board:
+    """Read one board file; raises UserError naming the file and the key that is wrong."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a board file is a mapping")
+    known = {field.name: field for field in dataclasses.fields(Board)}
+    for key in values:
+        if key not in known:
+            near = get_close_matches(str(key), known, 1)
+            raise UserError(f"{path}: no key {key!r}" + (f"; nearest is {near[0]!r}" if near else ""))
+    missing = [name for name, field in known.items() if field.default_factory is dataclasses.MISSING and name not in values]
+    if missing:
+        raise UserError(f"{path}: key {missing[0]!r} is missing")
+    try:
+        values["flash"] = _memory(values["flash"])
+        values["ram"] = tuple(_memory(region) for region in values["ram"])
+        board = Board(**values)
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: flash and ram regions need origin and bytes: {error}") from None
+    if _CORES.get(board.core) != board.timing:
+        pairs = ", ".join(f"{core} with {timing}" for core, timing in _CORES.items())
+        raise UserError(f"{path}: no core {board.core!r} with timing {board.timing!r}; there are {pairs}")
+    if not 0 < len(board.ram) <= 2 or not board.clock_hz > 0:
+        raise UserError(f"{path}: a board has one or two RAM regions and a clock above 0")
+    return board
+
+
+def _memory(values: dict[str, Any]) -> Memory:
+    return Memory(int(values["origin"]), int(values["bytes"]))

@@ -1,0 +1,284 @@
+"""An emulated board: the firmware's own machine code, counted in cycles by the timing model.
+
+unicorn executes; a hook at every basic block adds its cost. The peripherals are a two-register UART (see
+hardware/firmware/ports/emulated/port.c), DWT->CYCCNT on Cortex-M4 and SysTick on M0+. A read of a counter sees the cycles
+up to and including the basic block that reads it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import unicorn
+from elftools.elf.elffile import ELFFile
+from unicorn import arm_const
+
+from kilobench.api import Board, CellError
+from kilobench.device.build import enlarged as enlarged_board
+from kilobench.device.timing import Table, block_cost
+from kilobench.host import zig
+from kilobench.paths import cache_dir
+
+_PAGE = 4096
+_UART = 0x4FFFF000
+_SYSTEM = 0xE0000000
+_CYCCNT, _SYST_CSR, _SYST_RVR, _SYST_CVR = 0xE0001004, 0xE000E010, 0xE000E014, 0xE000E018
+_CPACR, _FPU = 0xE000ED88, 0xF << 20
+_MODELS = {"cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0, "cortex-m4f": arm_const.UC_CPU_ARM_CORTEX_M4}
+_MAX_CYCLES = 50_000_000_000
+_DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
+
+
+class EmulatedBoard:
+    """Firmware that runs whenever its output is waited for; a kilobench.device.protocol.Transport.
+
+    ``enlarged`` gives the board 16 MiB of flash and RAM, for programs that do not fit it. ``native`` chooses the compiled
+    hook (None: where it can be compiled); counts are the same. Raises CellError, naming PC and symbol, when the firmware
+    touches memory that the board does not have, executes no instruction, sleeps, or runs for more than ``max_cycles``.
+    """
+
+    def __init__(
+        self,
+        elf: Path,
+        board: Board,
+        *,
+        enlarged: bool = False,
+        max_cycles: int = _MAX_CYCLES,
+        native: bool | None = None,
+    ) -> None:
+        self._board = board
+        self._memory = enlarged_board(board) if enlarged else board
+        self._received = bytearray()
+        self._sent = bytearray()
+        self._registers: dict[int, int] = {}
+        self._cyccnt_zero = self._systick_zero = 0
+        self._problem = ""
+        self._max_cycles = max_cycles
+        self._engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        self._engine.ctl_set_cpu_model(_MODELS[board.core])
+        self._map()
+        self._load(elf)
+        self._counter = _counter(self._engine, board.timing, 2 * max_cycles, self._limit_reached, native)
+        self._engine.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._counter.close()
+
+    @property
+    def cycles(self) -> int:
+        """Whole cycles since the start."""
+        return self._counter.half_cycles() // 2
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the UART."""
+        self._received += data
+
+    def readline(self) -> bytes:
+        """Run until the firmware has sent a whole line."""
+        while (end := self._sent.find(b"\n")) < 0:
+            if not self._run():
+                raise CellError(f"{self._board.name}: the firmware waits for input and sent no line")
+        line = bytes(self._sent[: end + 1])
+        del self._sent[: end + 1]
+        return line
+
+    def _run(self) -> bool:
+        """Run until a line is complete or input is wanted that is not there; whether there is a line."""
+        try:
+            self._engine.emu_start(self._pc | 1, 0xFFFFFFFE)
+        except unicorn.UcError as error:
+            self._problem = self._problem or f"{error}".split(" (")[0].lower()
+        self._pc = self._engine.reg_read(arm_const.UC_ARM_REG_PC)
+        if self._problem:
+            raise CellError(f"{self._board.name}: {self._problem} at {self._where(self._pc)}")
+        return b"\n" in self._sent
+
+    # Setting up
+
+    def _map(self) -> None:
+        engine = self._engine
+        for region in (self._memory.flash, *self._memory.ram):
+            engine.mem_map(region.origin, -(-region.bytes // _PAGE) * _PAGE)
+        engine.mmio_map(_UART, _PAGE, self._uart_read, None, self._uart_write, None)
+        engine.mmio_map(_SYSTEM, 0x100000, self._system_read, None, self._system_write, None)
+        engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._invalid)
+
+    def _load(self, path: Path) -> None:
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            for segment in elf.iter_segments("PT_LOAD"):
+                if segment["p_filesz"]:
+                    self._engine.mem_write(segment["p_paddr"], segment.data())
+            symbols = elf.get_section_by_name(".symtab").iter_symbols()
+            functions = {s["st_value"] & ~1: s.name for s in symbols if s["st_info"]["type"] == "STT_FUNC"}
+        self._functions = sorted(functions.items())
+        stack, reset = (int.from_bytes(self._engine.mem_read(self._board.flash.origin + i, 4), "little") for i in (0, 4))
+        self._engine.reg_write(arm_const.UC_ARM_REG_SP, stack)
+        self._pc = reset & ~1
+
+    def _where(self, pc: int) -> str:
+        inside = [(start, name) for start, name in self._functions if start <= pc]
+        return f"{pc:#010x} ({inside[-1][1]}+{pc - inside[-1][0]:#x})" if inside else f"{pc:#010x}"
+
+    # What goes wrong
+
+    def _invalid(self, engine: Any, access: int, address: int, size: int, value: int, data: object) -> bool:
+        kinds = {
+            unicorn.UC_MEM_WRITE_UNMAPPED: "write to",
+            unicorn.UC_MEM_READ_UNMAPPED: "read from",
+            unicorn.UC_MEM_FETCH_UNMAPPED: "jump to",
+        }
+        self._problem = f"{kinds.get(access, 'access to')} {address:#010x}, where the board has no memory,"
+        return False
+
+    def _interrupt(self, engine: Any, number: int, data: object) -> None:
+        self._problem = f"exception {number} (undefined instruction, breakpoint, supervisor call or sleep)"
+        engine.emu_stop()
+
+    def _limit_reached(self) -> None:
+        self._problem = f"still busy after {self._max_cycles} cycles,"
+        self._engine.emu_stop()
+
+    # Peripherals
+
+    def _uart_read(self, engine: Any, offset: int, size: int, data: object) -> int:
+        if offset == 0:
+            return self._received.pop(0) if self._received else 0
+        if offset == 4 and not self._received:
+            engine.emu_stop()
+        return int(bool(self._received))
+
+    def _uart_write(self, engine: Any, offset: int, size: int, value: int, data: object) -> None:
+        if offset == 0:
+            self._sent.append(value & 0xFF)
+            if value == 0x0A:
+                engine.emu_stop()
+
+    def _system_read(self, engine: Any, offset: int, size: int, data: object) -> int:
+        address = _SYSTEM + offset
+        if address == _CYCCNT and self._board.timing != "cortex-m0plus":
+            return (self.cycles - self._cyccnt_zero) & 0xFFFFFFFF
+        if address == _SYST_CVR:
+            reload = self._registers.get(_SYST_RVR, 0) & 0xFFFFFF
+            return reload - (self.cycles - self._systick_zero) % (reload + 1)
+        return self._registers.get(address, 0)
+
+    def _system_write(self, engine: Any, offset: int, size: int, value: int, data: object) -> None:
+        address = _SYSTEM + offset
+        self._registers[address] = value & 0xFFFFFFFF
+        if address == _CYCCNT:
+            self._cyccnt_zero = self.cycles - value
+        if address in (_SYST_CVR, _SYST_CSR):
+            self._systick_zero = self.cycles
+        if address == _CPACR and value & _FPU == _FPU:
+            engine.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)
+
+
+class _PythonCounter:
+    """The block hook in Python: slow, the same sums as block_hook.c."""
+
+    def __init__(self, engine: Any, table: Table, limit: int, limit_reached: Callable[[], None]) -> None:
+        self._costs: dict[tuple[int, int], tuple[int, int]] = {}
+        self._half_cycles, self._expected = 0, -1
+
+        def hook(engine: Any, address: int, size: int, data: object) -> None:
+            cost = self._costs.get((address, size))
+            if cost is None:
+                priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
+                cost = self._costs[address, size] = priced.always, priced.entry
+            self._half_cycles += cost[0] + (0 if address == self._expected else cost[1])
+            self._expected = address + size
+            if self._half_cycles > limit:
+                limit_reached()
+
+        engine.hook_add(unicorn.UC_HOOK_BLOCK, hook)
+
+    def half_cycles(self) -> int:
+        """So far."""
+        return self._half_cycles
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class _NativeCounter:
+    """The block hook in C, compiled once; it calls back here to price a block that it has not seen."""
+
+    def __init__(self, engine: Any, table: Table, limit: int, limit_reached: Callable[[], None]) -> None:
+        def decode(address: int, size: int, cost: Any) -> None:
+            if size == 0:
+                limit_reached()
+                return
+            try:
+                priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
+            except ValueError:
+                return  # unicorn itself stops at bytes that are no instructions
+            cost[0], cost[1] = priced.always, priced.entry
+
+        self._library = _hook_library()
+        self._decode = _DECODE(decode)
+        self._counter = ctypes.c_void_p(self._library.kb_counter_new(ctypes.c_uint64(limit), self._decode))
+        handle = ctypes.c_size_t()
+        callback = ctypes.cast(self._library.kb_block, ctypes.c_void_p)
+        binding = unicorn.unicorn_py3.unicorn.uclib
+        status = binding.uc_hook_add(
+            engine._uch,
+            ctypes.byref(handle),
+            unicorn.UC_HOOK_BLOCK,
+            callback,
+            self._counter,
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+        )
+        if status != unicorn.UC_ERR_OK:
+            raise RuntimeError(f"unicorn refuses the native hook: {status}")
+
+    def half_cycles(self) -> int:
+        """So far."""
+        return int(self._library.kb_counter_half_cycles(self._counter))
+
+    def close(self) -> None:
+        """Free the table."""
+        self._library.kb_counter_free(self._counter)
+
+
+def _counter(
+    engine: Any, table: Table, limit: int, limit_reached: Callable[[], None], native: bool | None
+) -> _PythonCounter | _NativeCounter:
+    if native is False:
+        return _PythonCounter(engine, table, limit, limit_reached)
+    try:
+        return _NativeCounter(engine, table, limit, limit_reached)
+    except (CellError, OSError, AttributeError, RuntimeError):
+        if native:
+            raise
+        return _PythonCounter(engine, table, limit, limit_reached)
+
+
+@cache
+def _hook_library() -> ctypes.CDLL:
+    """block_hook.c, compiled by the zig wheel into the cache."""
+    source = Path(__file__).with_name("block_hook.c")
+    folder = cache_dir() / "hooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.so"
+    if not library.is_file():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            made = Path(scratch) / "hook.so"
+            zig("cc", "-O2", "-shared", "-fPIC", str(source), "-o", str(made), what="the emulator's block hook")
+            os.replace(made, library)
+    loaded = ctypes.CDLL(str(library))
+    loaded.kb_counter_new.restype = ctypes.c_void_p
+    loaded.kb_counter_half_cycles.restype = ctypes.c_uint64
+    return loaded
