@@ -85,14 +85,11 @@ static void print_output(void)
     put_text("]\r\n");
 }
 
-/* Reads hex bytes up to '%' straight into the input. */
-static void load_hex(void)
+/* Reads hex bytes up to '%' straight into the input; `c` is the first character. */
+static void load_hex(uint8_t c)
 {
     int32_t high = -1;
-    for (;;) {
-        const uint8_t c = port_getchar();
-        if (c == '%')
-            break;
+    for (; c != '%'; c = port_getchar()) {
         const int32_t digit = hex_digit(c);
         if (digit < 0)
             continue;
@@ -114,7 +111,7 @@ static void database(void)
     const uint8_t first = port_getchar();
     char word[12];
     if (first != 'l') {
-        load_hex();
+        load_hex(first);
         return;
     }
     if (get_word(word, sizeof word) == ' ')

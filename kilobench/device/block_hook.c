@@ -11,10 +11,11 @@ typedef struct {
 
 typedef struct {
     uint64_t half_cycles, limit;
+    uint32_t wanted; /* call back before the next block */
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used, capacity;
     slot *slots;
-    /* Prices a block into two words; also called with size 0 when the limit is passed. */
+    /* Prices a block into two words; called with size 0 when the limit is passed or a call back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
 } counter;
 
@@ -47,11 +48,22 @@ uint64_t kb_counter_half_cycles(const counter *c)
     return c->half_cycles;
 }
 
+void kb_counter_interrupt(counter *c)
+{
+    c->wanted = 1;
+}
+
 /* A uc_cb_hookcode_t for UC_HOOK_BLOCK. */
 void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
 {
     counter *c = data;
     (void)engine;
+    if (c->wanted || c->half_cycles > c->limit) {
+        uint32_t none[2];
+        c->wanted = 0;
+        c->decode((uint32_t)address, 0, none);
+        return;
+    }
     slot *s = find(c, (uint32_t)address, size);
     if (!s->size) {
         uint32_t cost[2] = {0, 0};
@@ -63,9 +75,4 @@ void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
     }
     c->half_cycles += s->always + (address == c->expected ? 0 : s->entry);
     c->expected = (uint32_t)address + size;
-    if (c->half_cycles > c->limit) {
-        uint32_t none[2];
-        c->limit = UINT64_MAX;
-        c->decode((uint32_t)address, 0, none);
-    }
 }

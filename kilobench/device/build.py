@@ -34,7 +34,7 @@ _GCC = {
     "cortex-m0plus": "-mthumb -mcpu=cortex-m0plus",
     "cortex-m4f": "-mthumb -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
 }
-_LINK = "-T link.ld -Wl,--gc-sections -Wl,--strip-debug -Wl,--build-id=none"
+_LINK = "-T link.ld -Wl,--gc-sections -Wl,--build-id=none"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ SECTIONS {{
         . = ALIGN(4); kb_bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(4); kb_bss_end = .;
     }} > {statics}
     .arena (NOLOAD) : {{ *(.arena) }} > RAM
-    /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .eh_frame*) }}
+    /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .eh_frame* .debug*) }}
 }}
 """
 

@@ -66,7 +66,7 @@ class EmulatedBoard:
         self._engine.ctl_set_cpu_model(_MODELS[board.core])
         self._map()
         self._load(elf)
-        self._counter = _counter(self._engine, board.timing, 2 * max_cycles, self._limit_reached, native)
+        self._counter = _counter(self._engine, board.timing, 2 * max_cycles, self._stop, native)
         self._engine.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class EmulatedBoard:
         return line
 
     def _run(self) -> bool:
-        """Run until a line is complete or input is wanted that is not there; whether there is a line."""
+        """Run until input is wanted that is not there; whether a line was sent until then."""
         try:
             self._engine.emu_start(self._pc | 1, 0xFFFFFFFE)
         except unicorn.UcError as error:
@@ -146,8 +146,10 @@ class EmulatedBoard:
         self._problem = f"exception {number} (undefined instruction, breakpoint, supervisor call or sleep)"
         engine.emu_stop()
 
-    def _limit_reached(self) -> None:
-        self._problem = f"still busy after {self._max_cycles} cycles,"
+    def _stop(self) -> None:
+        """Called between two blocks, the one place where execution can be stopped and taken up again exactly."""
+        if self.cycles >= self._max_cycles:
+            self._problem = f"still busy after {self._max_cycles} cycles,"
         self._engine.emu_stop()
 
     # Peripherals
@@ -156,14 +158,12 @@ class EmulatedBoard:
         if offset == 0:
             return self._received.pop(0) if self._received else 0
         if offset == 4 and not self._received:
-            engine.emu_stop()
+            self._counter.interrupt()
         return int(bool(self._received))
 
     def _uart_write(self, engine: Any, offset: int, size: int, value: int, data: object) -> None:
         if offset == 0:
             self._sent.append(value & 0xFF)
-            if value == 0x0A:
-                engine.emu_stop()
 
     def _system_read(self, engine: Any, offset: int, size: int, data: object) -> int:
         address = _SYSTEM + offset
@@ -188,25 +188,32 @@ class EmulatedBoard:
 class _PythonCounter:
     """The block hook in Python: slow, the same sums as block_hook.c."""
 
-    def __init__(self, engine: Any, table: Table, limit: int, limit_reached: Callable[[], None]) -> None:
+    def __init__(self, engine: Any, table: Table, limit: int, stop: Callable[[], None]) -> None:
         self._costs: dict[tuple[int, int], tuple[int, int]] = {}
         self._half_cycles, self._expected = 0, -1
+        self._wanted = False
 
         def hook(engine: Any, address: int, size: int, data: object) -> None:
+            if self._wanted or self._half_cycles > limit:
+                self._wanted = False
+                stop()
+                return
             cost = self._costs.get((address, size))
             if cost is None:
                 priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
                 cost = self._costs[address, size] = priced.always, priced.entry
             self._half_cycles += cost[0] + (0 if address == self._expected else cost[1])
             self._expected = address + size
-            if self._half_cycles > limit:
-                limit_reached()
 
         engine.hook_add(unicorn.UC_HOOK_BLOCK, hook)
 
     def half_cycles(self) -> int:
         """So far."""
         return self._half_cycles
+
+    def interrupt(self) -> None:
+        """Call back before the next block."""
+        self._wanted = True
 
     def close(self) -> None:
         """Nothing to free."""
@@ -215,10 +222,10 @@ class _PythonCounter:
 class _NativeCounter:
     """The block hook in C, compiled once; it calls back here to price a block that it has not seen."""
 
-    def __init__(self, engine: Any, table: Table, limit: int, limit_reached: Callable[[], None]) -> None:
+    def __init__(self, engine: Any, table: Table, limit: int, stop: Callable[[], None]) -> None:
         def decode(address: int, size: int, cost: Any) -> None:
             if size == 0:
-                limit_reached()
+                stop()
                 return
             try:
                 priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
@@ -248,22 +255,26 @@ class _NativeCounter:
         """So far."""
         return int(self._library.kb_counter_half_cycles(self._counter))
 
+    def interrupt(self) -> None:
+        """Call back before the next block."""
+        self._library.kb_counter_interrupt(self._counter)
+
     def close(self) -> None:
         """Free the table."""
         self._library.kb_counter_free(self._counter)
 
 
 def _counter(
-    engine: Any, table: Table, limit: int, limit_reached: Callable[[], None], native: bool | None
+    engine: Any, table: Table, limit: int, stop: Callable[[], None], native: bool | None
 ) -> _PythonCounter | _NativeCounter:
     if native is False:
-        return _PythonCounter(engine, table, limit, limit_reached)
+        return _PythonCounter(engine, table, limit, stop)
     try:
-        return _NativeCounter(engine, table, limit, limit_reached)
+        return _NativeCounter(engine, table, limit, stop)
     except (CellError, OSError, AttributeError, RuntimeError):
         if native:
             raise
-        return _PythonCounter(engine, table, limit, limit_reached)
+        return _PythonCounter(engine, table, limit, stop)
 
 
 @cache
