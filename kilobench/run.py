@@ -40,8 +40,8 @@ _WEIGHTS = {"stage": 30.0, "measure": 5.0}
 
 def run_suite(
     suite: Suite, registry: Registry, *, output: Path, on: str, toolchain: str, console: Console
-) -> int:
-    """Do every cell of a suite and write its record under ``output``; returns 1 if a cell failed, else 0.
+) -> tuple[list[Record], int]:
+    """Do every cell of a suite and write its record under ``output``; returns the records and 1 if a cell failed, else 0.
 
     A failing cell never stops the others.
     """
@@ -52,11 +52,13 @@ def run_suite(
     missing = [cell for cell in cells if not _record_path(cell).is_file()]
     stages = {stage.key for cell in missing for stage in cell.stages if not _stage_path(stage).is_file()}
     failed: list[tuple[Cell, str]] = []
+    records: list[Record] = []
     with OverallProgress(console, len(stages) * _WEIGHTS["stage"] + len(missing) * _WEIGHTS["measure"]) as progress:
         workshop = _Workshop(progress)
         for cell in cells:
             try:
-                store.write(_cached(cell) or workshop.record(cell))
+                records.append(_cached(cell) or workshop.record(cell))
+                store.write(records[-1])
             except (CellError, UserError) as error:
                 failed.append((cell, str(error)))
             except Exception as error:  # a plug-in's mistake must not take the other cells with it
@@ -65,7 +67,7 @@ def run_suite(
         console.print(f"failed: {cell.label}: {reason}", highlight=False, markup=False, style="red")
     done = len(missing) - len(failed)
     console.print(f"{done} measured, {len(cells) - len(missing)} cached, {len(failed)} failed", highlight=False)
-    return 1 if failed else 0
+    return records, 1 if failed else 0
 
 
 def _record_path(cell: Cell) -> Path:

@@ -1,0 +1,222 @@
+"""The command ``kilobench``. Nothing slow is imported before the arguments have been checked."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kilobench.api import Board, CellError, UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice" in message:
+            from kilobench.spec import nearest
+
+            wrong = message.split("invalid choice: ")[1].split(" ")[0].strip("'")
+            message = f"no command or kind {wrong!r}{nearest(wrong, [*_COMMANDS, *_KINDS])} (see kilobench --help)"
+        self.exit(2, f"kilobench: {message}\n")
+
+
+_KINDS = ("tasks", "networks", "methods", "boards", "suites")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 something failed, 2 wrong input, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    if options.plugins:
+        # Worker processes read the variable.
+        known = [entry for entry in os.environ.get("KILOBENCH_PLUGINS", "").split(os.pathsep) if entry]
+        added = [str(Path(plugin).resolve()) for plugin in options.plugins]
+        os.environ["KILOBENCH_PLUGINS"] = os.pathsep.join(dict.fromkeys(known + added))
+    try:
+        return _COMMANDS[options.command](options)
+    except UserError as error:
+        print(f"kilobench: {error}", file=sys.stderr)
+        return 2
+    except CellError as error:
+        print(f"kilobench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("kilobench: interrupted; finished stages are kept, the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("kilobench", description="Benchmarks neural networks on microcontrollers: accuracy, flash, RAM, cycles.")
+    parser.add_argument("--version", action="version", version=f"kilobench {version('kilobench')}")
+    parser.add_argument("--plugins", action="append", default=[], metavar="PATH", help="folder or file with contributions")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    run = commands.add_parser("run", help="train, compress, build, run on boards, and write records and pages")
+    run.add_argument("suite", nargs="?", help="name of a suite or a YAML file")
+    run.add_argument("--task", help="for a single cell, as in 'fsdd[classes=5]'")
+    run.add_argument("--recipe", help="methods joined by +, as in prune+int8")
+    run.add_argument("--board")
+    run.add_argument("--network", help="another network than the task's own")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--fold", type=int, default=0)
+    run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run (emulator)")
+    run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+    _output(run)
+    listing = commands.add_parser("list", help="what there is")
+    listing.add_argument("kind", nargs="?", choices=_KINDS)
+    show = commands.add_parser("show", help="one contribution: what it is, parameters, reference")
+    show.add_argument("name")
+    commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
+    test = commands.add_parser("test", help="contract tests of one contribution")
+    test.add_argument("name", help="name, or file of a plug-in")
+    _output(commands.add_parser("leaderboard", help="make the pages from the records"))
+    new = commands.add_parser("new", help="a working file to start from")
+    new.add_argument("kind", choices=("method", "task", "board"))
+    new.add_argument("name")
+    new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
+    return parser
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, default=Path("leaderboard"), help="folder (default: leaderboard)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from kilobench.registry import load_registry
+    from kilobench.suite import Suite, load_suite
+
+    registry = load_registry()
+    single = {"--task": options.task, "--recipe": options.recipe, "--board": options.board}
+    missing = [name for name, value in single.items() if not value]
+    if options.suite and len(missing) < 3:
+        raise UserError("give a suite, or --task, --recipe and --board, not both")
+    if options.suite:
+        given = Path(options.suite)
+        suite = load_suite(given if given.suffix == ".yaml" else registry.find("suites", options.suite).path, registry)
+    elif missing:
+        raise UserError(f"{missing[0]} is missing; a run needs a suite, or --task, --recipe and --board")
+    else:
+        suite = Suite(
+            title=f"{options.task} {options.recipe} {options.board}",
+            tasks=(options.task,),
+            recipes=(options.recipe,),
+            boards=(options.board,),
+            seeds=(options.seed,),
+            folds=(options.fold,),
+            network=options.network,
+        )
+        suite.check(registry)
+    return _run_suite(suite, registry, options)
+
+
+def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from kilobench.render import render
+    from kilobench.render.table import terminal
+    from kilobench.run import run_suite
+    from kilobench.store import Store
+
+    console = Console()
+    console.print(suite.title, style="bold", markup=False, highlight=False)
+    records, code = run_suite(
+        suite, registry, output=options.output, on=options.on, toolchain=options.toolchain, console=console
+    )
+    if records:
+        console.print(terminal(records))
+        render(Store(options.output / "records").read_all(), options.output)
+        console.print(f"pages: {options.output / 'README.md'}", highlight=False)
+    return code
+
+
+def _list(options: argparse.Namespace) -> int:
+    from kilobench.registry import load_registry
+
+    registry = load_registry()
+    for kind in (options.kind,) if options.kind else _KINDS:
+        print(f"{kind}:")
+        width = max((len(name) for name in registry.entries[kind]), default=0)
+        for name, entry in sorted(registry.entries[kind].items()):
+            print(f"  {name:{width}}  {entry.summary}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from kilobench.registry import load_registry
+    from kilobench.spec import nearest, parameters
+
+    registry = load_registry()
+    found = [(kind, table[options.name]) for kind, table in registry.entries.items() if options.name in table]
+    if not found:
+        names = [name for table in registry.entries.values() for name in table]
+        raise UserError(f"nothing is called {options.name!r}{nearest(options.name, names)} (see kilobench list)")
+    for kind, entry in found:
+        print(f"{kind.removesuffix('s')} {entry.name}  ({entry.path})")
+        if entry.broken:
+            print(f"BROKEN: {entry.broken}")
+        elif isinstance(entry.value, Board):
+            for field in dataclasses.fields(entry.value):
+                print(f"  {field.name}: {getattr(entry.value, field.name)}")
+        elif isinstance(entry.value, Path):
+            print(entry.value.read_text().rstrip())
+        elif entry.value is not None:
+            print(f"\n{inspect.getdoc(entry.value)}\n\nreference: {entry.value.reference}")
+            for name, (kind_, default) in parameters(entry.value).items():
+                described = getattr(kind_, "__name__", str(kind_).removeprefix("typing."))
+                described = " | ".join(kind_.__args__) if described == "Literal" else described
+                print(f"  {name}: {described} = {default}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from kilobench.doctor import report
+
+    return report()
+
+
+def _test(options: argparse.Namespace) -> int:
+    from kilobench.contract import report
+    from kilobench.registry import load_registry
+
+    path = Path(options.name)
+    registry = load_registry([options.name] if path.exists() else [])
+    return report(registry, options.name)
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    from kilobench.render import render
+    from kilobench.store import Store
+
+    records = Store(options.output / "records").read_all()
+    if not records:
+        raise UserError(f"{options.output / 'records'} holds no records; kilobench run makes some")
+    for path in render(records, options.output):
+        print(path)
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from kilobench.scaffold import create
+
+    path = create(options.kind, options.name, options.to)
+    print(f"{path}\ntry it: kilobench --plugins {options.to} test {options.name}")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "list": _list,
+    "show": _show,
+    "doctor": _doctor,
+    "test": _test,
+    "leaderboard": _leaderboard,
+    "new": _new,
+}

@@ -1,0 +1,23 @@
+"""Records -> pages: Markdown and SVG, the same bytes for the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kilobench.record import Record
+
+
+def render(records: Sequence[Record], output: Path) -> list[Path]:
+    """Write README.md, a page per task and its plots under ``output``; returns the files written."""
+    from kilobench.render.markdown import pages
+    from kilobench.render.plots import plots
+    from kilobench.render.table import frame
+
+    rows = frame(records)
+    files = {**pages(rows, records), **plots(rows)}
+    for name, text in files.items():
+        path = output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return [output / name for name in files]

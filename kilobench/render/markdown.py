@@ -1,0 +1,100 @@
+"""Rows -> Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kilobench.record import Record
+from kilobench.render.table import CONTEST, misses, slug
+
+
+def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
+    """Text by file name: README.md and tasks/TASK.md."""
+    templates = Environment(
+        loader=PackageLoader("kilobench.render"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    names = sorted(rows["task"].unique())
+    files = {"README.md": templates.get_template("index.md.j2").render(tasks=[_summary(rows, name) for name in names])}
+    commits = sorted({record.git_commit for record in records})
+    for name in names:
+        task = rows[rows["task"] == name]
+        contests = [_contest(dict(zip(CONTEST, key, strict=True)), contest) for key, contest in task.groupby(CONTEST)]
+        files[f"tasks/{slug(name)}.md"] = templates.get_template("task.md.j2").render(
+            name=name,
+            slug=slug(name),
+            synthetic=bool(task["synthetic"].any()),
+            classes=int(task["classes"].iloc[0]),
+            contests=contests,
+            commands=list(dict.fromkeys(command for commands in task["commands"] for command in commands)),
+            commits=commits,
+            toolchains=sorted(task["toolchain"].unique()),
+        )
+    return files
+
+
+def _summary(rows: pd.DataFrame, name: str) -> dict[str, Any]:
+    """For the index: the most accurate recipe that fits, per board."""
+    task = rows[rows["task"] == name]
+    table = []
+    for board, group in task.groupby("board"):
+        fitting = group[group["fits"]]
+        if len(fitting):
+            best = fitting.loc[fitting["accuracy"].idxmax()]
+            small = fitting[fitting["tied"]].sort_values("flash_bytes").head(1)
+            cheapest = small.iloc[0] if len(small) else best
+            table.append({"Board": board, **_cells(best), "Smallest that ties": f"`{cheapest['recipe']}`"})
+        else:
+            table.append({"Board": board, "Recipe": "none fits"})
+    columns = ["Board", "Recipe", "Accuracy % (95 %)", "Flash KiB", "RAM KiB", "Latency ms", "Smallest that ties"]
+    shown = pd.DataFrame(table).reindex(columns=columns).fillna("")
+    synthetic = bool(task["synthetic"].any())
+    return {"name": name, "slug": slug(name), "synthetic": synthetic, "table": _markdown(shown)}
+
+
+def _contest(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+    boards = []
+    for board, group in rows.groupby("board"):
+        first = group.iloc[0]
+        table = pd.DataFrame([_cells(row) for _, row in group.iterrows()])
+        boards.append(
+            {
+                "name": board,
+                "timing": first["timing"],
+                "mhz": f"{first['clock_hz'] / 1e6:g}",
+                "table": _markdown(table),
+            }
+        )
+    first = rows.iloc[0]
+    counts = {name: int(first[name]) for name in ("folds", "seeds", "samples", "verified")}
+    return {**key, **counts, "boards": boards}
+
+
+def _cells(row: pd.Series) -> dict[str, str]:
+    """One row as people read it."""
+
+    def ratio(value: float) -> str:
+        return "" if pd.isna(value) else f"{value:.1f}x"
+
+    macs = " + ".join(f"{count / 1e6:.2f} M {kind}" for kind, count in row["macs"].items() if count)
+    return {
+        "Recipe": f"`{row['recipe']}`{' ◆' if row['pareto'] else ''}",
+        "Accuracy % (95 %)": f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
+        + (" =" if row["tied"] else ""),
+        "Flash KiB": f"{row['flash_bytes'] / 1024:.1f}",
+        "smaller": ratio(row["flash_ratio"]),
+        "RAM KiB": f"{row['ram_bytes'] / 1024:.1f}",
+        "Mcycles": f"{row['cycles'] / 1e6:.2f}",
+        "faster": ratio(row["cycles_ratio"]),
+        "Latency ms": f"{row['latency_ms']:.1f}",
+        "Fits": misses(row),
+        "MACs (counted)": macs,
+    }
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    align = ["left" if name in ("Board", "Recipe", "Fits", "Smallest that ties") else "right" for name in table.columns]
+    return table.to_markdown(index=False, disable_numparse=True, colalign=align)

@@ -1,0 +1,69 @@
+"""Rows -> SVG: accuracy against flash and against cycles, one panel per board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import vl_convert
+
+from kilobench.render.table import slug
+
+_AXES = {
+    "flash": ("flash_kib", "flash (KiB, logarithmic)"),
+    "cycles": ("mcycles", "million cycles per inference (emulated, logarithmic)"),
+}
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+"""Okabe and Ito's palette, told apart by the colour-blind."""
+
+
+def plots(rows: pd.DataFrame) -> dict[str, str]:
+    """SVG text by file name, two per task."""
+    files = {}
+    for name, task in rows.groupby("task"):
+        for axis, (column, title) in _AXES.items():
+            chart = _chart(task, column, title, f"{name}: accuracy against {axis}")
+            files[f"plots/{slug(str(name))}-{axis}.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
+    return files
+
+
+def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[str, Any]:
+    points = pd.DataFrame(
+        {
+            "board": task["board"],
+            "recipe": task["recipe"],
+            "accuracy": 100 * task["accuracy"],
+            "low": 100 * task["low"],
+            "high": 100 * task["high"],
+            "flash_kib": task["flash_bytes"] / 1024,
+            "mcycles": task["cycles"] / 1e6,
+            "fits": task["fits"],
+        }
+    )
+    recipes = sorted(points["recipe"].unique())
+    lowest, highest = points[column].min(), points[column].max()
+    x = alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", domain=[lowest / 1.6, highest * 2.2], nice=False))
+    y_scale = alt.Scale(domain=[max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], zero=False)
+    colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=_COLOURS), legend=None)
+    base = alt.Chart(points)
+    whisker = base.mark_rule(opacity=0.6).encode(x=x, y=alt.Y("low:Q", title="accuracy (%)", scale=y_scale), y2="high:Q", color=colour)
+    dots = base.mark_point(size=80, filled=True).encode(
+        x=x,
+        y=alt.Y("accuracy:Q", scale=y_scale),
+        color=colour,
+        shape=alt.Shape("recipe:N", scale=alt.Scale(domain=recipes), legend=None),
+        opacity=alt.condition("datum.fits", alt.value(1.0), alt.value(0.35)),
+    )
+    labels = base.mark_text(align="left", dx=8, dy=-7, fontSize=11).encode(
+        x=x, y=alt.Y("accuracy:Q", scale=y_scale), text="recipe:N", color=colour
+    )
+    panel = alt.layer(whisker, dots, labels).properties(width=260, height=220)
+    chart = panel.facet(column=alt.Column("board:N", title=None, header=alt.Header(labelFontSize=12)))
+    subtitle = "Whiskers: 95 % interval. Pale: does not fit the board."
+    shown: dict[str, Any] = (
+        chart.properties(title=alt.TitleParams(heading, subtitle=subtitle, anchor="start"))
+        .configure(background="#ffffff", font="sans-serif")
+        .to_dict()
+    )
+    return shown

@@ -1,0 +1,137 @@
+"""Records -> one row per task, network, recipe, board, link and toolchain; folds and seeds are pooled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from kilobench.record import Record
+from kilobench.stats import correctness, mcnemar, pareto, wilson
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+CONTEST = ["task", "network", "link", "toolchain"]
+"""What must be equal for two rows to be compared at all; within it, costs are compared per board."""
+_SIGNIFICANT = 0.05
+
+
+def slug(text: str) -> str:
+    """A specification as a file name: ``spoken-words[classes=10]`` becomes ``spoken-words-classes=10``."""
+    return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text.replace("]", ""))
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """All rows, best accuracy first within a board of a task.
+
+    Accuracies are shares of 1 with 95 % Wilson intervals: over all samples of all folds, and for several seeds around the
+    mean of the seeds with the samples counted once. ``tied``: McNemar's exact test does not tell it from the most accurate
+    recipe of its contest (p > 0.05, uncorrected). ``pareto``: none on its board is better in accuracy, flash and cycles at once.
+    """
+    keys = ["task", "network", "link", "toolchain", "board", "recipe"]
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in sorted(records, key=lambda r: (r.task, r.network, r.board, r.recipe, r.seed, r.fold)):
+        groups.setdefault(tuple(getattr(record, key) for key in keys), []).append(record)
+    rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group) for key, group in groups.items()])
+    _compare(rows)
+    rows = rows.sort_values(
+        [*CONTEST, "board", "accuracy", "flash_bytes"], ascending=[True] * 5 + [False, True], kind="stable"
+    )
+    return rows.reset_index(drop=True)
+
+
+def _figures(group: list[Record]) -> dict[str, object]:
+    seeds = len({record.seed for record in group})
+    correct = sum(record.accuracy.correct for record in group) / seeds
+    total = sum(record.accuracy.total for record in group) // seeds
+    low, high = wilson(correct, total)
+    cycles = float(np.mean([record.cycles for record in group]))
+    worst = max(group, key=lambda record: (record.over_flash_bytes + record.over_ram_bytes))
+    return {
+        "accuracy": correct / total,
+        "low": low,
+        "high": high,
+        "samples": total,
+        "flash_bytes": float(np.mean([record.flash_bytes for record in group])),
+        "ram_bytes": float(np.mean([record.ram_bytes for record in group])),
+        "cycles": cycles,
+        "latency_ms": 1000 * cycles / group[0].clock_hz,
+        "clock_hz": group[0].clock_hz,
+        "timing": group[0].timing,
+        "macs": group[0].macs,
+        "fits": all(record.fits for record in group),
+        "over_flash_bytes": worst.over_flash_bytes,
+        "over_ram_bytes": worst.over_ram_bytes,
+        "synthetic": group[0].synthetic,
+        "classes": group[0].classes,
+        "seeds": seeds,
+        "folds": len({record.fold for record in group}),
+        "verified": min(record.verified_inputs for record in group),
+        "commands": tuple(dict.fromkeys(record.command for record in group)),
+        "bits": np.concatenate([correctness(record.accuracy) for record in group]),
+        "samples_of": tuple((record.data_digest, record.seed, record.fold) for record in group),
+    }
+
+
+def _compare(rows: pd.DataFrame) -> None:
+    """Add the columns that need other rows: tied, pareto, flash_ratio, cycles_ratio."""
+    rows["tied"] = False
+    rows["pareto"] = False
+    rows["flash_ratio"] = np.nan
+    rows["cycles_ratio"] = np.nan
+    for _, contest in rows.groupby(CONTEST):
+        best = contest.loc[contest["accuracy"].idxmax()]
+        for index, row in contest.iterrows():
+            same = row["samples_of"] == best["samples_of"]
+            rows.loc[index, "tied"] = same and mcnemar(row["bits"], best["bits"]) > _SIGNIFICANT
+        for _, board in contest.groupby("board"):
+            front = pareto([tuple(p) for p in board[["accuracy", "flash_bytes", "cycles"]].to_numpy()])
+            rows.loc[[board.index[i] for i in front], "pareto"] = True
+            full = board[board["recipe"] == "full"]
+            if len(full):
+                for cost in ("flash", "cycles"):
+                    column = "flash_bytes" if cost == "flash" else "cycles"
+                    rows.loc[board.index, f"{cost}_ratio"] = full[column].iloc[0] / board[column]
+
+
+def misses(row: pd.Series) -> str:
+    """ "yes", or by how much a row exceeds its board."""
+    if row["fits"]:
+        return "yes"
+    over = [(name, row[f"over_{name.lower()}_bytes"]) for name in ("flash", "RAM")]
+    return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size)
+
+
+def terminal(records: Sequence[Record]) -> Table:
+    """A compact table for the end of a run."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("task")
+    table.add_column("board")
+    table.add_column("recipe")
+    for name in ("accuracy %", "flash KiB", "RAM KiB", "Mcycles", "ms"):
+        table.add_column(name, justify="right")
+    table.add_column("fits")
+    before = None
+    for _, row in frame(records).iterrows():
+        here = (row["task"], row["board"])
+        if before is not None and here != before:
+            table.add_section()
+        table.add_row(
+            *(here if here != before else ("", "")),
+            row["recipe"] + (" ◆" if row["pareto"] else ""),
+            f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})",
+            f"{row['flash_bytes'] / 1024:.1f}",
+            f"{row['ram_bytes'] / 1024:.1f}",
+            f"{row['cycles'] / 1e6:.2f}",
+            f"{row['latency_ms']:.1f}",
+            misses(row),
+        )
+        before = here
+    table.caption = "◆ none on the board is better in accuracy, flash and cycles at once; cycles are emulated"
+    return table

@@ -1,0 +1,96 @@
+"""Specifications: ``name[key=value,...]``, and recipes of them joined by ``+``."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from kilobench.api import Contribution, UserError
+
+_SPEC = re.compile(r"([A-Za-z0-9_.-]+)(?:\[(.*)\])?")
+C = TypeVar("C", bound=Contribution)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A name and its parameters as written."""
+
+    name: str
+    params: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        inside = ",".join(f"{key}={value}" for key, value in self.params)
+        return f"{self.name}[{inside}]" if inside else self.name
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """``; nearest is 'x'``, or nothing if nothing is near."""
+    near = get_close_matches(wrong, list(known), 1, 0.5)
+    return f"; nearest is {near[0]!r}" if near else ""
+
+
+def parse(text: str) -> Spec:
+    """Raises UserError for anything but ``name`` or ``name[key=value,...]``."""
+    match = _SPEC.fullmatch(text.strip())
+    if match is None:
+        raise UserError(f"{text!r} is not of the form name[key=value,...]")
+    params = []
+    for part in filter(None, (match[2] or "").split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UserError(f"{text!r}: {part!r} is not of the form key=value")
+        params.append((key.strip(), value.strip()))
+    return Spec(match[1], tuple(params))
+
+
+def parse_recipe(text: str) -> tuple[Spec, ...]:
+    """The methods of a recipe, left to right."""
+    return tuple(parse(part) for part in re.split(r"\+(?![^\[]*\])", text))
+
+
+def parameters(cls: type[Contribution]) -> dict[str, tuple[Any, Any]]:
+    """Type and default of every parameter."""
+    hints = get_type_hints(cls)
+    return {field.name: (hints[field.name], field.default) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+
+def build(cls: type[C], spec: Spec) -> C:
+    """An instance with the parameters of a specification; raises UserError naming what is wrong and the nearest right."""
+    known = parameters(cls)
+    values = {}
+    for key, text in spec.params:
+        if key not in known:
+            has = f" (it has {', '.join(known)})" if known else " (it has none)"
+            raise UserError(f"{spec.name} has no parameter {key!r}{nearest(key, known) or has}")
+        values[key] = _coerce(f"{spec.name}: {key}", known[key][0], text)
+    return cls(**values)
+
+
+def _coerce(where: str, kind: Any, text: str) -> Any:
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        if text not in choices:
+            raise UserError(f"{where} must be one of {', '.join(choices)}, not {text!r}{nearest(text, choices)}")
+        return text
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise UserError(f"{where} must be true or false, not {text!r}")
+        return text == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f"{where} must be of type {kind.__name__}, not {text!r}") from None
+
+
+def canonical(contribution: Contribution) -> str:
+    """The shortest specification that gives this instance."""
+    params = []
+    for field in dataclasses.fields(contribution):  # type: ignore[arg-type]
+        value = getattr(contribution, field.name)
+        if value != field.default:
+            params.append((field.name, str(value).lower() if isinstance(value, bool) else f"{value}"))
+    return str(Spec(contribution.name, tuple(params)))

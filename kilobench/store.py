@@ -1,0 +1,59 @@
+"""Records as files: one JSON file per cell, under a name that people can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kilobench.api import UserError
+from kilobench.record import Record
+
+
+class Store:
+    """A folder of records."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, record: Record) -> Path:
+        """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN-seedN-foldN.json``, brackets and commas as dashes."""
+        toolchain = record.toolchain.split()[0]
+        name = f"{record.recipe}@{record.board}-{record.link}-{toolchain}-seed{record.seed}-fold{record.fold}"
+        parts = [re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", part.replace("]", "")) for part in (record.task, record.network, name)]
+        return self.folder.joinpath(*parts[:2]) / f"{parts[2]}.json"
+
+    def write(self, record: Record) -> Path:
+        """Write a record atomically; a file that differs only in its times is left as it is."""
+        path = self.path(record)
+        if path.is_file() and _timeless(self.read(path)) == _timeless(record):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as part:
+            part.write(json.dumps(record.model_dump(by_alias=True), indent=1) + "\n")
+            part.flush()
+            os.fsync(part.fileno())
+        os.replace(part.name, path)
+        path.chmod(0o644)
+        return path
+
+    def read(self, path: Path) -> Record:
+        """Raises UserError naming file and key where a file is no valid record."""
+        try:
+            return Record.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise UserError(f"{path} is no valid record: {where}: {first['msg']}") from None
+
+    def read_all(self) -> list[Record]:
+        """Every record, in the order of their file names."""
+        return [self.read(path) for path in sorted(self.folder.rglob("*.json"))]
+
+
+def _timeless(record: Record) -> dict[str, object]:
+    return record.model_dump(exclude={"times", "git_commit"})

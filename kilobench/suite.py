@@ -1,0 +1,75 @@
+"""Suites: YAML files naming tasks x recipes x boards x seeds x folds."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from kilobench.api import UserError
+from kilobench.registry import Registry
+from kilobench.spec import canonical, nearest, parse_recipe
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to run, all as written; ``network`` None means each task's own."""
+
+    title: str
+    tasks: tuple[str, ...]
+    recipes: tuple[str, ...]
+    boards: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    folds: tuple[int, ...] | Literal["all"] = (0,)
+    network: str | None = None
+
+    def check(self, registry: Registry) -> None:
+        """Raises UserError for the first name or parameter that does not exist, or an impossible order of methods."""
+        for task in self.tasks:
+            built = registry.get("tasks", task)
+            built.class_count  # noqa: B018 (raises if the parameters make no sense)
+            registry.get("networks", self.network or built.network)
+        for board in self.boards:
+            registry.find("boards", board)
+        for recipe in self.recipes:
+            methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
+            for before, after in zip(methods, methods[1:], strict=False):
+                if before.order >= after.order:
+                    raise UserError(f"recipe {recipe!r}: {canonical(after)} cannot follow {canonical(before)}")
+
+
+def load_suite(path: Path, registry: Registry) -> Suite:
+    """Read and check a suite; raises UserError naming file and key."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a suite is a mapping")
+    known = [field.name for field in dataclasses.fields(Suite)]
+    for key in values:
+        if key not in known:
+            raise UserError(f"{path}: no key {key!r}{nearest(str(key), known)}")
+    for key in ("title", "tasks", "recipes", "boards"):
+        if not values.get(key):
+            raise UserError(f"{path}: key {key!r} is missing or empty")
+    try:
+        suite = Suite(**{key: _typed(key, value) for key, value in values.items()})
+        suite.check(registry)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return suite
+
+
+def _typed(key: str, value: Any) -> Any:
+    if key in ("title", "network"):
+        return str(value)
+    if key == "folds" and value == "all":
+        return value
+    kind = int if key in ("seeds", "folds") else str
+    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+        raise UserError(f"key {key!r} must be a list of {'whole numbers' if kind is int else 'names'}")
+    return tuple(value)
