@@ -118,9 +118,11 @@ class Method(Contribution):
 
 
 class Progress(Protocol):
-    """Where work that takes seconds reports how far it is."""
+    """Where work that takes seconds reports how far it is: a text, and ``done`` of ``total``."""
 
-    def __call__(self, text: str, done: float, total: float) -> None: ...
+    def __call__(self, text: str, done: float, total: float) -> None:
+        """Say how far it is."""
+        ...
 
 
 class Job(Protocol):

@@ -55,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("kilobench", description="Benchmarks neural networks on microcontrollers: accuracy, flash, RAM, cycles.")
+    parser = _Parser(
+        "kilobench", description="Benchmarks neural networks on microcontrollers: accuracy, flash, RAM, cycles."
+    )
     parser.add_argument("--version", action="version", version=f"kilobench {version('kilobench')}")
-    parser.add_argument("--plugins", action="append", default=[], metavar="PATH", help="folder or file with contributions")
+    parser.add_argument(
+        "--plugins", action="append", default=[], metavar="PATH", help="folder or file with contributions"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     run = commands.add_parser("run", help="train, compress, build, run on boards, and write records and pages")
     run.add_argument("suite", nargs="?", help="name of a suite or a YAML file")

@@ -54,13 +54,17 @@ def _description(graph: Graph, layout: Plan, name: str) -> str:
         "input_offset": layout.offsets[graph.input],
         "input_bytes": source.bytes,
         "output_offset": layout.offsets[graph.output],
-        "output_count": result.shape[2],
+        "output_count": int(np.prod(result.shape)),
         "input_dtype": _DTYPE[source.dtype],
         "output_dtype": _DTYPE[result.dtype],
         "output_scale": _float(result.scale or 1.0),
         "output_zero_point": result.zero_point,
     }
-    return "const kb_model_t kb_model = {\n" + "".join(f"    .{key} = {value},\n" for key, value in fields.items()) + "};\n"
+    return (
+        "const kb_model_t kb_model = {\n"
+        + "".join(f"    .{key} = {value},\n" for key, value in fields.items())
+        + "};\n"
+    )
 
 
 def _call(graph: Graph, op: Op, index: int, layout: Plan) -> str:
@@ -71,7 +75,10 @@ def _call(graph: Graph, op: Op, index: int, layout: Plan) -> str:
         for name, const in [*((name, "const ") for name in op.inputs), (op.output, "")]
     ]
     call = f"    {_kernel(op, source, output)}({', '.join(where)}, &op{index});\n"
-    return call + f"    if (after)\n        after({index}, arena + {layout.offsets[op.output]}, {output.bytes}, context);\n"
+    return (
+        call
+        + f"    if (after)\n        after({index}, arena + {layout.offsets[op.output]}, {output.bytes}, context);\n"
+    )
 
 
 def _kernel(op: Op, source: Tensor, output: Tensor) -> str:

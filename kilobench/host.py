@@ -53,7 +53,12 @@ class HostModel:
 
     def __init__(self, folder: Path) -> None:
         kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
-        sources = [folder / "model.c", *sorted(kernels.glob("*.c")), firmware / "crc32.c", firmware / "ports/host/host.c"]
+        sources = [
+            folder / "model.c",
+            *sorted(kernels.glob("*.c")),
+            firmware / "crc32.c",
+            firmware / "ports/host/host.c",
+        ]
         library = folder / f"host.{os.getpid()}.so"
         includes = [f"-I{kernels}", f"-I{firmware}", f"-I{folder}"]
         zig("cc", *_FLAGS, *includes, *map(str, sources), "-o", str(library), what="the model for the host")
@@ -64,7 +69,7 @@ class HostModel:
         self._output_dtype = np.dtype(np.float32 if self._model.output_dtype == 0 else np.int8)
 
     def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        """Raw outputs [n, classes] (float32 or int8) of inputs [n, h, w, c] as the model takes them, on all cores."""
+        """Raw outputs [n, elements] (float32 or int8) of inputs [n, h, w, c] as the model takes them, on all cores."""
         inputs = np.ascontiguousarray(inputs)
         outputs = np.empty((len(inputs), self._model.output_count), dtype=self._output_dtype)
         chunks = np.array_split(np.arange(len(inputs)), os.cpu_count() or 1)

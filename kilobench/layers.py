@@ -25,7 +25,7 @@ class _Sign(torch.autograd.Function):
 
 def sign(x: Tensor) -> Tensor:
     """+1 where x >= 0 (so also for both zeros), else -1, with a straight-through gradient."""
-    result: Tensor = _Sign.apply(x)
+    result: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 

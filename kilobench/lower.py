@@ -189,7 +189,7 @@ class _Lowering:
 
     def emit_op(self, kind: Kind, node: fx.Node, inputs: list[Tensor], output: Tensor, **rest: Any) -> None:
         types = {tensor.dtype for tensor in inputs}
-        if kind != "binarize" and output.dtype not in types and types != {"bit"} or len(types) != 1:
+        if (kind != "binarize" and output.dtype not in types and types != {"bit"}) or len(types) != 1:
             raise self.error(node, f"turns {'/'.join(sorted(types))} into {output.dtype}, for which there is no kernel")
         self.ops.append(Op(kind, self.name(node), tuple(t.name for t in inputs), output.name, **rest))
 

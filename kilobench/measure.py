@@ -54,7 +54,9 @@ class Measurement:
     run_seconds: float
 
 
-def evaluate(graph: Graph, folder: Path, name: str, test_x: NDArray[np.float32], test_y: NDArray[np.int64]) -> Evaluation:
+def evaluate(
+    graph: Graph, folder: Path, name: str, test_x: NDArray[np.float32], test_y: NDArray[np.int64]
+) -> Evaluation:
     """Emit the model into ``folder``, compile it for the host and run the test set, float32 [n, channels, h, w]."""
     start = perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,9 @@ def evaluate(graph: Graph, folder: Path, name: str, test_x: NDArray[np.float32],
     return Evaluation(correct, inputs[chosen], outputs[chosen], checksums, perf_counter() - start)
 
 
-def measure(model: Path, graph: Graph, evaluation: Evaluation, board: Board, workdir: Path, toolchain: str) -> Measurement:
+def measure(
+    model: Path, graph: Graph, evaluation: Evaluation, board: Board, workdir: Path, toolchain: str
+) -> Measurement:
     """Build the firmware, run it on the emulated board and compare every output with host C bit for bit.
 
     Raises CellError if the build fails, the firmware fails, or an output differs (naming the first operator that does).
@@ -93,9 +97,7 @@ def measure(model: Path, graph: Graph, evaluation: Evaluation, board: Board, wor
     )
 
 
-def _run(
-    firmware: Firmware, board: Board, graph: Graph, evaluation: Evaluation
-) -> tuple[list[int], list[int], int]:
+def _run(firmware: Firmware, board: Board, graph: Graph, evaluation: Evaluation) -> tuple[list[int], list[int], int]:
     cycles, layer_cycles = [], []
     with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
         session = Session(emulated, board.name)

@@ -30,7 +30,7 @@ def lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
 
 
 def plan(graph: Graph) -> Plan:
-    """Greedy by size (Pisarchyk and Lee, arXiv 2001.03288, section 5): the largest tensor first, each at the lowest free offset."""
+    """Greedy by size (Pisarchyk and Lee, arXiv 2001.03288, section 5): largest first, each at the lowest free offset."""
     spans = lifetimes(graph)
     sizes = {name: -(-graph.tensors[name].bytes // ALIGNMENT) * ALIGNMENT for name in spans}
     offsets: dict[str, int] = {}

@@ -70,7 +70,16 @@ class Cell:
     @property
     def command(self) -> str:
         """The command that repeats this cell alone."""
-        words = ["kilobench", "run", "--task", canonical(self.task), "--recipe", self.recipe, "--board", self.board.name]
+        words = [
+            "kilobench",
+            "run",
+            "--task",
+            canonical(self.task),
+            "--recipe",
+            self.recipe,
+            "--board",
+            self.board.name,
+        ]
         if canonical(self.network) != self.task.network:
             words += ["--network", canonical(self.network)]
         words += ["--seed", str(self.seed), "--fold", str(self.fold)]

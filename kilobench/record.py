@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = "kilobench/1"
+SCHEMA: Literal["kilobench/1"] = "kilobench/1"
 
 
 class _Part(BaseModel):

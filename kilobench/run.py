@@ -180,7 +180,7 @@ class _Workshop:
         split, sizes = self.split(cell.task, cell.fold), measured.sizes
         train_seconds = sum(self.model(cell, i)[1] for i in range(len(cell.stages)))
         return Record(
-            schema_version=SCHEMA,
+            schema=SCHEMA,
             cell=cell.key,
             task=canonical(cell.task),
             classes=cell.task.class_count,

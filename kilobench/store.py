@@ -24,7 +24,9 @@ class Store:
         """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN-seedN-foldN.json``, brackets and commas as dashes."""
         toolchain = record.toolchain.split()[0]
         name = f"{record.recipe}@{record.board}-{record.link}-{toolchain}-seed{record.seed}-fold{record.fold}"
-        parts = [re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", part.replace("]", "")) for part in (record.task, record.network, name)]
+        parts = [
+            re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", part.replace("]", "")) for part in (record.task, record.network, name)
+        ]
         return self.folder.joinpath(*parts[:2]) / f"{parts[2]}.json"
 
     def write(self, record: Record) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +37,7 @@ class Suite:
             registry.find("boards", board)
         for recipe in self.recipes:
             methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
-            for before, after in zip(methods, methods[1:], strict=False):
+            for before, after in pairwise(methods):
                 if before.order >= after.order:
                     raise UserError(f"recipe {recipe!r}: {canonical(after)} cannot follow {canonical(before)}")
 

@@ -74,7 +74,7 @@ class TrainingJob:
         if epochs < 0:
             raise UserError(f"epochs must not be negative, but are {epochs}")
         torch.manual_seed(self.seed)
-        model = model.to(self.device, memory_format=torch.channels_last).train()
+        model = model.to(self.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-2)
         steps = epochs * math.ceil(len(self.train_x) / BATCH)
         for step, (x, y) in enumerate(self._prefetched(epochs)):
@@ -89,7 +89,7 @@ class TrainingJob:
             if step % 5 == 0 or step + 1 == steps:
                 epoch = step * epochs // max(steps, 1) + 1
                 self.progress(f"epoch {epoch}/{epochs}, loss {loss.item():.2f}", step + 1, steps)
-        return model.cpu().to(memory_format=torch.contiguous_format).eval()
+        return model.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
     def batches(self, count: int, size: int = 64) -> list[tuple[Tensor, Tensor]]:
         """See kilobench.api.Job.batches; windows of longer clips are random, nothing else is varied."""

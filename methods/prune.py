@@ -50,7 +50,11 @@ class Prune(Method):
         for parameter, original in zip(small.parameters(), model.parameters(), strict=True):
             parameter.grad = None if original.grad is None else original.grad.clone()
         linear = [module for module in small.modules() if isinstance(module, nn.Linear)]
-        importance = tp.importance.GroupTaylorImportance() if self.rank == "taylor" else tp.importance.GroupMagnitudeImportance(p=1)
+        importance = (
+            tp.importance.GroupTaylorImportance()
+            if self.rank == "taylor"
+            else tp.importance.GroupMagnitudeImportance(p=1)
+        )
         tp.pruner.BasePruner(
             small,
             torch.zeros(1, *job.input_shape),

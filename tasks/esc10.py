@@ -56,8 +56,10 @@ class Esc10(Task):
         labels = np.array([targets.index(int(row["target"])) for row in rows], dtype=np.int64)
         names = {int(row["target"]): row["category"] for row in rows}
         clips = arrays["clips"][:, None, None, :]
-        parts = [clips[~test], labels[~test], arrays["windows"][test][:, None, None, :], labels[test]]
-        return Split(*parts, classes=tuple(names[t] for t in targets), digest=data.digest(parts))
+        train_x, test_x = clips[~test], arrays["windows"][test][:, None, None, :]
+        digest = data.digest([train_x, labels[~test], test_x, labels[test]])
+        classes = tuple(names[target] for target in targets)
+        return Split(train_x, labels[~test], test_x, labels[test], classes, digest)
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
@@ -73,7 +75,9 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         counts[row["category"], row["fold"]] = counts.get((row["category"], row["fold"]), 0) + 1
     wrong = [f"{category} fold {fold} has {n}" for (category, fold), n in counts.items() if n != 8]
     if len(counts) != 50 or wrong:
-        raise UserError(f"esc10: {table} needs 8 clips for each of 10 classes in 5 folds; {'; '.join(wrong[:3]) or len(counts)}")
+        raise UserError(
+            f"esc10: {table} needs 8 clips for each of 10 classes in 5 folds; {'; '.join(wrong[:3]) or len(counts)}"
+        )
     return rows
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WORDS = (
+WORDS = (  # noqa: SIM905 (a list of words reads best as words)
     "yes no up down left right on off stop go zero one two three four five six seven eight nine "
     "cat dog bird fish horse cow sheep duck mouse bear red blue green white black brown pink grey gold house "
     "door floor wall roof chair table lamp clock book pen cup plate fork spoon knife bread milk cheese meat rice "
@@ -35,8 +35,8 @@ _TAKES = {"train": 3, "test": 2}
 class SpokenWords(Task):
     """Synthetic: single words spoken by espeak-ng in seven English accents, with noise; the test speakers are unseen.
 
-    0.8 s at 8 kHz, 189 training and 56 test clips per class. Thirteen voices differ in timbre; four of them are only in the
-    test part. Pitch, speed, gain and pink noise (0 to 20 dB below the word) vary at random from a fixed seed. A
+    0.8 s at 8 kHz, 189 training and 56 test clips per class. Thirteen voices differ in timbre; four of them are only
+    in the test part. Pitch, speed, gain and pink noise (0 to 20 dB below the word) vary at random from a fixed seed. A
     synthesiser's voices vary far less than people do: accuracies say how methods compare, not how a product would hear.
     """
 
@@ -71,17 +71,15 @@ class SpokenWords(Task):
         with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
             missing = {word: pool.submit(synthesise, word) for word in words if not (cache / f"{word}.npz").is_file()}
             for done, word in enumerate(words):
-                clips = data.cached_arrays(cache, word, lambda word=word: missing[word].result())  # type: ignore[misc]
+                clips = data.cached_arrays(cache, word, lambda word=word: missing[word].result())
                 for part, clip in clips.items():
                     parts[part].append(clip.astype(np.float32) / 32768)
                 progress("synthesising words", done + 1, len(words))
-        arrays = []
-        for part in ("train", "test"):
-            arrays.append(np.concatenate(parts[part])[:, None, None, :])
-            arrays.append(np.repeat(np.arange(len(words)), [len(clips) for clips in parts[part]]))
-        train_x, train_y, test_x, test_y = arrays
+        x = {part: np.concatenate(clips)[:, None, None, :] for part, clips in parts.items()}
+        y = {part: np.repeat(np.arange(len(words)), [len(c) for c in clips]) for part, clips in parts.items()}
+        digest = data.digest([x["train"], y["train"], x["test"], y["test"]])
         notes = ("synthetic speech",)
-        return Split(train_x, train_y, test_x, test_y, tuple(words), data.digest(arrays), notes)
+        return Split(x["train"], y["train"], x["test"], y["test"], tuple(words), digest, notes)
 
 
 def synthesise(word: str) -> dict[str, NDArray[np.int16]]:
@@ -154,9 +152,7 @@ class _Engine:
         self._library.espeak_SetParameter(self._RATE, speed, 0)
         self._library.espeak_SetParameter(self._PITCH, pitch, 0)
         encoded = text.encode()
-        self._library.espeak_Synth(
-            encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, self._CHARS_UTF8, None, None
-        )
+        self._library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, self._CHARS_UTF8, None, None)
         self._library.espeak_Synchronize()
         samples = np.frombuffer(b"".join(self._chunks), dtype=np.int16).astype(np.float32) / 32768
         return np.asarray(soxr.resample(samples, self._source_rate, RATE), dtype=np.float32)

@@ -28,7 +28,9 @@ def load_board(path: Path) -> Board:
         if key not in known:
             near = get_close_matches(str(key), known, 1)
             raise UserError(f"{path}: no key {key!r}" + (f"; nearest is {near[0]!r}" if near else ""))
-    missing = [name for name, field in known.items() if field.default_factory is dataclasses.MISSING and name not in values]
+    missing = [
+        name for name, field in known.items() if field.default_factory is dataclasses.MISSING and name not in values
+    ]
     if missing:
         raise UserError(f"{path}: key {missing[0]!r} is missing")
     try:

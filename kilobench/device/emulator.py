@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import unicorn
+import unicorn.unicorn_py3.unicorn as binding
 from elftools.elf.elffile import ELFFile
-from unicorn import arm_const
+from unicorn import arm_const, unicorn_const
 
 from kilobench.api import Board, CellError
 from kilobench.device.build import enlarged as enlarged_board
@@ -62,17 +62,20 @@ class EmulatedBoard:
         self._cyccnt_zero = self._systick_zero = 0
         self._problem = ""
         self._max_cycles = max_cycles
-        self._engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        self._pc = 0
+        self._engine: Any = binding.Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
         self._engine.ctl_set_cpu_model(_MODELS[board.core])
         self._map()
         self._load(elf)
         self._counter = _counter(self._engine, board.timing, 2 * max_cycles, self._stop, native)
-        self._engine.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
+        self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._counter.close()
 
     @property
@@ -97,7 +100,7 @@ class EmulatedBoard:
         """Run until input is wanted that is not there; whether a line was sent until then."""
         try:
             self._engine.emu_start(self._pc | 1, 0xFFFFFFFE)
-        except unicorn.UcError as error:
+        except binding.UcError as error:
             self._problem = self._problem or f"{error}".split(" (")[0].lower()
         self._pc = self._engine.reg_read(arm_const.UC_ARM_REG_PC)
         if self._problem:
@@ -112,7 +115,7 @@ class EmulatedBoard:
             engine.mem_map(region.origin, -(-region.bytes // _PAGE) * _PAGE)
         engine.mmio_map(_UART, _PAGE, self._uart_read, None, self._uart_write, None)
         engine.mmio_map(_SYSTEM, 0x100000, self._system_read, None, self._system_write, None)
-        engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._invalid)
+        engine.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._invalid)
 
     def _load(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -120,10 +123,12 @@ class EmulatedBoard:
             for segment in elf.iter_segments("PT_LOAD"):
                 if segment["p_filesz"]:
                     self._engine.mem_write(segment["p_paddr"], segment.data())
-            symbols = elf.get_section_by_name(".symtab").iter_symbols()
+            symbols = elf.get_section_by_name(".symtab").iter_symbols()  # type: ignore[union-attr]
             functions = {s["st_value"] & ~1: s.name for s in symbols if s["st_info"]["type"] == "STT_FUNC"}
         self._functions = sorted(functions.items())
-        stack, reset = (int.from_bytes(self._engine.mem_read(self._board.flash.origin + i, 4), "little") for i in (0, 4))
+        stack, reset = (
+            int.from_bytes(self._engine.mem_read(self._board.flash.origin + i, 4), "little") for i in (0, 4)
+        )
         self._engine.reg_write(arm_const.UC_ARM_REG_SP, stack)
         self._pc = reset & ~1
 
@@ -135,9 +140,9 @@ class EmulatedBoard:
 
     def _invalid(self, engine: Any, access: int, address: int, size: int, value: int, data: object) -> bool:
         kinds = {
-            unicorn.UC_MEM_WRITE_UNMAPPED: "write to",
-            unicorn.UC_MEM_READ_UNMAPPED: "read from",
-            unicorn.UC_MEM_FETCH_UNMAPPED: "jump to",
+            unicorn_const.UC_MEM_WRITE_UNMAPPED: "write to",
+            unicorn_const.UC_MEM_READ_UNMAPPED: "read from",
+            unicorn_const.UC_MEM_FETCH_UNMAPPED: "jump to",
         }
         self._problem = f"{kinds.get(access, 'access to')} {address:#010x}, where the board has no memory,"
         return False
@@ -205,7 +210,7 @@ class _PythonCounter:
             self._half_cycles += cost[0] + (0 if address == self._expected else cost[1])
             self._expected = address + size
 
-        engine.hook_add(unicorn.UC_HOOK_BLOCK, hook)
+        engine.hook_add(unicorn_const.UC_HOOK_BLOCK, hook)
 
     def half_cycles(self) -> int:
         """So far."""
@@ -238,17 +243,16 @@ class _NativeCounter:
         self._counter = ctypes.c_void_p(self._library.kb_counter_new(ctypes.c_uint64(limit), self._decode))
         handle = ctypes.c_size_t()
         callback = ctypes.cast(self._library.kb_block, ctypes.c_void_p)
-        binding = unicorn.unicorn_py3.unicorn.uclib
-        status = binding.uc_hook_add(
+        status = binding.uclib.uc_hook_add(
             engine._uch,
             ctypes.byref(handle),
-            unicorn.UC_HOOK_BLOCK,
+            unicorn_const.UC_HOOK_BLOCK,
             callback,
             self._counter,
             ctypes.c_uint64(1),
             ctypes.c_uint64(0),
         )
-        if status != unicorn.UC_ERR_OK:
+        if status != unicorn_const.UC_ERR_OK:
             raise RuntimeError(f"unicorn refuses the native hook: {status}")
 
     def half_cycles(self) -> int:

@@ -47,7 +47,9 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[st
     y_scale = alt.Scale(domain=[max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], zero=False)
     colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=_COLOURS), legend=None)
     base = alt.Chart(points)
-    whisker = base.mark_rule(opacity=0.6).encode(x=x, y=alt.Y("low:Q", title="accuracy (%)", scale=y_scale), y2="high:Q", color=colour)
+    whisker = base.mark_rule(opacity=0.6).encode(
+        x=x, y=alt.Y("low:Q", title="accuracy (%)", scale=y_scale), y2="high:Q", color=colour
+    )
     dots = base.mark_point(size=80, filled=True).encode(
         x=x,
         y=alt.Y("accuracy:Q", scale=y_scale),

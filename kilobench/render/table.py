@@ -50,7 +50,7 @@ def _figures(group: list[Record]) -> dict[str, object]:
     total = sum(record.accuracy.total for record in group) // seeds
     low, high = wilson(correct, total)
     cycles = float(np.mean([record.cycles for record in group]))
-    worst = max(group, key=lambda record: (record.over_flash_bytes + record.over_ram_bytes))
+    worst = max(group, key=lambda record: record.over_flash_bytes + record.over_ram_bytes)
     return {
         "accuracy": correct / total,
         "low": low,

@@ -1,0 +1,65 @@
+"""``kilobench doctor``: what is installed, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from kilobench.paths import cache_dir
+
+
+def report() -> int:
+    """Print every check; returns 0 if all that is needed is there, else 1."""
+    missing = 0
+    for needed, name, found, mend in _checks():
+        state = "ok" if found else ("missing" if needed else "absent")
+        missing += needed and not found
+        print(f"{state:8} {name:24} {found or mend}")
+    print("everything that is needed is there" if not missing else f"{missing} missing")
+    return 1 if missing else 0
+
+
+def _checks() -> Iterator[tuple[bool, str, str, str]]:
+    """Needed, name, what was found (or nothing), and the mend."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield True, "Python", python if sys.version_info >= (3, 11) else "", "install Python 3.11 or newer"
+    yield True, "system", f"{platform.system()} {platform.machine()}" if os.name == "posix" else "", "use Linux"
+    for line in importlib.metadata.requires("kilobench") or []:
+        requirement = Requirement(line)
+        if requirement.marker is None:
+            yield True, requirement.name, _version(requirement), f"python -m pip install '{requirement}'"
+    writable = _writable(cache_dir())
+    free = f"{shutil.disk_usage(writable).free / 2**30:.0f} GiB free" if writable else ""
+    yield (
+        True,
+        "cache",
+        f"{cache_dir()}, {free}" if free else "",
+        f"make {cache_dir()} writable, or set KILOBENCH_CACHE",
+    )
+    gcc = shutil.which("arm-none-eabi-gcc") or ""
+    yield False, "arm-none-eabi-gcc", gcc, "optional, for --toolchain gcc: install gcc-arm-none-eabi"
+    data = os.environ.get("KILOBENCH_DATA", "")
+    found = data if data and Path(data).is_dir() else ""
+    yield False, "KILOBENCH_DATA", found, "optional: a folder with your own copies of data sets"
+
+
+def _version(requirement: Requirement) -> str:
+    """The installed version if it satisfies the requirement."""
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return version if requirement.specifier.contains(version, prereleases=True) else ""
+
+
+def _writable(folder: Path) -> Path | None:
+    """The folder, or the nearest that exists above it, if files can be written there."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing if os.access(existing, os.W_OK) else None

@@ -1,0 +1,22 @@
+"""Every contribution of this project against the contract tests."""
+
+import pytest
+
+from kilobench.api import UserError
+from kilobench.contract import Check, checks
+from kilobench.registry import load_registry
+
+CHECKS = [
+    pytest.param(check, id=f"{kind}-{entry.name}-{check[0].replace(' ', '_')}")
+    for kind, table in load_registry().entries.items()
+    for entry in table.values()
+    for check in checks(entry)
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_contract(check: Check) -> None:
+    try:
+        check[1]()
+    except UserError as error:
+        pytest.skip(str(error))

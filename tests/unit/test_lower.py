@@ -1,0 +1,98 @@
+"""Lowered models against torch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kilobench.emit import emit
+from kilobench.host import HostModel
+from kilobench.layers import FakeQuant, XnorConv2d
+from kilobench.lower import LoweringError, lower
+from kilobench.simulate import quantise_input, simulate
+
+
+class Net(nn.Module):
+    """Full-precision stem, two binary convolutions, classifier; with or without int8."""
+
+    def __init__(self, int8: bool) -> None:
+        super().__init__()
+
+        def quant() -> nn.Module:
+            return FakeQuant() if int8 else nn.Identity()
+
+        self.body = nn.Sequential(
+            quant(), nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), quant(),
+            XnorConv2d(nn.BatchNorm2d(8), nn.Conv2d(8, 40, 3, 1, 1, bias=False)), nn.ReLU(), nn.MaxPool2d(2),
+            XnorConv2d(nn.BatchNorm2d(40), nn.Conv2d(40, 8, 3, 1, 1, bias=False)), nn.ReLU(), quant(),
+            nn.AvgPool2d(2), quant(), nn.Flatten(), nn.Linear(128, 10), quant(),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.body(x)
+
+
+def randomised(int8: bool, x: torch.Tensor) -> nn.Module:
+    """A net whose batch norms have scales of both signs."""
+    torch.manual_seed(0)
+    net = Net(int8)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_(0, 0.5)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.normal_()
+            module.bias.data.normal_()
+    quants = [module for module in net.eval().modules() if isinstance(module, FakeQuant)]
+    for module in quants:
+        module.observing = True
+    net(x)
+    for module in quants:
+        module.freeze()
+    return net
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_c_equals_simulation_equals_torch(int8: bool, tmp_path: Path) -> None:
+    x = torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    net = randomised(int8, x)
+    graph = lower(net, (3, 32, 32))
+    kinds = [(op.kind, graph.tensors[op.output].dtype) for op in graph.ops]
+    last = "int8" if int8 else "float32"
+    assert kinds == [
+        ("conv2d", last), ("binarize", "bit"), ("conv2d", "bit"), ("max_pool", "bit"), ("conv2d", last),
+        ("avg_pool", last), ("conv2d", last),
+    ]  # fmt: skip
+    inputs = quantise_input(graph, x.numpy())
+    simulated = simulate(graph, inputs)[graph.output][:, 0, 0]
+    emit(graph, tmp_path, "net")
+    c = HostModel(tmp_path).run(inputs)
+    output = graph.tensors[graph.output]
+    real = (simulated.astype(np.float64) - output.zero_point) * output.scale if int8 else simulated
+    with torch.no_grad():
+        logits = net(x).numpy()
+    assert np.array_equal(c.argmax(1), logits.argmax(1))
+    if int8:
+        assert np.array_equal(c, simulated)
+        assert np.abs(real - logits).max() <= 2.01 * output.scale
+    else:
+        assert np.abs(c - simulated).max() <= 1e-5
+        assert np.abs(real - logits).max() <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)), r"0 \(Conv2d\) is grouped"),
+        (nn.Sequential(nn.Sigmoid()), r"0 \(Sigmoid\) cannot be lowered here; supported are"),
+        (nn.Sequential(nn.MaxPool2d(2, padding=1)), r"0 \(MaxPool2d\) is padded"),
+        (nn.Sequential(FakeQuant(), nn.Conv2d(4, 4, 3)), "turns int8 into float32"),
+        (nn.Sequential(nn.Conv2d(4, 4, 3)), "returns logits"),
+    ],
+)
+def test_what_cannot_be_lowered_is_named(module: nn.Module, message: str) -> None:
+    with pytest.raises(LoweringError, match=message):
+        lower(module, (4, 8, 8))
