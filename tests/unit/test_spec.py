@@ -1,8 +1,8 @@
 import pytest
-
-from kilobench.api import UserError
 from kilobench.contrib.methods.prune import Prune
 from kilobench.contrib.methods.xnor import Xnor
+
+from kilobench.api import UserError
 from kilobench.spec import Spec, build, canonical, parse, parse_recipe
 
 
