@@ -148,7 +148,7 @@ class EmulatedBoard:
         return False
 
     def _interrupt(self, engine: Any, number: int, data: object) -> None:
-        self._problem = f"exception {number} (undefined instruction, breakpoint, supervisor call or sleep)"
+        self._problem = f"exception {number} (breakpoint, supervisor call or sleep)"
         engine.emu_stop()
 
     def _stop(self) -> None:

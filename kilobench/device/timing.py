@@ -126,7 +126,7 @@ def _m4_alone(i: _Decoded, previous: _Decoded | None) -> int:
     """The instruction itself, pipelined behind a load where that makes it cheaper."""
     after_load = previous is not None and previous.is_load
     if i.is_load:
-        pipelined = after_load and previous is not None and not (previous.writes & i.base)
+        pipelined = after_load and previous is not None and previous.registers[0] not in i.base
         return (1 if pipelined else 2) + (1 if i.branches else 0)
     if i.is_store:
         indexed = i.memory is not None and i.memory.index != 0

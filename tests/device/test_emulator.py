@@ -1,0 +1,114 @@
+"""Small firmware on emulated boards."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kilobench.api import Board, CellError
+from kilobench.device.build import linker_script
+from kilobench.device.emulator import EmulatedBoard
+from kilobench.registry import load_registry
+
+BOARD: Board = load_registry().get("boards", "nucleo_l476rg")
+
+START = r"""
+#include <stdint.h>
+#define REGISTER(a) (*(volatile uint32_t *)(a))
+extern uint32_t kb_stack_top[];
+uint8_t arena[64] __attribute__((section(".arena")));
+static void put(const char *text) { while (*text) REGISTER(0x4FFFF000) = (uint8_t)*text++; }
+static void number(uint32_t n) { char d[12], *p = d + 11; *p = 0; do *--p = '0' + n % 10; while (n /= 10); put(p); }
+void body(void);
+__attribute__((used, noreturn)) static void reset(void)
+{
+    REGISTER(0xE000EDFC) |= 1u << 24;
+    REGISTER(0xE0001000) |= 1;
+    put("");
+    number(arena[0]);
+    put("\n");
+    body();
+    put("done\n");
+    for (;;) REGISTER(0x4FFFF004);
+}
+void *const vectors[2] __attribute__((section(".vectors"), used)) = {kb_stack_top, (void *)reset};
+"""
+
+
+def firmware(folder: Path, body: str) -> Path:
+    """START with a body, linked for the board."""
+    (folder / "a.c").write_text(START + body)
+    (folder / "link.ld").write_text(linker_script(BOARD))
+    target = ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp", "-O1", "-ffreestanding"]
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *target,
+        "-fno-sanitize=undefined",
+        "-T",
+        "link.ld",
+        "a.c",
+        "-o",
+        "a.elf",
+    ]
+    subprocess.run(command, check=True, cwd=folder)
+    return folder / "a.elf"
+
+
+def lines(elf: Path, count: int, native: bool | None = None, **options: int) -> list[str]:
+    with EmulatedBoard(elf, BOARD, native=native, **options) as board:
+        return [board.readline().decode().strip() for _ in range(count)]
+
+
+LOOP = r"""
+__attribute__((noinline)) static uint32_t count(uint32_t turns)
+{
+    uint32_t before = REGISTER(0xE0001004);
+    __asm__ volatile(".balign 4\n1: subs %0, #1\n bne 1b\n nop\n nop\n" : "+r"(turns));
+    return REGISTER(0xE0001004) - before;
+}
+void body(void) { number(count(10)); put("\n"); number(count(1010)); put("\n"); }
+"""
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_loop_takes_three_cycles_a_turn(native: bool, tmp_path: Path) -> None:
+    """SUBS 1, BNE taken 2; the difference of two lengths leaves out everything around the loop."""
+    _, short, long, _ = lines(firmware(tmp_path, LOOP), 4, native)
+    assert int(long) - int(short) == 3 * 1000
+
+
+def test_both_hooks_count_the_same(tmp_path: Path) -> None:
+    elf = firmware(tmp_path, LOOP)
+    assert lines(elf, 4, True) == lines(elf, 4, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "void body(void) { REGISTER(0x30000000) = 1; }",
+            r"write to 0x30000000, where the board has no memory, at .*\((body|reset)",
+        ),
+        ('void body(void) { __asm__ volatile("udf #0"); }', r"invalid instruction at .*\((body|reset)"),
+        ('void body(void) { for (;;) __asm__ volatile(""); }', r"still busy after 10000 cycles, at .*\((body|reset)"),
+        ("void body(void) { ((void (*)(void))0x60000001)(); }", "jump to 0x60000000"),
+        (
+            "int f(int n) { volatile char frame[512]; frame[n & 511] = n; return f(n + 1) + frame[0]; }\n"
+            "void body(void) { number(f(0)); }",
+            r"write to 0x0fffff.., where the board has no memory, at .*\(f\+",
+        ),
+    ],
+    ids=["write", "undefined", "hang", "jump", "stack overflow"],
+)
+def test_what_goes_wrong_is_named_with_pc_and_symbol(body: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CellError, match=message):
+        lines(firmware(tmp_path, body), 3, max_cycles=10_000)
+
+
+def test_waiting_for_input_in_vain_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CellError, match="waits for input and sent no line"):
+        lines(firmware(tmp_path, "void body(void) {}"), 3)

@@ -1,0 +1,95 @@
+"""Costs of assembled sequences against counts made by hand from docs/timing.md."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from kilobench.device.timing import BlockCost, Table, block_cost
+
+TARGETS: dict[Table, list[str]] = {
+    "cortex-m4": ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"],
+    "cortex-m0plus": ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus"],
+}
+
+M4 = {
+    "arithmetic": ("adds r0, r1, r2; muls r0, r1; nop", 3),
+    "multiply and accumulate": ("mla r0, r1, r2, r3; smlad r4, r5, r6, r7; smlal r0, r1, r2, r3", 3),
+    "divide": ("sdiv r0, r1, r2; nop", 8),
+    "it is free": ("it eq; addeq r0, #1", 1),
+    "barrier": ("dsb; isb", 8),
+    "load alone": ("ldr r0, [r1]; adds r2, #1", 3),
+    "loads in a row": ("ldr r0, [r1]; ldr r2, [r1, #4]; ldr r3, [r1, #8]", 4),
+    "load of a loaded address": ("ldr r0, [r1]; ldr r2, [r0]", 4),
+    "address from the instruction before": ("adds r1, r2, r3; ldr r0, [r1]", 4),
+    "store": ("str r0, [r1]; adds r2, #1", 2),
+    "store with register offset": ("str r0, [r1, r2]; adds r2, #1", 3),
+    "store right after load": ("ldr r0, [r1]; str r3, [r1, r2]", 3),
+    "load right after store": ("str r0, [r1]; ldr r2, [r3]", 4),
+    "write-back twice on one base": ("ldr r0, [r1], #4; nop; ldr r2, [r1], #4; ldr r3, [r1], #4", 7),
+    "double words": ("ldrd r0, r1, [r2]; nop; strd r0, r1, [r2]", 7),
+    "multiple": ("ldm r0!, {r1, r2, r3}; push {r4, r5}; pop {r4, r5}", 4 + 3 + 3),
+    "untaken branch": ("beq 1f; 1:", 1),
+    "float": ("vadd.f32 s0, s1, s2; vmul.f32 s3, s4, s5", 2),
+    "float multiply-add": ("vmla.f32 s0, s1, s2; nop", 4),
+    "float result used at once": ("vadd.f32 s0, s1, s2; vmul.f32 s3, s0, s5", 3),
+    "float result used as addend": ("vmul.f32 s0, s1, s2; vmla.f32 s0, s4, s5", 4),
+    "float load and divide": ("vldr s0, [r0]; nop; vdiv.f32 s1, s2, s3", 2 + 1 + 14),
+    "status register": ("mrs r0, primask; nop", 3),
+}
+M0PLUS = {
+    "arithmetic": ("adds r0, r1, r2; muls r0, r1", 2),
+    "load and store": ("ldr r0, [r1]; str r0, [r1]; ldrb r2, [r1]", 6),
+    "multiple": ("ldm r0!, {r1, r2, r3}; push {r4, r5}", 7),
+    "return by pop": ("pop {r4, pc}", 3 + 2 - 1),
+    "call, without its taken branch": ("bl 1f; 1:", 2),
+    "status register": ("mrs r0, primask; nop", 4),
+}
+
+
+def assemble(text: str, table: Table, folder: Path) -> bytes:
+    source = folder / "a.s"
+    source.write_text(".syntax unified\n.thumb\n" + "\n".join(text.split(";")) + "\n")
+    command = [sys.executable, "-m", "ziglang", "cc", *TARGETS[table], "-c", str(source), "-o", str(folder / "a.o")]
+    subprocess.run(command, check=True, capture_output=True)
+    with (folder / "a.o").open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".text")
+        assert section is not None
+        return section.data()
+
+
+@pytest.mark.parametrize("name", M4)
+def test_cortex_m4(name: str, tmp_path: Path) -> None:
+    text, cycles = M4[name]
+    code = assemble(text, "cortex-m4", tmp_path)
+    wide = sum(1 for address in wide_at_odd_halfwords(code))
+    assert block_cost(code, 0x1000, "cortex-m4").always == 2 * cycles + wide
+
+
+def wide_at_odd_halfwords(code: bytes) -> list[int]:
+    """Addresses of 32-bit instructions that do not lie on words: their first five bits are 0b11101, 0b11110 or 0b11111."""
+    address, found = 0, []
+    while address < len(code):
+        wide = code[address + 1] >> 3 in (0b11101, 0b11110, 0b11111)
+        found += [address] if wide and address % 4 == 2 else []
+        address += 4 if wide else 2
+    return found
+
+
+@pytest.mark.parametrize("name", M0PLUS)
+def test_cortex_m0plus(name: str, tmp_path: Path) -> None:
+    text, cycles = M0PLUS[name]
+    assert block_cost(assemble(text, "cortex-m0plus", tmp_path), 0x1000, "cortex-m0plus") == BlockCost(2 * cycles, 2)
+
+
+def test_taken_branches_cost_one_more_and_two_to_a_misaligned_wide_instruction(tmp_path: Path) -> None:
+    code = assemble("add.w r0, r1, r2", "cortex-m4", tmp_path)
+    assert block_cost(code, 0x1000, "cortex-m4") == BlockCost(2, 2)
+    assert block_cost(code, 0x1002, "cortex-m4") == BlockCost(3, 4)
+
+
+def test_bytes_that_are_no_instructions_are_refused() -> None:
+    with pytest.raises(ValueError, match="0x1000"):
+        block_cost(b"\xff\xff\xff\xff", 0x1000, "cortex-m4")
