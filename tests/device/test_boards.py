@@ -1,0 +1,84 @@
+"""Models on every emulated board."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kilobench.api import CellError
+from kilobench.device import elf
+from kilobench.device.build import build
+from kilobench.emit import emit
+from kilobench.graph import Graph, Tensor
+from kilobench.measure import evaluate, measure
+from kilobench.registry import load_registry
+from tests.unit.graphs import Builder
+
+BOARDS = load_registry().entries["boards"]
+
+
+def model(dtype: str = "int8", width: int = 24) -> Graph:
+    """An int8 or float32 stem, a binary layer, and 5 classes."""
+    b = Builder(1)
+    source = b.tensor((1, width, 3), dtype)  # type: ignore[arg-type]
+    x = b.conv(source, dtype)  # type: ignore[arg-type]
+    x = b.conv(b.binarize(x), dtype)  # type: ignore[arg-type]
+    height, length, channels = x.shape
+    output = Tensor("out", (1, 1, channels), x.dtype, x.scale, x.zero_point)
+    b.tensors["out"] = output
+    attrs = {"kernel": (height, length), "stride": (1, 1), "padding": (0, 0)}
+    b.op("max_pool", [x], output, attrs, {})
+    return b.graph(source, output)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_equals_the_host_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
+    graph, board = model(dtype), load_registry().get("boards", name)
+    x = np.random.default_rng(0).normal(0, 1, (9, 3, 1, 24)).astype(np.float32)
+    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(9, dtype=np.int64))
+    measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
+    assert len(measured.cycles) == 8
+    assert len(measured.layer_cycles) == len(graph.ops)
+    assert 0 < measured.stack_bytes < 2048
+    assert measured.sizes.arena >= 16
+    assert (measured.over_flash_bytes, measured.over_ram_bytes) == (0, 0)
+
+
+def test_a_difference_names_the_first_operator(tmp_path: Path) -> None:
+    graph, board = model(), load_registry().get("boards", "nucleo_l476rg")
+    x = np.random.default_rng(0).normal(0, 1, (9, 3, 1, 24)).astype(np.float32)
+    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(9, dtype=np.int64))
+    second = graph.ops[1]
+    second.params["flip"] ^= np.uint32(1)
+    emit(graph, tmp_path / "model", "m")
+    evaluation = replace(evaluation, outputs=evaluation.outputs + 1)
+    with pytest.raises(CellError, match=f"first at operator {second.name} "):
+        measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
+
+
+def test_programs_do_not_depend_on_where_they_are_built(tmp_path: Path) -> None:
+    emit(model(), tmp_path, "m")
+    board = load_registry().get("boards", "nrf52840_dk")
+    programs = [build(tmp_path, board, tmp_path / folder).elf.read_bytes() for folder in ("a", "longer name")]
+    assert programs[0] == programs[1]
+
+
+def test_what_does_not_fit_is_said_and_measured_all_the_same(tmp_path: Path) -> None:
+    graph, board = model("float32", 8000), load_registry().get("boards", "nucleo_l476rg")
+    x = np.random.default_rng(0).normal(0, 1, (8, 3, 1, 8000)).astype(np.float32)
+    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(8, dtype=np.int64))
+    measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
+    assert measured.over_ram_bytes == measured.sizes.arena - board.ram[0].bytes > 0
+    assert measured.over_flash_bytes == 0
+    assert min(measured.cycles) > 0
+
+
+def test_sections_add_up(tmp_path: Path) -> None:
+    graph = model()
+    layout = emit(graph, tmp_path, "m")
+    sizes = elf.sizes(build(tmp_path, load_registry().get("boards", "nucleo_f446re"), tmp_path / "b").elf)
+    assert sizes.arena == layout.arena_bytes
+    weights = sum(array.nbytes for op in graph.ops for array in op.params.values())
+    assert weights <= sizes.weights <= weights + 16 * sum(len(op.params) for op in graph.ops)

@@ -1,0 +1,119 @@
+"""From data to page with the command that users type."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kilobench.record import Record
+from kilobench.store import Store
+
+SUITE = """
+title: tiny
+tasks: [digits]
+recipes: [full, "prune[epochs=0.2]+int8", "xnor[epochs=0.2]+int8", "xnor[epochs=0.2]"]
+boards: [nucleo_l476rg, raspberry_pi_pico]
+"""
+
+
+def kilobench(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kilobench", *map(str, arguments)]
+    environment = os.environ | {"KILOBENCH_CACHE": str(cache)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A finished run: suite, cache and output."""
+    folder = tmp_path_factory.mktemp("run")
+    suite = folder / "tiny.yaml"
+    suite.write_text(SUITE)
+    done = kilobench("run", suite, "--output", folder / "out", cache=folder / "cache")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 measured, 0 cached, 0 failed" in done.stdout
+    return suite, folder / "cache", folder / "out"
+
+
+def timeless(records: list[Record]) -> list[dict[str, object]]:
+    return [record.model_dump(exclude={"times"}) for record in records]
+
+
+def test_records_hold_what_was_measured(run: tuple[Path, Path, Path]) -> None:
+    records = {(r.recipe, r.board): r for r in Store(run[2] / "records").read_all()}
+    assert len(records) == 8
+    full = records["full", "nucleo_l476rg"]
+    assert full.accuracy.total == 450
+    assert full.accuracy.mean > 0.95
+    assert full.flash_bytes == full.flash.weights + full.flash.runtime + full.flash.board_support
+    assert full.ram_bytes == full.ram.arena + full.ram.static + full.ram.stack
+    assert full.verified_inputs == 8
+    assert full.macs["fp32"] > 0
+    assert abs(sum(layer.cycles for layer in full.layers) - full.cycles) < 0.02 * full.cycles
+    binary = records["xnor[epochs=0.2]+int8", "nucleo_l476rg"]
+    assert binary.macs["fp32"] == 0 < binary.macs["int8"] < binary.macs["binary"]
+    assert binary.flash.weights < full.flash.weights / 8
+
+
+def test_pages_show_every_row_and_its_command(run: tuple[Path, Path, Path]) -> None:
+    page = (run[2] / "tasks" / "digits.md").read_text()
+    for record in Store(run[2] / "records").read_all():
+        assert f"`{record.recipe}`" in page
+        assert record.command in page
+    assert (run[2] / "plots" / "digits-flash.svg").read_text().startswith("<svg")
+    assert "digits" in (run[2] / "README.md").read_text()
+
+
+def test_the_second_run_is_cached_and_imports_no_torch(run: tuple[Path, Path, Path]) -> None:
+    suite, cache, output = run
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    code = (
+        "import sys; from kilobench.cli import main\n"
+        f"code = main(['run', {str(suite)!r}, '--output', {str(output)!r}])\n"
+        "assert code == 0 and 'torch' not in sys.modules and 'unicorn' not in sys.modules"
+    )
+    environment = os.environ | {"KILOBENCH_CACHE": str(cache)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "0 measured, 8 cached, 0 failed" in done.stdout
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_records(run: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """kill -9 after a while, again and again, until a run gets to its end."""
+    suite, _, output = run
+    command = [sys.executable, "-m", "kilobench", "run", str(suite), "--output", str(tmp_path / "out")]
+    environment = os.environ | {"KILOBENCH_CACHE": str(tmp_path / "cache")}
+    for seconds in (3, 6, 9):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+            time.sleep(seconds)
+            os.killpg(process.pid, signal.SIGKILL)
+        for path in (tmp_path / "out").rglob("*.json"):
+            json.loads(path.read_text())
+    assert subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    assert timeless(Store(tmp_path / "out/records").read_all()) == timeless(Store(output / "records").read_all())
+
+
+def test_a_failing_method_stops_no_other_cell(tmp_path: Path, run: tuple[Path, Path, Path]) -> None:
+    plugin = tmp_path / "bad.py"
+    plugin.write_text(
+        "from kilobench.api import Method\n"
+        "class Bad(Method):\n"
+        '    """Fails."""\n'
+        '    name = "bad"\n'
+        '    reference = "none"\n'
+        "    def apply(self, model, job):\n"
+        "        raise ValueError('on purpose')\n"
+    )
+    suite = tmp_path / "s.yaml"
+    suite.write_text("title: t\ntasks: [digits]\nrecipes: [bad, full]\nboards: [nucleo_l476rg]\n")
+    done = kilobench("--plugins", plugin, "run", suite, "--output", tmp_path / "out", cache=run[1])
+    assert done.returncode == 1
+    assert "failed: digits bad on nucleo_l476rg, seed 0, fold 0: ValueError: on purpose" in " ".join(
+        done.stdout.split()
+    )
+    assert [record.recipe for record in Store(tmp_path / "out/records").read_all()] == ["full"]
