@@ -27,7 +27,7 @@ WORDS = (  # noqa: SIM905 (a list of words reads best as words)
 
 RATE = 8000
 LENGTH = 6400
-_ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
+_ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
 _SPEAKERS = {"train": ("m1", "m2", "m3", "m4", "m5", "m6", "f1", "f2", "f3"), "test": ("m7", "m8", "f4", "f5")}
 _TAKES = {"train": 3, "test": 2}
 
@@ -131,6 +131,7 @@ class _Engine:
         self._source_rate = self._library.espeak_Initialize(self._SYNCHRONOUS, 0, path, 0)
         if self._source_rate <= 0:
             raise UserError("spoken-words: espeak-ng does not start; reinstall the espeakng-loader package")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # breathy voices are partly noise
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         self._callback = kind(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
