@@ -12,53 +12,37 @@
 static uint8_t arena[KB_ARENA_BYTES] __attribute__((section(".arena"), aligned(16)));
 
 static uint32_t loaded, expected;
-static uint32_t cycles_low, cycles_high, last_count;
+static uint64_t started, cycles;
 
-/* Adds the cycles since `last_count`; called at least once per operator, so that a short counter may wrap in between. */
-static void count_cycles(void)
-{
-    const uint32_t now = port_cycles();
-    const uint32_t before = cycles_low;
-    cycles_low += (now - last_count) & port_cycle_mask;
-    cycles_high += cycles_low < before;
-    last_count = now;
-}
-
-static void start_counting(void)
-{
-    cycles_low = cycles_high = 0;
-    last_count = port_cycles();
-}
-
+/* Keeps the counter from wrapping unseen. */
 static void after_op(uint32_t op, const void *output, uint32_t bytes, void *context)
 {
     (void)op;
     (void)output;
     (void)bytes;
     (void)context;
-    count_cycles();
+    (void)port_cycles();
 }
 
 static void infer(void)
 {
-    start_counting();
-    /* A full-width counter cannot wrap within an inference, so that nothing need be called in between. */
-    kb_model_run(arena, port_cycle_mask == 0xFFFFFFFFu ? 0 : after_op, 0);
-    count_cycles();
+    started = port_cycles();
+    kb_model_run(arena, after_op, 0);
+    cycles = port_cycles() - started;
 }
 
 static void print_layer(uint32_t op, const void *output, uint32_t bytes, void *context)
 {
     (void)context;
-    count_cycles();
+    const uint64_t spent = port_cycles() - started;
     put_text("m-layer-[");
     put_unsigned(op);
     port_putchar(',');
-    put_unsigned(cycles_low);
+    put_unsigned(spent);
     port_putchar(',');
     put_hex_word(kb_crc32(0, output, bytes));
     put_text("]\r\n");
-    start_counting();
+    started = port_cycles();
 }
 
 static void print_results(void)
@@ -148,16 +132,10 @@ static void infer_command(uint8_t end)
     print_results();
 }
 
-static void unsigned_reply(const char *name, uint32_t high, uint32_t low)
+static void unsigned_reply(const char *name, uint64_t value)
 {
     put_text(name);
-    if (high) {
-        put_text("0x");
-        put_hex_word(high);
-        put_hex_word(low);
-    } else {
-        put_unsigned(low);
-    }
+    put_unsigned(value);
     put_line_end();
 }
 
@@ -172,7 +150,7 @@ static void command(const char *name, uint8_t end)
         put_text(kb_model.digest);
         put_text("]\r\n");
     } else if (same_text(name, "timestamp")) {
-        unsigned_reply("m-lap-cycles-", 0, port_cycles());
+        unsigned_reply("m-lap-us-", port_microseconds());
     } else if (same_text(name, "db")) {
         database();
     } else if (same_text(name, "infer")) {
@@ -180,18 +158,18 @@ static void command(const char *name, uint8_t end)
     } else if (same_text(name, "results")) {
         print_results();
     } else if (same_text(name, "cycles")) {
-        unsigned_reply("m-cycles-", cycles_high, cycles_low);
+        unsigned_reply("m-cycles-", cycles);
     } else if (same_text(name, "output")) {
         print_output();
     } else if (same_text(name, "layers")) {
-        start_counting();
+        started = port_cycles();
         kb_model_run(arena, print_layer, 0);
     } else if (same_text(name, "check")) {
         put_text("m-check-[");
         put_hex_word(kb_crc32(0, arena + kb_model.input_offset, kb_model.input_bytes));
         put_text("]\r\n");
     } else if (same_text(name, "stack")) {
-        unsigned_reply("m-stack-", 0, port_stack_peak());
+        unsigned_reply("m-stack-", port_stack_peak());
     } else {
         put_text("e-[Unknown command: ");
         put_text(name);

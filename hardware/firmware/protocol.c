@@ -8,9 +8,9 @@ void put_text(const char *text)
         port_putchar((uint8_t)*text++);
 }
 
-void put_unsigned(uint32_t value)
+void put_unsigned(uint64_t value)
 {
-    char digits[11];
+    char digits[21];
     uint32_t i = sizeof digits;
     digits[--i] = 0;
     do {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 void put_text(const char *text);
-void put_unsigned(uint32_t value);
+void put_unsigned(uint64_t value);
 void put_hex_byte(uint8_t value);
 void put_hex_word(uint32_t value);
 /* With three decimals, rounded towards zero. */

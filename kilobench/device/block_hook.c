@@ -10,12 +10,12 @@ typedef struct {
 } slot;
 
 typedef struct {
-    uint64_t half_cycles, limit;
+    uint64_t half_cycles, deadline;
     uint32_t wanted; /* call back before the next block */
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used, capacity;
     slot *slots;
-    /* Prices a block into two words; called with size 0 when the limit is passed or a call back is wanted. */
+    /* Prices a block into two words; called with size 0 when the deadline is reached or a call back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
 } counter;
 
@@ -27,10 +27,9 @@ static slot *find(const counter *c, uint32_t address, uint32_t size)
     return &c->slots[i];
 }
 
-counter *kb_counter_new(uint64_t limit, void (*decode)(uint32_t, uint32_t, uint32_t *))
+counter *kb_counter_new(void (*decode)(uint32_t, uint32_t, uint32_t *))
 {
     counter *c = calloc(1, sizeof *c);
-    c->limit = limit;
     c->decode = decode;
     c->capacity = 1u << 16;
     c->slots = calloc(c->capacity, sizeof *c->slots);
@@ -48,6 +47,11 @@ uint64_t kb_counter_half_cycles(const counter *c)
     return c->half_cycles;
 }
 
+void kb_counter_deadline(counter *c, uint64_t half_cycles)
+{
+    c->deadline = half_cycles;
+}
+
 void kb_counter_interrupt(counter *c)
 {
     c->wanted = 1;
@@ -58,7 +62,7 @@ void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
 {
     counter *c = data;
     (void)engine;
-    if (c->wanted || c->half_cycles > c->limit) {
+    if (c->wanted || c->half_cycles >= c->deadline) {
         uint32_t none[2];
         c->wanted = 0;
         c->decode((uint32_t)address, 0, none);

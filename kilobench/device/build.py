@@ -134,7 +134,8 @@ def _write_project(model: Path, board: Board, workdir: Path, options: dict[str, 
     folders = [hardware / "kernels", hardware / "firmware", hardware / "firmware" / "ports" / "emulated", model]
     for file in (file for folder in folders for file in sorted(folder.glob("*.[ch]"))):
         shutil.copyfile(file, sources / file.name)
-    (sources / "board_config.h").write_text(f'#define KB_BOARD_NAME "{board.name}"\n')
+    config = f'#define KB_BOARD_NAME "{board.name}"\n#define KB_CLOCK_HZ {board.clock_hz}u\n'
+    (sources / "board_config.h").write_text(config)
     (workdir / "link.ld").write_text(linker_script(board))
     lines = [f"{key} = {value}" for key, value in options.items()]
     platform = (hardware / "platformio").as_uri().replace("file://", "symlink://")

@@ -51,7 +51,7 @@ class Session:
 
     def cycles(self) -> int:
         """Of the last inference."""
-        return int(self._find("cycles", r"m-cycles-(0x[0-9a-f]{16}|\d+)"), 0)
+        return int(self._find("cycles", r"m-cycles-(\d+)"))
 
     def output(self) -> bytes:
         """Raw output of the last inference."""

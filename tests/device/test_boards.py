@@ -9,6 +9,8 @@ import pytest
 from kilobench.api import CellError
 from kilobench.device import elf
 from kilobench.device.build import build
+from kilobench.device.emulator import EmulatedBoard
+from kilobench.device.protocol import Session
 from kilobench.emit import emit
 from kilobench.graph import Graph, Tensor
 from kilobench.measure import evaluate, measure
@@ -82,3 +84,21 @@ def test_sections_add_up(tmp_path: Path) -> None:
     assert sizes.arena == layout.arena_bytes
     weights = sum(array.nbytes for op in graph.ops for array in op.params.values())
     assert weights <= sizes.weights <= weights + 16 * sum(len(op.params) for op in graph.ops)
+
+
+def test_a_short_counter_that_wraps_loses_no_cycles(tmp_path: Path) -> None:
+    """SysTick on the M0+ has 24 bits; its exception extends it. The emulator's own count is the truth."""
+    graph, board = model("float32", 8000), load_registry().get("boards", "raspberry_pi_pico")
+    emit(graph, tmp_path, "m")
+    program = build(tmp_path, board, tmp_path / "build").elf
+    x = np.random.default_rng(0).normal(0, 1, (8000, 3)).astype(np.float32)
+    with EmulatedBoard(program, board) as emulated:
+        session = Session(emulated, board.name)
+        session.load(x.tobytes())
+        before = emulated.cycles
+        session.infer()
+        spent = emulated.cycles - before
+        assert 2 << 24 > session.cycles() > 1.7 * (1 << 24)
+        assert 0 < spent - session.cycles() < 100_000
+        session.load(x.tobytes())
+        assert max(cycles for cycles, _ in session.layers()) > 1 << 24

@@ -17,36 +17,66 @@ const char port_name[] = KB_BOARD_NAME;
 int main(void);
 
 #if defined(__ARM_ARCH_6M__)
-/* SysTick: 24 bits, counts down. */
-const uint32_t port_cycle_mask = 0x00FFFFFF;
+/* SysTick counts 24 bits down; its exception counts how often it wraps. */
+#define SYST_CSR REGISTER(0xE000E010)
+#define SYST_RVR REGISTER(0xE000E014)
+#define SYST_CVR REGISTER(0xE000E018)
+#define ICSR_PENDSTSET (REGISTER(0xE000ED04) >> 26 & 1)
+#define RELOAD 0x00FFFFFFu
+
+static volatile uint32_t wraps;
+
+static void on_tick(void)
+{
+    wraps++;
+}
 
 static void start_counter(void)
 {
-    REGISTER(0xE000E014) = 0x00FFFFFF;
-    REGISTER(0xE000E018) = 0;
-    REGISTER(0xE000E010) = 5;
+    SYST_RVR = RELOAD;
+    SYST_CVR = 0;
+    SYST_CSR = 7;
 }
 
-uint32_t port_cycles(void)
+uint64_t port_cycles(void)
 {
-    return 0x00FFFFFF - REGISTER(0xE000E018);
+    uint32_t before, now, pending;
+    do {
+        before = wraps;
+        now = RELOAD - SYST_CVR;
+        pending = ICSR_PENDSTSET && now < RELOAD / 2;
+    } while (wraps != before);
+    return ((uint64_t)(before + pending) << 24) + now;
 }
 #else
 /* DWT->CYCCNT, switched on in DEMCR and DWT->CTRL. */
-const uint32_t port_cycle_mask = 0xFFFFFFFF;
+#define DWT_CYCCNT REGISTER(0xE0001004)
+
+static void on_tick(void)
+{
+}
 
 static void start_counter(void)
 {
     REGISTER(0xE000EDFC) |= 1u << 24;
-    REGISTER(0xE0001004) = 0;
+    DWT_CYCCNT = 0;
     REGISTER(0xE0001000) |= 1;
 }
 
-uint32_t port_cycles(void)
+uint64_t port_cycles(void)
 {
-    return REGISTER(0xE0001004);
+    static uint32_t last, wraps;
+    const uint32_t now = DWT_CYCCNT;
+    wraps += now < last;
+    last = now;
+    return (uint64_t)wraps << 32 | now;
 }
 #endif
+
+uint64_t port_microseconds(void)
+{
+    return port_cycles() / (KB_CLOCK_HZ / 1000000);
+}
 
 void port_init(void)
 {
@@ -107,5 +137,5 @@ typedef union {
 
 __attribute__((section(".vectors"), used)) static const vector vectors[16] = {
     {.stack = kb_stack_top}, {.handler = reset}, {.handler = fault}, {.handler = fault},
-    {.handler = fault},      {.handler = fault}, {.handler = fault},
+    {.handler = fault},      {.handler = fault}, {.handler = fault}, [15] = {.handler = on_tick},
 };
