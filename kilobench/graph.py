@@ -51,7 +51,7 @@ class Op:
 
     conv2d (attrs kernel=(KH, KW), stride=(SH, SW), padding=(PH, PW), relu; a linear layer is one over the whole map)
       float32 -> float32  weight float32 [O, KH, KW, I], bias float32 [O]; relu
-      int8 -> int8        weight int8 [O, KH, KW, I], bias int32 [O] (input zero point folded in), multiplier int32 [O],
+      int8 -> int8        weight int8 [O, KH, KW, I], bias int32 [O], multiplier int32 [O],
                           shift int32 [O] (t of arithmetic.md, 1..62); relu is the clamp at the output's zero point
       bit -> bit          weight uint32 [O, KH, KW, ceil(I/32)], threshold int32 [O], flip uint32 [ceil(O/32)]:
                           bit = (acc >= threshold) xor flip; padded taps are skipped; relu False

@@ -227,8 +227,8 @@ class _Lowering:
         largest = np.abs(weight).max(axis=(1, 2, 3))
         scale = np.where(largest > 0, largest, 127.0) / 127.0
         q = np.rint(weight / scale[:, None, None, None])
-        bias_q = np.rint(bias / (source.scale * scale)) - source.zero_point * q.sum(axis=(1, 2, 3))
-        bound = float((np.abs(q).sum(axis=(1, 2, 3)) * 128 + np.abs(bias_q)).max())
+        bias_q = np.rint(bias / (source.scale * scale))
+        bound = float((np.abs(q).sum(axis=(1, 2, 3)) * 255 + np.abs(bias_q)).max())
         if bound > _INT32:
             raise self.error(node, f"may reach {bound:.0f} in its accumulator, above the int32 bound {_INT32}")
         m, t = multiplier(source.scale * scale / output.scale)

@@ -54,11 +54,11 @@ def _saturate(value: NDArray[np.int64], op: Op, output: Tensor) -> NDArray[np.in
     return np.clip(value + output.zero_point, low, 127).astype(np.int8)
 
 
-def _correlate(op: Op, x: NDArray[Any], weight: NDArray[Any], pad_value: float, dtype: torch.dtype) -> NDArray[Any]:
+def _correlate(op: Op, x: NDArray[Any], weight: NDArray[Any], dtype: torch.dtype) -> NDArray[Any]:
     """Convolution of [n, h, w, c] with [o, kh, kw, c]; exact in float64 for the integers here."""
     pad_h, pad_w = op.attrs["padding"]
     image = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(dtype)
-    image = functional.pad(image, (pad_w, pad_w, pad_h, pad_h), value=pad_value)
+    image = functional.pad(image, (pad_w, pad_w, pad_h, pad_h))
     kernel = torch.from_numpy(weight.transpose(0, 3, 1, 2).copy()).to(dtype)
     return functional.conv2d(image, kernel, stride=op.attrs["stride"]).numpy().transpose(0, 2, 3, 1)
 
@@ -66,13 +66,13 @@ def _correlate(op: Op, x: NDArray[Any], weight: NDArray[Any], pad_value: float, 
 def _conv2d(op: Op, sources: list[Tensor], values: list[NDArray[Any]], output: Tensor) -> NDArray[Any]:
     source, x, p = sources[0], values[0], op.params
     if source.dtype == "float32":
-        result = _correlate(op, x, p["weight"], 0.0, torch.float32) + p["bias"]
+        result = _correlate(op, x, p["weight"], torch.float32) + p["bias"]
         return np.maximum(result, 0) if op.attrs["relu"] else result
     if source.dtype == "int8":
-        acc = _correlate(op, x, p["weight"], source.zero_point, torch.float64).astype(np.int64) + p["bias"]
+        acc = _correlate(op, x - np.float64(source.zero_point), p["weight"], torch.float64).astype(np.int64) + p["bias"]
         return _saturate(requantise(acc, p["multiplier"], p["shift"]), op, output)
     signs = 2.0 * unpack(p["weight"], source.shape[2]) - 1
-    acc = _correlate(op, 2.0 * x - 1, signs, 0.0, torch.float64).astype(np.int64)
+    acc = _correlate(op, 2.0 * x - 1, signs, torch.float64).astype(np.int64)
     if output.dtype == "bit":
         return ((acc >= p["threshold"]) ^ unpack(p["flip"], output.shape[2])).astype(np.uint8)
     if output.dtype == "int8":

@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     kb_window window;
     const int8_t *weight;
-    const int32_t *bias; /* input zero point folded in */
+    const int32_t *bias;
     const int32_t *multiplier, *shift;
     int32_t in_zero, out_zero, low;
 } kb_conv2d_s8_params;
