@@ -25,6 +25,10 @@ class UserError(Exception):
     """A mistake in what the user gave: shown as one line, exit code 2, no traceback."""
 
 
+class DataUnavailable(UserError):
+    """A data set is neither on this machine nor to be downloaded."""
+
+
 class CellError(Exception):
     """One cell cannot be finished (a crash on the board, a mismatch, ...): shown as one line."""
 

@@ -129,15 +129,15 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from kilobench.run import run_suite
     from kilobench.store import Store
 
-    console = Console()
-    console.print(suite.title, style="bold", markup=False, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
     records, code = run_suite(
         suite, registry, output=options.output, on=options.on, toolchain=options.toolchain, console=console
     )
     if records:
         console.print(terminal(records))
         render(Store(options.output / "records").read_all(), options.output)
-        console.print(f"pages: {options.output / 'README.md'}", highlight=False)
+        console.print(f"pages: {options.output / 'README.md'}", highlight=False, soft_wrap=True)
     return code
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Board, Contribution, Method, Network, Split, Task, UserError
+from kilobench.api import Board, Contribution, DataUnavailable, Method, Network, Split, Task, UserError
 from kilobench.registry import Entry, Registry
 
 Check = tuple[str, Callable[[], None]]
@@ -32,7 +32,7 @@ def report(registry: Registry, target: str) -> int:
             try:
                 check()
                 print(f"ok      {entry.name}: {name}")
-            except UserError as error:
+            except DataUnavailable as error:
                 print(f"skipped {entry.name}: {name}: {error}")
             except Exception as error:
                 failed += 1
@@ -41,7 +41,7 @@ def report(registry: Registry, target: str) -> int:
 
 
 def checks(entry: Entry) -> Iterator[Check]:
-    """The checks of one entry, by name; a check raises AssertionError, or UserError where its data is not to be had."""
+    """The checks of one entry, by name; a check raises AssertionError, or DataUnavailable where its data is not to be had."""
     yield "can be imported", lambda: _true(not entry.broken, entry.broken)
     value = entry.value
     if isinstance(value, type):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from kilobench.api import Progress, UserError
+from kilobench.api import DataUnavailable, Progress, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ def local_copy(folder: str) -> Path | None:
 def fetched(folder: str, url: str, cache: Path, progress: Progress) -> Path:
     """The local copy of a data set, or else the publisher's archive, downloaded and unpacked into ``cache``.
 
-    The caller verifies the contents. Raises UserError where neither is to be had.
+    The caller verifies the contents. Raises DataUnavailable where neither is to be had.
     """
     if (local := local_copy(folder)) is not None:
         return local
@@ -59,7 +59,7 @@ def _download(url: str, target: Path, folder: str, progress: Progress) -> None:
                 file.write(chunk)
                 progress(f"download {folder}", file.tell(), total)
     except OSError as error:
-        raise UserError(
+        raise DataUnavailable(
             f"cannot download {url}: {error}; get it elsewhere and set KILOBENCH_DATA to the folder that holds {folder}/"
         ) from None
 

@@ -50,7 +50,7 @@ class OverallProgress:
         self._done += self._weight
         self._weight = 0.0
         self._bar.update(self._task, completed=self._done)
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def skip(self, weight: float) -> None:
         """Steps that need not be done."""

@@ -64,7 +64,7 @@ def run_suite(
             except Exception as error:  # a plug-in's mistake must not take the other cells with it
                 failed.append((cell, f"{type(error).__name__}: {error} (traceback in {_log(cell)})"))
     for cell, reason in failed:
-        console.print(f"failed: {cell.label}: {reason}", highlight=False, markup=False, style="red")
+        console.print(f"failed: {cell.label}: {reason}", highlight=False, markup=False, soft_wrap=True, style="red")
     done = len(missing) - len(failed)
     console.print(f"{done} measured, {len(cells) - len(missing)} cached, {len(failed)} failed", highlight=False)
     return records, 1 if failed else 0

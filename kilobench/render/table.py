@@ -107,25 +107,23 @@ def misses(row: pd.Series) -> str:
 
 
 def terminal(records: Sequence[Record]) -> Table:
-    """A compact table for the end of a run."""
+    """A compact table for the end of a run, fit for 80 columns."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("task")
-    table.add_column("board")
-    table.add_column("recipe")
+    table = Table(box=None, pad_edge=False, caption_justify="left")
+    table.add_column("", no_wrap=True, min_width=20)
     for name in ("accuracy %", "flash KiB", "RAM KiB", "Mcycles", "ms"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("fits")
     before = None
     for _, row in frame(records).iterrows():
-        here = (row["task"], row["board"])
-        if before is not None and here != before:
-            table.add_section()
+        here = f"{row['task']} on {row['board']}"
+        if here != before:
+            table.add_row(f"[bold]{escape(here)}[/bold]")
         table.add_row(
-            *(here if here != before else ("", "")),
-            row["recipe"] + (" ◆" if row["pareto"] else ""),
-            f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})",
+            f" {'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
+            f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",
             f"{row['flash_bytes'] / 1024:.1f}",
             f"{row['ram_bytes'] / 1024:.1f}",
             f"{row['cycles'] / 1e6:.2f}",
