@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class HostModel:
             firmware / "crc32.c",
             firmware / "ports/host/host.c",
         ]
-        library = folder / f"host.{os.getpid()}.so"
+        library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
         includes = [f"-I{kernels}", f"-I{firmware}", f"-I{folder}"]
         zig("cc", *_FLAGS, *includes, *map(str, sources), "-o", str(library), what="the model for the host")
         self._library = ctypes.CDLL(str(library))

@@ -13,7 +13,7 @@ from kilobench.record import Record
 from kilobench.stats import correctness, mcnemar, pareto, wilson
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 CONTEST = ["task", "network", "link", "toolchain"]
 """What must be equal for two rows to be compared at all; within it, costs are compared per board."""
@@ -106,30 +106,31 @@ def misses(row: pd.Series) -> str:
     return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size)
 
 
-def terminal(records: Sequence[Record]) -> Table:
-    """A compact table for the end of a run, fit for 80 columns."""
+def terminal(records: Sequence[Record]) -> Group:
+    """Compact tables for the end of a run, one per task and board, fit for 80 columns."""
+    from rich.console import Group
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, caption_justify="left")
-    table.add_column("", no_wrap=True, min_width=20)
-    for name in ("accuracy %", "flash KiB", "RAM KiB", "Mcycles", "ms"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("fits")
-    before = None
-    for _, row in frame(records).iterrows():
-        here = f"{row['task']} on {row['board']}"
-        if here != before:
-            table.add_row(f"[bold]{escape(here)}[/bold]")
-        table.add_row(
-            f" {'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
-            f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",
-            f"{row['flash_bytes'] / 1024:.1f}",
-            f"{row['ram_bytes'] / 1024:.1f}",
-            f"{row['cycles'] / 1e6:.2f}",
-            f"{row['latency_ms']:.1f}",
-            misses(row),
-        )
-        before = here
-    table.caption = "◆ none on the board is better in accuracy, flash and cycles at once; cycles are emulated"
-    return table
+    parts: list[Table | Text] = [Text()]
+    for (task, board), rows in frame(records).groupby(["task", "board"], sort=False):
+        table = Table(title=f"{escape(task)} on {escape(board)}", title_justify="left", title_style="bold")
+        table.box, table.pad_edge = None, False
+        table.add_column("", min_width=14)
+        for name, width in (("accuracy %", 13), ("flash KiB", 9), ("RAM KiB", 7), ("Mcycles", 7), ("ms", 7)):
+            table.add_column(name, justify="right", min_width=width)
+        table.add_column("fits")
+        for _, row in rows.iterrows():
+            table.add_row(
+                f"{'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
+                f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",
+                f"{row['flash_bytes'] / 1024:.1f}",
+                f"{row['ram_bytes'] / 1024:.1f}",
+                f"{row['cycles'] / 1e6:.2f}",
+                f"{row['latency_ms']:.1f}",
+                misses(row),
+            )
+        parts += [table, Text()]
+    note = "◆ none on the board is better in accuracy, flash and cycles at once; cycles are emulated"
+    return Group(*parts, Text(note, style="dim"))
