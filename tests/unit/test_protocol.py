@@ -33,7 +33,7 @@ def test_an_inference() -> None:
             "check": f"m-check-[{zlib.crc32(data):08x}]",
             "infer 1 0": "m-warmup-start\nm-infer-done\nm-results-[0.1,0.9]",
             "output": "m-output-[01ff]",
-            "cycles": "m-cycles-0x0000000100000002",
+            "cycles": "m-cycles-4294967298",
             "layers": "m-layer-[0,12,0000000a]\nm-layer-[1,34,ffffffff]",
             "stack": "m-stack-416",
         }
