@@ -43,9 +43,16 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[st
     )
     recipes = sorted(points["recipe"].unique())
     lowest, highest = points[column].min(), points[column].max()
-    x = alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", domain=[lowest / 1.6, highest * 2.2], nice=False))
+    ticks = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
+    x = alt.X(
+        f"{column}:Q",
+        title=title,
+        axis=alt.Axis(values=ticks, format="~r", labelOverlap=True),
+        scale=alt.Scale(type="log", domain=[lowest / 1.5, highest * 1.5], nice=False),
+    )
     y_scale = alt.Scale(domain=[max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], zero=False)
-    colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=_COLOURS), legend=None)
+    legend = alt.Legend(title=None, orient="bottom", labelFontSize=12)
+    colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=_COLOURS), legend=legend)
     base = alt.Chart(points)
     whisker = base.mark_rule(opacity=0.6).encode(
         x=x, y=alt.Y("low:Q", title="accuracy (%)", scale=y_scale), y2="high:Q", color=colour
@@ -54,13 +61,10 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[st
         x=x,
         y=alt.Y("accuracy:Q", scale=y_scale),
         color=colour,
-        shape=alt.Shape("recipe:N", scale=alt.Scale(domain=recipes), legend=None),
+        shape=alt.Shape("recipe:N", scale=alt.Scale(domain=recipes), legend=legend),
         opacity=alt.condition("datum.fits", alt.value(1.0), alt.value(0.35)),
     )
-    labels = base.mark_text(align="left", dx=8, dy=-7, fontSize=11).encode(
-        x=x, y=alt.Y("accuracy:Q", scale=y_scale), text="recipe:N", color=colour
-    )
-    panel = alt.layer(whisker, dots, labels).properties(width=260, height=220)
+    panel = alt.layer(whisker, dots).properties(width=260, height=220)
     chart = panel.facet(column=alt.Column("board:N", title=None, header=alt.Header(labelFontSize=12)))
     subtitle = "Whiskers: 95 % interval. Pale: does not fit the board."
     shown: dict[str, Any] = (
