@@ -105,12 +105,13 @@ def _add_plugins(registry: Registry, path: Path) -> None:
         raise UserError(f"--plugins {path}: no such file or folder")
     folders = [path / kind for kind in ("methods", "tasks", "networks")]
     files = [path] if path.is_file() else [*_python_files(path), *(f for d in folders for f in _python_files(d))]
-    for file in files:
+    known = {entry.path.resolve() for table in registry.entries.values() for entry in table.values()}
+    for file in (file for file in files if file not in known):
         if file.suffix == ".py":
             _import(registry, file, None)
     if path.is_dir():
         _yaml_files(registry, path / "boards", path / "benchmarks")
-    elif path.suffix in (".yaml", ".yml"):
+    elif path.suffix in (".yaml", ".yml") and path not in known:
         _add_board(registry, path)
 
 

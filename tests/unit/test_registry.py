@@ -77,3 +77,11 @@ def test_boards_are_checked(tmp_path: Path) -> None:
     good = Path(load_registry().find("boards", "nucleo_l476rg").path).read_text()
     (tmp_path / "boards" / "x.yaml").write_text(good.replace("nucleo_l476rg", "x").replace("clock_hz", "clock_khz"))
     assert "no key 'clock_khz'; nearest is 'clock_hz'" in load_registry([str(tmp_path)]).entries["boards"]["x"].broken
+
+
+def test_a_file_given_twice_is_one_contribution(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from kilobench.api import Method\nclass Mine(Method):\n    'Mine.'\n    name = 'mine'\n"
+    )
+    registry = load_registry([str(tmp_path), str(tmp_path / "mine.py")])
+    assert registry.entries["methods"]["mine"].path == tmp_path / "mine.py"
