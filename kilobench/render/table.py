@@ -30,7 +30,8 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
     Accuracies are shares of 1 with 95 % Wilson intervals: over all samples of all folds, and for several seeds around the
     mean of the seeds with the samples counted once. ``tied``: McNemar's exact test does not tell it from the most accurate
-    recipe of its contest (p > 0.05, uncorrected). ``pareto``: none on its board is better in accuracy, flash and cycles at once.
+    recipe of its contest (p > 0.05, uncorrected). ``pareto``: it fits,
+    and no other that fits its board is at least as good in accuracy, flash and cycles and better in one.
     """
     keys = ["task", "network", "link", "toolchain", "board", "recipe"]
     groups: dict[tuple[str, ...], list[Record]] = {}
@@ -89,8 +90,9 @@ def _compare(rows: pd.DataFrame) -> None:
             same = row["samples_of"] == best["samples_of"]
             rows.loc[index, "tied"] = same and mcnemar(row["bits"], best["bits"]) > _SIGNIFICANT
         for _, board in contest.groupby("board"):
-            front = pareto([tuple(p) for p in board[["accuracy", "flash_bytes", "cycles"]].to_numpy()])
-            rows.loc[[board.index[i] for i in front], "pareto"] = True
+            fitting = board[board["fits"]]
+            front = pareto([tuple(p) for p in fitting[["accuracy", "flash_bytes", "cycles"]].to_numpy()])
+            rows.loc[[fitting.index[i] for i in front], "pareto"] = True
             full = board[board["recipe"] == "full"]
             if len(full):
                 for cost in ("flash", "cycles"):
@@ -132,5 +134,5 @@ def terminal(records: Sequence[Record]) -> Group:
                 misses(row),
             )
         parts += [table, Text()]
-    note = "◆ none on the board is better in accuracy, flash and cycles at once; cycles are emulated"
+    note = "◆ fits, and none that fits is better in accuracy, flash and cycles at once; cycles are emulated"
     return Group(*parts, Text(note, style="dim"))
