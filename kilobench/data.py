@@ -72,8 +72,15 @@ def unpack(archive: Path, target: Path, limit_bytes: int = 8 << 30) -> None:
             zipped.extractall(target)
     else:
         with tarfile.open(archive) as tar:
-            _check_size(archive, sum(member.size for member in tar.getmembers()), limit_bytes)
-            tar.extractall(target, filter="data")
+            members = tar.getmembers()
+            _check_size(archive, sum(member.size for member in members), limit_bytes)
+            for member in members:
+                inside = (target / member.name).resolve().is_relative_to(target.resolve())
+                if not (inside and (member.isfile() or member.isdir())):
+                    raise UserError(f"{archive.name} holds {member.name!r}, a link or a path outside its folder")
+            # Pythons before 3.11.4 have no filters: what a filter refuses is refused above.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(target)
 
 
 def _check_size(archive: Path, size: int, limit_bytes: int) -> None:

@@ -6,7 +6,23 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
+
+
+class _Remaining(ProgressColumn):
+    """Time left if all goes on at the average pace so far; steps are long, so that the pace of the last seconds misleads."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        if task.finished or not task.completed or task.elapsed is None:
+            return Text("ETA -:--", style="progress.remaining")
+        left = task.elapsed * task.remaining / task.completed if task.remaining else 0.0
+        minutes, seconds = divmod(round(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"ETA {hours}:{minutes:02}:{seconds:02}" if hours else f"ETA {minutes}:{seconds:02}", "progress.remaining")
 
 
 class OverallProgress:
@@ -15,12 +31,12 @@ class OverallProgress:
     def __init__(self, console: Console, total: float) -> None:
         self._console = console
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
+            _Remaining(),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            expand=True,
             console=console,
             transient=True,
             disable=not console.is_terminal,
