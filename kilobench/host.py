@@ -84,11 +84,17 @@ class HostModel:
             list(pool.map(run_chunk, chunks))
         return outputs
 
-    def layer_checksums(self, x: NDArray[Any]) -> list[int]:
-        """CRC-32 of every operator's output, in order, for one input [h, w, c]."""
-        checksums = (ctypes.c_uint32 * self._model.ops)()
-        self._library.kb_host_checksums(self._arena(), _pointer(np.ascontiguousarray(x)), checksums)
-        return list(checksums)
+    def checksums(self, x: NDArray[Any]) -> list[tuple[int, int]]:
+        """Operator and CRC-32 of everything made on the way for one input [h, w, c], in order: whole maps or strips."""
+        x, arena, capacity = np.ascontiguousarray(x), self._arena(), 0
+        while True:
+            ops, values = (np.zeros(capacity, dtype=np.uint32) for _ in range(2))
+            count = self._library.kb_host_checksums(
+                arena, _pointer(x), ctypes.c_uint32(capacity), _pointer(ops), _pointer(values)
+            )
+            if count <= capacity:
+                return list(zip(ops.tolist(), values.tolist(), strict=True))
+            capacity = count
 
     def _arena(self) -> ctypes.Array[ctypes.c_double]:
         """Fresh memory, aligned to 16 bytes by its size (malloc)."""

@@ -32,8 +32,8 @@ class Evaluation:
     """The inputs that boards are checked on, as the board gets them: [VERIFIED_INPUTS, height, width, channels]."""
     outputs: NDArray[np.generic]
     """Host C's raw outputs for them, [VERIFIED_INPUTS, classes]."""
-    checksums: list[list[int]]
-    """CRC-32 of every operator's output for each of them."""
+    checksums: list[list[tuple[int, int]]]
+    """Operator and CRC-32 of everything made on the way for each of them."""
     seconds: float
 
 
@@ -65,7 +65,7 @@ def evaluate(
     inputs = quantise_input(graph, test_x)
     outputs = host.run(inputs)
     chosen = np.linspace(0, len(test_x) - 1, VERIFIED_INPUTS).astype(int)
-    checksums = [host.layer_checksums(inputs[i]) for i in chosen]
+    checksums = [host.checksums(inputs[i]) for i in chosen]
     correct = outputs.argmax(axis=1) == test_y
     return Evaluation(correct, inputs[chosen], outputs[chosen], checksums, perf_counter() - start)
 
@@ -107,14 +107,17 @@ def _run(firmware: Firmware, board: Board, graph: Graph, evaluation: Evaluation)
             cycles.append(session.cycles())
             if session.output() != expected.tobytes():
                 session.load(x.tobytes())
-                raise CellError(_first_difference(graph, [crc for _, crc in session.layers()], checksums))
+                raise CellError(_first_difference(graph, [(op, crc) for op, _, crc in session.layers()], checksums))
         session.load(evaluation.inputs[0].tobytes())
-        layer_cycles = [count for count, _ in session.layers()]
+        layer_cycles = [0] * len(graph.ops)
+        for op, count, _ in session.layers():
+            layer_cycles[op] += count
         return cycles, layer_cycles, session.stack()
 
 
-def _first_difference(graph: Graph, board: list[int], host: list[int]) -> str:
-    for op, here, there in zip(graph.ops, board, host, strict=True):
+def _first_difference(graph: Graph, board: list[tuple[int, int]], host: list[tuple[int, int]]) -> str:
+    for here, there in zip(board, host, strict=True):
         if here != there:
+            op = graph.ops[there[0]]
             return f"the board differs from host C, first at operator {op.name} ({op.kind} to {op.output})"
     return "the board's output differs from host C although every operator's checksum agrees"

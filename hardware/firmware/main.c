@@ -1,8 +1,8 @@
 /* Runs the model under the MLPerf Tiny text protocol: commands end in '%', replies in "m-ready".
 
    The input lies in the arena, which an inference overwrites: it must be loaded again before the next one. Commands of our
-   own: cycles% (of the last inference), output% (its raw bytes), layers% (cycles and CRC-32 of every operator's output; runs
-   one inference), check% (CRC-32 of the loaded input), stack% (peak). */
+   own: cycles% (of the last inference), output% (its raw bytes), layers% (operator, cycles and CRC-32 of all that is
+   made on the way, whole maps or strips; runs one inference), check% (CRC-32 of the loaded input), stack% (peak). */
 #include "crc32.h"
 #include "kb_model.h"
 #include "model_config.h"

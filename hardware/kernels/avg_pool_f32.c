@@ -1,11 +1,12 @@
 #include "kb_inline.h"
 
-void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p)
+void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p, const kb_region *r)
 {
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels;
-    for (int32_t y = 0; y < g->out.height; y++)
-        for (int32_t x = 0; x < g->out.width; x++)
+    for (int32_t y = r->y; y < r->y_end; y++) {
+        float *to = out + (y * g->out.width + r->x) * channels;
+        for (int32_t x = r->x; x < r->x_end; x++)
             for (int32_t c = 0; c < channels; c++) {
                 const float *corner = in + (y * g->stride_h * g->in.width + x * g->stride_w) * channels + c;
                 float sum = 0.0f;
@@ -14,6 +15,7 @@ void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *
                         const float value = corner[(ky * g->in.width + kx) * channels];
                         sum += value;
                     }
-                *out++ = sum * p->scale;
+                *to++ = sum * p->scale;
             }
+    }
 }

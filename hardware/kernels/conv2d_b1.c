@@ -12,19 +12,22 @@ KB_INLINE void pixel(const uint32_t *in, uint32_t *out, const kb_conv2d_b1_param
         out[(o + j) / 32] ^= (uint32_t)(acc[j] >= p->threshold[o + j]) << ((o + j) % 32);
 }
 
-void kb_conv2d_b1(const uint32_t *in, uint32_t *out, const kb_conv2d_b1_params *p)
+void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
+                  const kb_region *r)
 {
     const kb_window *g = &p->window;
-    for (int32_t y = 0; y < g->out.height; y++) {
+    (void)scratch;
+    for (int32_t y = r->y; y < r->y_end; y++) {
         const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);
-        for (int32_t x = 0; x < g->out.width; x++) {
+        uint32_t *to = out + (y * g->out.width + r->x) * kb_words(g->out.channels);
+        for (int32_t x = r->x; x < r->x_end; x++) {
             const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
             for (int32_t i = 0; i < kb_words(g->out.channels); i++)
-                out[i] = p->flip[i];
-#define STEP(o, count) pixel(in, out, p, row, column, o, count)
+                to[i] = p->flip[i];
+#define STEP(o, count) pixel(in, to, p, row, column, o, count)
             KB_FOR_CHANNELS(g->out.channels, STEP);
 #undef STEP
-            out += kb_words(g->out.channels);
+            to += kb_words(g->out.channels);
         }
     }
 }

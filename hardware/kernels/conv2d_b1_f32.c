@@ -14,17 +14,20 @@ KB_INLINE void pixel(const uint32_t *in, float *out, const kb_conv2d_b1_f32_para
     }
 }
 
-void kb_conv2d_b1_f32(const uint32_t *in, float *out, const kb_conv2d_b1_f32_params *p)
+void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
+                  const kb_region *r)
 {
     const kb_window *g = &p->window;
-    for (int32_t y = 0; y < g->out.height; y++) {
+    (void)scratch;
+    for (int32_t y = r->y; y < r->y_end; y++) {
         const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);
-        for (int32_t x = 0; x < g->out.width; x++) {
+        float *to = out + (y * g->out.width + r->x) * g->out.channels;
+        for (int32_t x = r->x; x < r->x_end; x++) {
             const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
-#define STEP(o, count) pixel(in, out, p, row, column, o, count)
+#define STEP(o, count) pixel(in, to, p, row, column, o, count)
             KB_FOR_CHANNELS(g->out.channels, STEP);
 #undef STEP
-            out += g->out.channels;
+            to += g->out.channels;
         }
     }
 }

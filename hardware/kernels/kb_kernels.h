@@ -15,6 +15,24 @@ typedef struct {
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
 } kb_window;
 
+/* The part of an operator's output to compute: rows [y, y_end), columns [x, x_end). `in` and `out` are where the whole maps
+   would start, even where only the rows (or columns) that this part needs exist. */
+typedef struct {
+    int32_t y, y_end, x, x_end;
+} kb_region;
+
+/* Rows or columns [from, to). */
+typedef struct {
+    int32_t from, to;
+} kb_range;
+
+/* Which of the `size` rows (or columns) of its input an operator reads to make some of its output's. */
+static inline kb_range kb_read_by(kb_range made, int32_t kernel, int32_t stride, int32_t padding, int32_t size)
+{
+    const int32_t from = made.from * stride - padding, to = (made.to - 1) * stride - padding + kernel;
+    return (kb_range){from < 0 ? 0 : from, to > size ? size : to};
+}
+
 typedef struct {
     kb_window window;
     const float *weight; /* [out channels][kernel_h][kernel_w][in channels] */
@@ -93,21 +111,21 @@ typedef struct {
     const uint32_t *flip;
 } kb_binarize_s8_params;
 
-void kb_conv2d_f32(const float *in, float *out, const kb_conv2d_f32_params *p);
-void kb_conv2d_s8(const int8_t *in, int8_t *out, const kb_conv2d_s8_params *p);
-void kb_conv2d_b1(const uint32_t *in, uint32_t *out, const kb_conv2d_b1_params *p);
-void kb_conv2d_b1_f32(const uint32_t *in, float *out, const kb_conv2d_b1_f32_params *p);
-void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, const kb_conv2d_b1_s8_params *p);
-void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p);
-void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p);
-void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p);
-void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p);
-void kb_avg_pool_s8(const int8_t *in, int8_t *out, const kb_avg_pool_s8_params *p);
+void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
+void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
+void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p, const kb_region *r);
+void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p, const kb_region *r);
+void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p, const kb_region *r);
+void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
+void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
+void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);
+void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p, const kb_region *r);
+void kb_avg_pool_s8(const int8_t *in, int8_t *out, const kb_avg_pool_s8_params *p, const kb_region *r);
 void kb_add_f32(const float *a, const float *b, float *out, const kb_add_f32_params *p);
 void kb_add_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_add_s8_params *p);
 void kb_transpose_f32(const float *in, float *out, const kb_shape *in_shape);
 void kb_transpose_s8(const int8_t *in, int8_t *out, const kb_shape *in_shape);
-void kb_binarize_f32(const float *in, uint32_t *out, const kb_binarize_f32_params *p);
-void kb_binarize_s8(const int8_t *in, uint32_t *out, const kb_binarize_s8_params *p);
+void kb_binarize_f32(const float *in, uint32_t *out, const kb_binarize_f32_params *p, const kb_region *r);
+void kb_binarize_s8(const int8_t *in, uint32_t *out, const kb_binarize_s8_params *p, const kb_region *r);
 
 #endif

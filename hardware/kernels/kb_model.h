@@ -20,7 +20,7 @@ typedef struct {
 
 extern const kb_model_t kb_model;
 
-/* Called after every operator with its output. */
+/* Called with what an operator has just made: all of its output, or the next strip of it. */
 typedef void (*kb_after_op)(uint32_t op, const void *output, uint32_t bytes, void *context);
 
 /* One inference on the input at arena + input_offset, which may be overwritten; the arena is 16-byte aligned.

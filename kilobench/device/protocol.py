@@ -57,11 +57,11 @@ class Session:
         """Raw output of the last inference."""
         return bytes.fromhex(self._find("output", r"m-output-\[((?:[0-9a-f]{2})*)\]"))
 
-    def layers(self) -> list[tuple[int, int]]:
-        """Cycles and CRC-32 of the output of every operator, from one more inference on the loaded input."""
+    def layers(self) -> list[tuple[int, int, int]]:
+        """Operator, cycles and CRC-32 of everything made on the way (whole maps or strips), from one more inference."""
         replies = self._ask("layers")
         found = [re.fullmatch(r"m-layer-\[(\d+),(\d+),([0-9a-f]{8})\]", line) for line in replies]
-        layers = [(int(match[2]), int(match[3], 16)) for i, match in enumerate(found) if match and int(match[1]) == i]
+        layers = [(int(match[1]), int(match[2]), int(match[3], 16)) for match in found if match]
         if len(layers) != len(replies):
             raise CellError(f"{self._board}: layers% was answered by {replies[:3]}")
         return layers
@@ -90,6 +90,6 @@ class Session:
                 return lines
             if line.startswith("e-"):
                 raise CellError(f"{self._board}: {command[:40]}% was answered by {line}")
-            if not line.startswith("m-") or len(lines) > 10_000:
+            if not line.startswith("m-") or len(lines) > 1_000_000:
                 raise CellError(f"{self._board}: {command[:40]}% was answered by nonsense: {line[:60]!r}")
             lines.append(line)

@@ -43,7 +43,7 @@ def test_an_inference() -> None:
     session.infer()
     assert session.output() == b"\x01\xff"
     assert session.cycles() == 2**32 + 2
-    assert session.layers() == [(12, 10), (34, 0xFFFFFFFF)]
+    assert session.layers() == [(0, 12, 10), (1, 34, 0xFFFFFFFF)]
     assert session.stack() == 416
     assert board.sent[2:4] == ["db " + data[:256].hex(), "db " + data[256:].hex()]
 

@@ -28,14 +28,26 @@ void kb_host_run(uint8_t *arena, const uint8_t *inputs, uint8_t *outputs, uint32
     }
 }
 
+typedef struct {
+    uint32_t capacity, count;
+    uint32_t *ops, *checksums;
+} parts;
+
 static void checksum(uint32_t op, const void *output, uint32_t bytes, void *context)
 {
-    ((uint32_t *)context)[op] = kb_crc32(0, output, bytes);
+    parts *p = context;
+    if (p->count < p->capacity) {
+        p->ops[p->count] = op;
+        p->checksums[p->count] = kb_crc32(0, output, bytes);
+    }
+    p->count++;
 }
 
-/* CRC-32 of every operator's output for one input. */
-void kb_host_checksums(uint8_t *arena, const uint8_t *input, uint32_t *checksums)
+/* Operator and CRC-32 of everything that is made on the way, in order, for one input; how many there are. */
+uint32_t kb_host_checksums(uint8_t *arena, const uint8_t *input, uint32_t capacity, uint32_t *ops, uint32_t *checksums)
 {
+    parts p = {capacity, 0, ops, checksums};
     copy(arena + kb_model.input_offset, input, kb_model.input_bytes);
-    kb_model_run(arena, checksum, checksums);
+    kb_model_run(arena, checksum, &p);
+    return p.count;
 }
