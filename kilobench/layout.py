@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.graph import Op, Tensor
@@ -28,4 +29,38 @@ def layout(op: Op, source: Tensor, output: Tensor) -> Layout:
     return arrange(op, source, output) if arrange else Layout(op.params)
 
 
-_ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {}
+_COLUMNS_BYTES = 2048
+"""Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
+
+_CHUNK = 512
+"""Taps that int8 convolutions sum at a time (CHUNK in conv2d_s8.c)."""
+
+
+def _conv2d_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
+    """Weights of two output channels in each half word, of four side by side, taps ordered by column; see conv2d_s8.c."""
+    weight = op.params["weight"].astype(np.int32)
+    outputs, kernel_h, kernel_w, channels = weight.shape
+    stride = op.attrs["stride"][1]
+    column = kernel_h * channels
+    if stride % 2 and output.shape[1] > 1:
+        column += column % 2  # so that every pixel starts at a whole word
+    taps = -(-kernel_w * column // 4) * 4
+    ordered = np.zeros((-(-outputs // 4) * 4, taps), dtype=np.int32)
+    columns = np.zeros((outputs, kernel_w, column), dtype=np.int32)
+    columns[:, :, : kernel_h * channels] = weight.transpose(0, 2, 1, 3).reshape(outputs, kernel_w, -1)
+    ordered[:outputs, : kernel_w * column] = columns.reshape(outputs, -1)
+    pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
+    bias = op.params["bias"] - source.zero_point * weight.sum(axis=(1, 2, 3))
+    arrays = {
+        "weight": pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3),
+        "channel": np.stack([bias, op.params["multiplier"], op.params["shift"]], axis=1).astype(np.int32),
+    }
+    fitting = (_COLUMNS_BYTES // 2 // column - kernel_w) // stride + 1
+    block = max(2, min(fitting, output.shape[1] + 1) // 2 * 2) if output.shape[1] > 1 else 1
+    halves = (block - 1) * stride * column + max(taps, kernel_w * column)
+    sums = len(ordered) * min(block, 2) * (2 if taps > _CHUNK else 1)
+    numbers = {"column": column, "taps": taps, "sums": sums, "block": block}
+    return Layout(arrays, numbers, 4 * sums + 2 * halves)
+
+
+_ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {("conv2d", "int8"): _conv2d_s8}

@@ -5,6 +5,9 @@
 #include "kb_kernels.h"
 
 #define KB_INLINE static inline __attribute__((always_inline))
+#define KB_NOINLINE __attribute__((noinline))
+/* Where code lies moves its speed: entry points are aligned. */
+#define KB_KERNEL __attribute__((aligned(16)))
 
 KB_INLINE int32_t kb_max(int32_t a, int32_t b) { return a > b ? a : b; }
 KB_INLINE int32_t kb_min(int32_t a, int32_t b) { return a < b ? a : b; }
@@ -22,17 +25,27 @@ KB_INLINE kb_span kb_clip(int32_t start, int32_t kernel, int32_t size)
     return span;
 }
 
-/* acc * multiplier * 2^-shift, rounded once, half up. */
+/* kb_requantise for shifts up to 32, which are rare. */
+int32_t kb_requantise_up(int64_t acc, int32_t multiplier, int32_t shift);
+
+/* acc * multiplier * 2^-shift, rounded once, half up, in [-2^30, 2^30]. */
 KB_INLINE int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift)
 {
-    return (int32_t)((((acc * multiplier) >> (shift - 1)) + 1) >> 1);
+    if (shift <= 32)
+        return kb_requantise_up(acc, multiplier, shift);
+    return (((int32_t)((acc * multiplier) >> 32) >> (shift - 33)) + 1) >> 1;
 }
 
 /* A requantised value plus zero point, clamped to [low, 127]. */
 KB_INLINE int8_t kb_saturate(int32_t value, int32_t zero, int32_t low)
 {
-    const int64_t sum = (int64_t)value + zero;
-    return (int8_t)(sum < low ? low : sum > 127 ? 127 : sum);
+    value += zero;
+#ifdef __ARM_FEATURE_SAT
+    __asm__("ssat %0, #8, %0" : "+r"(value));
+    return (int8_t)kb_max(value, low);
+#else
+    return (int8_t)kb_min(kb_max(value, low), 127);
+#endif
 }
 
 /* Set bits of a word, for cores without an instruction for it. */

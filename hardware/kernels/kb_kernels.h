@@ -40,11 +40,15 @@ typedef struct {
     int32_t relu;
 } kb_conv2d_f32_params;
 
+/* int8 convolution; see conv2d_s8.c. */
 typedef struct {
     kb_window window;
-    const int8_t *weight;
-    const int32_t *bias;
-    const int32_t *multiplier, *shift;
+    const int16_t *weight;
+    const int32_t *channel; /* [out channels][3]: bias, multiplier, shift */
+    int32_t column;         /* halves per column in scratch */
+    int32_t taps;           /* per pixel, a multiple of 4 */
+    int32_t sums;           /* words of scratch for sums */
+    int32_t block;          /* output pixels whose columns fit into scratch */
     int32_t in_zero, out_zero, low;
 } kb_conv2d_s8_params;
 
