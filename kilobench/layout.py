@@ -53,7 +53,7 @@ def _conv2d_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     bias = op.params["bias"] - source.zero_point * weight.sum(axis=(1, 2, 3))
     arrays = {
         "weight": pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3),
-        "channel": np.stack([bias, op.params["multiplier"], op.params["shift"]], axis=1).astype(np.int32),
+        "channel": _requantisation(bias, op.params["multiplier"], op.params["shift"], output.zero_point),
     }
     fitting = (_COLUMNS_BYTES // 2 // column - kernel_w) // stride + 1
     block = max(2, min(fitting, output.shape[1] + 1) // 2 * 2) if output.shape[1] > 1 else 1
@@ -61,6 +61,16 @@ def _conv2d_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     sums = len(ordered) * min(block, 2) * (2 if taps > _CHUNK else 1)
     numbers = {"column": column, "taps": taps, "sums": sums, "block": block}
     return Layout(arrays, numbers, 4 * sums + 2 * halves)
+
+
+def _requantisation(
+    bias: NDArray[Any], multiplier: NDArray[Any], shift: NDArray[Any], zero_point: int
+) -> NDArray[np.int32]:
+    """Per channel bias, multiplier, offset and shift of kb_kernels.h, int32 [channels, 4]."""
+    after = shift.astype(np.int64) - 32  # of the product's upper word
+    quick = (after > 0) & (after < 24)  # the offset stays below 2**31
+    offset = np.where(quick, (2 * zero_point + 1) << np.where(quick, after - 1, 0), 0)
+    return np.stack([bias, multiplier, offset, np.where(quick, after, -shift)], axis=1).astype(np.int32)
 
 
 _ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {("conv2d", "int8"): _conv2d_s8}

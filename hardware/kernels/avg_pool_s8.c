@@ -15,7 +15,7 @@ void kb_avg_pool_s8(const int8_t *in, int8_t *out, const kb_avg_pool_s8_params *
                         const int8_t value = corner[(ky * g->in.width + kx) * channels];
                         sum += value - p->in_zero;
                     }
-                *to++ = kb_saturate(kb_requantise(sum, p->multiplier, p->shift), p->out_zero, -128);
+                *to++ = kb_saturate(kb_requantise(sum, p->multiplier, p->shift) + p->out_zero, -128);
             }
     }
 }

@@ -10,7 +10,7 @@ KB_INLINE void pixel(const uint32_t *in, int8_t *out, const kb_conv2d_b1_s8_para
     kb_b1_accumulate(in, p->weight + o * stride, g, row, column, count, acc);
     for (int32_t j = 0; j < count; j++) {
         const int32_t sum = 256 * acc[j] + p->bias[o + j];
-        out[o + j] = kb_saturate(kb_requantise(sum, p->multiplier[o + j], p->shift[o + j]), p->out_zero, p->low);
+        out[o + j] = kb_saturate(kb_requantise(sum, p->multiplier[o + j], p->shift[o + j]) + p->out_zero, p->low);
     }
 }
 

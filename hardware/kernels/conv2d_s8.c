@@ -7,7 +7,7 @@
    The weights of two output channels share a half word, 256 * w1 + w0, so that one multiplication serves both: with
    s = sum x * (256 * w1 + w0) and b = sum x * w0, the sum of channel 1 is (s - b) / 256, exact in 24 bits over CHUNK taps.
    Weights: [quads of output channels][taps / 2][pairs of the quad][2].
-   Sums: [quads][pairs of the quad][second and first channel][pixels]. */
+   Sums: [output channels][pixels]. */
 #include "kb_inline.h"
 
 enum { CHUNK = 512 };
@@ -24,8 +24,8 @@ static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t 
     "smlad " s0 ", r3, r12, " s0 "\n smlad " s1 ", r3, lr, " s1 "\n sxtb16 r3, r3\n"                                  \
     "smlad " b0 ", r3, r12, " b0 "\n smlad " b1 ", r3, lr, " b1 "\n"
 #define STEP                                                                                                          \
-    "ldr r12, [r0], #4\n ldr lr, [r1], #4\n ldr r3, [r2], #4\n" PAIR("r4", "r5", "r6", "r7")                          \
-    "ldr r3, [r2], #4\n" PAIR("r8", "r9", "r10", "r11")
+    "ldr r12, [r0], #4\n ldr lr, [r1], #4\n ldr r3, [r2], #4\n" PAIR("r6", "r7", "r4", "r5")                          \
+    "ldr r3, [r2], #4\n" PAIR("r10", "r11", "r8", "r9")
 
 /* 56 bytes a step: the first turn of the loop of eight steps is entered where what is left over begins. */
 static KB_KERNEL __attribute__((naked, noinline)) void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w,
@@ -39,8 +39,8 @@ static KB_KERNEL __attribute__((naked, noinline)) void two_pixels(const int16_t 
             "adr r12, 2f\n add r12, r12, r3, lsl #3\n orr r12, r12, #1\n bx r12\n"
             ".balign 4\n"
             "2:\n" STEP STEP STEP STEP STEP STEP STEP STEP "ldr r3, [sp, #4]\n cmp r2, r3\n bne.w 2b\n"
-            "subs r4, r4, r6\n subs r5, r5, r7\n sub r8, r8, r10\n sub r9, r9, r11\n"
-            "asrs r4, r4, #8\n asrs r5, r5, #8\n asr r8, r8, #8\n asr r9, r9, #8\n"
+            "subs r6, r6, r4\n subs r7, r7, r5\n sub r10, r10, r8\n sub r11, r11, r9\n"
+            "asrs r6, r6, #8\n asrs r7, r7, #8\n asr r10, r10, #8\n asr r11, r11, #8\n"
             "ldr r3, [sp]\n stmia r3!, {r4-r11}\n str r3, [sp]\n"
             "ldr r3, [sp, #48]\n ldr r4, [sp, #56]\n ldr r5, [sp, #52]\n"
             "sub r0, r0, r3, lsl #1\n sub r1, r1, r3, lsl #1\n add r2, r4\n subs r5, #1\n str r5, [sp, #52]\n bne.w 1b\n"
@@ -67,33 +67,51 @@ static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, 
                   [q] "=&r"(q), [r] "=&r"(r), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v)
                 : [end] "r"(end)
                 : "memory", "cc");
-        sum[0] = (s0 - b0) >> 8, sum[1] = b0, sum[2] = (s1 - b1) >> 8, sum[3] = b1;
+        sum[0] = b0, sum[1] = (s0 - b0) >> 8, sum[2] = b1, sum[3] = (s1 - b1) >> 8;
     }
 }
 #else
-KB_INLINE int32_t second(uint32_t both, uint32_t first)
-{
-    return (int32_t)(both - first) >> 8;
-}
+/* One pair of a quad, for x and the pixel `distance` bytes after it. */
+#if defined(__ARM_ARCH_6M__)
+/* One tap: the pair in r3, the first pixel in r5, both destroyed. */
+#define TAP                                                                                                           \
+    "mov r6, r3\n muls r6, r5, r6\n add r8, r6\n sxtb r6, r3\n muls r5, r6, r5\n add r10, r5\n ldrsh r5, [r0, r1]\n"   \
+    "muls r3, r5, r3\n add r9, r3\n muls r6, r5, r6\n add r11, r6\n adds r0, #2\n"
+#define TWO_TAPS(offset)                                                                                              \
+    "ldr r7, [r2, #" offset "]\n ldr r4, [r0]\n sxth r3, r7\n sxth r5, r4\n" TAP "asrs r3, r7, #16\n asrs r5, r4, #16\n" TAP
 
-/* One pair of a quad. */
-KB_INLINE void two_pixels_pair(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps)
+static KB_KERNEL __attribute__((naked, noinline)) void pair(const int16_t *x, int32_t distance, const int16_t *w,
+                                                            int32_t *sum, int32_t taps)
 {
+    __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r3-r7}\n"
+            "ldr r4, [sp, #40]\n lsls r4, r4, #2\n adds r4, r4, r2\n mov lr, r4\n"
+            "movs r4, #0\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
+            "1:\n" TWO_TAPS("0") TWO_TAPS("8") "adds r2, #16\n cmp r2, lr\n bne 1b\n"
+            "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
+            "subs r4, r4, r6\n asrs r4, r4, #8\n subs r5, r5, r7\n asrs r5, r5, #8\n"
+            "pop {r3}\n str r6, [r3]\n str r7, [r3, #4]\n str r4, [r3, #8]\n str r5, [r3, #12]\n"
+            "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n");
+}
+#else
+KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)
+{
+    const int16_t *y = x + distance / 2;
     uint32_t s0 = 0, s1 = 0, b0 = 0, b1 = 0;
     for (int32_t i = 0; i < taps; i++) {
         const int32_t both = w[i / 2 * 4 + i % 2], first = (int8_t)both;
         s0 += (uint32_t)(x[i] * both), b0 += (uint32_t)(x[i] * first);
         s1 += (uint32_t)(y[i] * both), b1 += (uint32_t)(y[i] * first);
     }
-    sum[0] = second(s0, b0), sum[1] = second(s1, b1), sum[2] = (int32_t)b0, sum[3] = (int32_t)b1;
+    sum[0] = (int32_t)b0, sum[1] = (int32_t)b1, sum[2] = (int32_t)(s0 - b0) >> 8, sum[3] = (int32_t)(s1 - b1) >> 8;
 }
+#endif
 
 static KB_NOINLINE KB_KERNEL void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum,
                                              int32_t taps, int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 8, w += 2 * taps + skip / 2) {
-        two_pixels_pair(x, y, w, sum, taps);
-        two_pixels_pair(x, y, w + 2, sum + 4, taps);
+        pair(x, (int32_t)(y - x) * 2, w, sum, taps);
+        pair(x, (int32_t)(y - x) * 2, w + 2, sum + 4, taps);
     }
 }
 
@@ -101,19 +119,18 @@ static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, 
                                             int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 4, w += 2 * taps + skip / 2) {
-        uint32_t s0 = 0, s1 = 0, b0 = 0, b1 = 0;
-        for (int32_t i = 0; i < taps; i++) {
-            const int32_t v0 = w[i / 2 * 4 + i % 2], v1 = w[i / 2 * 4 + i % 2 + 2];
-            s0 += (uint32_t)(x[i] * v0), b0 += (uint32_t)(x[i] * (int8_t)v0);
-            s1 += (uint32_t)(x[i] * v1), b1 += (uint32_t)(x[i] * (int8_t)v1);
-        }
-        sum[0] = second(s0, b0), sum[1] = (int32_t)b0, sum[2] = second(s1, b1), sum[3] = (int32_t)b1;
+        int32_t both[4];
+        pair(x, 0, w, both, taps);
+        sum[0] = both[0], sum[1] = both[2];
+        pair(x, 0, w + 2, both, taps);
+        sum[2] = both[0], sum[3] = both[2];
     }
 }
 #endif
 
 /* All sums of `pixels` pixels, 1 or 2, the second `step` halves after the first. */
-KB_INLINE void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, const kb_conv2d_s8_params *p)
+static KB_NOINLINE void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum,
+                                   const kb_conv2d_s8_params *p)
 {
     const int32_t quads = (p->window.out.channels + 3) / 4, count = 4 * pixels * quads;
     for (int32_t k = 0; k < p->taps; k += CHUNK) {
@@ -128,80 +145,110 @@ KB_INLINE void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_
     }
 }
 
-/* Outputs of `pixels` pixels, 1 or 2. */
+/* Outputs of `pixels` pixels, 1 or 2, from their sums. */
 KB_INLINE void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
 {
     const int32_t channels = p->window.out.channels, zero = p->out_zero, low = p->low;
-    const int32_t *channel = p->channel;
-    for (int32_t o = 0; o < channels; o++, channel += 3, out++) {
-        const int32_t *s = sum + (o / 2 * 2 + 1 - o % 2) * pixels;
-        const int32_t bias = channel[0], multiplier = channel[1], shift = channel[2];
-        out[0] = kb_saturate(kb_requantise(s[0] + bias, multiplier, shift), zero, low);
+    const int32_t *channel = p->channel, *const end = channel + 4 * channels;
+    KB_NO_UNROLL
+    for (; channel != end; out++) {
+        int32_t bias, multiplier, offset, shift, a, b;
+#ifdef __ARM_FEATURE_DSP
+        __asm__("ldr %[m], [%[c], #4]\n ldr %[o], [%[c], #8]\n ldr %[s], [%[c], #12]\n ldr %[b], [%[c]], #16\n"
+                "ldr %[x], [%[a]], %[step]\n ldr %[y], [%[a], #-4]\n"
+                : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [b] "=&r"(bias), [x] "=&r"(a), [y] "=&r"(b),
+                  [c] "+r"(channel), [a] "+r"(sum)
+                : [step] "i"(4 * pixels)
+                : "memory");
+#else
+        bias = channel[0], multiplier = channel[1], offset = channel[2], shift = channel[3];
+        a = sum[0], b = sum[pixels - 1];
+        channel += 4, sum += pixels;
+#endif
+        a += bias, b += bias;
+        if (__builtin_expect(shift > 0, 1)) {
+            a = kb_multiply_high(a, multiplier, offset) >> shift;
+            b = kb_multiply_high(b, multiplier, offset) >> shift;
+        } else {
+            a = kb_requantise(a, multiplier, -shift) + zero;
+            b = kb_requantise(b, multiplier, -shift) + zero;
+        }
+        out[0] = kb_saturate(a, low);
         if (pixels == 2)
-            out[channels] = kb_saturate(kb_requantise(s[1] + bias, multiplier, shift), zero, low);
+            out[channels] = kb_saturate(b, low);
     }
 }
 
-static KB_NOINLINE void make_two(const int16_t *x, int32_t step, int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
+static KB_NOINLINE KB_KERNEL void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
 {
-    accumulate(x, step, 2, sum, p);
     finish(sum, out, 2, p);
 }
 
-static KB_NOINLINE void make_one(const int16_t *x, int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
+static KB_NOINLINE KB_KERNEL void finish_one(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
 {
-    accumulate(x, 0, 1, sum, p);
     finish(sum, out, 1, p);
 }
 
 /* `count` values to 16 bits. */
-KB_INLINE int16_t *expand(int16_t *to, const int8_t *from, int32_t count)
+KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
 {
-    int32_t i = 0;
 #ifdef __ARM_FEATURE_DSP
-    typedef struct __attribute__((packed, may_alias)) {
-        uint32_t bytes;
-    } any_word;
-    typedef uint32_t __attribute__((may_alias)) halves;
-    for (halves *pair = (halves *)to; i + 4 <= count; i += 4, pair += 2) {
-        uint32_t even, odd;
-        __asm__("sxtb16 %0, %1" : "=r"(even) : "r"(((const any_word *)(from + i))->bytes));
-        __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(((const any_word *)(from + i))->bytes));
-        __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(pair[0]) : "r"(even), "r"(odd));
-        __asm__("pkhtb %0, %2, %1, asr #16" : "=r"(pair[1]) : "r"(even), "r"(odd));
+    for (; count >= 8; count -= 8) {
+        uint32_t a, b, c, d;
+        __asm__("ldr %[a], [%[from]], #8\n ldr %[b], [%[from], #-4]\n"
+                "sxtb16 %[c], %[a]\n sxtb16 %[a], %[a], ror #8\n pkhbt %[d], %[c], %[a], lsl #16\n"
+                "pkhtb %[a], %[a], %[c], asr #16\n str %[d], [%[to]], #16\n str %[a], [%[to], #-12]\n"
+                "sxtb16 %[c], %[b]\n sxtb16 %[b], %[b], ror #8\n pkhbt %[d], %[c], %[b], lsl #16\n"
+                "pkhtb %[b], %[b], %[c], asr #16\n str %[d], [%[to], #-8]\n str %[b], [%[to], #-4]\n"
+                : [from] "+r"(from), [to] "+r"(to), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)
+                :
+                : "memory");
     }
 #endif
-    for (; i < count; i++)
-        to[i] = from[i];
-    return to + count;
-}
-
-KB_INLINE int16_t *pad(int16_t *to, int32_t value, int32_t count)
-{
+    KB_NO_UNROLL
     for (int32_t i = 0; i < count; i++)
-        to[i] = (int16_t)value;
-    return to + count;
+        to[i] = from[i];
 }
 
-/* `count` columns from x on, rows y on. */
+/* The same value in `count` columns of `channels`. */
+static KB_NOINLINE void pad(int16_t *to, int32_t value, int32_t channels, int32_t column, int32_t count)
+{
+    for (; count > 0; count--, to += column)
+        KB_NO_UNROLL
+        for (int32_t c = 0; c < channels; c++)
+            to[c] = (int16_t)value;
+}
+
+/* One row of `count` columns. */
+KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32_t column, int32_t count)
+{
+    if (column == channels) {
+        expand(to, from, channels * count);
+    } else if (channels == 1) {
+        for (; count > 0; count--, to += column)
+            *to = *from++;
+    } else {
+        for (; count > 0; count--, to += column, from += channels)
+            expand(to, from, channels);
+    }
+}
+
+/* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
 static KB_NOINLINE KB_KERNEL void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x,
                                        int32_t count)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels, tail = p->column - g->kernel_h * channels;
-    const kb_span row = kb_clip(y, g->kernel_h, g->in.height);
-    for (int32_t i = x; i < x + count; i++) {
-        if (i < 0 || i >= g->in.width) {
-            to = pad(to, p->in_zero, p->column);
+    const int32_t channels = g->in.channels, zero = p->in_zero, column = p->column;
+    const kb_span inside = kb_clip(x, count, g->in.width);
+    for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
+        if (row < 0 || row >= g->in.height) {
+            pad(to, zero, channels, column, count);
             continue;
         }
-        const int8_t *from = in + ((y + row.from) * g->in.width + i) * channels;
-        to = pad(to, p->in_zero, row.from * channels);
-        for (int32_t ky = row.from; ky < row.to; ky++) {
-            to = expand(to, from, channels);
-            from += g->in.width * channels;
-        }
-        to = pad(to, p->in_zero, (g->kernel_h - row.to) * channels + tail);
+        const int8_t *from = in + (row * g->in.width + x + inside.from) * channels;
+        pad(to, zero, channels, column, inside.from);
+        copy_row(to + inside.from * column, from, channels, column, inside.to - inside.from);
+        pad(to + inside.to * column, zero, channels, column, count - inside.to);
     }
 }
 
@@ -218,9 +265,13 @@ KB_KERNEL void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const 
             int8_t *to = out + (y * g->out.width + x) * channels;
             fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
                  (count - 1) * g->stride_w + g->kernel_w);
-            for (int32_t i = 0; i + 1 < count; i += 2)
-                make_two(columns + i * step, step, sum, to + i * channels, p);
-            if (count % 2)
-                make_one(columns + (count - 1) * step, sum, to + (count - 1) * channels, p);
+            for (int32_t i = 0; i + 1 < count; i += 2) {
+                accumulate(columns + i * step, step, 2, sum, p);
+                finish_two(sum, to + i * channels, p);
+            }
+            if (count % 2) {
+                accumulate(columns + (count - 1) * step, 0, 1, sum, p);
+                finish_one(sum, to + (count - 1) * channels, p);
+            }
         }
 }

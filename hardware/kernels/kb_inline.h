@@ -6,6 +6,12 @@
 
 #define KB_INLINE static inline __attribute__((always_inline))
 #define KB_NOINLINE __attribute__((noinline))
+/* Before a loop of few turns. */
+#ifdef __clang__
+#define KB_NO_UNROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
+#else
+#define KB_NO_UNROLL
+#endif
 /* Where code lies moves its speed: entry points are aligned. */
 #define KB_KERNEL __attribute__((aligned(16)))
 
@@ -25,22 +31,24 @@ KB_INLINE kb_span kb_clip(int32_t start, int32_t kernel, int32_t size)
     return span;
 }
 
-/* kb_requantise for shifts up to 32, which are rare. */
-int32_t kb_requantise_up(int64_t acc, int32_t multiplier, int32_t shift);
-
-/* acc * multiplier * 2^-shift, rounded once, half up, in [-2^30, 2^30]. */
-KB_INLINE int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift)
+/* offset + the upper word of a * b. */
+KB_INLINE int32_t kb_multiply_high(int32_t a, int32_t b, int32_t offset)
 {
-    if (shift <= 32)
-        return kb_requantise_up(acc, multiplier, shift);
-    return (((int32_t)((acc * multiplier) >> 32) >> (shift - 33)) + 1) >> 1;
+#ifdef __ARM_FEATURE_DSP
+    __asm__("smmla %0, %1, %2, %0" : "+r"(offset) : "r"(a), "r"(b));
+    return offset;
+#else
+    return offset + (int32_t)((int64_t)a * b >> 32);
+#endif
 }
 
-/* A requantised value plus zero point, clamped to [low, 127]. */
-KB_INLINE int8_t kb_saturate(int32_t value, int32_t zero, int32_t low)
+/* acc * multiplier * 2^-shift, rounded once, half up, in [-2^30, 2^30]. */
+int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift);
+
+/* Clamped to [low, 127]. */
+KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 {
-    value += zero;
-#ifdef __ARM_FEATURE_SAT
+#ifdef __ARM_FEATURE_DSP
     __asm__("ssat %0, #8, %0" : "+r"(value));
     return (int8_t)kb_max(value, low);
 #else

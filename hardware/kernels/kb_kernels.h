@@ -44,7 +44,9 @@ typedef struct {
 typedef struct {
     kb_window window;
     const int16_t *weight;
-    const int32_t *channel; /* [out channels][3]: bias, multiplier, shift */
+    /* [out channels][4]: bias, multiplier, offset, shift: the output is (offset + the upper word of (sum + bias) *
+       multiplier) >> shift, offset doing the rounding and the zero point; with a negative shift, kb_requantise by -shift. */
+    const int32_t *channel;
     int32_t column;         /* halves per column in scratch */
     int32_t taps;           /* per pixel, a multiple of 4 */
     int32_t sums;           /* words of scratch for sums */
