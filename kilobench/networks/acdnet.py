@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kilobench.api import Network, Shape, UserError
 
 if TYPE_CHECKING:
     from torch import nn
 
-_CHANNELS = (8, 16, 32, 32, 64, 64, 64, 64, 96, 96)
-"""conv1 to conv10 at width 1; conv11, 1 x 1, has as many channels as there are classes."""
-_POOL_AFTER = (3, 5, 7, 9, 10)
+_CHANNELS = {
+    "small": (8, 16, 32, 32, 64, 64, 64, 64, 96, 96),
+    "paper": (8, 64, 32, 64, 64, 128, 128, 256, 256, 512, 512),
+    "micro": (7, 20, 10, 14, 22, 31, 35, 41, 51, 67, 69, 48),
+    "nano": (7, 19, 10, 8, 18, 25, 29, 31, 31, 43, 49, 42),
+    "gap8": (6, 29, 20, 31, 32, 52, 56, 97, 104, 145, 122, 50),
+}
+"""conv1 and up; where the last, 1 x 1, is not given it has as many channels as there are classes."""
+_LAYERS = {"small": 11}
+_PUBLISHED_LAYERS = 12
 
 
 class AcdNet(Network):
-    """Raw-audio network: two 1-D convolutions as a learnt spectrogram, then 3 x 3 convolutions on time by frequency."""
+    """Raw-audio network: two 1-D convolutions as a learnt spectrogram, then 3 x 3 convolutions on time by frequency.
+
+    Parameters: ``channels`` those of every layer, ``paper`` ACDNet's own, ``micro``, ``nano`` and ``gap8`` its published
+    pruned forms, ``small`` a network of 11 layers for short sounds; ``width`` a factor on ``small`` and ``paper``.
+    """
 
     name = "acdnet"
-    reference = "ACDNet, arXiv 2103.03483, section 3.1; scaled down"
+    reference = "ACDNet, arXiv 2103.03483, sections 3.1 and 5; small: scaled down"
+    channels: Literal["small", "paper", "micro", "nano", "gap8"] = "small"
     width: float = 1.0
 
     def build(self, input_shape: Shape, classes: int, sample_rate: int) -> nn.Module:
@@ -32,11 +44,15 @@ class AcdNet(Network):
             raise UserError(f"acdnet: width must be positive, not {self.width}")
         if input_shape[:2] != (1, 1) or not sample_rate:
             raise UserError(f"acdnet takes raw audio, 1 x 1 x samples, not {input_shape}")
-        widths = [max(4, round(channels * self.width / 4) * 4) for channels in _CHANNELS]
+        layer_count = _LAYERS.get(self.channels, _PUBLISHED_LAYERS)
+        widths = list(_CHANNELS[self.channels])
+        if self.width != 1:
+            widths = [max(4, round(channels * self.width / 4) * 4) for channels in widths]
+        widths += [classes] * (layer_count - len(widths))
         layers: OrderedDict[str, nn.Module] = OrderedDict()
 
         def conv(index: int, channels: int, kernel: tuple[int, int], **options: int | tuple[int, int]) -> int:
-            out = widths[index - 1] if index <= len(widths) else classes
+            out = widths[index - 1]
             layers[f"conv{index}"] = nn.Conv2d(channels, out, kernel, bias=False, **options)  # type: ignore[arg-type]
             layers[f"norm{index}"] = nn.BatchNorm2d(out)
             layers[f"relu{index}"] = nn.ReLU()
@@ -49,15 +65,15 @@ class AcdNet(Network):
         layers["pool2"] = nn.MaxPool2d((1, frame))
         layers["swap"] = SwapAxes()
         channels, height, width = 1, bands, samples // frame
-        for index in range(3, 11):
+        for index in range(3, layer_count):
             channels = conv(index, channels, (3, 3), padding=(1, 1))
-            if index in _POOL_AFTER and max(height, width) > 2:
+            if (index % 2 or index == layer_count - 1) and max(height, width) > 2:
                 kernel = (2 if height > 1 else 1, 2 if width > 1 else 1)
                 layers[f"pool{index}"] = nn.MaxPool2d(kernel)
                 height, width = height // kernel[0], width // kernel[1]
         layers["dropout"] = nn.Dropout(0.2)
-        conv(11, channels, (1, 1))
+        channels = conv(layer_count, channels, (1, 1))
         layers["average"] = nn.AvgPool2d((height, width))
         layers["flatten"] = nn.Flatten()
-        layers["classifier"] = nn.Linear(classes, classes)
+        layers["classifier"] = nn.Linear(channels, classes)
         return nn.Sequential(layers)
