@@ -59,7 +59,8 @@ def _conv2d_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     block = max(2, min(fitting, output.shape[1] + 1) // 2 * 2) if output.shape[1] > 1 else 1
     halves = (block - 1) * stride * column + max(taps, kernel_w * column)
     sums = len(ordered) * min(block, 2) * (2 if taps > _CHUNK else 1)
-    numbers = {"column": column, "taps": taps, "sums": sums, "block": block}
+    quick = int((arrays["channel"][:, 3] > 0).all())
+    numbers = {"quick": quick, "column": column, "taps": taps, "sums": sums, "block": block}
     return Layout(arrays, numbers, 4 * sums + 2 * halves)
 
 

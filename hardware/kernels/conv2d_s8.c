@@ -47,26 +47,30 @@ static KB_KERNEL __attribute__((naked, noinline)) void two_pixels(const int16_t 
             "add sp, #12\n pop {r4-r11, pc}\n");
 }
 
+/* Four taps of one pixel with both pairs. */
+#define FOUR_TAPS                                                                                                     \
+    "ldr %[p], [%[w]], #16\n ldr %[u], [%[x]], #8\n ldr %[q], [%[w], #-12]\n ldr %[r], [%[w], #-8]\n"                 \
+    "ldr %[t], [%[w], #-4]\n ldr %[v], [%[x], #-4]\n"                                                                 \
+    "smlad %[s0], %[p], %[u], %[s0]\n smlad %[s1], %[q], %[u], %[s1]\n sxtb16 %[p], %[p]\n sxtb16 %[q], %[q]\n"       \
+    "smlad %[b0], %[p], %[u], %[b0]\n smlad %[b1], %[q], %[u], %[b1]\n"                                               \
+    "smlad %[s0], %[r], %[v], %[s0]\n smlad %[s1], %[t], %[v], %[s1]\n sxtb16 %[r], %[r]\n sxtb16 %[t], %[t]\n"       \
+    "smlad %[b0], %[r], %[v], %[b0]\n smlad %[b1], %[t], %[v], %[b1]\n"
+#define OPERANDS                                                                                                      \
+    : [s0] "+r"(s0), [s1] "+r"(s1), [b0] "+r"(b0), [b1] "+r"(b1), [w] "+r"(w), [x] "+r"(at), [p] "=&r"(p),            \
+      [q] "=&r"(q), [r] "=&r"(r), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v)                                            \
+    : [end] "r"(end)                                                                                                  \
+    : "memory", "cc"
+
 static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
                                             int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 4, w += skip / 2) {
         const int16_t *at = x, *const end = w + 2 * taps;
         int32_t s0 = 0, s1 = 0, b0 = 0, b1 = 0, p, q, r, t, u, v;
-        __asm__(".balign 4\n"
-                "1: ldr %[p], [%[w]], #16\n ldr %[u], [%[x]], #8\n ldr %[q], [%[w], #-12]\n ldr %[r], [%[w], #-8]\n"
-                "ldr %[t], [%[w], #-4]\n ldr %[v], [%[x], #-4]\n"
-                "smlad %[s0], %[p], %[u], %[s0]\n smlad %[s1], %[q], %[u], %[s1]\n"
-                "sxtb16 %[p], %[p]\n sxtb16 %[q], %[q]\n"
-                "smlad %[b0], %[p], %[u], %[b0]\n smlad %[b1], %[q], %[u], %[b1]\n"
-                "smlad %[s0], %[r], %[v], %[s0]\n smlad %[s1], %[t], %[v], %[s1]\n"
-                "sxtb16 %[r], %[r]\n sxtb16 %[t], %[t]\n"
-                "smlad %[b0], %[r], %[v], %[b0]\n smlad %[b1], %[t], %[v], %[b1]\n"
-                "cmp %[w], %[end]\n bne 1b\n"
-                : [s0] "+r"(s0), [s1] "+r"(s1), [b0] "+r"(b0), [b1] "+r"(b1), [w] "+r"(w), [x] "+r"(at), [p] "=&r"(p),
-                  [q] "=&r"(q), [r] "=&r"(r), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v)
-                : [end] "r"(end)
-                : "memory", "cc");
+        if (taps & 4)
+            __asm__(FOUR_TAPS OPERANDS);
+        if (taps >= 8)
+            __asm__(".balign 4\n1:\n" FOUR_TAPS FOUR_TAPS "cmp %[w], %[end]\n bne.w 1b\n" OPERANDS);
         sum[0] = b0, sum[1] = (s0 - b0) >> 8, sum[2] = b1, sum[3] = (s1 - b1) >> 8;
     }
 }
@@ -146,48 +150,44 @@ static KB_NOINLINE void accumulate(const int16_t *x, int32_t step, int32_t pixel
 }
 
 /* Outputs of `pixels` pixels, 1 or 2, from their sums. */
-KB_INLINE void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
+static KB_NOINLINE KB_KERNEL void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
 {
-    const int32_t channels = p->window.out.channels, zero = p->out_zero, low = p->low;
-    const int32_t *channel = p->channel, *const end = channel + 4 * channels;
-    KB_NO_UNROLL
-    for (; channel != end; out++) {
-        int32_t bias, multiplier, offset, shift, a, b;
-#ifdef __ARM_FEATURE_DSP
-        __asm__("ldr %[m], [%[c], #4]\n ldr %[o], [%[c], #8]\n ldr %[s], [%[c], #12]\n ldr %[b], [%[c]], #16\n"
-                "ldr %[x], [%[a]], %[step]\n ldr %[y], [%[a], #-4]\n"
-                : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [b] "=&r"(bias), [x] "=&r"(a), [y] "=&r"(b),
-                  [c] "+r"(channel), [a] "+r"(sum)
-                : [step] "i"(4 * pixels)
-                : "memory");
-#else
-        bias = channel[0], multiplier = channel[1], offset = channel[2], shift = channel[3];
-        a = sum[0], b = sum[pixels - 1];
-        channel += 4, sum += pixels;
-#endif
-        a += bias, b += bias;
-        if (__builtin_expect(shift > 0, 1)) {
-            a = kb_multiply_high(a, multiplier, offset) >> shift;
-            b = kb_multiply_high(b, multiplier, offset) >> shift;
-        } else {
-            a = kb_requantise(a, multiplier, -shift) + zero;
-            b = kb_requantise(b, multiplier, -shift) + zero;
+    const int32_t channels = p->window.out.channels;
+    const int32_t *channel = p->channel;
+    for (int32_t o = 0; o < channels; o++, channel += 4, out++)
+        for (int32_t i = 0; i < pixels; i++) {
+            const int32_t acc = *sum++ + channel[0];
+            const int32_t value = channel[3] > 0 ? kb_multiply_high(acc, channel[1], channel[2]) >> channel[3]
+                                                 : kb_requantise(acc, channel[1], -channel[3]) + p->out_zero;
+            out[i * channels] = kb_saturate(value, p->low);
         }
-        out[0] = kb_saturate(a, low);
-        if (pixels == 2)
-            out[channels] = kb_saturate(b, low);
-    }
 }
 
+#if defined(__ARM_FEATURE_DSP)
+/* finish for two pixels where every shift is above 0. */
 static KB_NOINLINE KB_KERNEL void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
 {
-    finish(sum, out, 2, p);
+    const int32_t channels = p->window.out.channels, low = p->low;
+    const int32_t *channel = p->channel, *const end = channel + 4 * channels;
+    int8_t *next = out + channels;
+    while (channel != end) {
+        int32_t bias, multiplier, offset, shift, a, b;
+        __asm__("ldr %[m], [%[c], #4]\n ldr %[o], [%[c], #8]\n ldr %[s], [%[c], #12]\n ldr %[z], [%[c]], #16\n"
+                "ldr %[a], [%[x]], #8\n ldr %[b], [%[x], #-4]\n"
+                "add %[a], %[a], %[z]\n add %[b], %[b], %[z]\n"
+                "smmla %[a], %[a], %[m], %[o]\n smmla %[b], %[b], %[m], %[o]\n"
+                "asr %[a], %[a], %[s]\n asr %[b], %[b], %[s]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
+                "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
+                "strb %[a], [%[out]], #1\n strb %[b], [%[next]], #1\n"
+                : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [z] "=&r"(bias), [a] "=&r"(a), [b] "=&r"(b),
+                  [c] "+r"(channel), [x] "+r"(sum), [out] "+r"(out), [next] "+r"(next)
+                : [low] "r"(low)
+                : "memory", "cc");
+    }
 }
-
-static KB_NOINLINE KB_KERNEL void finish_one(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
-{
-    finish(sum, out, 1, p);
-}
+#else
+#define finish_two(sum, out, p) finish(sum, out, 2, p)
+#endif
 
 /* `count` values to 16 bits. */
 KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
@@ -267,11 +267,14 @@ KB_KERNEL void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const 
                  (count - 1) * g->stride_w + g->kernel_w);
             for (int32_t i = 0; i + 1 < count; i += 2) {
                 accumulate(columns + i * step, step, 2, sum, p);
-                finish_two(sum, to + i * channels, p);
+                if (p->quick)
+                    finish_two(sum, to + i * channels, p);
+                else
+                    finish(sum, to + i * channels, 2, p);
             }
             if (count % 2) {
                 accumulate(columns + (count - 1) * step, 0, 1, sum, p);
-                finish_one(sum, to + (count - 1) * channels, p);
+                finish(sum, to + (count - 1) * channels, 1, p);
             }
         }
 }

@@ -47,6 +47,7 @@ typedef struct {
     /* [out channels][4]: bias, multiplier, offset, shift: the output is (offset + the upper word of (sum + bias) *
        multiplier) >> shift, offset doing the rounding and the zero point; with a negative shift, kb_requantise by -shift. */
     const int32_t *channel;
+    int32_t quick;          /* whether all shifts are positive */
     int32_t column;         /* halves per column in scratch */
     int32_t taps;           /* per pixel, a multiple of 4 */
     int32_t sums;           /* words of scratch for sums */
