@@ -22,7 +22,9 @@ class _Remaining(ProgressColumn):
         left = task.elapsed * task.remaining / task.completed if task.remaining else 0.0
         minutes, seconds = divmod(round(left), 60)
         hours, minutes = divmod(minutes, 60)
-        return Text(f"ETA {hours}:{minutes:02}:{seconds:02}" if hours else f"ETA {minutes}:{seconds:02}", "progress.remaining")
+        return Text(
+            f"ETA {hours}:{minutes:02}:{seconds:02}" if hours else f"ETA {minutes}:{seconds:02}", "progress.remaining"
+        )
 
 
 class OverallProgress:

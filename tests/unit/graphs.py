@@ -137,8 +137,8 @@ class Builder:
         params: dict[str, Any] = {}
         if a.dtype == "int8":
             t = int(self.random.choice([20, 62, *range(29, 35), *range(29, 35)]))
-            large = self.random.integers(2**30, 2**31 - 1)
-            other = self.random.choice([0, 1, large, self.random.integers(2**28, 2**31 - 1)])
+            large, small = (int(v) for v in self.random.integers([2**30, 2**28], 2**31 - 1))
+            other = int(self.random.choice([0, 1, large, small]))
             pair = np.array([large, other])[self.random.permutation(2)]
             params = {"multiplier": pair.astype(np.int32), "shift": np.array([t], np.int32)}
         return self.op("add", [a, b], output, {"relu": bool(self.random.integers(2))}, params)
@@ -295,7 +295,7 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     if step == "add":
         return b.add(x, alike[r.integers(len(alike))])
     if step in ("transpose", "binarize", "depthwise"):
-        return getattr(b, step)(x)  # type: ignore[no-any-return]
+        return getattr(b, step)(x)
     dtype: DType = "bit" if x.dtype == "bit" and r.random() < 0.7 else _base(b, x)
     y = b.conv(x, dtype)
     return _pool_after(b, y) if step == "conv, pool" else y
