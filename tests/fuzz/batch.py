@@ -34,6 +34,7 @@ INPUTS = 2
 MAX_CYCLES = 10_000_000_000
 _GUARD, _HOST_POISON = 64, 0x55
 _HERE = Path(__file__).parent
+_TRAPS = ["-fsanitize=undefined", "-fsanitize-trap=undefined"]
 _SOURCES = ("crc32.c", "protocol.c", "libc.c", "ports/emulated/port.c")
 
 
@@ -75,6 +76,21 @@ class Case:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Target:
+    """A board; with ``traps`` its firmware stops at undefined behaviour: an overflow, a shift too far, a misaligned pointer.
+
+    A cast to a wider type is such a pointer: compilers may merge two of its loads into one LDRD or LDM, which faults on
+    Cortex-M4 silicon. memcpy is not.
+    """
+
+    board: Board
+    traps: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.board.name} with traps" if self.traps else self.board.name
+
+
 class Batch:
     """The C of some cases, written to a folder."""
 
@@ -102,16 +118,17 @@ class Batch:
 
         return [[run(index, number) for number in range(INPUTS)] for index in range(len(self.cases))]
 
-    def board(self, board: Board) -> list[str]:
+    def emulated(self, target: Target) -> list[str]:
         """What the emulated board answers by case: the CRC-32 of every output in hex, or what went wrong."""
-        folder = self.folder / board.name
-        folder.mkdir(exist_ok=True)
+        folder, board = self.folder / str(target), target.board
+        folder.mkdir()
         (folder / "board_config.h").write_text(f'#define KB_BOARD_NAME "{board.name}"\n#define KB_CLOCK_HZ 1000000u\n')
         (folder / "link.ld").write_text(linker_script(enlarged(board)))
         elf = folder / "firmware.elf"
         options = _toolchain(board, "zig")[1]
         flags = [*shlex.split(options["custom_compile_flags"]), "-Wl,--gc-sections", "-T", str(folder / "link.ld")]
         sources = [hardware_dir() / "firmware" / name for name in _SOURCES]
+        flags += _TRAPS if target.traps else []
         self._compile([*flags, f"-I{folder}", "-o", str(elf)], [*sources, _HERE / "main.c"])
         answers: list[str] = []
         while len(answers) < len(self.cases):
@@ -159,11 +176,11 @@ class Batch:
         zig("cc", *flags, "-Wno-c23-extensions", *includes, *map(str, everything), what=f"the batch in {self.folder}")
 
 
-def differences(cases: Iterable[Case], folder: Path, boards: Iterable[Board]) -> dict[str, str]:
-    """Where simulation, host C and boards do not agree, by name of case: who differs on which input."""
+def differences(cases: Iterable[Case], folder: Path, targets: Iterable[Target]) -> dict[str, str]:
+    """Where simulation, host C and targets do not agree, by name of case: who differs on which input."""
     batch = Batch(cases, folder)
     host = batch.host()
-    answers = {board.name: batch.board(board) for board in boards}
+    answers = {str(target): batch.emulated(target) for target in targets}
     found: dict[str, str] = {}
     for index, case in enumerate(batch.cases):
         problems = [
@@ -182,10 +199,10 @@ def differences(cases: Iterable[Case], folder: Path, boards: Iterable[Board]) ->
     return found
 
 
-def first_difference(case: Case, folder: Path, boards: Iterable[Board]) -> str:
+def first_difference(case: Case, folder: Path, targets: Iterable[Target]) -> str:
     """Which prefix of a graph is the shortest that differs, and all of its operators."""
     prefixes = {prefix.name: prefix for prefix in case.prefixes()}
-    found = differences(prefixes.values(), folder, boards)
+    found = differences(prefixes.values(), folder, targets)
     name = next(iter(found), None)
     return f"first {found[name]}\n{prefixes[name]}" if name else f"only the whole graph differs\n{case}"
 

@@ -34,7 +34,7 @@ class Builder:
         height, width, channels = shape
         tensor = Tensor(f"t{len(self.tensors)}", (height, width, channels), dtype)
         if dtype == "int8":
-            zero = self.random.choice([-128, 127] if self.extreme else [-128, 0, int(self.random.integers(-128, 128))])
+            zero = self.random.choice([-128, 127] if self.extreme else [-128, 0, self.random.integers(-128, 128)])
             tensor = replace(tensor, scale=float(self.random.uniform(0.01, 0.1)), zero_point=int(zero))
         self.tensors[tensor.name] = tensor
         return tensor
@@ -274,13 +274,14 @@ def _step(b: Builder, x: Tensor) -> Tensor:
         "pool": 1,
         "conv, pool": 3,
         "residual": 1,
+        "fork": 1,
         "add": 1,
         "transpose": 1,
         "binarize": 1,
         "depthwise": 2,
     }
     if x.dtype == "bit":
-        steps |= {"residual": 0, "add": 0, "transpose": 0, "binarize": 0}
+        steps |= {"residual": 0, "fork": 0, "add": 0, "transpose": 0, "binarize": 0}
     if x.dtype != "int8" or not HAS_DEPTHWISE:
         steps["depthwise"] = 0
     if x.dtype == "float32" and not b.exact:
@@ -292,6 +293,10 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     if step == "residual":
         y = b.conv(x, x.dtype, x.shape[2], (3, 3), (1, 1), (1, 1)) if _affordable(x) else x
         return b.add(*((x, y) if r.integers(2) else (y, x)))
+    if step == "fork":
+        x = b.conv(x, x.dtype)
+        kernel = (min(2, x.shape[0]), min(2, x.shape[1]))
+        return b.add(b.pool(x, "max_pool", kernel, kernel), b.conv(x, x.dtype, x.shape[2], kernel, kernel, (0, 0)))
     if step == "add":
         return b.add(x, alike[r.integers(len(alike))])
     if step in ("transpose", "binarize", "depthwise"):
