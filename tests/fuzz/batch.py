@@ -1,13 +1,14 @@
 """Many models in one host library and in one firmware per board, held to the simulation.
 
-A build per model would take a second; here every model.c is compiled with its two symbols renamed and linked with one copy
-of the kernels. Arenas are filled with poison, another on boards than on the host, so that a kernel that reads what it did
-not write or writes outside of its arena is found too.
+A build per model would take a second; here model.c files are compiled ten at a time, with all that they define renamed, and
+linked with one copy of the kernels. Arenas are filled with poison, another on boards than on the host, so that a kernel
+that reads what it did not write or writes outside of its arena is found too.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 import shlex
 import zlib
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,10 @@ from kilobench.simulate import simulate
 INPUTS = 2
 """Of every graph."""
 MAX_CYCLES = 10_000_000_000
+_UNIT = 10
+"""Models per C file."""
+_LOCAL = re.compile(r"^(?:static|typedef)\b[^=;({]*?\b(\w+)\s*(?=[\[=(;]|KB_WEIGHTS)", re.MULTILINE)
+"""Names that a model.c defines for itself."""
 _GUARD, _HOST_POISON = 64, 0x55
 _HERE = Path(__file__).parent
 _TRAPS = ["-fsanitize=undefined", "-fsanitize-trap=undefined"]
@@ -101,6 +106,9 @@ class Batch:
         self._arena_bytes = max(sizes)
         head = f"#define FUZZ_INPUTS {INPUTS}\n#define FUZZ_ARENA_BYTES {self._arena_bytes}\n"
         (self.folder / "batch.h").write_text(head)
+        for first in range(0, len(self.cases), _UNIT):
+            unit = self._unit(range(first, min(first + _UNIT, len(self.cases))))
+            (self.folder / f"models{first}.c").write_text(unit)
         (self.folder / "table.c").write_text(self._table())
 
     def host(self) -> list[list[NDArray[Any]]]:
@@ -147,15 +155,25 @@ class Batch:
                     return
 
     def _write(self, index: int, case: Case) -> int:
-        """model.c, its wrapper and the inputs; the size of its arena."""
+        """model.c and the inputs; the size of its arena."""
         folder = self.folder / f"{index}"
         folder.mkdir()
         layout = emit(case.graph, folder, "fuzz")
         (folder / "inputs").write_bytes(case.input_bytes)
-        renamed = "".join(f"#define {name} {name}_{index}\n" for name in ("kb_model", "kb_model_run"))
-        inputs = f'_Alignas(16) const unsigned char fuzz_inputs_{index}[] = {{\n#embed "{index}/inputs"\n}};\n'
-        (self.folder / f"model{index}.c").write_text(f'{renamed}#include "{index}/model.c"\n{inputs}')
         return layout.arena_bytes
+
+    def _unit(self, indices: range) -> str:
+        """One C file of some model.c and their inputs."""
+        text = ""
+        for index in indices:
+            names = sorted(
+                {"kb_model", "kb_model_run", *_LOCAL.findall((self.folder / f"{index}/model.c").read_text())}
+            )
+            text += "".join(f"#define {name} {name}_{index}\n" for name in names)
+            text += f'#include "{index}/model.c"\n'
+            text += "".join(f"#undef {name}\n" for name in [*names, "KB_ARENA_BYTES"])
+            text += f'_Alignas(16) const unsigned char fuzz_inputs_{index}[] = {{\n#embed "{index}/inputs"\n}};\n'
+        return text
 
     def _table(self) -> str:
         declarations, rows = [], []

@@ -5,10 +5,12 @@ KILOBENCH_FUZZ_GRAPHS=10000 is the size of a night; ``-v`` shows how far it is.
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from kilobench.api import CellError
 from kilobench.device.emulator import EmulatedBoard
@@ -29,6 +31,15 @@ OPERATORS = {
     ("max_pool", "bit", "bit"),
     *([("depthwise_conv2d", "int8", "int8")] if HAS_DEPTHWISE else []),
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of the simulation cost more than they save on maps this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def case(seed: int) -> Case:

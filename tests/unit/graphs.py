@@ -34,7 +34,8 @@ class Builder:
         height, width, channels = shape
         tensor = Tensor(f"t{len(self.tensors)}", (height, width, channels), dtype)
         if dtype == "int8":
-            zero = self.random.choice([-128, 127] if self.extreme else [-128, 0, self.random.integers(-128, 128)])
+            ends = [-128, 127] if self.extreme else [-128, 0, int(self.random.integers(-128, 128))]
+            zero = self.random.choice(ends)
             tensor = replace(tensor, scale=float(self.random.uniform(0.01, 0.1)), zero_point=int(zero))
         self.tensors[tensor.name] = tensor
         return tensor
