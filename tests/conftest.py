@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,8 +7,12 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of their own for all tests of a worker."""
+    """A cache of their own for all tests of a worker; the compiler's part of it is that of all workers."""
     folder = tmp_path_factory.mktemp("cache")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = tmp_path_factory.getbasetemp().parent / "zig"
+        shared.mkdir(exist_ok=True)
+        (folder / "zig").symlink_to(shared)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KILOBENCH_CACHE", str(folder))
         yield folder

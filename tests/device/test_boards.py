@@ -24,8 +24,13 @@ def model(dtype: str = "int8", width: int = 24) -> Graph:
     """An int8 or float32 stem, a binary layer, and 5 classes."""
     b = Builder(1)
     source = b.tensor((1, width, 3), dtype)  # type: ignore[arg-type]
-    x = b.conv(source, dtype)  # type: ignore[arg-type]
-    x = b.conv(b.binarize(x), dtype)  # type: ignore[arg-type]
+    stem, body = (
+        ((9, (1, 4), (1, 1), (0, 3)), (8, (1, 4), (2, 1), (0, 3)))
+        if dtype == "int8"
+        else ((1, (1, 2), (2, 2), (0, 1)), (8, (1, 3), (2, 1), (0, 1)))
+    )
+    x = b.conv(source, dtype, *stem)  # type: ignore[arg-type]
+    x = b.conv(b.binarize(x), dtype, *body)  # type: ignore[arg-type]
     height, length, channels = x.shape
     output = Tensor("out", (1, 1, channels), x.dtype, x.scale, x.zero_point)
     b.tensors["out"] = output
