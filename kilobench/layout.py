@@ -51,7 +51,7 @@ def _conv2d_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     ordered[:outputs, : kernel_w * column] = columns.reshape(outputs, -1)
     pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
     bias = op.params["bias"] - source.zero_point * weight.sum(axis=(1, 2, 3))
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "weight": pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3),
         "channel": _requantisation(bias, op.params["multiplier"], op.params["shift"], output.zero_point),
     }

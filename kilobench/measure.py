@@ -18,6 +18,7 @@ from kilobench.device.protocol import Session
 from kilobench.emit import emit
 from kilobench.graph import Graph
 from kilobench.host import HostModel
+from kilobench.memory import Plan
 from kilobench.simulate import quantise_input
 
 VERIFIED_INPUTS = 8
@@ -34,6 +35,7 @@ class Evaluation:
     """Host C's raw outputs for them, [VERIFIED_INPUTS, classes]."""
     checksums: list[list[tuple[int, int]]]
     """Operator and CRC-32 of everything made on the way for each of them."""
+    memory: Plan
     seconds: float
 
 
@@ -60,14 +62,14 @@ def evaluate(
     """Emit the model into ``folder``, compile it for the host and run the test set, float32 [n, channels, h, w]."""
     start = perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    emit(graph, folder, name)
+    memory = emit(graph, folder, name)
     host = HostModel(folder)
     inputs = quantise_input(graph, test_x)
     outputs = host.run(inputs)
     chosen = np.linspace(0, len(test_x) - 1, VERIFIED_INPUTS).astype(int)
     checksums = [host.checksums(inputs[i]) for i in chosen]
     correct = outputs.argmax(axis=1) == test_y
-    return Evaluation(correct, inputs[chosen], outputs[chosen], checksums, perf_counter() - start)
+    return Evaluation(correct, inputs[chosen], outputs[chosen], checksums, memory, perf_counter() - start)
 
 
 def measure(

@@ -38,6 +38,10 @@ class RamSplit(_Part):
     """RAM by use, in bytes."""
 
     arena: int
+    arena_lower_bound: int
+    """The most that is live at once: what no placing of the arena can go below."""
+    peak: str
+    """The operator during which it is."""
     static: int
     stack: int
     """Peak, by painting."""

@@ -8,7 +8,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import repeat
 from pathlib import Path
 from time import perf_counter
@@ -200,7 +200,13 @@ class _Workshop:
             ram_bytes=sizes.arena + sizes.static + measured.stack_bytes,
             stack_bytes=measured.stack_bytes,
             flash=FlashSplit(weights=sizes.weights, runtime=sizes.runtime, board_support=sizes.board_support),
-            ram=RamSplit(arena=sizes.arena, static=sizes.static, stack=measured.stack_bytes),
+            ram=RamSplit(
+                arena=sizes.arena,
+                arena_lower_bound=evaluation.memory.lower_bound_bytes,
+                peak=evaluation.memory.peak,
+                static=sizes.static,
+                stack=measured.stack_bytes,
+            ),
             fits=not (measured.over_flash_bytes or measured.over_ram_bytes),
             over_flash_bytes=measured.over_flash_bytes,
             over_ram_bytes=measured.over_ram_bytes,
@@ -237,8 +243,9 @@ def _layer(op: Op, graph: Graph, cycles: int) -> Layer:
     return Layer(name=op.name, kind=op.kind, output=f"{tensor.dtype} {height}x{width}x{channels}", cycles=cycles)
 
 
+@cache
 def _git_commit() -> str:
-    """Of the checkout that runs, with "-dirty" where tracked files differ; "none" outside one."""
+    """Of the checkout that runs, as the run began, with "-dirty" where tracked files differ; "none" outside one."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()

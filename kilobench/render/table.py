@@ -67,6 +67,7 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "fits": all(record.fits for record in group),
         "over_flash_bytes": worst.over_flash_bytes,
         "over_ram_bytes": worst.over_ram_bytes,
+        "peak": worst.ram.peak,
         "synthetic": group[0].synthetic,
         "classes": group[0].classes,
         "seeds": seeds,
@@ -101,11 +102,12 @@ def _compare(rows: pd.DataFrame) -> None:
 
 
 def misses(row: pd.Series) -> str:
-    """ "yes", or by how much a row exceeds its board."""
+    """ "yes", or by how much a row exceeds its board, and the operator that needs the most RAM."""
     if row["fits"]:
         return "yes"
     over = [(name, row[f"over_{name.lower()}_bytes"]) for name in ("flash", "RAM")]
-    return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size)
+    at = f" at {row['peak']}" if row["over_ram_bytes"] else ""
+    return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size) + at
 
 
 def terminal(records: Sequence[Record]) -> Group:
