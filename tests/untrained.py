@@ -1,0 +1,33 @@
+"""Networks with random weights, compressed and lowered: what they cost does not depend on what they learnt."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from kilobench.api import Network, Shape
+from kilobench.graph import Graph
+from kilobench.lower import lower
+from kilobench.registry import load_registry
+from kilobench.spec import parse_recipe
+from kilobench.train import seed_everything
+
+
+def untrained(network: str, recipe: str, input_shape: Shape, classes: int, sample_rate: int = 0) -> Graph:
+    """The graph of a network after a recipe whose methods do all but train; ranges come from noise."""
+    registry = load_registry()
+    builder: Network = registry.get("networks", network)
+    seed_everything(0)
+    model = builder.build(input_shape, classes, sample_rate).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.02, 0.1)
+    noise = [(torch.rand(4, *input_shape) * 2 - 1, torch.zeros(4, dtype=torch.long)) for _ in range(2)]
+    job = SimpleNamespace(
+        batches=lambda count: noise, train=lambda model, **_: model.eval(), epochs=1, input_shape=input_shape
+    )
+    for spec in parse_recipe(recipe):
+        model = registry.get("methods", str(spec)).apply(model, job)
+    return lower(model, input_shape)
