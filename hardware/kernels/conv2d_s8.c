@@ -132,11 +132,11 @@ static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, 
 }
 #endif
 
-/* All sums of `pixels` pixels, 1 or 2, the second `step` halves after the first. */
-static KB_NOINLINE void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum,
+/* However many taps: all sums of `pixels` pixels, 1 or 2, the second `step` halves after the first. */
+static KB_NOINLINE void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int32_t quads,
                                    const kb_conv2d_s8_params *p)
 {
-    const int32_t quads = (p->window.out.channels + 3) / 4, count = 4 * pixels * quads;
+    const int32_t count = 4 * pixels * quads;
     for (int32_t k = 0; k < p->taps; k += CHUNK) {
         const int32_t taps = kb_min(CHUNK, p->taps - k), skip = 4 * (p->taps - taps);
         int32_t *const part = k ? sum + count : sum;
@@ -256,7 +256,7 @@ KB_KERNEL void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const 
                             const kb_region *r)
 {
     const kb_window *g = &p->window;
-    const int32_t step = g->stride_w * p->column, channels = g->out.channels;
+    const int32_t step = g->stride_w * p->column, channels = g->out.channels, quads = (channels + 3) / 4;
     int32_t *const sum = scratch;
     int16_t *const columns = (int16_t *)(sum + p->sums);
     for (int32_t y = r->y; y < r->y_end; y++)
@@ -266,14 +266,18 @@ KB_KERNEL void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const 
             fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
                  (count - 1) * g->stride_w + g->kernel_w);
             for (int32_t i = 0; i + 1 < count; i += 2) {
-                accumulate(columns + i * step, step, 2, sum, p);
+                const int16_t *const first = columns + i * step;
+                if (p->taps <= CHUNK)
+                    two_pixels(first, first + step, p->weight, sum, p->taps, quads, 0);
+                else
+                    accumulate(first, step, 2, sum, quads, p);
                 if (p->quick)
                     finish_two(sum, to + i * channels, p);
                 else
                     finish(sum, to + i * channels, 2, p);
             }
             if (count % 2) {
-                accumulate(columns + (count - 1) * step, 0, 1, sum, p);
+                accumulate(columns + (count - 1) * step, 0, 1, sum, quads, p);
                 finish(sum, to + (count - 1) * channels, 1, p);
             }
         }
