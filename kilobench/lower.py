@@ -19,6 +19,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from kilobench.api import Shape, UserError
 from kilobench.graph import DType, Graph, Kind, Op, Tensor
 from kilobench.layers import Add, FakeQuant, SwapAxes, XnorConv2d, trace
+from kilobench.layout import MAX_BIT_COLUMN, MAX_BIT_TAPS
 
 _MODULES: dict[type[nn.Module], str] = {
     nn.Conv2d: "conv",
@@ -243,6 +244,13 @@ class _Lowering:
         alpha = _numpy(module.alpha).astype(np.float64)
         bias = np.zeros(len(alpha)) if module.bias is None else _numpy(module.bias).astype(np.float64)
         taps = int(np.prod(module.weight.shape[1:]))
+        column = taps // int(module.weight.shape[3])
+        if column > MAX_BIT_COLUMN or taps > MAX_BIT_TAPS:
+            raise self.error(
+                node,
+                f"sums {taps} products, {column} per column of its kernel, above {MAX_BIT_TAPS} or {MAX_BIT_COLUMN} "
+                "that the kernels can count",
+            )
         fused = self.absorb(node, "relu", "max_pool")
         follower = self.follows(fused[-1], "xnor")
         if follower is not None:
