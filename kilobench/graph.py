@@ -121,3 +121,15 @@ class Graph:
                 hasher.update(f"{key} {array.dtype.str} {array.shape}".encode())
                 hasher.update(array.tobytes())
         return hasher.hexdigest()
+
+
+def pack(bits: NDArray[Any]) -> NDArray[np.uint32]:
+    """Bits (bool, or 0 and 1) along the last axis packed into 32-bit words, least significant first, unused bits 0."""
+    padded = np.zeros((*bits.shape[:-1], -(-bits.shape[-1] // 32) * 32), dtype=np.uint8)
+    padded[..., : bits.shape[-1]] = bits
+    return np.packbits(padded, axis=-1, bitorder="little").view("<u4").astype(np.uint32)
+
+
+def unpack(words: NDArray[np.uint32], channels: int) -> NDArray[np.uint8]:
+    """The bits of packed words along the last axis."""
+    return np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")[..., :channels]

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.graph import Op, Tensor
+from kilobench.graph import Op, Tensor, pack, unpack
+
+MAX_BIT_TAPS = 2**16 - 1
+"""Taps of a binary convolution: its counters and per-channel counts have 16 bits."""
+MAX_BIT_COLUMN = 2**14 - 1
+"""Taps per column of its kernel: their byte offsets have 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -74,4 +79,51 @@ def _requantisation(
     return np.stack([bias, multiplier, offset, np.where(quick, after, -shift)], axis=1).astype(np.int32)
 
 
-_ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {("conv2d", "int8"): _conv2d_s8}
+def _bit_conv(op: Op, source: Tensor, output: Tensor) -> Layout:
+    """For hardware/kernels/kb_bits.h: a bit per output channel in every word, and what padding changes per case of window."""
+    kernel_h, kernel_w = op.attrs["kernel"]
+    channels = source.shape[2]
+    weight = unpack(op.params["weight"], channels)
+    taps = kernel_h * kernel_w * channels
+    words = pack(weight.transpose(2, 1, 3, 0)).reshape(kernel_w, kernel_h * channels, -1)
+    words = np.pad(words, ((0, 0), (0, 1), (0, 0)))
+    arrays = {key: value for key, value in op.params.items() if key not in ("weight", "threshold")}
+    arrays["weight"] = np.moveaxis(words, 2, 0)
+    rows, columns = (_spans(op, axis, source.shape[axis], output.shape[axis]) for axis in (0, 1))
+    windows = [weight[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
+    positive = np.stack([window.sum(axis=(1, 2, 3), dtype=np.int64) for window in windows])
+    if "threshold" in op.params:
+        valid = np.array([window[0].size for window in windows])[:, None]
+        least = positive - (valid - op.params["threshold"].astype(np.int64)) // 2 + taps
+        arrays["level"] = _slices(np.clip(least, 0, 2 * taps + 1), taps)
+    else:
+        arrays["positive"] = positive.astype(np.uint16)
+    blocks = -(-kernel_h * channels // 8)
+    return Layout(arrays, scratch_bytes=kernel_w * (2 * (8 * blocks + 2) + 4 * blocks) + 4 * 7)
+
+
+def _spans(op: Op, axis: int, size: int, made: int) -> list[tuple[int, int]]:
+    """Taps [from, to) inside the map, per case of kb_bits_cases in kb_bits.h."""
+    kernel, stride, padding = (op.attrs[key][axis] for key in ("kernel", "stride", "padding"))
+    edge = -(-padding // stride)
+    skip = max(0, max(0, size + padding - kernel + stride) // stride - edge - 1)
+    starts = [i * stride - padding for i in range(made) if not edge < i <= edge + skip]
+    spans = ((min(max(0, -start), kernel), max(min(kernel, size - start), 0)) for start in starts)
+    return [(first, max(first, end)) for first, end in spans]
+
+
+def _slices(least: NDArray[np.int64], taps: int) -> NDArray[np.uint32]:
+    """Numbers [cases, channels] as bit slices [cases, groups of 32, 1 + bits of ``taps``], least significant first.
+
+    Channels that there are not get the largest number, which is never reached.
+    """
+    slices = 1 + taps.bit_length()
+    padded = np.full((len(least), -(-least.shape[1] // 32) * 32), (1 << slices) - 1)
+    padded[:, : least.shape[1]] = least
+    return pack((padded[:, None] >> np.arange(slices)[:, None] & 1).astype(np.uint8)).transpose(0, 2, 1)
+
+
+_ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {
+    ("conv2d", "int8"): _conv2d_s8,
+    ("conv2d", "bit"): _bit_conv,
+}

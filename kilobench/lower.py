@@ -17,8 +17,9 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from kilobench.api import Shape, UserError
-from kilobench.graph import DType, Graph, Kind, Op, Tensor
+from kilobench.graph import DType, Graph, Kind, Op, Tensor, pack
 from kilobench.layers import Add, FakeQuant, SwapAxes, XnorConv2d, trace
+from kilobench.layout import MAX_BIT_COLUMN, MAX_BIT_TAPS
 
 _MODULES: dict[type[nn.Module], str] = {
     nn.Conv2d: "conv",
@@ -67,13 +68,6 @@ def multiplier(real: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np
         raise LoweringError("a requantisation factor is 2**30 or more")
     m = np.floor(m / 2.0 ** np.maximum(t - 62, 0))
     return m.astype(np.int32), np.minimum(t, 62).astype(np.int32)
-
-
-def pack(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Bits along the last axis packed into 32-bit words, least significant first, unused bits 0."""
-    padded = np.zeros((*bits.shape[:-1], -(-bits.shape[-1] // 32) * 32), dtype=np.uint8)
-    padded[..., : bits.shape[-1]] = bits
-    return np.packbits(padded, axis=-1, bitorder="little").view("<u4").astype(np.uint32)
 
 
 def _thresholds(bits: NDArray[np.bool_], first: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
@@ -243,6 +237,13 @@ class _Lowering:
         alpha = _numpy(module.alpha).astype(np.float64)
         bias = np.zeros(len(alpha)) if module.bias is None else _numpy(module.bias).astype(np.float64)
         taps = int(np.prod(module.weight.shape[1:]))
+        column = taps // int(module.weight.shape[3])
+        if column > MAX_BIT_COLUMN or taps > MAX_BIT_TAPS:
+            raise self.error(
+                node,
+                f"sums {taps} products, {column} per column of its kernel, above {MAX_BIT_TAPS} or {MAX_BIT_COLUMN} "
+                "that the kernels can count",
+            )
         fused = self.absorb(node, "relu", "max_pool")
         follower = self.follows(fused[-1], "xnor")
         if follower is not None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from kilobench.graph import Graph, Op, Tensor
+from kilobench.graph import Graph, Op, Tensor, unpack
 
 Maps = dict[str, NDArray[Any]]
 
@@ -42,11 +42,6 @@ def requantise(acc: NDArray[np.int64], multiplier: NDArray[Any], shift: NDArray[
     """acc * multiplier * 2**-shift, rounded once, half up."""
     result: NDArray[np.int64] = ((acc * multiplier.astype(np.int64)) >> (shift.astype(np.int64) - 1)) + 1 >> 1
     return result
-
-
-def unpack(words: NDArray[np.uint32], channels: int) -> NDArray[np.uint8]:
-    """The bits of packed words along the last axis."""
-    return np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")[..., :channels]
 
 
 def _saturate(value: NDArray[np.int64], op: Op, output: Tensor) -> NDArray[np.int8]:

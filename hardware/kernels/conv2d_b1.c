@@ -1,33 +1,35 @@
-#include "kb_inline.h"
+#include "kb_bits.h"
 
-/* One pixel, `count` output channels as bits: (acc >= threshold) xor flip; `out` starts as the flips. */
-KB_INLINE void pixel(const uint32_t *in, uint32_t *out, const kb_conv2d_b1_params *p, kb_span row, kb_span column,
-                     int32_t o, int32_t count)
+/* acc >= threshold of 32 channels, as 2c + taps - m >= level, where `level` has slice 1/2 first (kilobench/layout.py). */
+static uint32_t reached(const kb_bits *b, const uint32_t *level, int32_t start_is_odd)
 {
-    const kb_window *g = &p->window;
-    const int32_t stride = g->kernel_h * g->kernel_w * kb_words(g->in.channels);
-    int32_t acc[4];
-    kb_b1_accumulate(in, p->weight + o * stride, g, row, column, count, acc);
-    for (int32_t j = 0; j < count; j++)
-        out[(o + j) / 32] ^= (uint32_t)(acc[j] >= p->threshold[o + j]) << ((o + j) % 32);
+    uint32_t borrow = start_is_odd ? 0 : *level;
+    for (int32_t i = 0; i < b->bits; i++) {
+        const uint32_t below = ~b->count[i], l = level[1 + i];
+        borrow = (below & (l | borrow)) | (l & borrow);
+    }
+    return ~borrow;
 }
 
-void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
-                  const kb_region *r)
+KB_KERNEL void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
+                            const kb_region *r)
 {
     const kb_window *g = &p->window;
-    (void)scratch;
+    const int32_t groups = kb_words(g->out.channels);
+    kb_bits b;
+    kb_bits_begin(&b, g, p->weight, scratch);
     for (int32_t y = r->y; y < r->y_end; y++) {
-        const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);
-        uint32_t *to = out + (y * g->out.width + r->x) * kb_words(g->out.channels);
+        uint32_t *to = out + (y * g->out.width + r->x) * groups;
+        kb_bits_row(&b, y, r->x);
         for (int32_t x = r->x; x < r->x_end; x++) {
-            const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
-            for (int32_t i = 0; i < kb_words(g->out.channels); i++)
-                to[i] = p->flip[i];
-#define STEP(o, count) pixel(in, to, p, row, column, o, count)
-            KB_FOR_CHANNELS(g->out.channels, STEP);
-#undef STEP
-            to += kb_words(g->out.channels);
+            kb_bits_pixel(&b, in, x);
+            const int32_t start = b.taps * g->kernel_w - b.set;
+            const uint32_t *level = p->level + b.place * groups * (b.bits + 1);
+            for (int32_t group = 0; group < groups; group++) {
+                kb_bits_count(&b, group, start >> 1);
+                *to++ = reached(&b, level, start & 1) ^ p->flip[group];
+                level += b.bits + 1;
+            }
         }
     }
 }

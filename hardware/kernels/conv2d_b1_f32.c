@@ -1,33 +1,27 @@
-#include "kb_inline.h"
+#include "kb_bits.h"
 
-/* One pixel, `count` output channels as scale * acc + bias. */
-KB_INLINE void pixel(const uint32_t *in, float *out, const kb_conv2d_b1_f32_params *p, kb_span row, kb_span column,
-                     int32_t o, int32_t count)
+KB_KERNEL void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
+                                const kb_region *r)
 {
     const kb_window *g = &p->window;
-    const int32_t stride = g->kernel_h * g->kernel_w * kb_words(g->in.channels);
-    int32_t acc[4];
-    kb_b1_accumulate(in, p->weight + o * stride, g, row, column, count, acc);
-    for (int32_t j = 0; j < count; j++) {
-        const float value = p->scale[o + j] * (float)acc[j] + p->bias[o + j];
-        out[o + j] = p->relu && value < 0.0f ? 0.0f : value;
-    }
-}
-
-void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
-                  const kb_region *r)
-{
-    const kb_window *g = &p->window;
-    (void)scratch;
+    const int32_t channels = g->out.channels;
+    kb_bits b;
+    kb_bits_begin(&b, g, p->weight, scratch);
     for (int32_t y = r->y; y < r->y_end; y++) {
-        const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);
-        float *to = out + (y * g->out.width + r->x) * g->out.channels;
+        float *to = out + (y * g->out.width + r->x) * channels;
+        kb_bits_row(&b, y, r->x);
         for (int32_t x = r->x; x < r->x_end; x++) {
-            const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
-#define STEP(o, count) pixel(in, to, p, row, column, o, count)
-            KB_FOR_CHANNELS(g->out.channels, STEP);
-#undef STEP
-            to += g->out.channels;
+            kb_bits_pixel(&b, in, x);
+            const uint16_t *positive = p->positive + b.place * channels;
+            for (int32_t first = 0; first < channels; first += 32) {
+                int32_t sums[32];
+                kb_bits_count(&b, first / 32, 0);
+                kb_bits_sums(&b, sums);
+                for (int32_t o = first; o < kb_min(first + 32, channels); o++) {
+                    const float value = p->scale[o] * (float)(sums[o - first] - 2 * positive[o]) + p->bias[o];
+                    *to++ = p->relu && value < 0.0f ? 0.0f : value;
+                }
+            }
         }
     }
 }

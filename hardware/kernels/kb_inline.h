@@ -56,38 +56,6 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 #endif
 }
 
-/* Set bits of a word, for cores without an instruction for it. */
-KB_INLINE int32_t kb_popcount(uint32_t v)
-{
-#ifdef __POPCNT__
-    return __builtin_popcount(v);
-#else
-    v = v - ((v >> 1) & 0x55555555u);
-    v = (v & 0x33333333u) + ((v >> 2) & 0x33333333u);
-    v = (v + (v >> 4)) & 0x0F0F0F0Fu;
-    return (int32_t)((v * 0x01010101u) >> 24);
-#endif
-}
-
-/* Binary convolution of one pixel with `count` output channels from weights `w`: sums of products of signs. */
-KB_INLINE void kb_b1_accumulate(const uint32_t *in, const uint32_t *w, const kb_window *g, kb_span row, kb_span column,
-                                int32_t count, int32_t *acc)
-{
-    const int32_t words = kb_words(g->in.channels);
-    const int32_t stride = g->kernel_h * g->kernel_w * words;
-    const int32_t valid = (row.to - row.from) * (column.to - column.from) * g->in.channels;
-    int32_t differing[4] = {0, 0, 0, 0};
-    for (int32_t ky = row.from; ky < row.to; ky++) {
-        const uint32_t *x = in + ((row.start + ky) * g->in.width + column.start + column.from) * words;
-        const uint32_t *v = w + (ky * g->kernel_w + column.from) * words;
-        for (int32_t i = 0; i < (column.to - column.from) * words; i++)
-            for (int32_t o = 0; o < count; o++)
-                differing[o] += kb_popcount(x[i] ^ v[o * stride + i]);
-    }
-    for (int32_t o = 0; o < count; o++)
-        acc[o] = valid - 2 * differing[o];
-}
-
 /* Runs `STEP(o, count)` over all output channels, four at a time and the rest one at a time. */
 #define KB_FOR_CHANNELS(channels, STEP)                                                                               \
     do {                                                                                                              \

@@ -55,17 +55,18 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_conv2d_s8_params;
 
-/* Binary convolutions; weight words [out channels][kernel_h][kernel_w][words of in channels]. */
+/* Binary convolutions; constants as kb_bits.h counts and kilobench/layout.py lays out, `level` and `positive` per case. */
 typedef struct {
     kb_window window;
     const uint32_t *weight;
-    const int32_t *threshold;
+    const uint32_t *level; /* [cases][groups][slices] */
     const uint32_t *flip;
 } kb_conv2d_b1_params;
 
 typedef struct {
     kb_window window;
     const uint32_t *weight;
+    const uint16_t *positive; /* [cases][out channels] */
     const float *scale, *bias;
     int32_t relu;
 } kb_conv2d_b1_f32_params;
@@ -73,6 +74,7 @@ typedef struct {
 typedef struct {
     kb_window window;
     const uint32_t *weight;
+    const uint16_t *positive; /* [cases][out channels] */
     const int32_t *bias, *multiplier, *shift;
     int32_t out_zero, low;
 } kb_conv2d_b1_s8_params;

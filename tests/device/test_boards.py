@@ -13,6 +13,7 @@ from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.emit import emit
 from kilobench.graph import Graph, Tensor
+from kilobench.layout import layout
 from kilobench.measure import evaluate, measure
 from kilobench.registry import load_registry
 from tests.unit.graphs import Builder
@@ -84,11 +85,13 @@ def test_what_does_not_fit_is_said_and_measured_all_the_same(tmp_path: Path) -> 
 
 def test_sections_add_up(tmp_path: Path) -> None:
     graph = model()
-    layout = emit(graph, tmp_path, "m")
+    memory = emit(graph, tmp_path, "m")
     sizes = elf.sizes(build(tmp_path, load_registry().get("boards", "nucleo_f446re"), tmp_path / "b").elf)
-    assert sizes.arena == layout.arena_bytes
-    weights = sum(array.nbytes for op in graph.ops for array in op.params.values())
-    assert weights <= sizes.weights <= weights + 16 * sum(len(op.params) for op in graph.ops)
+    assert sizes.arena == memory.arena_bytes
+    made = [layout(op, graph.tensors[op.inputs[0]], graph.tensors[op.output]) for op in graph.ops]
+    arrays = [array for one in made for array in one.arrays.values()]
+    weights = sum(array.nbytes for array in arrays)
+    assert weights <= sizes.weights <= weights + 16 * len(arrays)
 
 
 def test_a_short_counter_that_wraps_loses_no_cycles(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+/* Binary convolution in bit slices: bit j of a word belongs to output channel 32 * group + j, and of every output pixel the
+   set bits of the weights are counted for 32 channels at once. Only taps whose activation is +1 are counted: with c weights
+   of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is 4c - 2m - 2p + n.
+
+   Weights are [groups][kernel_w][kernel_h * in channels, then a word 0]. Where padding takes taps away, p and n depend on the
+   place: the output has `cases` of clipped windows, numbered as kb_bits_case does. */
+#ifndef KB_BITS_H
+#define KB_BITS_H
+
+#include "kb_inline.h"
+
+#define KB_BITS_MAX 18 /* slices of a counter: 65535 taps, rounded up to whole passes of 3 */
+
+/* Rows or columns of the output by the taps that padding takes: those before `edge` and after `edge + skip` one by one, all
+   between together. */
+typedef struct {
+    int32_t edge, skip, count;
+} kb_bits_cases;
+
+/* A walk over output pixels. */
+typedef struct {
+    const kb_window *window;
+    const uint32_t *weight;
+    uint16_t *lists; /* of set taps, as byte offsets into a column of weights, for the last kernel_w columns of the input */
+    uint32_t *carries;
+    kb_bits_cases rows, columns;
+    int32_t taps, list_size, bits;
+    int32_t y, listed; /* the row of the output, and the first column of the input that has no list yet */
+    kb_span row, column;
+    int32_t slot; /* of the list of the pixel's first column */
+    int32_t valid, set, place; /* n, m and the case of this pixel */
+    uint32_t count[KB_BITS_MAX]; /* c of 32 channels, one slice per bit */
+} kb_bits;
+
+/* The slices that the counter of a layer needs. */
+KB_INLINE int32_t kb_bits_of(int32_t taps)
+{
+    int32_t bits = 0;
+    for (; taps; taps >>= 1)
+        bits++;
+    return bits;
+}
+
+void kb_bits_begin(kb_bits *b, const kb_window *window, const uint32_t *weight, void *scratch);
+
+/* Start a row of the output at column x. */
+void kb_bits_row(kb_bits *b, int32_t y, int32_t x);
+
+/* Go to a pixel of the row; columns rise. */
+void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x);
+
+/* Make b->count: `start` plus the count of every channel of a group at this pixel. */
+void kb_bits_count(kb_bits *b, int32_t group, int32_t start);
+
+/* The sums of products of signs at this pixel from the counts of one group, less 2p per channel. */
+void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
+
+#endif
