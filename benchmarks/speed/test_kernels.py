@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -101,9 +101,9 @@ def test_host_speed(
     seconds = []
 
     def run() -> None:
-        start = perf_counter()
+        start = process_time()
         host.run(inputs)
-        seconds.append(perf_counter() - start)
+        seconds.append(process_time() - start)
 
     benchmark.pedantic(run, rounds=5)
     gmac_per_second(kernel, count * sum(graph.macs().values()) / min(seconds) / 1e9)

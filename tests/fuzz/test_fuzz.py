@@ -24,13 +24,13 @@ from tests.unit.graphs import HAS_DEPTHWISE, random_graph, random_inputs
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
 M4, M0PLUS = (load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico"))
 TARGETS = [Target(M4), Target(M4, traps=True), Target(M0PLUS)]
+KINDS = ("conv2d", "max_pool", "avg_pool", "add", "transpose", *(("depthwise_conv2d",) if HAS_DEPTHWISE else ()))
 OPERATORS = {
-    *(("conv2d", source, result) for source in ("bit",) for result in ("bit", "int8", "float32")),
-    *((kind, dtype, dtype) for kind in ("conv2d", "max_pool", "avg_pool", "add", "transpose") for dtype in ("int8", "float32")),
+    *((kind, dtype, dtype) for kind in KINDS for dtype in ("int8", "float32")),
+    *(("conv2d", "bit", dtype) for dtype in ("bit", "int8", "float32")),
     *(("binarize", dtype, "bit") for dtype in ("int8", "float32")),
     ("max_pool", "bit", "bit"),
-    *([("depthwise_conv2d", "int8", "int8")] if HAS_DEPTHWISE else []),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

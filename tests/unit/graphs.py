@@ -106,10 +106,11 @@ class Builder:
     def depthwise(
         self, source: Tensor, kernel: Pair | None = None, stride: Pair | None = None, padding: Pair | None = None
     ) -> Tensor:
-        """One int8 filter [KH, KW] per channel; weights are [KH, KW, C]."""
+        """One filter [KH, KW] per channel, float32 or int8; weights are [KH, KW, C]."""
         attrs, size = self.window(source, kernel, stride, padding)
-        output = self.tensor((*size, source.shape[2]), "int8")
-        params = self._int8_params((source.shape[2], *attrs["kernel"], 1), "int8")
+        output = self.tensor((*size, source.shape[2]), source.dtype)
+        make = self._float_params if source.dtype == "float32" else self._int8_params
+        params = make((source.shape[2], *attrs["kernel"], 1), source.dtype)
         params["weight"] = np.ascontiguousarray(params["weight"][..., 0].transpose(1, 2, 0))
         kind: Any = "depthwise_conv2d"
         return self.op(kind, [source], output, attrs | {"relu": bool(self.random.integers(2))}, params)
@@ -283,7 +284,7 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     }
     if x.dtype == "bit":
         steps |= {"residual": 0, "fork": 0, "add": 0, "transpose": 0, "binarize": 0}
-    if x.dtype != "int8" or not HAS_DEPTHWISE:
+    if x.dtype == "bit" or not HAS_DEPTHWISE:
         steps["depthwise"] = 0
     if x.dtype == "float32" and not b.exact:
         steps["binarize"] = 0
