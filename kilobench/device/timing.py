@@ -18,10 +18,11 @@ Table = Literal["cortex-m0plus", "cortex-m4"]
 
 @dataclass(frozen=True)
 class BlockCost:
-    """Half cycles of a basic block: always, and on top when it is entered by a taken branch."""
+    """Half cycles of a basic block: always, and on top when it is entered by a taken branch; and its instructions."""
 
     always: int
     entry: int
+    instructions: int
 
 
 _LOADS = {"ldr", "ldrb", "ldrh", "ldrsb", "ldrsh"}
@@ -40,7 +41,7 @@ def block_cost(code: bytes, address: int, table: Table) -> BlockCost:
     if sum(instruction.size for instruction in instructions) != len(code):
         raise ValueError(f"no instruction at {address + sum(i.size for i in instructions):#x}")
     if table == "cortex-m0plus":
-        return BlockCost(sum(2 * _m0plus(_Decoded(i)) for i in instructions), 2)
+        return BlockCost(sum(2 * _m0plus(_Decoded(i)) for i in instructions), 2, len(instructions))
     halves, previous = 0, None
     for instruction in instructions:
         current = _Decoded(instruction)
@@ -48,7 +49,7 @@ def block_cost(code: bytes, address: int, table: Table) -> BlockCost:
         previous = current
     first = instructions[0]
     misaligned = first.size == 4 and first.address % 4 == 2
-    return BlockCost(halves, 2 + 2 * misaligned)
+    return BlockCost(halves, 2 + 2 * misaligned, len(instructions))
 
 
 @cache
