@@ -1,8 +1,8 @@
 """An emulated board: the firmware's own machine code, counted in cycles by the timing model.
 
 unicorn executes; a hook at every basic block adds its cost. The peripherals are a two-register UART (see
-hardware/firmware/ports/emulated/port.c), DWT->CYCCNT on Cortex-M4, and SysTick with its exception, which is taken between
-two basic blocks and whose entry and exit (some 30 cycles in 16.8 million) cost nothing. A read of a counter sees the
+hardware/firmware/ports/emulated/port.c), DWT->CYCCNT on all but Cortex-M0+, and SysTick with its exception, which is taken
+between two basic blocks and whose entry and exit (some 30 cycles in 16.8 million) cost nothing. A read of a counter sees the
 cycles up to and including the basic block that reads it.
 """
 
@@ -41,7 +41,13 @@ _STACKED = (
     *(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2, arm_const.UC_ARM_REG_R3),
     *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
 )
-_MODELS = {"cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0, "cortex-m4f": arm_const.UC_CPU_ARM_CORTEX_M4}
+_MODELS = {
+    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
+    "cortex-m4f": arm_const.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
+}
 _MAX_CYCLES = 50_000_000_000
 _DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
 
