@@ -177,12 +177,12 @@ class Board:
     name: str
     title: str
     mcu: str
-    core: Literal["cortex-m0plus", "cortex-m4f"]
+    core: Literal["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4f", "cortex-m7"]
     clock_hz: int
     flash: Memory
     ram: tuple[Memory, ...]
     """RAM regions; the arena goes into the first (the largest), stack and statics into the last."""
-    timing: Literal["cortex-m0plus", "cortex-m4"]
+    timing: Literal["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m7"]
     """Timing table of the emulator."""
     reference: str
     """Data sheet."""

@@ -84,7 +84,7 @@ class Record(_Part):
     clock_hz: int
     link: Literal["emulator", "serial"]
     timing: str
-    """How cycles came about, as in ``emulated cortex-m4``."""
+    """How cycles came about, as in ``emulated cortex-m4`` or ``estimated cortex-m7``."""
     toolchain: str
     flags: str
     seed: int

@@ -18,6 +18,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from kilobench.api import CellError, Split, Task, UserError
+from kilobench.device.boards import timing_label
 from kilobench.paths import cache_dir
 from kilobench.plan import Cell, Stage, plan, versions
 from kilobench.progress import OverallProgress
@@ -190,7 +191,7 @@ class _Workshop:
             board=cell.board.name,
             clock_hz=cell.board.clock_hz,
             link="emulator",
-            timing=f"emulated {cell.board.timing}",
+            timing=timing_label(cell.board),
             toolchain=measured.toolchain,
             flags=measured.flags,
             seed=cell.seed,

@@ -1,6 +1,7 @@
 """Speed of what users wait for: host evaluation, emulation, planning and rendering. Compare within one run, as ratios."""
 
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.emit import emit
-from kilobench.graph import Graph
+from kilobench.graph import Graph, Tensor
 from kilobench.host import HostModel
 from kilobench.lower import lower
 from kilobench.plan import plan
 from kilobench.registry import load_registry
 from kilobench.suite import load_suite
 from kilobench.train import seed_everything
+from tests.unit.graphs import Builder
 
 BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")
 
@@ -47,12 +49,48 @@ def test_host_inferences(benchmark: BenchmarkFixture, model: tuple[Path, Graph])
     benchmark(host.run, inputs)
 
 
+def convolutions(dtype: Literal["int8", "bit"]) -> Graph:
+    """Three random convolutions of one type on 32x32x16, and the maximum of the last one's pixels."""
+    b = Builder(1)
+    source = x = b.tensor((32, 32, 16), "int8")
+    x = b.binarize(x) if dtype == "bit" else x
+    for output in (dtype, dtype, "int8"):
+        x = b.conv(x, cast(Literal["int8", "bit"], output))
+    height, width, channels = x.shape
+    largest = Tensor("largest", (1, 1, channels), x.dtype, x.scale, x.zero_point)
+    b.tensors["largest"] = largest
+    b.op("max_pool", [x], largest, {"kernel": (height, width), "stride": (1, 1), "padding": (0, 0)}, {})
+    return b.graph(source, largest)
+
+
 @pytest.mark.parametrize("name", BOARDS)
-def test_emulated_inference(benchmark: BenchmarkFixture, model: tuple[Path, Graph], name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["float32", "int8", "bit"])
+def test_emulated_inference(
+    benchmark: BenchmarkFixture,
+    capsys: pytest.CaptureFixture[str],
+    model: tuple[Path, Graph],
+    kind: Literal["float32", "int8", "bit"],
+    name: str,
+    tmp_path: Path,
+) -> None:
+    """Prints millions of emulated instructions a second, counted in cycles all the while."""
     board: Board = load_registry().get("boards", name)
-    firmware = build(model[0], board, tmp_path, "zig")
-    with EmulatedBoard(firmware.elf, board, enlarged=False) as emulated:
+    folder, graph = model
+    if kind != "float32":
+        folder, graph = tmp_path, convolutions(kind)
+        emit(graph, folder, kind)
+    firmware = build(folder, board, tmp_path / "build", "zig")
+    with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
         session = Session(emulated, name)
-        session.load(bytes(4 * int(np.prod(model[1].tensors[model[1].input].shape))))
+        session.load(bytes(graph.tensors[graph.input].bytes))
+        session.infer()
+        before = emulated.instructions
+        session.infer()
+        instructions = emulated.instructions - before
         benchmark(session.infer)
         benchmark.extra_info["cycles"] = session.cycles()
+    if benchmark.stats is not None:  # None under --benchmark-disable
+        rate = instructions / benchmark.stats.stats.min
+        benchmark.extra_info["instructions_per_second"] = round(rate)
+        with capsys.disabled():
+            print(f"\n{kind} on {name}: {rate / 1e6:.0f} million instructions a second")

@@ -1,27 +1,29 @@
 /* Counts the cycles of executed basic blocks: the native form of the hook in emulator.py, with the same sums.
 
-   The emulator calls kb_block for every block. Known blocks cost a look-up; unknown ones are priced by `decode`. */
+   The emulator calls kb_block for every block. Known blocks cost a look-up, as a rule one comparison: a block's slot is that
+   of its address. Unknown ones are priced by `decode`. */
 #include <stdint.h>
 #include <stdlib.h>
 
 typedef struct {
     uint32_t address, size; /* size 0: free */
     uint32_t always, entry; /* half cycles */
+    uint32_t instructions;
 } slot;
 
 typedef struct {
-    uint64_t half_cycles, deadline;
+    uint64_t half_cycles, deadline, instructions;
     uint32_t wanted; /* call back before the next block */
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used, capacity;
     slot *slots;
-    /* Prices a block into two words; called with size 0 when the deadline is reached or a call back is wanted. */
+    /* Prices a block into the last three words of its slot; called with size 0 when the deadline is reached or a call back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
 } counter;
 
 static slot *find(const counter *c, uint32_t address, uint32_t size)
 {
-    uint32_t i = (address >> 1) * 2654435761u & (c->capacity - 1);
+    uint32_t i = address >> 1 & (c->capacity - 1);
     while (c->slots[i].size && !(c->slots[i].address == address && c->slots[i].size == size))
         i = (i + 1) & (c->capacity - 1);
     return &c->slots[i];
@@ -47,6 +49,11 @@ uint64_t kb_counter_half_cycles(const counter *c)
     return c->half_cycles;
 }
 
+uint64_t kb_counter_instructions(const counter *c)
+{
+    return c->instructions;
+}
+
 void kb_counter_deadline(counter *c, uint64_t half_cycles)
 {
     c->deadline = half_cycles;
@@ -63,20 +70,23 @@ void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
     counter *c = data;
     (void)engine;
     if (c->wanted || c->half_cycles >= c->deadline) {
-        uint32_t none[2];
+        uint32_t none[3];
         c->wanted = 0;
         c->decode((uint32_t)address, 0, none);
         return;
     }
-    slot *s = find(c, (uint32_t)address, size);
+    slot *s = find(c, (uint32_t)address, size), unseen;
     if (!s->size) {
-        uint32_t cost[2] = {0, 0};
+        uint32_t cost[3] = {0, 0, 0};
         c->decode((uint32_t)address, size, cost);
-        if (c->used * 2 > c->capacity)
-            return;
-        *s = (slot){(uint32_t)address, size, cost[0], cost[1]};
-        c->used++;
+        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2]};
+        if (2 * c->used < c->capacity) {
+            *s = unseen;
+            c->used++;
+        }
+        s = &unseen;
     }
     c->half_cycles += s->always + (address == c->expected ? 0 : s->entry);
+    c->instructions += s->instructions;
     c->expected = (uint32_t)address + size;
 }

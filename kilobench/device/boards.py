@@ -11,8 +11,21 @@ import yaml
 
 from kilobench.api import Board, Memory, UserError
 
-_CORES = {"cortex-m0plus": "cortex-m0plus", "cortex-m4f": "cortex-m4"}
+_CORES = {
+    "cortex-m0plus": "cortex-m0plus",
+    "cortex-m3": "cortex-m3",
+    "cortex-m33": "cortex-m33",
+    "cortex-m4f": "cortex-m4",
+    "cortex-m7": "cortex-m7",
+}
 """Cores and the timing table of each."""
+_ESTIMATED = {"cortex-m33", "cortex-m7"}
+"""Tables that no count of silicon was held against."""
+
+
+def timing_label(board: Board) -> str:
+    """How the board's cycles come about, as records say it: ``emulated cortex-m4``, ``estimated cortex-m7``."""
+    return f"{'estimated' if board.timing in _ESTIMATED else 'emulated'} {board.timing}"
 
 
 def load_board(path: Path) -> Board:

@@ -27,12 +27,18 @@ ENLARGED_BYTES = 16 << 20
 _COMMON = "-O2 -std=c99 -ffreestanding -ffp-contract=off -ffunction-sections -fdata-sections -Wall -Wextra -Werror"
 _ZIG = {
     "cortex-m0plus": "-target thumb-freestanding-eabi -mcpu=cortex_m0plus",
+    "cortex-m3": "-target thumb-freestanding-eabi -mcpu=cortex_m3",
+    "cortex-m33": "-target thumb-freestanding-eabihf -mcpu=cortex_m33+dsp+fp_armv8d16sp",
     "cortex-m4f": "-target thumb-freestanding-eabihf -mcpu=cortex_m4+vfp4d16sp",
+    "cortex-m7": "-target thumb-freestanding-eabihf -mcpu=cortex_m7+fp_armv8d16sp",
 }
 _ZIG_COMPILE = "-fomit-frame-pointer -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-sanitize=undefined"
 _GCC = {
     "cortex-m0plus": "-mthumb -mcpu=cortex-m0plus",
+    "cortex-m3": "-mthumb -mcpu=cortex-m3",
+    "cortex-m33": "-mthumb -mcpu=cortex-m33 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
     "cortex-m4f": "-mthumb -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
+    "cortex-m7": "-mthumb -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
 }
 _LINK = "-T link.ld -Wl,--gc-sections -Wl,--build-id=none"
 

@@ -1,8 +1,8 @@
 """An emulated board: the firmware's own machine code, counted in cycles by the timing model.
 
 unicorn executes; a hook at every basic block adds its cost. The peripherals are a two-register UART (see
-hardware/firmware/ports/emulated/port.c), DWT->CYCCNT on Cortex-M4, and SysTick with its exception, which is taken between
-two basic blocks and whose entry and exit (some 30 cycles in 16.8 million) cost nothing. A read of a counter sees the
+hardware/firmware/ports/emulated/port.c), DWT->CYCCNT on all but Cortex-M0+, and SysTick with its exception, which is taken
+between two basic blocks and whose entry and exit (some 30 cycles in 16.8 million) cost nothing. A read of a counter sees the
 cycles up to and including the basic block that reads it.
 """
 
@@ -30,6 +30,7 @@ from kilobench.host import zig
 from kilobench.paths import cache_dir
 
 _PAGE = 4096
+_READ_WRITE = unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_WRITE
 _UART = 0x4FFFF000
 _SYSTEM = 0xE0000000
 _CYCCNT, _SYST_CSR, _SYST_RVR, _SYST_CVR = 0xE0001004, 0xE000E010, 0xE000E014, 0xE000E018
@@ -40,7 +41,13 @@ _STACKED = (
     *(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2, arm_const.UC_ARM_REG_R3),
     *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
 )
-_MODELS = {"cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0, "cortex-m4f": arm_const.UC_CPU_ARM_CORTEX_M4}
+_MODELS = {
+    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
+    "cortex-m4f": arm_const.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
+}
 _MAX_CYCLES = 50_000_000_000
 _DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
 
@@ -93,6 +100,11 @@ class EmulatedBoard:
     def cycles(self) -> int:
         """Whole cycles since the start."""
         return self._counter.half_cycles() // 2
+
+    @property
+    def instructions(self) -> int:
+        """Executed since the start, whole basic blocks."""
+        return self._counter.instructions()
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the UART."""
@@ -155,12 +167,30 @@ class EmulatedBoard:
     # Setting up
 
     def _map(self) -> None:
-        engine = self._engine
-        for region in (self._memory.flash, *self._memory.ram):
-            engine.mem_map(region.origin, -(-region.bytes // _PAGE) * _PAGE)
+        """Flash, RAM and peripherals.
+
+        Unicorn checks every store for self-modifying code, which halves its speed, unless it knows that nothing is executed
+        from the page and that nobody wants to hear of accesses to it: hence the TLB hook and the gaps.
+        """
+        engine, flash = self._engine, self._memory.flash
+        ram = sorted((r.origin, r.origin + -(-r.bytes // _PAGE) * _PAGE) for r in self._memory.ram)
+        engine.mem_map(
+            flash.origin, -(-flash.bytes // _PAGE) * _PAGE, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_EXEC
+        )
+        for start, end in ram:
+            engine.mem_map(start, end - start, _READ_WRITE)
+        for start, end in zip((0, *(end for _, end in ram)), (*(start for start, _ in ram), 1 << 32), strict=True):
+            engine.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._invalid, begin=start, end=end - 1)
+
+        def fill(engine: Any, address: int, access: int, entry: Any, data: object) -> bool:
+            entry.paddr = address
+            entry.perms = _READ_WRITE if any(a <= address < b for a, b in ram) else unicorn_const.UC_PROT_ALL
+            return True
+
+        engine.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
+        engine.hook_add(unicorn_const.UC_HOOK_TLB_FILL, fill)
         engine.mmio_map(_UART, _PAGE, self._uart_read, None, self._uart_write, None)
         engine.mmio_map(_SYSTEM, 0x100000, self._system_read, None, self._system_write, None)
-        engine.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._invalid)
 
     def _load(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -189,10 +219,12 @@ class EmulatedBoard:
             return False
         kinds = {
             unicorn_const.UC_MEM_WRITE_UNMAPPED: "write to",
+            unicorn_const.UC_MEM_WRITE_PROT: "write to",
             unicorn_const.UC_MEM_READ_UNMAPPED: "read from",
             unicorn_const.UC_MEM_FETCH_UNMAPPED: "jump to",
         }
-        self._problem = f"{kinds.get(access, 'access to')} {address:#010x}, where the board has no memory,"
+        where = "which is flash," if access == unicorn_const.UC_MEM_WRITE_PROT else "where the board has no memory,"
+        self._problem = f"{kinds.get(access, 'access to')} {address:#010x}, {where}"
         return False
 
     def _interrupt(self, engine: Any, number: int, data: object) -> None:
@@ -248,8 +280,8 @@ class _PythonCounter:
     """The block hook in Python: slow, the same sums as block_hook.c."""
 
     def __init__(self, engine: Any, table: Table, stop: Callable[[], None]) -> None:
-        self._costs: dict[tuple[int, int], tuple[int, int]] = {}
-        self._half_cycles, self._expected = 0, -1
+        self._costs: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._half_cycles, self._instructions, self._expected = 0, 0, -1
         self._wanted = False
         self._deadline = 0
 
@@ -261,8 +293,9 @@ class _PythonCounter:
             cost = self._costs.get((address, size))
             if cost is None:
                 priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
-                cost = self._costs[address, size] = priced.always, priced.entry
+                cost = self._costs[address, size] = priced.always, priced.entry, priced.instructions
             self._half_cycles += cost[0] + (0 if address == self._expected else cost[1])
+            self._instructions += cost[2]
             self._expected = address + size
 
         engine.hook_add(unicorn_const.UC_HOOK_BLOCK, hook)
@@ -270,6 +303,10 @@ class _PythonCounter:
     def half_cycles(self) -> int:
         """So far."""
         return self._half_cycles
+
+    def instructions(self) -> int:
+        """So far."""
+        return self._instructions
 
     def deadline(self, half_cycles: int) -> None:
         """Call back before the first block from there on."""
@@ -295,7 +332,7 @@ class _NativeCounter:
                 priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
             except ValueError:
                 return  # unicorn itself stops at bytes that are no instructions
-            cost[0], cost[1] = priced.always, priced.entry
+            cost[0], cost[1], cost[2] = priced.always, priced.entry, priced.instructions
 
         self._library = _hook_library()
         self._decode = _DECODE(decode)
@@ -317,6 +354,10 @@ class _NativeCounter:
     def half_cycles(self) -> int:
         """So far."""
         return int(self._library.kb_counter_half_cycles(self._counter))
+
+    def instructions(self) -> int:
+        """So far."""
+        return int(self._library.kb_counter_instructions(self._counter))
 
     def deadline(self, half_cycles: int) -> None:
         """Call back before the first block from there on."""
@@ -358,5 +399,5 @@ def _hook_library() -> ctypes.CDLL:
             os.replace(made, library)
     loaded = ctypes.CDLL(str(library))
     loaded.kb_counter_new.restype = ctypes.c_void_p
-    loaded.kb_counter_half_cycles.restype = ctypes.c_uint64
+    loaded.kb_counter_half_cycles.restype = loaded.kb_counter_instructions.restype = ctypes.c_uint64
     return loaded

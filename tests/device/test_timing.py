@@ -12,6 +12,9 @@ from kilobench.device.timing import BlockCost, Table, block_cost
 TARGETS: dict[Table, list[str]] = {
     "cortex-m4": ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"],
     "cortex-m0plus": ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus"],
+    "cortex-m3": ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m3"],
+    "cortex-m33": ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m33+dsp+fp_armv8d16sp"],
+    "cortex-m7": ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7+fp_armv8d16sp"],
 }
 
 M4 = {
@@ -47,6 +50,44 @@ M0PLUS = {
     "call, without its taken branch": ("bl 1f; 1:", 2),
     "status register": ("mrs r0, primask; nop", 4),
 }
+M3 = {
+    "as on the M4": ("adds r0, r1, r2; ldr r0, [r1]; ldr r2, [r0]", 1 + 2 + 2),
+    "multiply": ("muls r0, r1; mla r0, r1, r2, r3; mls r0, r1, r2, r3", 1 + 2 + 2),
+    "long multiply": (
+        "umull r0, r1, r2, r3; smull r0, r1, r2, r3; umlal r0, r1, r2, r3; smlal r0, r1, r2, r3",
+        4 + 4 + 6 + 6,
+    ),
+}
+M33 = {
+    "as on the M4": ("smlad r4, r5, r6, r7; vadd.f32 s0, s1, s2; vmul.f32 s3, s0, s5; sdiv r0, r1, r2", 1 + 1 + 2 + 7),
+    "its own instructions": ("vmaxnm.f32 s0, s1, s2; vselge.f32 s3, s4, s5", 2),
+}
+M7 = {
+    "a pair": ("add.w r0, r1, r2; sub.w r3, r4, r5", 1),
+    "both set the flags": ("adds r0, r1, r2; subs r3, r4, r5", 1),
+    "both write a register": ("add.w r0, r1, r2; sub.w r0, r4, r5", 2),
+    "a carry": ("adds r0, r1, r2; adc r3, r4, r5", 2),
+    "three": ("add.w r0, r1, r2; sub.w r3, r4, r5; add.w r6, r1, r2", 2),
+    "a chain": ("add.w r0, r1, r2; sub.w r3, r0, r5; add.w r4, r3, r3", 3),
+    "operands that capstone leaves out": ("add.w r2, r3, r4; pkhbt r0, r1, r2", 2),
+    "load and arithmetic": ("ldr r0, [r1]; add.w r2, r3, r4; ldr r5, [r6]; add.w r7, r3, r4", 2),
+    "two loads": ("ldr r0, [r1]; ldr r2, [r1, #4]; ldr r3, [r1, #8]", 3),
+    "a load used at once": ("ldr r0, [r1]; add.w r2, r0, r3", 3),
+    "a load used one cycle later": ("ldr r0, [r1]; add.w r4, r5, r6; nop; nop; add.w r2, r0, r3", 3),
+    "written-back base": ("ldr r0, [r1], #4; ldr r2, [r1], #4; add.w r1, r1, r3", 3),
+    "one multiplier": ("mul r0, r1, r2; mul r3, r4, r5", 2),
+    "accumulation": ("smlad r0, r1, r2, r0; smlad r0, r3, r4, r0; smlad r0, r5, r6, r0", 3),
+    "long accumulation": ("smlal r0, r1, r2, r3; smlal r0, r1, r4, r5", 2),
+    "a product used at once": ("mul r0, r1, r2; add.w r3, r0, r4", 3),
+    "compare and branch": ("cmp r0, r1; beq 1f; 1:", 1),
+    "condition": ("cmp r0, r1; it eq; moveq r2, r3", 2),
+    "multiple": ("ldm r0!, {r1, r2, r3, r4}; nop; push {r4, r5}", 3 + 1 + 2),
+    "divide": ("sdiv r0, r1, r2; nop", 8),
+    "float": ("vadd.f32 s0, s1, s2; add.w r0, r1, r2; vmul.f32 s3, s4, s5; ldr r3, [r4]", 2),
+    "float result used at once": ("vadd.f32 s0, s1, s2; vmul.f32 s3, s0, s5", 4),
+    "float accumulation": ("vmla.f32 s0, s1, s2; vmla.f32 s0, s3, s4", 4),
+    "float divide": ("vdiv.f32 s0, s1, s2; nop", 15),
+}
 
 
 def assemble(text: str, table: Table, folder: Path) -> bytes:
@@ -81,13 +122,30 @@ def wide_at_odd_halfwords(code: bytes) -> list[int]:
 @pytest.mark.parametrize("name", M0PLUS)
 def test_cortex_m0plus(name: str, tmp_path: Path) -> None:
     text, cycles = M0PLUS[name]
-    assert block_cost(assemble(text, "cortex-m0plus", tmp_path), 0x1000, "cortex-m0plus") == BlockCost(2 * cycles, 2)
+    cost = block_cost(assemble(text, "cortex-m0plus", tmp_path), 0x1000, "cortex-m0plus")
+    assert cost == BlockCost(2 * cycles, 2, text.count(";") + (":" not in text))
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "text", "cycles"),
+    [("cortex-m3", name, *case) for name, case in M3.items()]
+    + [("cortex-m33", name, *case) for name, case in M33.items()],
+)
+def test_cores_with_the_table_of_the_m4(table: Table, name: str, text: str, cycles: int, tmp_path: Path) -> None:
+    code = assemble(text, table, tmp_path)
+    assert block_cost(code, 0x1000, table).always == 2 * cycles + len(wide_at_odd_halfwords(code))
+
+
+@pytest.mark.parametrize("name", M7)
+def test_cortex_m7(name: str, tmp_path: Path) -> None:
+    text, cycles = M7[name]
+    assert block_cost(assemble(text, "cortex-m7", tmp_path), 0x1000, "cortex-m7").always == 2 * cycles
 
 
 def test_taken_branches_cost_one_more_and_two_to_a_misaligned_wide_instruction(tmp_path: Path) -> None:
     code = assemble("add.w r0, r1, r2", "cortex-m4", tmp_path)
-    assert block_cost(code, 0x1000, "cortex-m4") == BlockCost(2, 2)
-    assert block_cost(code, 0x1002, "cortex-m4") == BlockCost(3, 4)
+    assert block_cost(code, 0x1000, "cortex-m4") == BlockCost(2, 2, 1)
+    assert block_cost(code, 0x1002, "cortex-m4") == BlockCost(3, 4, 1)
 
 
 def test_bytes_that_are_no_instructions_are_refused() -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from kilobench.api import UserError
+from kilobench.device.boards import timing_label
 from kilobench.registry import load_registry
 from kilobench.suite import load_suite
 
@@ -77,6 +78,11 @@ def test_boards_are_checked(tmp_path: Path) -> None:
     good = Path(load_registry().find("boards", "nucleo_l476rg").path).read_text()
     (tmp_path / "boards" / "x.yaml").write_text(good.replace("nucleo_l476rg", "x").replace("clock_hz", "clock_khz"))
     assert "no key 'clock_khz'; nearest is 'clock_hz'" in load_registry([str(tmp_path)]).entries["boards"]["x"].broken
+
+
+def test_estimated_cycles_are_told_apart() -> None:
+    labels = {name: timing_label(load_registry().get("boards", name)) for name in ("nucleo_l476rg", "nucleo_f767zi")}
+    assert labels == {"nucleo_l476rg": "emulated cortex-m4", "nucleo_f767zi": "estimated cortex-m7"}
 
 
 def test_a_file_given_twice_is_one_contribution(tmp_path: Path) -> None:

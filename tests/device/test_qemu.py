@@ -1,0 +1,54 @@
+"""Kernels and models on another emulator, QEMU, where it is installed: every operator's output is that of host C."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kilobench.api import Board, Memory
+from kilobench.device.build import linker_script
+from kilobench.emit import emit
+from kilobench.host import HostModel, zig
+from kilobench.paths import hardware_dir
+from tests.unit.graphs import random_graph, random_inputs
+
+AN386 = Board(
+    name="mps2_an386",
+    title="QEMU mps2-an386",
+    mcu="AN386",
+    core="cortex-m4f",
+    clock_hz=25_000_000,
+    flash=Memory(0, 4 << 20),
+    ram=(Memory(0x20000000, 4 << 20),),
+    timing="cortex-m4",
+    reference="Arm application note AN386",
+)
+INPUTS = 8
+FLAGS = (
+    "-target thumb-freestanding-eabihf -mcpu=cortex_m4+vfp4d16sp -O2 -std=c99 -ffreestanding -ffp-contract=off "
+    "-fno-sanitize=undefined -Wl,--gc-sections -ffunction-sections -fdata-sections"
+)
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 9])
+def test_every_operator_equals_the_host(seed: int, tmp_path: Path) -> None:
+    graph = random_graph(seed)
+    emit(graph, tmp_path, "m")
+    inputs = random_inputs(graph, INPUTS, seed)
+    data = ",".join(map(str, inputs.tobytes()))
+    (tmp_path / "inputs.h").write_text(f"#define INPUTS {INPUTS}\nstatic const uint8_t inputs[] = {{{data}}};\n")
+    script, elf = tmp_path / "link.ld", tmp_path / "a.elf"
+    script.write_text(linker_script(AN386))
+    kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
+    main = shutil.copy(Path(__file__).with_name("qemu_main.c"), tmp_path)
+    sources = [*kernels.glob("*.c"), firmware / "libc.c", firmware / "crc32.c", tmp_path / "model.c", main]
+    flags = [*FLAGS.split(), f"-I{tmp_path}", f"-I{kernels}", f"-I{firmware}", "-T", str(script)]
+    zig("cc", *flags, *map(str, sources), "-o", str(elf), what="the model")
+    command = ["qemu-system-arm", "-machine", "mps2-an386", "-nographic", "-semihosting", "-kernel", str(elf)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL)
+    host = HostModel(tmp_path)
+    expected = ["".join(f"{crc:08x}" for crc in host.layer_checksums(x)) for x in inputs]
+    assert done.stdout.split() == expected
+    assert len(set(expected)) > 1
