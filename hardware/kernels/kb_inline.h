@@ -5,6 +5,7 @@
 #include "kb_kernels.h"
 
 #define KB_INLINE static inline __attribute__((always_inline))
+#define KB_KERNEL __attribute__((aligned(16)))
 
 KB_INLINE int32_t kb_max(int32_t a, int32_t b) { return a > b ? a : b; }
 KB_INLINE int32_t kb_min(int32_t a, int32_t b) { return a < b ? a : b; }

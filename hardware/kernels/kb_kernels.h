@@ -48,6 +48,22 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_conv2d_s8_params;
 
+/* Every channel has a kernel of its own; weight [kernel_h][kernel_w][channels]. */
+typedef struct {
+    kb_window window;
+    const float *weight;
+    const float *bias;
+    int32_t relu;
+} kb_depthwise_conv2d_f32_params;
+
+typedef struct {
+    kb_window window;
+    const int8_t *weight;
+    const int32_t *bias;
+    const int32_t *multiplier, *shift;
+    int32_t in_zero, out_zero, low;
+} kb_depthwise_conv2d_s8_params;
+
 /* Binary convolutions; weight words [out channels][kernel_h][kernel_w][words of in channels]. */
 typedef struct {
     kb_window window;
@@ -113,6 +129,10 @@ typedef struct {
 
 void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
 void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
+void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
+                             const kb_region *r);
+void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                            const kb_region *r);
 void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p, const kb_region *r);
 void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p, const kb_region *r);
 void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p, const kb_region *r);
