@@ -6,6 +6,10 @@
 
 #define KB_INLINE static inline __attribute__((always_inline))
 #define KB_KERNEL __attribute__((aligned(16)))
+/* A function of its own, so that its loops have the registers to themselves. */
+#define KB_APART static __attribute__((noinline, aligned(16)))
+/* Hides what is known about a variable, so that a loop keeps one pointer instead of one per use of it. */
+#define KB_OPAQUE(variable) __asm__("" : "+r"(variable))
 
 KB_INLINE int32_t kb_max(int32_t a, int32_t b) { return a > b ? a : b; }
 KB_INLINE int32_t kb_min(int32_t a, int32_t b) { return a < b ? a : b; }
@@ -26,14 +30,15 @@ KB_INLINE kb_span kb_clip(int32_t start, int32_t kernel, int32_t size)
 /* acc * multiplier * 2^-shift, rounded once, half up. */
 KB_INLINE int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift)
 {
+    if (acc == (int32_t)acc && shift >= 33)
+        return (((int32_t)(((int64_t)(int32_t)acc * multiplier) >> 32) >> (shift - 33)) + 1) >> 1;
     return (int32_t)((((acc * multiplier) >> (shift - 1)) + 1) >> 1);
 }
 
 /* A requantised value plus zero point, clamped to [low, 127]. */
 KB_INLINE int8_t kb_saturate(int32_t value, int32_t zero, int32_t low)
 {
-    const int64_t sum = (int64_t)value + zero;
-    return (int8_t)(sum < low ? low : sum > 127 ? 127 : sum);
+    return (int8_t)(kb_min(kb_max(value, low - zero), 127 - zero) + zero);
 }
 
 /* Set bits of a word, for cores without an instruction for it. */
