@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.graph import Op, Tensor
@@ -28,6 +29,15 @@ def layout(op: Op, source: Tensor, output: Tensor) -> Layout:
     return arrange(op, source, output) if arrange else Layout(op.params)
 
 
+def _conv2d_f32(op: Op, source: Tensor, output: Tensor) -> Layout:
+    """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them."""
+    weight = op.params["weight"]
+    filled = np.zeros((-(-len(weight) // 4) * 4, *weight.shape[1:]), dtype=np.float32)
+    filled[: len(weight)] = weight
+    blocks = filled.reshape(-1, 4, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
+    return Layout(op.params | {"weight": blocks})
+
+
 def _depthwise_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     """Scratch for four channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums."""
     (kernel_h, kernel_w), stride = op.attrs["kernel"], op.attrs["stride"]
@@ -38,5 +48,6 @@ def _depthwise_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
 
 
 _ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {
+    ("conv2d", "float32"): _conv2d_f32,
     ("depthwise_conv2d", "int8"): _depthwise_s8,
 }

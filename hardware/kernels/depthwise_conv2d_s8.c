@@ -29,10 +29,10 @@ KB_INLINE void block(const int8_t *in, int8_t *out, const kb_depthwise_conv2d_s8
 #ifdef __ARM_FEATURE_DSP
 #define QUAD 4
 
-/* Four channels at a time: the input is spread into planes of 16-bit values less the zero point, one plane per channel, with zeros
-   for padding, so that one word holds two neighbours and one instruction adds two products. A plane keeps the last kernel_h rows,
-   row y at y mod kernel_h, its words being [column][row]. Kernels are spread likewise, twice: for windows that start at the first
-   half of a word, and at the second. */
+/* Four channels at a time: the input is spread into planes of 16-bit values less the zero point, one plane per
+   channel, with zeros for padding, so that one word holds two neighbours and one instruction adds two products. A plane
+   keeps the last kernel_h rows, row y at y mod kernel_h, its words being [column][row]. Kernels are spread likewise,
+   twice: for windows that start at the first half of a word, and at the second. */
 typedef struct {
     const kb_depthwise_conv2d_s8_params *p;
     const kb_region *r;
@@ -114,12 +114,12 @@ KB_INLINE void add_row(const quad *q, const uint32_t *v, const uint32_t *w, int3
 }
 
 /* One channel of a row whose window starts at input row `top`. */
-KB_APART void sum_rows(const quad *q, int32_t top, int32_t j, int32_t bias)
+KB_APART void sum_rows(const quad *q, int32_t top, int32_t j)
 {
     const int32_t rows = q->p->window.kernel_h;
     const uint32_t *v = q->planes + j * q->columns * rows, *w = q->kernels + 2 * j * rows * q->taps;
     for (int32_t x = 0; x < q->r->x_end - q->r->x; x += 2)
-        q->sums[x] = q->sums[x + 1] = bias;
+        q->sums[x] = q->sums[x + 1] = 0;
     for (int32_t ky = 0; ky < rows; ky++, w += q->taps) {
         const uint32_t *row = v + (top + ky + rows) % rows;
         if (q->taps == 2)
@@ -131,32 +131,70 @@ KB_APART void sum_rows(const quad *q, int32_t top, int32_t j, int32_t bias)
     }
 }
 
-/* The same for 3 x 3 kernels with a horizontal stride of 1. */
-KB_APART void sum_3x3(const quad *q, int32_t first, int32_t j, int32_t bias)
+/* Kernels of 3 x 3 for sum_3x3: per channel the pairs (w0, w1) of the rows, those again, then (w1, w2) in the same way,
+   so that the rows follow one another from any row on. */
+KB_APART void spread_3x3(const quad *q, int32_t c)
 {
-    const uint32_t *v = q->planes + 3 * j * q->columns, *w = q->kernels + 12 * j;
-    int32_t *sums = q->sums, *end = sums + (q->r->x_end - q->r->x);
-    const int32_t row0 = first ? 3 - first : 0, row1 = row0 == 2 ? 0 : row0 + 1, row2 = row0 == 0 ? 2 : row0 - 1;
-    const uint32_t w0 = w[2 * row0], w1 = w[2 * row1], w2 = w[2 * row2];
-    const uint32_t u0 = w[7 + 2 * row0], u1 = w[7 + 2 * row1], u2 = w[7 + 2 * row2];
-    do {
-        uint32_t a = v[0], b = v[3];
-        int32_t acc = kb_smlad(a, w0, bias), next = kb_smlad(b, u0, bias);
-        acc = kb_smlabt(b, u0, acc);
-        next = kb_smlatb(a, w0, next);
-        a = v[1], b = v[4];
-        acc = kb_smlad(a, w1, acc);
-        next = kb_smlad(b, u1, next);
-        acc = kb_smlabt(b, u1, acc);
-        next = kb_smlatb(a, w1, next);
-        a = v[2], b = v[5];
-        acc = kb_smlad(a, w2, acc);
-        next = kb_smlad(b, u2, next);
-        sums[0] = kb_smlabt(b, u2, acc);
-        sums[1] = kb_smlatb(a, w2, next);
-        sums += 2;
-        v += 3;
-    } while (sums < end);
+    const int32_t channels = q->p->window.in.channels;
+    uint32_t *to = q->kernels;
+    for (int32_t j = c; j < c + QUAD; j++)
+        for (int32_t first = 0; first < 2; first++)
+            for (int32_t i = 0; i < 6; i++) {
+                const int8_t *w = q->p->weight + (3 * (i < 3 ? i : i - 3) + first) * channels + j;
+                *to++ = (uint32_t)w[channels] << 16 | (w[0] & 0xFFFF);
+            }
+}
+
+/* Two neighbouring sums of a 3 x 3 window: `low` has the weights' first pairs, `high` the second ones. */
+KB_INLINE void sum_pair(const uint32_t *v, int32_t *sums, const uint32_t low[3], const uint32_t high[3])
+{
+    uint32_t a, b;
+    int32_t acc, next;
+    __asm__ volatile(".p2align 2\n"
+                     "ldr.w %[a], [%[v]]\n"
+                     "ldr.w %[b], [%[v], #12]\n"
+                     "smuad %[acc], %[a], %[low0]\n"
+                     "smuad %[next], %[b], %[high0]\n"
+                     "smlabt %[acc], %[b], %[high0], %[acc]\n"
+                     "smlatb %[next], %[a], %[low0], %[next]\n"
+                     "ldr.w %[a], [%[v], #4]\n"
+                     "ldr.w %[b], [%[v], #16]\n"
+                     "smlad %[acc], %[a], %[low1], %[acc]\n"
+                     "smlad %[next], %[b], %[high1], %[next]\n"
+                     "smlabt %[acc], %[b], %[high1], %[acc]\n"
+                     "smlatb %[next], %[a], %[low1], %[next]\n"
+                     "ldr.w %[a], [%[v], #8]\n"
+                     "ldr.w %[b], [%[v], #20]\n"
+                     "smlad %[acc], %[a], %[low2], %[acc]\n"
+                     "smlad %[next], %[b], %[high2], %[next]\n"
+                     "smlabt %[acc], %[b], %[high2], %[acc]\n"
+                     "smlatb %[next], %[a], %[low2], %[next]\n"
+                     "str.w %[acc], [%[sums]]\n"
+                     "str.w %[next], [%[sums], #4]\n"
+                     : [a] "=&r"(a), [b] "=&r"(b), [acc] "=&r"(acc), [next] "=&r"(next)
+                     : [v] "r"(v), [sums] "r"(sums), [low0] "r"(low[0]), [low1] "r"(low[1]), [low2] "r"(low[2]),
+                       [high0] "r"(high[0]), [high1] "r"(high[1]), [high2] "r"(high[2])
+                     : "memory");
+}
+
+/* The sums of a row for 3 x 3 kernels with a horizontal stride of 1; `first` is where the planes keep the upper row. */
+KB_APART void sum_3x3(const uint32_t *v, const uint32_t *w, int32_t first, int32_t *sums, const int32_t *end)
+{
+    w += first ? 3 - first : 0;
+    const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]};
+    for (; sums < end; sums += 2, v += 3)
+        sum_pair(v, sums, low, high);
+}
+
+/* The same with a stride of 2. */
+KB_APART void sum_3x3_stride_2(const uint32_t *v, const uint32_t *w, int32_t first, int32_t *sums, const int32_t *end)
+{
+    w += first ? 3 - first : 0;
+    const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]};
+    for (; sums < end; sums++, v += 3) {
+        const int32_t acc = kb_smlad(v[0], low[0], kb_smlad(v[1], low[1], kb_smlad(v[2], low[2], 0)));
+        *sums = kb_smlabt(v[3], high[0], kb_smlabt(v[4], high[1], kb_smlabt(v[5], high[2], acc)));
+    }
 }
 
 /* The sums of channel c, requantised. */
@@ -164,15 +202,22 @@ KB_APART void finish_row(const quad *q, int8_t *out, int32_t c)
 {
     const kb_depthwise_conv2d_s8_params *p = q->p;
     const int32_t channels = p->window.in.channels, multiplier = p->multiplier[c], shift = p->shift[c];
-    const int32_t zero = p->out_zero, low = p->low, *end = q->sums + (q->r->x_end - q->r->x);
+    const int32_t bias = p->bias[c], zero = p->out_zero, low = p->low, *end = q->sums + (q->r->x_end - q->r->x);
     if (shift < 33) {
         for (const int32_t *sum = q->sums; sum < end; sum++, out += channels)
-            *out = kb_saturate(kb_requantise(*sum, multiplier, shift), zero, low);
+            *out = kb_saturate(kb_requantise(*sum + bias, multiplier, shift), zero, low);
         return;
     }
     const int32_t more = shift - 33, round = 1 + 2 * zero; /* the zero point, doubled, joins what rounds */
-    for (const int32_t *sum = q->sums; sum < end; sum++, out += channels)
-        *out = (int8_t)kb_max(kb_ssat8(((kb_smmul(*sum, multiplier) >> more) + round) >> 1), low);
+    const int32_t *sum = q->sums;
+    for (; sum + 1 < end; sum += 2, out += 2 * channels) {
+        const int32_t first = kb_smmul(sum[0] + bias, multiplier) >> more;
+        const int32_t second = kb_smmul(sum[1] + bias, multiplier) >> more;
+        out[0] = (int8_t)kb_max(kb_ssat8((first + round) >> 1), low);
+        out[channels] = (int8_t)kb_max(kb_ssat8((second + round) >> 1), low);
+    }
+    if (sum < end)
+        *out = (int8_t)kb_max(kb_ssat8(((kb_smmul(*sum + bias, multiplier) >> more) + round) >> 1), low);
 }
 
 /* Four channels from c on. */
@@ -180,9 +225,12 @@ KB_INLINE void channels_4(const quad *q, const int8_t *in, int8_t *out, int32_t 
 {
     const kb_window *g = &q->p->window;
     const kb_region *r = q->r;
-    const int is_3x3 = g->kernel_h == 3 && g->kernel_w == 3 && g->stride_w == 1;
+    const int is_3x3 = g->kernel_h == 3 && g->kernel_w == 3 && g->stride_w <= 2;
     int32_t ready = r->y * g->stride_h - g->pad_h;
-    spread_kernels(q, c);
+    if (is_3x3)
+        spread_3x3(q, c);
+    else
+        spread_kernels(q, c);
     for (int32_t y = r->y; y < r->y_end; y++) {
         const int32_t top = y * g->stride_h - g->pad_h;
         for (ready = kb_max(ready, top); ready < top + g->kernel_h; ready++)
@@ -190,9 +238,10 @@ KB_INLINE void channels_4(const quad *q, const int8_t *in, int8_t *out, int32_t 
         int8_t *to = out + (y * g->out.width + r->x) * g->out.channels + c;
         for (int32_t j = 0; j < QUAD; j++) {
             if (is_3x3)
-                sum_3x3(q, (top + 3) % 3, j, q->p->bias[c + j]);
+                (g->stride_w == 1 ? sum_3x3 : sum_3x3_stride_2)(q->planes + 3 * j * q->columns, q->kernels + 12 * j,
+                                                                (top + 3) % 3, q->sums, q->sums + r->x_end - r->x);
             else
-                sum_rows(q, top, j, q->p->bias[c + j]);
+                sum_rows(q, top, j);
             finish_row(q, to + j, c + j);
         }
     }

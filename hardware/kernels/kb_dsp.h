@@ -7,6 +7,18 @@
 #ifdef __ARM_FEATURE_DSP
 #include <arm_acle.h>
 
+/* Bytes 0 and 2 of x, sign-extended to halfwords. */
+static inline uint32_t kb_sxtb16(uint32_t x)
+{
+    return (uint32_t)__sxtb16((int32_t)x);
+}
+
+/* The same of bytes 1 and 3. */
+static inline uint32_t kb_sxtb16_odd(uint32_t x)
+{
+    return (uint32_t)__sxtb16((int32_t)__ror(x, 8));
+}
+
 /* Halfwords of a plus bytes 0 and 2 of x. */
 static inline uint32_t kb_sxtab16(uint32_t a, uint32_t x)
 {
@@ -47,6 +59,14 @@ static inline int32_t kb_smmul(int32_t a, int32_t b)
 static inline int32_t kb_ssat8(int32_t a)
 {
     return __ssat(a, 8);
+}
+
+/* The larger of each pair of signed bytes. */
+static inline uint32_t kb_max4(uint32_t a, uint32_t b)
+{
+    uint32_t larger;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(larger) : "r"(a), "r"(b) : "cc");
+    return larger;
 }
 
 /* Four values from any address. */

@@ -41,6 +41,23 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t zero, int32_t low)
     return (int8_t)(kb_min(kb_max(value, low - zero), 127 - zero) + zero);
 }
 
+/* ReLU of a float by its sign bit, which needs no comparison; the mask switches it on or off. No sum here is -0 or NaN. */
+KB_INLINE int32_t kb_relu_mask(int32_t relu)
+{
+    int32_t mask = relu ? -1 : 0;
+    KB_OPAQUE(mask);
+    return mask;
+}
+
+KB_INLINE float kb_masked_relu(float value, int32_t mask)
+{
+    int32_t bits;
+    __builtin_memcpy(&bits, &value, 4);
+    bits &= ~(bits >> 31 & mask);
+    __builtin_memcpy(&value, &bits, 4);
+    return value;
+}
+
 /* Set bits of a word, for cores without an instruction for it. */
 KB_INLINE int32_t kb_popcount(uint32_t v)
 {

@@ -35,7 +35,7 @@ static inline kb_range kb_read_by(kb_range made, int32_t kernel, int32_t stride,
 
 typedef struct {
     kb_window window;
-    const float *weight; /* [out channels][kernel_h][kernel_w][in channels] */
+    const float *weight; /* [ceil(out channels / 4)][kernel_h][kernel_w][in channels][4] */
     const float *bias;
     int32_t relu;
 } kb_conv2d_f32_params;
