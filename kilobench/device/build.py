@@ -29,7 +29,7 @@ _ZIG = {
     "cortex-m0plus": "-target thumb-freestanding-eabi -mcpu=cortex_m0plus",
     "cortex-m4f": "-target thumb-freestanding-eabihf -mcpu=cortex_m4+vfp4d16sp",
 }
-_ZIG_COMPILE = "-fno-unwind-tables -fno-asynchronous-unwind-tables -fno-sanitize=undefined"
+_ZIG_COMPILE = "-fomit-frame-pointer -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-sanitize=undefined"
 _GCC = {
     "cortex-m0plus": "-mthumb -mcpu=cortex-m0plus",
     "cortex-m4f": "-mthumb -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
