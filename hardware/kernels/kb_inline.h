@@ -41,7 +41,7 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t zero, int32_t low)
     return (int8_t)(kb_min(kb_max(value, low - zero), 127 - zero) + zero);
 }
 
-/* ReLU of a float by its sign bit, which needs no comparison; the mask switches it on or off. No sum here is -0 or NaN. */
+/* ReLU of a float by its sign bit, which needs no comparison: -0 becomes 0. The mask switches it on or off. */
 KB_INLINE int32_t kb_relu_mask(int32_t relu)
 {
     int32_t mask = relu ? -1 : 0;

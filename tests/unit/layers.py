@@ -117,7 +117,7 @@ def exact_maps(graph: Graph, x: NDArray[Any]) -> Maps:
     for op in graph.ops:
         values = [maps[name] for name in op.inputs]
         value = values[0] + values[1] if op.kind == "add" else _slide(op, values[0])
-        maps[op.output] = np.where(value < 0, np.float32(0), value) if op.attrs.get("relu") else value
+        maps[op.output] = np.where(np.signbit(value), np.float32(0), value) if op.attrs.get("relu") else value
     return maps
 
 
