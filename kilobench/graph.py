@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 DType = Literal["float32", "int8", "bit"]
-Kind = Literal["conv2d", "max_pool", "avg_pool", "add", "transpose", "binarize"]
+Kind = Literal["conv2d", "depthwise_conv2d", "max_pool", "avg_pool", "add", "transpose", "binarize"]
+
+CONVOLUTIONS: tuple[Kind, ...] = ("conv2d", "depthwise_conv2d")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ class Op:
                           bit = (acc >= threshold) xor flip; padded taps are skipped; relu False
       bit -> float32      weight, scale float32 [O], bias float32 [O]: scale * acc + bias (product rounded first); relu
       bit -> int8         weight, bias int32 [O], multiplier, shift; acc * 256 + bias is requantised; relu as int8
+    depthwise_conv2d (attrs as conv2d; every channel has a kernel of its own; C channels in and out)
+      float32 -> float32  weight float32 [KH, KW, C], bias float32 [C]
+      int8 -> int8        weight int8 [KH, KW, C], bias int32 [C], multiplier int32 [C], shift int32 [C]
     max_pool (attrs kernel, stride, padding=(0, 0)): same type in and out; bit: the OR of the bits xor ``flip`` uint32
       [ceil(C/32)] (a param)
     avg_pool (attrs kernel, stride; no padding): float32 -> float32 the sum times params["scale"] float32 [1];
@@ -91,23 +96,23 @@ class Graph:
         counts = {"fp32": 0, "int8": 0, "binary": 0}
         names = {"float32": "fp32", "int8": "int8", "bit": "binary"}
         for op in self.ops:
-            if op.kind == "conv2d":
-                source = self.tensors[op.inputs[0]]
-                kernel = op.attrs["kernel"]
-                counts[names[source.dtype]] += (
-                    int(np.prod(self.tensors[op.output].shape)) * kernel[0] * kernel[1] * source.shape[2]
-                )
+            if op.kind in CONVOLUTIONS:
+                outputs = int(np.prod(self.tensors[op.output].shape))
+                counts[names[self.tensors[op.inputs[0]].dtype]] += outputs * self._taps(op)
         return counts
 
     def parameters(self) -> int:
         """Weights and biases; a binary weight counts as one."""
         count = 0
         for op in self.ops:
-            if op.kind == "conv2d":
-                channels = self.tensors[op.inputs[0]].shape[2]
-                outputs = self.tensors[op.output].shape[2]
-                count += outputs * (int(np.prod(op.attrs["kernel"])) * channels + 1)
+            if op.kind in CONVOLUTIONS:
+                count += self.tensors[op.output].shape[2] * (self._taps(op) + 1)
         return count
+
+    def _taps(self, op: Op) -> int:
+        """Products per output value of a convolution."""
+        channels = self.tensors[op.inputs[0]].shape[2] if op.kind == "conv2d" else 1
+        return int(np.prod(op.attrs["kernel"])) * channels
 
     def digest(self) -> str:
         """Hex SHA-256 of everything that decides what the model computes."""

@@ -123,7 +123,27 @@ def _slices(least: NDArray[np.int64], taps: int) -> NDArray[np.uint32]:
     return pack((padded[:, None] >> np.arange(slices)[:, None] & 1).astype(np.uint8)).transpose(0, 2, 1)
 
 
+def _conv2d_f32(op: Op, source: Tensor, output: Tensor) -> Layout:
+    """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them."""
+    weight = op.params["weight"]
+    filled = np.zeros((-(-len(weight) // 4) * 4, *weight.shape[1:]), dtype=np.float32)
+    filled[: len(weight)] = weight
+    blocks = filled.reshape(-1, 4, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
+    return Layout(op.params | {"weight": blocks})
+
+
+def _depthwise_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
+    """Scratch for four channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums."""
+    (kernel_h, kernel_w), stride = op.attrs["kernel"], op.attrs["stride"]
+    taps, pairs = (kernel_w + 2) // 2, (output.shape[1] + 1) // 2
+    columns = (2 * pairs - 1) * stride[1] // 2 + taps
+    words = 4 * kernel_h * (columns + 2 * taps) + 2 * pairs
+    return Layout(op.params, scratch_bytes=4 * words if source.shape[2] >= 4 else 0)
+
+
 _ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {
     ("conv2d", "int8"): _conv2d_s8,
     ("conv2d", "bit"): _bit_conv,
+    ("conv2d", "float32"): _conv2d_f32,
+    ("depthwise_conv2d", "int8"): _depthwise_s8,
 }

@@ -191,6 +191,7 @@ class _Lowering:
 
     def conv(self, node: fx.Node) -> None:
         module = self.modules[str(node.target)]
+        kind: Kind = "conv2d"
         source = self.source(node)
         chain = self.absorb(node, "norm", "relu", "quant")
         weight = _numpy(module.weight).astype(np.float64)
@@ -199,8 +200,10 @@ class _Lowering:
             weight = weight.reshape(-1, channels, height, width)
             stride, padding = (1, 1), (0, 0)
         else:
-            if module.groups != 1 or _pair(module.dilation) != (1, 1) or isinstance(module.padding, str):
+            grouped = module.groups != 1 and not _is_depthwise(module)
+            if grouped or _pair(module.dilation) != (1, 1) or isinstance(module.padding, str):
                 raise self.error(node, "is grouped, dilated or padded by name, for which there is no kernel")
+            kind = "depthwise_conv2d" if module.groups != 1 else "conv2d"
             stride, padding = _pair(module.stride), _pair(module.padding)
         bias = np.zeros(len(weight)) if module.bias is None else _numpy(module.bias).astype(np.float64)
         if (norm := self.find(chain, "norm")) is not None:
@@ -212,8 +215,10 @@ class _Lowering:
             params = self.int8_params(node, weight, bias, source, output)
         else:
             params = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+        if kind == "depthwise_conv2d":
+            params["weight"] = params["weight"][..., 0].transpose(1, 2, 0)
         attrs = _conv_attrs(weight.shape[1:3], stride, padding, self.find(chain, "relu") is not None)
-        self.emit_op("conv2d", node, [source], output, attrs=attrs, params=params)
+        self.emit_op(kind, node, [source], output, attrs=attrs, params=params)
 
     def int8_params(
         self, node: fx.Node, weight: NDArray[np.float64], bias: NDArray[np.float64], source: Tensor, output: Tensor
@@ -366,6 +371,10 @@ class _Lowering:
         if self.follows(node, "linear") is None and self.source(node).shape[:2] != (1, 1):
             raise self.error(node, "feeds something else than one linear layer")
         self.values[node] = self.source(node)
+
+
+def _is_depthwise(module: nn.Conv2d) -> bool:
+    return module.groups == module.in_channels == module.out_channels
 
 
 def _conv_attrs(kernel: Any, stride: tuple[int, int], padding: tuple[int, int], relu: bool) -> dict[str, Any]:

@@ -27,7 +27,19 @@ from kilobench.suite import Suite
 
 _ENGINE = Path(__file__).parent
 _TRAINING = ("api.py", "layers.py", "train.py", "augment.py", "data.py")
-_MEASURING = ("graph.py", "lower.py", "layout.py", "schedule.py", "memory.py", "emit.py", "host.py", "run.py", "measure.py", "record.py", "device")
+_MEASURING = (
+    "graph.py",
+    "lower.py",
+    "layout.py",
+    "schedule.py",
+    "memory.py",
+    "emit.py",
+    "host.py",
+    "run.py",
+    "measure.py",
+    "record.py",
+    "device",
+)
 _TRAINING_PACKAGES = ("torch", "torch-pruning", "numpy", "soxr", "soundfile", "espeakng-loader", "scikit-learn")
 _MEASURING_PACKAGES = ("ziglang", "unicorn", "platformio", "SCons")
 

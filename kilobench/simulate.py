@@ -49,13 +49,13 @@ def _saturate(value: NDArray[np.int64], op: Op, output: Tensor) -> NDArray[np.in
     return np.clip(value + output.zero_point, low, 127).astype(np.int8)
 
 
-def _correlate(op: Op, x: NDArray[Any], weight: NDArray[Any], dtype: torch.dtype) -> NDArray[Any]:
-    """Convolution of [n, h, w, c] with [o, kh, kw, c]; exact in float64 for the integers here."""
+def _correlate(op: Op, x: NDArray[Any], weight: NDArray[Any], dtype: torch.dtype, groups: int = 1) -> NDArray[Any]:
+    """Convolution of [n, h, w, c] with [o, kh, kw, c / groups]; exact in float64 for the integers here."""
     pad_h, pad_w = op.attrs["padding"]
     image = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(dtype)
     image = functional.pad(image, (pad_w, pad_w, pad_h, pad_h))
     kernel = torch.from_numpy(weight.transpose(0, 3, 1, 2).copy()).to(dtype)
-    return functional.conv2d(image, kernel, stride=op.attrs["stride"]).numpy().transpose(0, 2, 3, 1)
+    return functional.conv2d(image, kernel, stride=op.attrs["stride"], groups=groups).numpy().transpose(0, 2, 3, 1)
 
 
 def _conv2d(op: Op, sources: list[Tensor], values: list[NDArray[Any]], output: Tensor) -> NDArray[Any]:
@@ -74,6 +74,16 @@ def _conv2d(op: Op, sources: list[Tensor], values: list[NDArray[Any]], output: T
         return _saturate(requantise(256 * acc + p["bias"], p["multiplier"], p["shift"]), op, output)
     result = acc.astype(np.float32) * p["scale"] + p["bias"]
     return np.maximum(result, 0) if op.attrs["relu"] else result
+
+
+def _depthwise_conv2d(op: Op, sources: list[Tensor], values: list[NDArray[Any]], output: Tensor) -> NDArray[Any]:
+    source, x, p, channels = sources[0], values[0], op.params, output.shape[2]
+    weight = p["weight"].transpose(2, 0, 1)[..., None]
+    if source.dtype == "float32":
+        result = _correlate(op, x, weight, torch.float32, channels) + p["bias"]
+        return np.maximum(result, 0) if op.attrs["relu"] else result
+    acc = _correlate(op, x - np.float64(source.zero_point), weight, torch.float64, channels).astype(np.int64)
+    return _saturate(requantise(acc + p["bias"], p["multiplier"], p["shift"]), op, output)
 
 
 def _windows(op: Op, x: NDArray[Any]) -> NDArray[Any]:
@@ -117,6 +127,7 @@ def _binarize(op: Op, sources: list[Tensor], values: list[NDArray[Any]], output:
 
 _OPERATORS = {
     "conv2d": _conv2d,
+    "depthwise_conv2d": _depthwise_conv2d,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "add": _add,

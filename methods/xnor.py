@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Xnor(Method):
-    """Binary weights and activations by the rules of XNOR-Net; chosen layers and 1 x 1 convolutions stay as they are.
+    """Binary weights and activations by the rules of XNOR-Net; chosen layers, 1 x 1 and grouped convolutions stay.
 
     ``keep`` says which convolutions at the front stay: ``first`` is the layout of the papers, ``stem`` all up to and
     including the first one after the axis swap of a raw-audio network (``first`` where there is none). ``epochs``: length
@@ -41,7 +41,7 @@ class Xnor(Method):
             kept.add(next(node for node in convs if nodes.index(node) > swaps[0]))
         for node in convs:
             conv = modules[str(node.target)]
-            if node in kept or conv.kernel_size == (1, 1):
+            if node in kept or conv.kernel_size == (1, 1) or conv.groups != 1:
                 continue
             model.set_submodule(str(node.target), XnorConv2d(nn.BatchNorm2d(conv.in_channels), conv))
             for user in node.users:

@@ -1,21 +1,34 @@
 #include "kb_inline.h"
 
-void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p, const kb_region *r)
+/* `count` channels of one pixel, whose window starts at `x`. */
+KB_INLINE void block(const float *x, float *out, const kb_avg_pool_f32_params *p, int32_t count)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;
+    float sum[4] = {0, 0, 0, 0};
+    for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)
+        for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)
+            for (int32_t j = 0; j < count; j++)
+                sum[j] += x[j];
+    for (int32_t j = 0; j < count; j++)
+        out[j] = sum[j] * p->scale;
+}
+
+KB_APART void pixel(const float *x, float *out, const kb_avg_pool_f32_params *p)
+{
+#define STEP(c, count) block(x + c, out + c, p, count)
+    KB_FOR_CHANNELS(p->window.in.channels, STEP);
+#undef STEP
+}
+
+KB_KERNEL void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p, const kb_region *r)
 {
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels;
     for (int32_t y = r->y; y < r->y_end; y++) {
+        const float *from = in + (y * g->stride_h * g->in.width + r->x * g->stride_w) * channels;
         float *to = out + (y * g->out.width + r->x) * channels;
-        for (int32_t x = r->x; x < r->x_end; x++)
-            for (int32_t c = 0; c < channels; c++) {
-                const float *corner = in + (y * g->stride_h * g->in.width + x * g->stride_w) * channels + c;
-                float sum = 0.0f;
-                for (int32_t ky = 0; ky < g->kernel_h; ky++)
-                    for (int32_t kx = 0; kx < g->kernel_w; kx++) {
-                        const float value = corner[(ky * g->in.width + kx) * channels];
-                        sum += value;
-                    }
-                *to++ = sum * p->scale;
-            }
+        for (int32_t x = r->x; x < r->x_end; x++, from += g->stride_w * channels, to += channels)
+            pixel(from, to, p);
     }
 }

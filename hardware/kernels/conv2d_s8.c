@@ -28,7 +28,7 @@ static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t 
     "ldr r3, [r2], #4\n" PAIR("r10", "r11", "r8", "r9")
 
 /* 56 bytes a step: the first turn of the loop of eight steps is entered where what is left over begins. */
-static KB_KERNEL __attribute__((naked, noinline)) void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w,
+KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w,
                                                                   int32_t *sum, int32_t taps, int32_t quads,
                                                                   int32_t skip)
 {
@@ -61,7 +61,7 @@ static KB_KERNEL __attribute__((naked, noinline)) void two_pixels(const int16_t 
     : [end] "r"(end)                                                                                                  \
     : "memory", "cc"
 
-static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
+KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
                                             int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 4, w += skip / 2) {
@@ -84,7 +84,7 @@ static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, 
 #define TWO_TAPS(offset)                                                                                              \
     "ldr r7, [r2, #" offset "]\n ldr r4, [r0]\n sxth r3, r7\n sxth r5, r4\n" TAP "asrs r3, r7, #16\n asrs r5, r4, #16\n" TAP
 
-static KB_KERNEL __attribute__((naked, noinline)) void pair(const int16_t *x, int32_t distance, const int16_t *w,
+KB_APART __attribute__((naked)) void pair(const int16_t *x, int32_t distance, const int16_t *w,
                                                             int32_t *sum, int32_t taps)
 {
     __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r3-r7}\n"
@@ -110,7 +110,7 @@ KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_
 }
 #endif
 
-static KB_NOINLINE KB_KERNEL void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum,
+KB_APART void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum,
                                              int32_t taps, int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 8, w += 2 * taps + skip / 2) {
@@ -119,7 +119,7 @@ static KB_NOINLINE KB_KERNEL void two_pixels(const int16_t *x, const int16_t *y,
     }
 }
 
-static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
+KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
                                             int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 4, w += 2 * taps + skip / 2) {
@@ -133,7 +133,7 @@ static KB_NOINLINE KB_KERNEL void one_pixel(const int16_t *x, const int16_t *w, 
 #endif
 
 /* However many taps: all sums of `pixels` pixels, 1 or 2, the second `step` halves after the first. */
-static KB_NOINLINE void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int32_t quads,
+KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int32_t quads,
                                    const kb_conv2d_s8_params *p)
 {
     const int32_t count = 4 * pixels * quads;
@@ -150,7 +150,7 @@ static KB_NOINLINE void accumulate(const int16_t *x, int32_t step, int32_t pixel
 }
 
 /* Outputs of `pixels` pixels, 1 or 2, from their sums. */
-static KB_NOINLINE KB_KERNEL void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
+KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
 {
     const int32_t channels = p->window.out.channels;
     const int32_t *channel = p->channel;
@@ -165,7 +165,7 @@ static KB_NOINLINE KB_KERNEL void finish(const int32_t *sum, int8_t *out, int32_
 
 #if defined(__ARM_FEATURE_DSP)
 /* finish for two pixels where every shift is above 0. */
-static KB_NOINLINE KB_KERNEL void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
+KB_APART void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
 {
     const int32_t channels = p->window.out.channels, low = p->low;
     const int32_t *channel = p->channel, *const end = channel + 4 * channels;
@@ -211,7 +211,7 @@ KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
 }
 
 /* The same value in `count` columns of `channels`. */
-static KB_NOINLINE void pad(int16_t *to, int32_t value, int32_t channels, int32_t column, int32_t count)
+KB_APART void pad(int16_t *to, int32_t value, int32_t channels, int32_t column, int32_t count)
 {
     for (; count > 0; count--, to += column)
         KB_NO_UNROLL
@@ -234,7 +234,7 @@ KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32
 }
 
 /* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
-static KB_NOINLINE KB_KERNEL void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x,
+KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x,
                                        int32_t count)
 {
     const kb_window *g = &p->window;

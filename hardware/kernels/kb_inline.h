@@ -5,7 +5,6 @@
 #include "kb_kernels.h"
 
 #define KB_INLINE static inline __attribute__((always_inline))
-#define KB_NOINLINE __attribute__((noinline))
 /* Before a loop of few turns. */
 #ifdef __clang__
 #define KB_NO_UNROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
@@ -14,6 +13,10 @@
 #endif
 /* Where code lies moves its speed: entry points are aligned. */
 #define KB_KERNEL __attribute__((aligned(16)))
+/* A function of its own, so that its loops have the registers to themselves. */
+#define KB_APART static __attribute__((noinline, aligned(16)))
+/* Hides what is known about a variable, so that a loop keeps one pointer instead of one per use of it. */
+#define KB_OPAQUE(variable) __asm__("" : "+r"(variable))
 
 KB_INLINE int32_t kb_max(int32_t a, int32_t b) { return a > b ? a : b; }
 KB_INLINE int32_t kb_min(int32_t a, int32_t b) { return a < b ? a : b; }
@@ -29,6 +32,23 @@ KB_INLINE kb_span kb_clip(int32_t start, int32_t kernel, int32_t size)
     kb_span span = {start, kb_min(kb_max(0, -start), kernel), kb_max(kb_min(kernel, size - start), 0)};
     span.to = kb_max(span.from, span.to);
     return span;
+}
+
+/* ReLU of a float by its sign bit, which needs no comparison: -0 becomes 0. The mask switches it on or off. */
+KB_INLINE int32_t kb_relu_mask(int32_t relu)
+{
+    int32_t mask = relu ? -1 : 0;
+    KB_OPAQUE(mask);
+    return mask;
+}
+
+KB_INLINE float kb_masked_relu(float value, int32_t mask)
+{
+    int32_t bits;
+    __builtin_memcpy(&bits, &value, 4);
+    bits &= ~(bits >> 31 & mask);
+    __builtin_memcpy(&value, &bits, 4);
+    return value;
 }
 
 /* offset + the upper word of a * b. */

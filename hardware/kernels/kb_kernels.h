@@ -35,7 +35,7 @@ static inline kb_range kb_read_by(kb_range made, int32_t kernel, int32_t stride,
 
 typedef struct {
     kb_window window;
-    const float *weight; /* [out channels][kernel_h][kernel_w][in channels] */
+    const float *weight; /* [ceil(out channels / 4)][kernel_h][kernel_w][in channels][4] */
     const float *bias;
     int32_t relu;
 } kb_conv2d_f32_params;
@@ -54,6 +54,22 @@ typedef struct {
     int32_t block;          /* output pixels whose columns fit into scratch */
     int32_t in_zero, out_zero, low;
 } kb_conv2d_s8_params;
+
+/* Every channel has a kernel of its own; weight [kernel_h][kernel_w][channels]. */
+typedef struct {
+    kb_window window;
+    const float *weight;
+    const float *bias;
+    int32_t relu;
+} kb_depthwise_conv2d_f32_params;
+
+typedef struct {
+    kb_window window;
+    const int8_t *weight;
+    const int32_t *bias;
+    const int32_t *multiplier, *shift;
+    int32_t in_zero, out_zero, low;
+} kb_depthwise_conv2d_s8_params;
 
 /* Binary convolutions; constants as kb_bits.h counts and kilobench/layout.py lays out, `level` and `positive` per case. */
 typedef struct {
@@ -122,6 +138,10 @@ typedef struct {
 
 void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
 void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
+void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
+                             const kb_region *r);
+void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                            const kb_region *r);
 void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p, const kb_region *r);
 void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p, const kb_region *r);
 void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p, const kb_region *r);

@@ -167,11 +167,7 @@ class EmulatedBoard:
     # Setting up
 
     def _map(self) -> None:
-        """Flash, RAM and peripherals.
-
-        Unicorn checks every store for self-modifying code, which halves its speed, unless it knows that nothing is executed
-        from the page and that nobody wants to hear of accesses to it: hence the TLB hook and the gaps.
-        """
+        """Flash, RAM and peripherals."""
         engine, flash = self._engine, self._memory.flash
         ram = sorted((r.origin, r.origin + -(-r.bytes // _PAGE) * _PAGE) for r in self._memory.ram)
         engine.mem_map(
@@ -182,13 +178,6 @@ class EmulatedBoard:
         for start, end in zip((0, *(end for _, end in ram)), (*(start for start, _ in ram), 1 << 32), strict=True):
             engine.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._invalid, begin=start, end=end - 1)
 
-        def fill(engine: Any, address: int, access: int, entry: Any, data: object) -> bool:
-            entry.paddr = address
-            entry.perms = _READ_WRITE if any(a <= address < b for a, b in ram) else unicorn_const.UC_PROT_ALL
-            return True
-
-        engine.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
-        engine.hook_add(unicorn_const.UC_HOOK_TLB_FILL, fill)
         engine.mmio_map(_UART, _PAGE, self._uart_read, None, self._uart_write, None)
         engine.mmio_map(_SYSTEM, 0x100000, self._system_read, None, self._system_write, None)
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from kilobench.emit import emit
+from kilobench.graph import Graph
 from kilobench.host import HostModel
 from kilobench.layers import FakeQuant, XnorConv2d
 from kilobench.lower import LoweringError, lower
@@ -35,10 +36,28 @@ class Net(nn.Module):
         return self.body(x)
 
 
-def randomised(int8: bool, x: torch.Tensor) -> nn.Module:
+class Separable(nn.Module):
+    """A strided stem and a depthwise-separable convolution; with or without int8."""
+
+    def __init__(self, int8: bool) -> None:
+        super().__init__()
+
+        def quant() -> nn.Module:
+            return FakeQuant() if int8 else nn.Identity()
+
+        self.body = nn.Sequential(
+            quant(), nn.Conv2d(3, 12, 3, 2, 1, bias=False), nn.BatchNorm2d(12), nn.ReLU(), quant(),
+            nn.Conv2d(12, 12, (3, 5), (2, 1), (1, 2), groups=12, bias=False), nn.BatchNorm2d(12), nn.ReLU(), quant(),
+            nn.Conv2d(12, 12, 3, padding=1, groups=12), quant(),
+            nn.Conv2d(12, 10, 1), nn.ReLU(), quant(), nn.AvgPool2d((8, 16)), quant(), nn.Flatten(),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.body(x)
+
+
+def randomised(net: nn.Module, x: torch.Tensor) -> nn.Module:
     """A net whose batch norms have scales of both signs."""
-    torch.manual_seed(0)
-    net = Net(int8)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None and module.running_var is not None
@@ -58,7 +77,8 @@ def randomised(int8: bool, x: torch.Tensor) -> nn.Module:
 @pytest.mark.parametrize("int8", [True, False])
 def test_c_equals_simulation_equals_torch(int8: bool, tmp_path: Path) -> None:
     x = torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    net = randomised(int8, x)
+    torch.manual_seed(0)
+    net = randomised(Net(int8), x)
     graph = lower(net, (3, 32, 32))
     kinds = [(op.kind, graph.tensors[op.output].dtype) for op in graph.ops]
     last = "int8" if int8 else "float32"
@@ -66,10 +86,29 @@ def test_c_equals_simulation_equals_torch(int8: bool, tmp_path: Path) -> None:
         ("conv2d", last), ("binarize", "bit"), ("conv2d", "bit"), ("max_pool", "bit"), ("conv2d", last),
         ("avg_pool", last), ("conv2d", last),
     ]  # fmt: skip
+    check_against_torch(net, graph, x, int8, tmp_path)
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_depthwise_convolutions_lower(int8: bool, tmp_path: Path) -> None:
+    x = torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    net = randomised(Separable(int8), x)
+    graph = lower(net, (3, 32, 32))
+    assert [op.kind for op in graph.ops] == ["conv2d", *["depthwise_conv2d"] * 2, "conv2d", "avg_pool"]
+    assert graph.ops[1].params["weight"].shape == (3, 5, 12)
+    macs = 16 * 16 * 12 * 27 + 8 * 16 * 12 * (15 + 9 + 10)
+    assert graph.macs() == {"fp32": 0 if int8 else macs, "int8": macs if int8 else 0, "binary": 0}
+    assert graph.parameters() == 12 * (27 + 1) + 12 * (15 + 1) + 12 * (9 + 1) + 10 * (12 + 1)
+    check_against_torch(net, graph, x, int8, tmp_path)
+
+
+def check_against_torch(net: nn.Module, graph: Graph, x: torch.Tensor, int8: bool, folder: Path) -> None:
+    """C, simulation and torch give the same classes, and logits within what rounding explains."""
     inputs = quantise_input(graph, x.numpy())
     simulated = simulate(graph, inputs)[graph.output][:, 0, 0]
-    emit(graph, tmp_path, "net")
-    c = HostModel(tmp_path).run(inputs)
+    emit(graph, folder, "net")
+    c = HostModel(folder).run(inputs)
     output = graph.tensors[graph.output]
     real = (simulated.astype(np.float64) - output.zero_point) * output.scale if int8 else simulated
     with torch.no_grad():
@@ -87,6 +126,7 @@ def test_c_equals_simulation_equals_torch(int8: bool, tmp_path: Path) -> None:
     ("module", "message"),
     [
         (nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)), r"0 \(Conv2d\) is grouped"),
+        (nn.Sequential(nn.Conv2d(4, 8, 3, groups=4)), r"0 \(Conv2d\) is grouped"),
         (nn.Sequential(nn.Sigmoid()), r"0 \(Sigmoid\) cannot be lowered here; supported are"),
         (nn.Sequential(nn.MaxPool2d(2, padding=1)), r"0 \(MaxPool2d\) is padded"),
         (nn.Sequential(FakeQuant(), nn.Conv2d(4, 4, 3)), "turns int8 into float32"),

@@ -1,0 +1,279 @@
+#include "kb_dsp.h"
+#include "kb_inline.h"
+
+KB_INLINE int8_t finish(const kb_depthwise_conv2d_s8_params *p, int32_t acc, int32_t c)
+{
+    return kb_saturate(kb_requantise(acc, p->multiplier[c], p->shift[c]) + p->out_zero, p->low);
+}
+
+/* `count` channels of one pixel. Taps on padding hold the zero point, that is 0, and are skipped. */
+KB_INLINE void block(const int8_t *in, int8_t *out, const kb_depthwise_conv2d_s8_params *p, kb_span row,
+                     kb_span column, int32_t c, int32_t count)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->in.channels;
+    int32_t acc[4];
+    for (int32_t j = 0; j < count; j++)
+        acc[j] = p->bias[c + j];
+    for (int32_t ky = row.from; ky < row.to; ky++) {
+        const int8_t *x = in + ((row.start + ky) * g->in.width + column.start + column.from) * channels + c;
+        const int8_t *w = p->weight + (ky * g->kernel_w + column.from) * channels + c;
+        for (int32_t kx = column.from; kx < column.to; kx++, x += channels, w += channels)
+            for (int32_t j = 0; j < count; j++)
+                acc[j] += (x[j] - p->in_zero) * w[j];
+    }
+    for (int32_t j = 0; j < count; j++)
+        out[c + j] = finish(p, acc[j], c + j);
+}
+
+#ifdef __ARM_FEATURE_DSP
+#define QUAD 4
+
+/* Four channels at a time: the input is spread into planes of 16-bit values less the zero point, one plane per
+   channel, with zeros for padding, so that one word holds two neighbours and one instruction adds two products. A plane
+   keeps the last kernel_h rows, row y at y mod kernel_h, its words being [column][row]. Kernels are spread likewise,
+   twice: for windows that start at the first half of a word, and at the second. */
+typedef struct {
+    const kb_depthwise_conv2d_s8_params *p;
+    const kb_region *r;
+    int32_t columns, taps; /* words in a row of a plane, and in a kernel row */
+    uint32_t *planes;      /* [QUAD][columns][kernel_h] */
+    uint32_t *kernels;     /* [QUAD][2][kernel_h][taps] */
+    int32_t *sums;         /* of a row of one channel */
+} quad;
+
+/* Two neighbours, where they exist, of four channels. */
+KB_INLINE void spread(const int8_t *from, int32_t next, uint32_t offset, int first, int second, uint32_t *to,
+                      int32_t plane)
+{
+    const uint32_t a = first ? kb_load4(from) : 0, b = second ? kb_load4(from + next) : 0;
+    const uint32_t a_even = first ? kb_sxtab16(offset, a) : 0, a_odd = first ? kb_sxtab16_odd(offset, a) : 0;
+    const uint32_t b_even = second ? kb_sxtab16(offset, b) : 0, b_odd = second ? kb_sxtab16_odd(offset, b) : 0;
+    to[0] = (a_even & 0xFFFF) | b_even << 16;
+    to[plane] = (a_odd & 0xFFFF) | b_odd << 16;
+    to[2 * plane] = a_even >> 16 | (b_even & 0xFFFF0000);
+    to[3 * plane] = a_odd >> 16 | (b_odd & 0xFFFF0000);
+}
+
+/* Row y of the input, four channels from `in` on. */
+KB_APART void spread_row(const quad *q, const int8_t *in, int32_t y)
+{
+    const kb_window *g = &q->p->window;
+    const int32_t channels = g->in.channels, width = g->in.width, rows = g->kernel_h, plane = q->columns * rows;
+    const int32_t start = q->r->x * g->stride_w - g->pad_w, end = start + 2 * q->columns;
+    const uint32_t minus_zero = (uint32_t)-q->p->in_zero & 0xFFFF, offset = minus_zero << 16 | minus_zero;
+    const int exists = y >= 0 && y < g->in.height;
+    const int8_t *from = in + (y * width + start) * channels;
+    uint32_t *to = q->planes + (y + rows) % rows;
+    for (int32_t x = start; x < end; x += 2) {
+        for (int32_t left = exists && x >= 0 ? (kb_min(end, width) - x) / 2 : 0; left > 0; left--, x += 2) {
+            spread(from, channels, offset, 1, 1, to, plane);
+            from += 2 * channels;
+            to += rows;
+        }
+        if (x < end)
+            spread(from, channels, offset, exists && x >= 0 && x < width, exists && x + 1 >= 0 && x + 1 < width, to,
+                   plane);
+        from += 2 * channels;
+        to += rows;
+    }
+}
+
+KB_APART void spread_kernels(const quad *q, int32_t c)
+{
+    const kb_window *g = &q->p->window;
+    int16_t *to = (int16_t *)q->kernels;
+    for (int32_t j = c; j < c + QUAD; j++)
+        for (int32_t shift = 0; shift < 2; shift++)
+            for (int32_t ky = 0; ky < g->kernel_h; ky++) {
+                const int8_t *w = q->p->weight + ky * g->kernel_w * g->in.channels + j;
+                for (int32_t i = -shift; i < 2 * q->taps - shift; i++)
+                    *to++ = i >= 0 && i < g->kernel_w ? w[i * g->in.channels] : 0;
+            }
+}
+
+/* One kernel row: its products are added to the sums of two pixels at a time. */
+KB_INLINE void add_row(const quad *q, const uint32_t *v, const uint32_t *w, int32_t taps)
+{
+    const kb_window *g = &q->p->window;
+    const int32_t stride = g->stride_w, step = g->kernel_h, pair = stride * step;
+    const uint32_t *w_next = stride & 1 ? w + g->kernel_h * taps : w, *v_next = v + stride / 2 * step;
+    int32_t *sums = q->sums;
+    for (int32_t left = q->r->x_end - q->r->x; left > 0; left -= 2) {
+        int32_t acc = sums[0], next = sums[1];
+        for (int32_t i = 0; i < taps; i++) {
+            acc = kb_smlad(v[i * step], w[i], acc);
+            next = kb_smlad(v_next[i * step], w_next[i], next);
+        }
+        sums[0] = acc;
+        sums[1] = next;
+        sums += 2;
+        v += pair;
+        v_next += pair;
+    }
+}
+
+/* One channel of a row whose window starts at input row `top`. */
+KB_APART void sum_rows(const quad *q, int32_t top, int32_t j)
+{
+    const int32_t rows = q->p->window.kernel_h;
+    const uint32_t *v = q->planes + j * q->columns * rows, *w = q->kernels + 2 * j * rows * q->taps;
+    for (int32_t x = 0; x < q->r->x_end - q->r->x; x += 2)
+        q->sums[x] = q->sums[x + 1] = 0;
+    for (int32_t ky = 0; ky < rows; ky++, w += q->taps) {
+        const uint32_t *row = v + (top + ky + rows) % rows;
+        if (q->taps == 2)
+            add_row(q, row, w, 2);
+        else if (q->taps == 3)
+            add_row(q, row, w, 3);
+        else
+            add_row(q, row, w, q->taps);
+    }
+}
+
+/* Kernels of 3 x 3 for sum_3x3: per channel the pairs (w0, w1) of the rows, those again, then (w1, w2) in the same way,
+   so that the rows follow one another from any row on. */
+KB_APART void spread_3x3(const quad *q, int32_t c)
+{
+    const int32_t channels = q->p->window.in.channels;
+    uint32_t *to = q->kernels;
+    for (int32_t j = c; j < c + QUAD; j++)
+        for (int32_t first = 0; first < 2; first++)
+            for (int32_t i = 0; i < 6; i++) {
+                const int8_t *w = q->p->weight + (3 * (i < 3 ? i : i - 3) + first) * channels + j;
+                *to++ = (uint32_t)w[channels] << 16 | (w[0] & 0xFFFF);
+            }
+}
+
+/* Two neighbouring sums of a 3 x 3 window: `low` has the weights' first pairs, `high` the second ones. */
+KB_INLINE void sum_pair(const uint32_t *v, int32_t *sums, const uint32_t low[3], const uint32_t high[3])
+{
+    uint32_t a, b;
+    int32_t acc, next;
+    __asm__ volatile(".p2align 2\n"
+                     "ldr.w %[a], [%[v]]\n"
+                     "ldr.w %[b], [%[v], #12]\n"
+                     "smuad %[acc], %[a], %[low0]\n"
+                     "smuad %[next], %[b], %[high0]\n"
+                     "smlabt %[acc], %[b], %[high0], %[acc]\n"
+                     "smlatb %[next], %[a], %[low0], %[next]\n"
+                     "ldr.w %[a], [%[v], #4]\n"
+                     "ldr.w %[b], [%[v], #16]\n"
+                     "smlad %[acc], %[a], %[low1], %[acc]\n"
+                     "smlad %[next], %[b], %[high1], %[next]\n"
+                     "smlabt %[acc], %[b], %[high1], %[acc]\n"
+                     "smlatb %[next], %[a], %[low1], %[next]\n"
+                     "ldr.w %[a], [%[v], #8]\n"
+                     "ldr.w %[b], [%[v], #20]\n"
+                     "smlad %[acc], %[a], %[low2], %[acc]\n"
+                     "smlad %[next], %[b], %[high2], %[next]\n"
+                     "smlabt %[acc], %[b], %[high2], %[acc]\n"
+                     "smlatb %[next], %[a], %[low2], %[next]\n"
+                     "str.w %[acc], [%[sums]]\n"
+                     "str.w %[next], [%[sums], #4]\n"
+                     : [a] "=&r"(a), [b] "=&r"(b), [acc] "=&r"(acc), [next] "=&r"(next)
+                     : [v] "r"(v), [sums] "r"(sums), [low0] "r"(low[0]), [low1] "r"(low[1]), [low2] "r"(low[2]),
+                       [high0] "r"(high[0]), [high1] "r"(high[1]), [high2] "r"(high[2])
+                     : "memory");
+}
+
+/* The sums of a row for 3 x 3 kernels with a horizontal stride of 1; `first` is where the planes keep the upper row. */
+KB_APART void sum_3x3(const uint32_t *v, const uint32_t *w, int32_t first, int32_t *sums, const int32_t *end)
+{
+    w += first ? 3 - first : 0;
+    const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]};
+    for (; sums < end; sums += 2, v += 3)
+        sum_pair(v, sums, low, high);
+}
+
+/* The same with a stride of 2. */
+KB_APART void sum_3x3_stride_2(const uint32_t *v, const uint32_t *w, int32_t first, int32_t *sums, const int32_t *end)
+{
+    w += first ? 3 - first : 0;
+    const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]};
+    for (; sums < end; sums++, v += 3) {
+        const int32_t acc = kb_smlad(v[0], low[0], kb_smlad(v[1], low[1], kb_smlad(v[2], low[2], 0)));
+        *sums = kb_smlabt(v[3], high[0], kb_smlabt(v[4], high[1], kb_smlabt(v[5], high[2], acc)));
+    }
+}
+
+/* The sums of channel c, requantised. */
+KB_APART void finish_row(const quad *q, int8_t *out, int32_t c)
+{
+    const kb_depthwise_conv2d_s8_params *p = q->p;
+    const int32_t channels = p->window.in.channels, multiplier = p->multiplier[c], shift = p->shift[c];
+    const int32_t bias = p->bias[c], zero = p->out_zero, low = p->low, *end = q->sums + (q->r->x_end - q->r->x);
+    if (shift < 33) {
+        for (const int32_t *sum = q->sums; sum < end; sum++, out += channels)
+            *out = kb_saturate(kb_requantise(*sum + bias, multiplier, shift) + zero, low);
+        return;
+    }
+    const int32_t more = shift - 33, round = 1 + 2 * zero; /* the zero point, doubled, joins what rounds */
+    const int32_t *sum = q->sums;
+    for (; sum + 1 < end; sum += 2, out += 2 * channels) {
+        const int32_t first = kb_smmul(sum[0] + bias, multiplier) >> more;
+        const int32_t second = kb_smmul(sum[1] + bias, multiplier) >> more;
+        out[0] = (int8_t)kb_max(kb_ssat8((first + round) >> 1), low);
+        out[channels] = (int8_t)kb_max(kb_ssat8((second + round) >> 1), low);
+    }
+    if (sum < end)
+        *out = (int8_t)kb_max(kb_ssat8(((kb_smmul(*sum + bias, multiplier) >> more) + round) >> 1), low);
+}
+
+/* Four channels from c on. */
+KB_INLINE void channels_4(const quad *q, const int8_t *in, int8_t *out, int32_t c)
+{
+    const kb_window *g = &q->p->window;
+    const kb_region *r = q->r;
+    const int is_3x3 = g->kernel_h == 3 && g->kernel_w == 3 && g->stride_w <= 2;
+    int32_t ready = r->y * g->stride_h - g->pad_h;
+    if (is_3x3)
+        spread_3x3(q, c);
+    else
+        spread_kernels(q, c);
+    for (int32_t y = r->y; y < r->y_end; y++) {
+        const int32_t top = y * g->stride_h - g->pad_h;
+        for (ready = kb_max(ready, top); ready < top + g->kernel_h; ready++)
+            spread_row(q, in + c, ready);
+        int8_t *to = out + (y * g->out.width + r->x) * g->out.channels + c;
+        for (int32_t j = 0; j < QUAD; j++) {
+            if (is_3x3)
+                (g->stride_w == 1 ? sum_3x3 : sum_3x3_stride_2)(q->planes + 3 * j * q->columns, q->kernels + 12 * j,
+                                                                (top + 3) % 3, q->sums, q->sums + r->x_end - r->x);
+            else
+                sum_rows(q, top, j);
+            finish_row(q, to + j, c + j);
+        }
+    }
+}
+#endif
+
+KB_KERNEL void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch,
+                                      const kb_depthwise_conv2d_s8_params *p, const kb_region *r)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->in.channels;
+#ifdef __ARM_FEATURE_DSP
+    if (channels >= QUAD) {
+        const int32_t taps = (g->kernel_w + 2) / 2, pairs = (r->x_end - r->x + 1) / 2;
+        const int32_t columns = (2 * pairs - 1) * g->stride_w / 2 + taps;
+        uint32_t *kernels = scratch, *planes = kernels + 2 * QUAD * g->kernel_h * taps;
+        int32_t *sums = (int32_t *)(planes + QUAD * g->kernel_h * columns);
+        const quad q = {p, r, columns, taps, planes, kernels, sums};
+        for (int32_t c = 0; c < channels; c += QUAD)
+            channels_4(&q, in, out, kb_min(c, channels - QUAD));
+        return;
+    }
+#endif
+    (void)scratch;
+    for (int32_t y = r->y; y < r->y_end; y++) {
+        const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);
+        int8_t *to = out + (y * g->out.width + r->x) * channels;
+        for (int32_t x = r->x; x < r->x_end; x++, to += channels) {
+            const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
+#define STEP(c, count) block(in, to, p, row, column, c, count)
+            KB_FOR_CHANNELS(channels, STEP);
+#undef STEP
+        }
+    }
+}

@@ -1,0 +1,81 @@
+/* Instructions of cores with the DSP extension, and loads of four int8 values at once. */
+#ifndef KB_DSP_H
+#define KB_DSP_H
+
+#include <stdint.h>
+
+#ifdef __ARM_FEATURE_DSP
+#include <arm_acle.h>
+
+/* Bytes 0 and 2 of x, sign-extended to halfwords. */
+static inline uint32_t kb_sxtb16(uint32_t x)
+{
+    return (uint32_t)__sxtb16((int32_t)x);
+}
+
+/* The same of bytes 1 and 3. */
+static inline uint32_t kb_sxtb16_odd(uint32_t x)
+{
+    return (uint32_t)__sxtb16((int32_t)__ror(x, 8));
+}
+
+/* Halfwords of a plus bytes 0 and 2 of x. */
+static inline uint32_t kb_sxtab16(uint32_t a, uint32_t x)
+{
+    return (uint32_t)__sxtab16((int32_t)a, (int32_t)x);
+}
+
+/* Halfwords of a plus bytes 1 and 3 of x. */
+static inline uint32_t kb_sxtab16_odd(uint32_t a, uint32_t x)
+{
+    return (uint32_t)__sxtab16((int32_t)a, (int32_t)__ror(x, 8));
+}
+
+/* acc plus the products of the low and of the high halfwords. */
+static inline int32_t kb_smlad(uint32_t a, uint32_t b, int32_t acc)
+{
+    return __smlad((int32_t)a, (int32_t)b, acc);
+}
+
+/* acc plus the product of a's low halfword and b's high one. */
+static inline int32_t kb_smlabt(uint32_t a, uint32_t b, int32_t acc)
+{
+    return __smlabt((int32_t)a, (int32_t)b, acc);
+}
+
+/* acc plus the product of a's high halfword and b's low one. */
+static inline int32_t kb_smlatb(uint32_t a, uint32_t b, int32_t acc)
+{
+    return __smlatb((int32_t)a, (int32_t)b, acc);
+}
+
+/* High word of the product. */
+static inline int32_t kb_smmul(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b) >> 32);
+}
+
+/* Clamped to int8. */
+static inline int32_t kb_ssat8(int32_t a)
+{
+    return __ssat(a, 8);
+}
+
+/* The larger of each pair of signed bytes. */
+static inline uint32_t kb_max4(uint32_t a, uint32_t b)
+{
+    uint32_t larger;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(larger) : "r"(a), "r"(b) : "cc");
+    return larger;
+}
+
+/* Four values from any address. */
+static inline uint32_t kb_load4(const int8_t *from)
+{
+    uint32_t x;
+    __builtin_memcpy(&x, from, 4);
+    return x;
+}
+#endif
+
+#endif

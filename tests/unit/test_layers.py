@@ -1,0 +1,56 @@
+"""Every map of random networks: host C against the simulation, to the bit; and strips against whole maps."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kilobench.emit import emit
+from kilobench.graph import DType, Graph, Kind
+from kilobench.host import HostModel
+from kilobench.schedule import steps
+from tests.unit.layers import Layers, exact_maps, layer_inputs, random_layers
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("seed", range(6))
+def test_every_map_is_exact(seed: int, dtype: DType, tmp_path: Path) -> None:
+    graph = random_layers(seed, dtype)
+    x = layer_inputs(graph, seed)
+    emit(graph, tmp_path, "layers")
+    maps = exact_maps(graph, x)
+    expected = [(index, zlib.crc32(maps[op.output].tobytes())) for index, op in enumerate(graph.ops)]
+    assert HostModel(tmp_path).checksums(x[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "dtype"),
+    [
+        ("conv2d", (40, 6, 5), "int8"),
+        ("conv2d", (1, 200, 5), "float32"),
+        ("depthwise_conv2d", (1, 200, 5), "int8"),
+        ("depthwise_conv2d", (40, 6, 5), "float32"),
+        ("max_pool", (40, 6, 5), "int8"),
+        ("max_pool", (1, 200, 5), "float32"),
+        ("avg_pool", (1, 200, 5), "int8"),
+        ("avg_pool", (40, 6, 5), "float32"),
+    ],
+)
+def test_strips_equal_the_whole_map(kind: Kind, shape: tuple[int, int, int], dtype: DType, tmp_path: Path) -> None:
+    graph = _in_strips(kind, shape, dtype)
+    x = layer_inputs(graph, 0)
+    emit(graph, tmp_path, "strips")
+    assert np.array_equal(HostModel(tmp_path).run(x).ravel(), exact_maps(graph, x)[graph.output].ravel())
+
+
+def _in_strips(kind: Kind, shape: tuple[int, int, int], dtype: DType) -> Graph:
+    """An operator whose output is large and pooled at once, of the first seed that makes the schedule cut it into strips."""
+    for seed in range(200):
+        layers = Layers(seed, dtype, shape)
+        made = layers.window(kind, layers.maps[0], 40)
+        layers.window("max_pool", made, 0)
+        graph = layers.graph(0)
+        if len(steps(graph)) == 1:
+            return graph
+    raise AssertionError("the schedule never cuts this into strips")
