@@ -133,11 +133,11 @@ def _conv2d_f32(op: Op, source: Tensor, output: Tensor) -> Layout:
 
 
 def _depthwise_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
-    """Scratch for four channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums."""
+    """Scratch for four channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums each."""
     (kernel_h, kernel_w), stride = op.attrs["kernel"], op.attrs["stride"]
     taps, pairs = (kernel_w + 2) // 2, (output.shape[1] + 1) // 2
     columns = (2 * pairs - 1) * stride[1] // 2 + taps
-    words = 4 * kernel_h * (columns + 2 * taps) + 2 * pairs
+    words = 4 * (kernel_h * (columns + 2 * taps) + 2 * pairs)
     return Layout(op.params, scratch_bytes=4 * words if source.shape[2] >= 4 else 0)
 
 

@@ -402,9 +402,9 @@ def _normed_sign(norm: nn.BatchNorm2d, value: NDArray[np.float32]) -> NDArray[np
 def _float_thresholds(norm: nn.BatchNorm2d) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """x >= threshold, flipped for negative scales, so that it says batch norm(x) >= 0 up to one rounding."""
     factor, offset = _affine(norm)
-    always = np.float64(np.finfo(np.float32).min)
+    limit = np.finfo(np.float32).max
     with np.errstate(divide="ignore", invalid="ignore"):
-        threshold = np.where(factor == 0, always, -offset / factor).astype(np.float32)
+        threshold = np.where(factor == 0, -limit, np.clip(-offset / factor, -limit, limit)).astype(np.float32)
     flip = factor < 0
-    threshold = np.where(flip, np.nextafter(threshold, np.float32(np.inf)), threshold)
+    threshold = np.where(flip, np.nextafter(threshold, limit), threshold)
     return threshold.astype(np.float32), np.where(factor == 0, offset < 0, flip)

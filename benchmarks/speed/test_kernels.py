@@ -27,7 +27,7 @@ M4, M0PLUS = "nucleo_l476rg", "raspberry_pi_pico"
 
 def single(shape: tuple[int, int, int], dtype: DType, add: Callable[[Builder, Tensor], Tensor]) -> Graph:
     """A graph of one operator."""
-    b = Builder(0)
+    b = Builder(0, wild=False)
     source = b.tensor(shape, dtype)
     return b.graph(source, add(b, source))
 
@@ -44,7 +44,7 @@ def resnet8() -> Graph:
 
 def binary_network() -> Graph:
     """Four binary convolutions, and a binary layer with 10 outputs so that the last map is int8."""
-    b = Builder(0)
+    b = Builder(0, wild=False)
     source = x = b.tensor((16, 16, 64), "bit")
     for _ in range(4):
         x = b.conv(x, "bit", 64, (3, 3), (1, 1), (1, 1))

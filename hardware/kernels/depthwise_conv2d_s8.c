@@ -39,8 +39,15 @@ typedef struct {
     int32_t columns, taps; /* words in a row of a plane, and in a kernel row */
     uint32_t *planes;      /* [QUAD][columns][kernel_h] */
     uint32_t *kernels;     /* [QUAD][2][kernel_h][taps] */
-    int32_t *sums;         /* of a row of one channel */
+    int32_t *sums;         /* of a row: [QUAD][pitch], of which the first `made` are wanted */
+    int32_t pitch, made;
 } quad;
+
+KB_INLINE int is_3x3(const quad *q)
+{
+    const kb_window *g = &q->p->window;
+    return g->kernel_h == 3 && g->kernel_w == 3 && g->stride_w <= 2;
+}
 
 /* Two neighbours, where they exist, of four channels. */
 KB_INLINE void spread(const int8_t *from, int32_t next, uint32_t offset, int first, int second, uint32_t *to,
@@ -62,20 +69,23 @@ KB_APART void spread_row(const quad *q, const int8_t *in, int32_t y)
     const int32_t channels = g->in.channels, width = g->in.width, rows = g->kernel_h, plane = q->columns * rows;
     const int32_t start = q->r->x * g->stride_w - g->pad_w, end = start + 2 * q->columns;
     const uint32_t minus_zero = (uint32_t)-q->p->in_zero & 0xFFFF, offset = minus_zero << 16 | minus_zero;
-    const int exists = y >= 0 && y < g->in.height;
     const int8_t *from = in + (y * width + start) * channels;
     uint32_t *to = q->planes + (y + rows) % rows;
-    for (int32_t x = start; x < end; x += 2) {
+    const int exists = y >= 0 && y < g->in.height;
+    for (int32_t x = start; x < end; x += 2, from += 2 * channels, to += rows) {
         for (int32_t left = exists && x >= 0 ? (kb_min(end, width) - x) / 2 : 0; left > 0; left--, x += 2) {
             spread(from, channels, offset, 1, 1, to, plane);
             from += 2 * channels;
             to += rows;
         }
-        if (x < end)
-            spread(from, channels, offset, exists && x >= 0 && x < width, exists && x + 1 >= 0 && x + 1 < width, to,
-                   plane);
-        from += 2 * channels;
-        to += rows;
+        if (x >= end)
+            return;
+        if (exists && x == -1)
+            spread(from, channels, offset, 0, 1, to, plane);
+        else if (exists && x >= 0 && x < width)
+            spread(from, channels, offset, 1, 0, to, plane);
+        else
+            to[0] = to[plane] = to[2 * plane] = to[3 * plane] = 0;
     }
 }
 
@@ -93,13 +103,12 @@ KB_APART void spread_kernels(const quad *q, int32_t c)
 }
 
 /* One kernel row: its products are added to the sums of two pixels at a time. */
-KB_INLINE void add_row(const quad *q, const uint32_t *v, const uint32_t *w, int32_t taps)
+KB_INLINE void add_row(const quad *q, const uint32_t *v, const uint32_t *w, int32_t taps, int32_t *sums)
 {
     const kb_window *g = &q->p->window;
     const int32_t stride = g->stride_w, step = g->kernel_h, pair = stride * step;
     const uint32_t *w_next = stride & 1 ? w + g->kernel_h * taps : w, *v_next = v + stride / 2 * step;
-    int32_t *sums = q->sums;
-    for (int32_t left = q->r->x_end - q->r->x; left > 0; left -= 2) {
+    for (int32_t left = q->made; left > 0; left -= 2) {
         int32_t acc = sums[0], next = sums[1];
         for (int32_t i = 0; i < taps; i++) {
             acc = kb_smlad(v[i * step], w[i], acc);
@@ -118,16 +127,17 @@ KB_APART void sum_rows(const quad *q, int32_t top, int32_t j)
 {
     const int32_t rows = q->p->window.kernel_h;
     const uint32_t *v = q->planes + j * q->columns * rows, *w = q->kernels + 2 * j * rows * q->taps;
-    for (int32_t x = 0; x < q->r->x_end - q->r->x; x += 2)
-        q->sums[x] = q->sums[x + 1] = 0;
+    int32_t *const sums = q->sums + j * q->pitch;
+    for (int32_t x = 0; x < q->pitch; x++)
+        sums[x] = 0;
     for (int32_t ky = 0; ky < rows; ky++, w += q->taps) {
         const uint32_t *row = v + (top + ky + rows) % rows;
         if (q->taps == 2)
-            add_row(q, row, w, 2);
+            add_row(q, row, w, 2, sums);
         else if (q->taps == 3)
-            add_row(q, row, w, 3);
+            add_row(q, row, w, 3, sums);
         else
-            add_row(q, row, w, q->taps);
+            add_row(q, row, w, q->taps, sums);
     }
 }
 
@@ -146,78 +156,95 @@ KB_APART void spread_3x3(const quad *q, int32_t c)
 }
 
 /* Two neighbouring sums of a 3 x 3 window: `low` has the weights' first pairs, `high` the second ones. */
-KB_INLINE void sum_pair(const uint32_t *v, int32_t *sums, const uint32_t low[3], const uint32_t high[3])
+KB_INLINE void sum_pair(const uint32_t **at, int32_t **sums, const uint32_t low[3], const uint32_t high[3])
 {
     uint32_t a, b;
     int32_t acc, next;
     __asm__ volatile(".p2align 2\n"
-                     "ldr.w %[a], [%[v]]\n"
-                     "ldr.w %[b], [%[v], #12]\n"
+                     "ldr %[a], [%[v]], #12\n"
+                     "ldr.w %[b], [%[v]]\n"
                      "smuad %[acc], %[a], %[low0]\n"
                      "smuad %[next], %[b], %[high0]\n"
                      "smlabt %[acc], %[b], %[high0], %[acc]\n"
                      "smlatb %[next], %[a], %[low0], %[next]\n"
-                     "ldr.w %[a], [%[v], #4]\n"
-                     "ldr.w %[b], [%[v], #16]\n"
+                     "ldr %[a], [%[v], #-8]\n"
+                     "ldr.w %[b], [%[v], #4]\n"
                      "smlad %[acc], %[a], %[low1], %[acc]\n"
                      "smlad %[next], %[b], %[high1], %[next]\n"
                      "smlabt %[acc], %[b], %[high1], %[acc]\n"
                      "smlatb %[next], %[a], %[low1], %[next]\n"
-                     "ldr.w %[a], [%[v], #8]\n"
-                     "ldr.w %[b], [%[v], #20]\n"
+                     "ldr %[a], [%[v], #-4]\n"
+                     "ldr.w %[b], [%[v], #8]\n"
                      "smlad %[acc], %[a], %[low2], %[acc]\n"
                      "smlad %[next], %[b], %[high2], %[next]\n"
                      "smlabt %[acc], %[b], %[high2], %[acc]\n"
                      "smlatb %[next], %[a], %[low2], %[next]\n"
-                     "str.w %[acc], [%[sums]]\n"
-                     "str.w %[next], [%[sums], #4]\n"
-                     : [a] "=&r"(a), [b] "=&r"(b), [acc] "=&r"(acc), [next] "=&r"(next)
-                     : [v] "r"(v), [sums] "r"(sums), [low0] "r"(low[0]), [low1] "r"(low[1]), [low2] "r"(low[2]),
+                     "str %[acc], [%[sums]], #8\n"
+                     "str %[next], [%[sums], #-4]\n"
+                     : [a] "=&r"(a), [b] "=&r"(b), [acc] "=&r"(acc), [next] "=&r"(next), [v] "+r"(*at), [sums] "+r"(*sums)
+                     : [low0] "r"(low[0]), [low1] "r"(low[1]), [low2] "r"(low[2]),
                        [high0] "r"(high[0]), [high1] "r"(high[1]), [high2] "r"(high[2])
                      : "memory");
 }
 
-/* The sums of a row for 3 x 3 kernels with a horizontal stride of 1; `first` is where the planes keep the upper row. */
-KB_APART void sum_3x3(const uint32_t *v, const uint32_t *w, int32_t first, int32_t *sums, const int32_t *end)
+/* The sums of a row of four channels for 3 x 3 kernels with a horizontal stride of 1; `first` is where the planes keep the
+   upper row. */
+KB_APART void sum_3x3(const quad *q, int32_t first)
 {
-    w += first ? 3 - first : 0;
-    const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]};
-    for (; sums < end; sums += 2, v += 3)
-        sum_pair(v, sums, low, high);
+    const uint32_t *w = q->kernels + (first ? 3 - first : 0), *plane = q->planes;
+    KB_NO_UNROLL
+    for (int32_t j = 0; j < QUAD; j++, w += 12, plane += 3 * q->columns) {
+        const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]}, *v = plane;
+        int32_t *sums = q->sums + j * q->pitch, *const end = sums + q->made;
+        while (sums < end)
+            sum_pair(&v, &sums, low, high);
+    }
 }
 
 /* The same with a stride of 2. */
-KB_APART void sum_3x3_stride_2(const uint32_t *v, const uint32_t *w, int32_t first, int32_t *sums, const int32_t *end)
+KB_APART void sum_3x3_stride_2(const quad *q, int32_t first)
 {
-    w += first ? 3 - first : 0;
-    const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]};
-    for (; sums < end; sums++, v += 3) {
-        const int32_t acc = kb_smlad(v[0], low[0], kb_smlad(v[1], low[1], kb_smlad(v[2], low[2], 0)));
-        *sums = kb_smlabt(v[3], high[0], kb_smlabt(v[4], high[1], kb_smlabt(v[5], high[2], acc)));
+    const uint32_t *w = q->kernels + (first ? 3 - first : 0), *plane = q->planes;
+    KB_NO_UNROLL
+    for (int32_t j = 0; j < QUAD; j++, w += 12, plane += 3 * q->columns) {
+        const uint32_t low[3] = {w[0], w[1], w[2]}, high[3] = {w[6], w[7], w[8]}, *v = plane;
+        int32_t *sums = q->sums + j * q->pitch, *const end = sums + q->made;
+        for (; sums < end; sums++, v += 3) {
+            const int32_t acc = kb_smlad(v[0], low[0], kb_smlad(v[1], low[1], kb_smlad(v[2], low[2], 0)));
+            *sums = kb_smlabt(v[3], high[0], kb_smlabt(v[4], high[1], kb_smlabt(v[5], high[2], acc)));
+        }
     }
 }
 
-/* The sums of channel c, requantised. */
-KB_APART void finish_row(const quad *q, int8_t *out, int32_t c)
+/* The sums of four channels from c on, requantised. */
+KB_APART void finish_row(const quad *q, int8_t *row, int32_t c)
 {
     const kb_depthwise_conv2d_s8_params *p = q->p;
-    const int32_t channels = p->window.in.channels, multiplier = p->multiplier[c], shift = p->shift[c];
-    const int32_t bias = p->bias[c], zero = p->out_zero, low = p->low, *end = q->sums + (q->r->x_end - q->r->x);
-    if (shift < 33) {
-        for (const int32_t *sum = q->sums; sum < end; sum++, out += channels)
+    const int32_t channels = p->window.in.channels, zero = p->out_zero, low = p->low;
+    KB_NO_UNROLL
+    for (int32_t j = 0; j < QUAD; j++) {
+        const int32_t multiplier = p->multiplier[c + j], shift = p->shift[c + j], bias = p->bias[c + j], more = shift - 32;
+        const int32_t *sum = q->sums + j * q->pitch, *const end = sum + q->made;
+        int8_t *out = row + j;
+        if (more > 0 && more < 24) {
+            const int32_t offset = (2 * zero + 1) * (1 << (more - 1)); /* rounds, and adds the zero point */
+            for (; sum + 1 < end; out += 2 * channels) {
+                int32_t a, b;
+                __asm__("ldr %[a], [%[sum]], #8\n ldr %[b], [%[sum], #-4]\n"
+                        "add.w %[a], %[a], %[bias]\n add.w %[b], %[b], %[bias]\n"
+                        "smmla %[a], %[a], %[m], %[offset]\n smmla %[b], %[b], %[m], %[offset]\n"
+                        "asr.w %[a], %[a], %[more]\n asr.w %[b], %[b], %[more]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
+                        "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
+                        "strb.w %[b], [%[out], %[channels]]\n strb.w %[a], [%[out]]\n"
+                        : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum)
+                        : [bias] "r"(bias), [m] "r"(multiplier), [offset] "r"(offset), [more] "r"(more), [low] "r"(low),
+                          [out] "r"(out), [channels] "r"(channels)
+                        : "memory", "cc");
+            }
+        }
+        for (; sum < end; sum++, out += channels)
             *out = kb_saturate(kb_requantise(*sum + bias, multiplier, shift) + zero, low);
-        return;
     }
-    const int32_t more = shift - 33, round = 1 + 2 * zero; /* the zero point, doubled, joins what rounds */
-    const int32_t *sum = q->sums;
-    for (; sum + 1 < end; sum += 2, out += 2 * channels) {
-        const int32_t first = kb_smmul(sum[0] + bias, multiplier) >> more;
-        const int32_t second = kb_smmul(sum[1] + bias, multiplier) >> more;
-        out[0] = (int8_t)kb_max(kb_ssat8((first + round) >> 1), low);
-        out[channels] = (int8_t)kb_max(kb_ssat8((second + round) >> 1), low);
-    }
-    if (sum < end)
-        *out = (int8_t)kb_max(kb_ssat8(((kb_smmul(*sum + bias, multiplier) >> more) + round) >> 1), low);
 }
 
 /* Four channels from c on. */
@@ -225,9 +252,8 @@ KB_INLINE void channels_4(const quad *q, const int8_t *in, int8_t *out, int32_t 
 {
     const kb_window *g = &q->p->window;
     const kb_region *r = q->r;
-    const int is_3x3 = g->kernel_h == 3 && g->kernel_w == 3 && g->stride_w <= 2;
     int32_t ready = r->y * g->stride_h - g->pad_h;
-    if (is_3x3)
+    if (is_3x3(q))
         spread_3x3(q, c);
     else
         spread_kernels(q, c);
@@ -236,14 +262,13 @@ KB_INLINE void channels_4(const quad *q, const int8_t *in, int8_t *out, int32_t 
         for (ready = kb_max(ready, top); ready < top + g->kernel_h; ready++)
             spread_row(q, in + c, ready);
         int8_t *to = out + (y * g->out.width + r->x) * g->out.channels + c;
-        for (int32_t j = 0; j < QUAD; j++) {
-            if (is_3x3)
-                (g->stride_w == 1 ? sum_3x3 : sum_3x3_stride_2)(q->planes + 3 * j * q->columns, q->kernels + 12 * j,
-                                                                (top + 3) % 3, q->sums, q->sums + r->x_end - r->x);
-            else
+        if (is_3x3(q))
+            (g->stride_w == 1 ? sum_3x3 : sum_3x3_stride_2)(q, (top + 3) % 3);
+        else
+            KB_NO_UNROLL
+            for (int32_t j = 0; j < QUAD; j++)
                 sum_rows(q, top, j);
-            finish_row(q, to + j, c + j);
-        }
+        finish_row(q, to, c);
     }
 }
 #endif
@@ -259,7 +284,7 @@ KB_KERNEL void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scrat
         const int32_t columns = (2 * pairs - 1) * g->stride_w / 2 + taps;
         uint32_t *kernels = scratch, *planes = kernels + 2 * QUAD * g->kernel_h * taps;
         int32_t *sums = (int32_t *)(planes + QUAD * g->kernel_h * columns);
-        const quad q = {p, r, columns, taps, planes, kernels, sums};
+        const quad q = {p, r, columns, taps, planes, kernels, sums, 2 * pairs, r->x_end - r->x};
         for (int32_t c = 0; c < channels; c += QUAD)
             channels_4(&q, in, out, kb_min(c, channels - QUAD));
         return;

@@ -24,9 +24,9 @@ class Builder:
     weights of +-127 only, and zero points at both ends.
     """
 
-    def __init__(self, seed: int, *, exact: bool = False, extreme: bool = False) -> None:
+    def __init__(self, seed: int, *, exact: bool = False, extreme: bool = False, wild: bool = True) -> None:
         self.random = np.random.default_rng(seed)
-        self.exact, self.extreme = exact, extreme
+        self.exact, self.extreme, self.wild = exact, extreme, wild
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
 
@@ -211,7 +211,7 @@ class Builder:
         """int64 [O]: of a usual size, but one in ten anywhere up to what leaves the accumulator within int32."""
         bias = np.clip(self.random.normal(0, usual, len(limit)), -limit, limit)
         wild = np.trunc(self.random.uniform(-1, 1, len(limit)) * limit)
-        return np.where(self.random.random(len(limit)) < 0.1, wild, np.rint(bias)).astype(np.int64)
+        return np.where(self.wild & (self.random.random(len(limit)) < 0.1), wild, np.rint(bias)).astype(np.int64)
 
     def _requantisation(self, bound: Any, usual: Any) -> dict[str, Any]:
         """Factors that bring accumulators of a usual size to int8, and some with shifts from 20 to 62; none takes an
@@ -219,7 +219,7 @@ class Builder:
         r, count = self.random, len(bound)
         real = np.exp(r.uniform(np.log(5.0), np.log(300.0), count)) / usual
         wild = 2.0 ** r.uniform(-33, 11, count)
-        real = np.where(r.random(count) < 0.15, wild, real)
+        real = np.where(self.wild & (r.random(count) < 0.15), wild, real)
         m, t = multiplier(np.minimum(real, (INT32_MAX - 512) / bound))
         return {"multiplier": m, "shift": t}
 
