@@ -6,6 +6,14 @@
 
 #define KB_INLINE static inline __attribute__((always_inline))
 #define KB_KERNEL __attribute__((aligned(16)))
+#define KB_NOINLINE __attribute__((noinline, aligned(16)))
+
+/* Before a loop of few turns: clang would unroll it for many. */
+#ifdef __clang__
+#define KB_ROLLED _Pragma("clang loop unroll(disable) vectorize(disable)")
+#else
+#define KB_ROLLED
+#endif
 
 KB_INLINE int32_t kb_max(int32_t a, int32_t b) { return a > b ? a : b; }
 KB_INLINE int32_t kb_min(int32_t a, int32_t b) { return a < b ? a : b; }
