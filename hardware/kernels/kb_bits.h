@@ -3,8 +3,8 @@
    of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is 4c - 2m - 2p + n.
 
    Weights are [groups][lists][taps of a list, then a word 0]. The taps of a list are a column of the kernel, so that a pixel's
-   right neighbour uses its lists again; where a column has KB_BITS_FEW taps or less, they are the whole kernel. Where padding takes taps away, p and n depend on the
-   place: the output has `cases` of clipped windows, numbered as kb_bits_case does. */
+   right neighbour uses its lists again; where a column has KB_BITS_FEW taps or less, they are the whole kernel. Where padding
+   takes taps away, p and n depend on the place: the output has cases of clipped windows, numbered row by row. */
 #ifndef KB_BITS_H
 #define KB_BITS_H
 
