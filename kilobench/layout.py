@@ -15,6 +15,8 @@ MAX_BIT_TAPS = 2**16 - 1
 """Taps of a binary convolution: its counters and per-channel counts have 16 bits."""
 MAX_BIT_COLUMN = 2**14 - 1
 """Taps per column of its kernel: their byte offsets have 16 bits."""
+_FEW_TAPS = 8
+"""KB_BITS_FEW of kb_bits.h."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ def _bit_conv(op: Op, source: Tensor, output: Tensor) -> Layout:
     channels = source.shape[2]
     weight = unpack(op.params["weight"], channels)
     taps = kernel_h * kernel_w * channels
-    words = pack(weight.transpose(2, 1, 3, 0)).reshape(kernel_w, kernel_h * channels, -1)
-    words = np.pad(words, ((0, 0), (0, 1), (0, 0)))
+    column = kernel_h * channels
+    lists, listed = (kernel_w, column) if column > _FEW_TAPS else (1, taps)
+    words = np.pad(pack(weight.transpose(2, 1, 3, 0)).reshape(lists, listed, -1), ((0, 0), (0, 1), (0, 0)))
     arrays = {key: value for key, value in op.params.items() if key not in ("weight", "threshold")}
     arrays["weight"] = np.moveaxis(words, 2, 0)
     rows, columns = (_spans(op, axis, source.shape[axis], output.shape[axis]) for axis in (0, 1))
@@ -98,8 +101,8 @@ def _bit_conv(op: Op, source: Tensor, output: Tensor) -> Layout:
         arrays["level"] = _slices(np.clip(least, 0, 2 * taps + 1), taps)
     else:
         arrays["positive"] = positive.astype(np.uint16)
-    blocks = -(-kernel_h * channels // 8)
-    return Layout(arrays, scratch_bytes=kernel_w * (2 * (8 * blocks + 2) + 4 * blocks) + 4 * 7)
+    blocks = -(-listed // 8)
+    return Layout(arrays, scratch_bytes=lists * (2 * (8 * blocks + 8) + 4 * blocks) + 4 * 7)
 
 
 def _spans(op: Op, axis: int, size: int, made: int) -> list[tuple[int, int]]:
@@ -132,6 +135,15 @@ def _conv2d_f32(op: Op, source: Tensor, output: Tensor) -> Layout:
     return Layout(op.params | {"weight": blocks})
 
 
+def _float_binarize(op: Op, source: Tensor, output: Tensor) -> Layout:
+    """Thresholds as integers in the order of the floats, so that cores without an FPU compare them too; of zeros, that of -0."""
+    threshold = np.where(op.params["threshold"] == 0, np.float32(-0.0), op.params["threshold"])
+    bits = threshold.astype(np.float32).view(np.int32)
+    return Layout(
+        {"threshold": np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int32), "flip": op.params["flip"]}
+    )
+
+
 def _depthwise_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     """Scratch for four channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums each."""
     (kernel_h, kernel_w), stride = op.attrs["kernel"], op.attrs["stride"]
@@ -146,4 +158,5 @@ _ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {
     ("conv2d", "bit"): _bit_conv,
     ("conv2d", "float32"): _conv2d_f32,
     ("depthwise_conv2d", "int8"): _depthwise_s8,
+    ("binarize", "float32"): _float_binarize,
 }

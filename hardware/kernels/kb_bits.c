@@ -15,13 +15,16 @@ static int32_t case_of(const kb_bits_cases *c, int32_t i)
 
 void kb_bits_begin(kb_bits *b, const kb_window *g, const uint32_t *weight, void *scratch)
 {
+    const int32_t column = g->kernel_h * g->in.channels;
     b->window = g;
     b->weight = weight;
-    b->taps = g->kernel_h * g->in.channels;
-    b->list_size = (b->taps + 7) / 8 * 8 + 2;
+    b->taps = column * g->kernel_w;
+    b->list_count = column > KB_BITS_FEW ? g->kernel_w : 1;
+    b->list_taps = column > KB_BITS_FEW ? column : b->taps;
+    b->list_size = (b->list_taps + 7) / 8 * 8 + 8;
     b->lists = scratch;
-    b->carries = (uint32_t *)(void *)(b->lists + g->kernel_w * b->list_size);
-    b->bits = kb_bits_of(b->taps * g->kernel_w);
+    b->carries = (uint32_t *)(void *)(b->lists + b->list_count * b->list_size);
+    b->bits = kb_bits_of(b->taps);
     b->rows = cases(g->out.height, g->in.height, g->kernel_h, g->stride_h, g->pad_h);
     b->columns = cases(g->out.width, g->in.width, g->kernel_w, g->stride_w, g->pad_w);
 }
@@ -34,41 +37,89 @@ void kb_bits_row(kb_bits *b, int32_t y, int32_t x)
     b->listed = x * g->stride_w - g->pad_w;
 }
 
-/* Append the offsets of the set bits of one pixel's channels; those beyond the last channel are 0. */
-static KB_KERNEL __attribute__((noinline)) uint16_t *list_pixel(const uint32_t *in, int32_t channels, uint16_t *end, int32_t offset)
+/* Append the offsets of the set bits of one pixel's channels. */
+KB_INLINE uint16_t *list_pixel(const uint32_t *in, int32_t channels, uint16_t *end, int32_t offset)
 {
+    KB_NO_UNROLL
     for (; channels > 0; channels -= 32) {
         uint32_t word = *in++;
-        for (int32_t left = kb_min(32, channels); left > 0; left -= 8) {
-            for (int32_t j = 0; j < 8; j++) {
+        int32_t left = kb_min(32, channels);
+        KB_NO_UNROLL
+        for (; left > 4; left -= 8) { /* bits beyond the last channel are 0 */
+            for (int32_t j = 0; j < 8; j++)
                 if (word >> j & 1)
                     *end++ = (uint16_t)(offset + 4 * j);
-            }
             word >>= 8;
             offset += 32;
+        }
+        KB_NO_UNROLL
+        for (; left > 0; left--) {
+            if (word & 1)
+                *end++ = (uint16_t)offset;
+            word >>= 1;
+            offset += 4;
         }
     }
     return end;
 }
 
-/* List the set taps of an input column in this row, padded with the word 0 to a multiple of 8; their number comes first. */
-static void list_column(kb_bits *b, const uint32_t *in, uint16_t *list, int32_t x)
+/* Append the set taps of a column of the input in this row, whose weights start at `offset`. */
+KB_APART uint16_t *list_column(const kb_bits *b, const uint32_t *in, int32_t x, uint16_t *end, int32_t offset)
 {
     const kb_window *g = b->window;
-    const int32_t words = kb_words(g->in.channels);
-    uint16_t *end = list + 1;
+    const int32_t channels = g->in.channels, words = kb_words(channels);
+    const uint32_t *pixel = in + ((b->row.start + b->row.from) * g->in.width + x) * words;
+    KB_NO_UNROLL
     for (int32_t ky = b->row.from; ky < b->row.to; ky++) {
-        const uint32_t *pixel = in + ((b->row.start + ky) * g->in.width + x) * words;
-        end = list_pixel(pixel, g->in.channels, end, 4 * ky * g->in.channels);
+        end = list_pixel(pixel, channels, end, offset + 4 * ky * channels);
+        pixel += g->in.width * words;
     }
+    return end;
+}
+
+/* Pad a list with the word 0 to a multiple of 8, and note its length. */
+KB_INLINE void close_list(const kb_bits *b, uint16_t *list, uint16_t *end)
+{
     *list = (uint16_t)(end - list - 1);
-    while ((end - list - 1) % 8)
-        *end++ = (uint16_t)(4 * b->taps);
+    for (int32_t i = 0; i < 7; i++)
+        end[i] = (uint16_t)(4 * b->list_taps);
 }
 
 static int32_t next(const kb_bits *b, int32_t slot)
 {
-    return slot + 1 < b->window->kernel_w ? slot + 1 : 0;
+    return slot + 1 < b->list_count ? slot + 1 : 0;
+}
+
+/* One list of all the pixel's set taps. */
+static void list_window(kb_bits *b, const uint32_t *in)
+{
+    uint16_t *end = b->lists + 1;
+    const int32_t bytes = 4 * b->window->kernel_h * b->window->in.channels;
+    KB_NO_UNROLL
+    for (int32_t kx = b->column.from; kx < b->column.to; kx++)
+        end = list_column(b, in, b->column.start + kx, end, kx * bytes);
+    close_list(b, b->lists, end);
+    b->used = (kb_range){0, 1};
+    b->slot = 0;
+    b->set = *b->lists;
+}
+
+/* A list for each column of the window; those that the pixel before had are there. */
+static void list_columns(kb_bits *b, const uint32_t *in)
+{
+    b->used = (kb_range){b->column.from, b->column.to};
+    b->slot = (b->column.start + b->column.from) % b->list_count;
+    b->set = 0;
+    int32_t slot = b->slot;
+    KB_NO_UNROLL
+    for (int32_t column = b->column.start + b->column.from; column < b->column.start + b->column.to; column++) {
+        uint16_t *list = b->lists + slot * b->list_size;
+        if (column >= b->listed)
+            close_list(b, list, list_column(b, in, column, list + 1, 0));
+        b->set += *list;
+        slot = next(b, slot);
+    }
+    b->listed = b->column.start + b->column.to;
 }
 
 void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x)
@@ -77,18 +128,29 @@ void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x)
     b->column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
     b->valid = (b->row.to - b->row.from) * (b->column.to - b->column.from) * g->in.channels;
     b->place = case_of(&b->rows, b->y) * b->columns.count + case_of(&b->columns, x);
-    b->slot = (b->column.start + b->column.from) % g->kernel_w;
-    b->set = 0;
-    for (int32_t kx = b->column.from, slot = b->slot; kx < b->column.to; kx++, slot = next(b, slot)) {
-        const int32_t column = b->column.start + kx;
-        uint16_t *list = b->lists + slot * b->list_size;
-        if (column >= b->listed)
-            list_column(b, in, list, column);
-        b->set += *list;
-    }
-    b->listed = b->column.start + b->column.to;
+    if (b->list_taps == b->taps)
+        list_window(b, in);
+    else
+        list_columns(b, in);
 }
 
+#ifdef __thumb2__
+/* What add_listed and add_words say in C, with all in registers: clang spills and takes a tenth more cycles. Instructions are
+   wide lest they lie askew in flash. */
+#define ADD2(sum, a, b)                                                                                                \
+    "eor.w %[t], " a ", " b "\n and.w " a ", " a ", " b "\n and.w " b ", %[t], " sum "\n"                              \
+    "eor.w " sum ", " sum ", %[t]\n orr.w " a ", " a ", " b "\n"
+#define ADD8(load_abcd, load_bcde)                                                                                     \
+    ".p2align 2\n 1:\n" load_abcd                                                                                      \
+    ADD2("%[ones]", "%[a]", "%[b]") ADD2("%[ones]", "%[c]", "%[d]") ADD2("%[twos]", "%[a]", "%[c]")                    \
+    load_bcde                                                                                                          \
+    ADD2("%[ones]", "%[b]", "%[c]") ADD2("%[ones]", "%[d]", "%[e]") ADD2("%[twos]", "%[b]", "%[d]")                    \
+    ADD2("%[fours]", "%[a]", "%[b]")                                                                                   \
+    "str.w %[a], [%[carry]], #4\n cmp %[from], %[end]\n bne 1b\n"
+#define ADD8_OPERANDS                                                                                                  \
+    [from] "+r"(from), [carry] "+r"(carry), [ones] "+r"(ones), [twos] "+r"(twos), [fours] "+r"(fours), [a] "=&r"(a),   \
+        [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [t] "=&r"(t)
+#else
 /* Carry-save adder: `sum` takes two words in and gives one of twice the weight. */
 KB_INLINE uint32_t add2(uint32_t *sum, uint32_t a, uint32_t b)
 {
@@ -97,88 +159,109 @@ KB_INLINE uint32_t add2(uint32_t *sum, uint32_t a, uint32_t b)
     return carry;
 }
 
-/* Count 8 words into slices 1, 2 and 4 (Harley-Seal); the carry has weight 8. */
-KB_INLINE uint32_t add8(uint32_t s[3], const uint32_t w[8])
+/* Count 8 words into three slices (Harley-Seal); the carry has weight 8. */
+KB_INLINE uint32_t add8(uint32_t *ones, uint32_t *twos, uint32_t *fours, const uint32_t w[8])
 {
-    uint32_t twos = add2(&s[0], w[0], w[1]);
-    twos = add2(&s[1], twos, add2(&s[0], w[2], w[3]));
-    uint32_t more = add2(&s[0], w[4], w[5]);
-    more = add2(&s[1], more, add2(&s[0], w[6], w[7]));
-    return add2(&s[2], twos, more);
+    uint32_t a = add2(ones, w[0], w[1]);
+    a = add2(twos, a, add2(ones, w[2], w[3]));
+    uint32_t b = add2(ones, w[4], w[5]);
+    b = add2(twos, b, add2(ones, w[6], w[7]));
+    return add2(fours, a, b);
 }
-
-#ifdef __thumb2__
-/* The C below in registers throughout: clang's takes a tenth more cycles. Instructions are wide lest they lie askew. */
-#define ADD2(sum, a, b)                                                                                               \
-    "eor.w %[e], " a ", " b "\n and.w " a ", " a ", " b "\n and.w " b ", %[e], " sum "\n"                             \
-    "eor.w " sum ", " sum ", %[e]\n orr.w " a ", " a ", " b "\n"
-#define LOAD4(first, i, a, b, c, d)                                                                                   \
-    "ldrh.w " a ", [%[list]" first "\n ldrh.w " b ", [%[list], #-14 + " i "]\n ldrh.w " c ", [%[list], #-12 + " i      \
-    "]\n ldrh.w " d ", [%[list], #-10 + " i "]\n ldr.w " a ", [%[words], " a "]\n ldr.w " b ", [%[words], " b "]\n"    \
-    "ldr.w " c ", [%[words], " c "]\n ldr.w " d ", [%[words], " d "]\n"
 #endif
 
-/* Count the words of a list, 8 * blocks of them, into three slices, and append the carries. */
-static KB_KERNEL __attribute__((noinline)) uint32_t *add_listed(uint32_t *count, const uint16_t *list, int32_t blocks, const void *words,
-                                      uint32_t *carry)
+/* Count the words of a list, 8 * blocks > 0 of them, into three slices, and append the carries. */
+KB_INLINE uint32_t *add_listed(uint32_t count[3], const uint16_t *from, int32_t blocks, const uint32_t *words,
+                               uint32_t *carry)
 {
-    uint32_t s[3] = {count[0], count[1], count[2]};
+    const uint16_t *end = from + 8 * blocks;
+    uint32_t ones = count[0], twos = count[1], fours = count[2];
 #ifdef __thumb2__
-    if (blocks) {
-        const uint16_t *end = list + 8 * blocks;
-        uint32_t a, b, c, d, e, f;
-        __asm__ volatile(".p2align 2\n1:\n" LOAD4("], #16", "0", "%[a]", "%[b]", "%[c]", "%[d]")
-                             ADD2("%[s0]", "%[a]", "%[b]") ADD2("%[s0]", "%[c]", "%[d]") ADD2("%[s1]", "%[a]", "%[c]")
-                                 LOAD4(", #-8]", "8", "%[b]", "%[c]", "%[d]", "%[f]")
-                                     ADD2("%[s0]", "%[b]", "%[c]") ADD2("%[s0]", "%[d]", "%[f]")
-                                         ADD2("%[s1]", "%[b]", "%[d]") ADD2("%[s2]", "%[a]", "%[b]")
-                         "str.w %[a], [%[carry]], #4\n cmp.w %[list], %[end]\n bne.w 1b\n"
-                         : [list] "+r"(list), [carry] "+r"(carry), [s0] "+r"(s[0]), [s1] "+r"(s[1]), [s2] "+r"(s[2]),
-                           [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [f] "=&r"(f)
-                         : [words] "r"(words), [end] "r"(end)
-                         : "cc", "memory");
-    }
+    uint32_t a, b, c, d, e, t;
+#define LOAD4(first, second, third, fourth, a, b, c, d)                                                                \
+    "ldrh.w %[" a "], [%[from]" first "\n ldrh.w %[" b "], [%[from]" second "\n ldrh.w %[" c "], [%[from]" third "\n"   \
+    "ldrh.w %[" d "], [%[from]" fourth "\n ldr.w %[" a "], [%[words], %[" a "]]\n ldr.w %[" b "], [%[words], %[" b     \
+    "]]\n ldr.w %[" c "], [%[words], %[" c "]]\n ldr.w %[" d "], [%[words], %[" d "]]\n"
+    __asm__ volatile(ADD8(LOAD4("], #16", ", #-14]", ", #-12]", ", #-10]", "a", "b", "c", "d"),
+                          LOAD4(", #-8]", ", #-6]", ", #-4]", ", #-2]", "b", "c", "d", "e"))
+                     : ADD8_OPERANDS
+                     : [words] "r"(words), [end] "r"(end)
+                     : "cc", "memory");
+#undef LOAD4
 #else
-    for (; blocks > 0; blocks--) {
+    while (from != end) {
         uint32_t w[8];
         for (int32_t i = 0; i < 8; i++)
-            w[i] = *(const uint32_t *)(const void *)((const char *)words + list[i]);
-        *carry++ = add8(s, w);
-        list += 8;
+            w[i] = *(const uint32_t *)(const void *)((const char *)words + *from++);
+        *carry++ = add8(&ones, &twos, &fours, w);
     }
 #endif
-    count[0] = s[0], count[1] = s[1], count[2] = s[2];
+    count[0] = ones, count[1] = twos, count[2] = fours;
     return carry;
 }
 
-/* Count words that follow each other, and put the carries in their place; the number of these. */
-static KB_KERNEL __attribute__((noinline)) int32_t add_carries(uint32_t *count, uint32_t *words, int32_t number)
+/* The same for words that follow each other; the carries take their place. */
+KB_INLINE void add_words(uint32_t *count, uint32_t *words, int32_t blocks)
 {
-    uint32_t s[3] = {count[0], count[1], count[2]};
-    int32_t blocks = 0;
-    while (number % 8)
-        words[number++] = 0;
-    for (; 8 * blocks < number; blocks++)
-        words[blocks] = add8(s, words + 8 * blocks);
-    count[0] = s[0], count[1] = s[1], count[2] = s[2];
-    return blocks;
+    uint32_t *from = words, *carry = words, *end = words + 8 * blocks;
+    uint32_t ones = count[0], twos = count[1], fours = count[2];
+#ifdef __thumb2__
+    uint32_t a, b, c, d, e, t;
+#define LOAD4(first, second, third, fourth, a, b, c, d)                                                                \
+    "ldr %[" a "], [%[from]" first "\n ldr %[" b "], [%[from]" second "\n ldr %[" c "], [%[from]" third "\n"      \
+    "ldr %[" d "], [%[from]" fourth "\n"
+    __asm__ volatile(ADD8(LOAD4("], #32", ", #-28]", ", #-24]", ", #-20]", "a", "b", "c", "d"),
+                          LOAD4(", #-16]", ", #-12]", ", #-8]", ", #-4]", "b", "c", "d", "e"))
+                     : ADD8_OPERANDS
+                     : [end] "r"(end)
+                     : "cc", "memory");
+#undef LOAD4
+#else
+    for (; from != end; from += 8)
+        *carry++ = add8(&ones, &twos, &fours, from);
+#endif
+    count[0] = ones, count[1] = twos, count[2] = fours;
 }
 
-void kb_bits_count(kb_bits *b, int32_t group, int32_t start)
+/* Add words of weight 2^level to a counter of `bits` slices; 7 words more may be overwritten. */
+static void add_carries(uint32_t *count, int32_t level, int32_t bits, uint32_t *words, int32_t number)
 {
-    const int32_t kernel_w = b->window->kernel_w;
-    const uint32_t *words = b->weight + (group * kernel_w + b->column.from) * (b->taps + 1);
+    KB_NO_UNROLL
+    while (number * (bits - level) > 8) {
+        for (int32_t i = 0; i < 7; i++)
+            words[number + i] = 0;
+        number = (number + 7) / 8;
+        add_words(count + level, words, number);
+        level += 3;
+    }
+    KB_NO_UNROLL
+    for (; number > 0; number--) {
+        uint32_t carry = *words++;
+        KB_NO_UNROLL
+        for (int32_t slice = level; slice < bits; slice++) {
+            const uint32_t before = count[slice];
+            count[slice] = before ^ carry;
+            carry &= before;
+        }
+    }
+}
+
+KB_KERNEL void kb_bits_count(kb_bits *b, int32_t group, int32_t start)
+{
+    const uint32_t *words = b->weight + (group * b->list_count + b->used.from) * (b->list_taps + 1);
     uint32_t *carry = b->carries;
+    int32_t slot = b->slot;
     for (int32_t i = 0; i < KB_BITS_MAX; i++)
         b->count[i] = -(uint32_t)(start >> i & 1);
-    for (int32_t kx = b->column.from, slot = b->slot; kx < b->column.to; kx++, slot = next(b, slot)) {
+    KB_NO_UNROLL
+    for (int32_t left = b->used.to - b->used.from; left > 0; left--) {
         const uint16_t *list = b->lists + slot * b->list_size;
-        carry = add_listed(b->count, list + 1, (*list + 7) / 8, words, carry);
-        words += b->taps + 1;
+        if (*list)
+            carry = add_listed(b->count, list + 1, (*list + 7) / 8, words, carry);
+        words += b->list_taps + 1;
+        slot = next(b, slot);
     }
-    int32_t number = (int32_t)(carry - b->carries);
-    for (int32_t level = 3; level < b->bits && number; level += 3)
-        number = add_carries(b->count + level, b->carries, number);
+    add_carries(b->count, 3, b->bits, b->carries, (int32_t)(carry - b->carries));
 }
 
 void kb_bits_sums(const kb_bits *b, int32_t sums[32])

@@ -2,14 +2,16 @@
    set bits of the weights are counted for 32 channels at once. Only taps whose activation is +1 are counted: with c weights
    of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is 4c - 2m - 2p + n.
 
-   Weights are [groups][kernel_w][kernel_h * in channels, then a word 0]. Where padding takes taps away, p and n depend on the
-   place: the output has `cases` of clipped windows, numbered as kb_bits_case does. */
+   Weights are [groups][lists][taps of a list, then a word 0]. The taps of a list are a column of the kernel, so that a pixel's
+   right neighbour uses its lists again; where a column has KB_BITS_FEW taps or less, they are the whole kernel. Where padding
+   takes taps away, p and n depend on the place: the output has cases of clipped windows, numbered row by row. */
 #ifndef KB_BITS_H
 #define KB_BITS_H
 
 #include "kb_inline.h"
 
 #define KB_BITS_MAX 18 /* slices of a counter: 65535 taps, rounded up to whole passes of 3 */
+#define KB_BITS_FEW 8
 
 /* Rows or columns of the output by the taps that padding takes: those before `edge` and after `edge + skip` one by one, all
    between together. */
@@ -21,13 +23,14 @@ typedef struct {
 typedef struct {
     const kb_window *window;
     const uint32_t *weight;
-    uint16_t *lists; /* of set taps, as byte offsets into a column of weights, for the last kernel_w columns of the input */
+    uint16_t *lists; /* of set taps, as byte offsets into their weights; each starts with its length */
     uint32_t *carries;
     kb_bits_cases rows, columns;
-    int32_t taps, list_size, bits;
+    int32_t list_count, list_size, list_taps, taps, bits;
     int32_t y, listed; /* the row of the output, and the first column of the input that has no list yet */
     kb_span row, column;
-    int32_t slot; /* of the list of the pixel's first column */
+    kb_range used; /* lists of this pixel; that of kernel column `used.from` lies at `slot`, the next ones after it */
+    int32_t slot;
     int32_t valid, set, place; /* n, m and the case of this pixel */
     uint32_t count[KB_BITS_MAX]; /* c of 32 channels, one slice per bit */
 } kb_bits;

@@ -126,7 +126,7 @@ typedef struct {
 
 typedef struct {
     kb_shape in;
-    const float *threshold;
+    const int32_t *threshold; /* as integers of the same order (kilobench/layout.py) */
     const uint32_t *flip;
 } kb_binarize_f32_params;
 

@@ -131,6 +131,10 @@ def check_against_torch(net: nn.Module, graph: Graph, x: torch.Tensor, int8: boo
         (nn.Sequential(nn.MaxPool2d(2, padding=1)), r"0 \(MaxPool2d\) is padded"),
         (nn.Sequential(FakeQuant(), nn.Conv2d(4, 4, 3)), "turns int8 into float32"),
         (nn.Sequential(nn.Conv2d(4, 4, 3)), "returns logits"),
+        (
+            nn.Sequential(nn.Conv2d(4, 16384, 1), XnorConv2d(nn.BatchNorm2d(16384), nn.Conv2d(16384, 1, 1))),
+            "sums 16384 products, 16384 per column of its kernel, above 65535 or 16383",
+        ),
     ],
 )
 def test_what_cannot_be_lowered_is_named(module: nn.Module, message: str) -> None:
