@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kilobench.api import Board, Memory
@@ -11,6 +12,7 @@ from kilobench.device.build import linker_script
 from kilobench.emit import emit
 from kilobench.host import HostModel, zig
 from kilobench.paths import hardware_dir
+from tests.fuzz.batch import Case
 from tests.unit.graphs import random_graph, random_inputs
 
 AN386 = Board(
@@ -36,8 +38,8 @@ FLAGS = (
 def test_every_operator_equals_the_host(seed: int, tmp_path: Path) -> None:
     graph = random_graph(seed)
     emit(graph, tmp_path, "m")
-    inputs = random_inputs(graph, INPUTS, seed)
-    data = ",".join(map(str, inputs.tobytes()))
+    inputs = Case("qemu", graph, random_inputs(graph, INPUTS, seed)).input_bytes
+    data = ",".join(map(str, inputs))
     (tmp_path / "inputs.h").write_text(f"#define INPUTS {INPUTS}\nstatic const uint8_t inputs[] = {{{data}}};\n")
     script, elf = tmp_path / "link.ld", tmp_path / "a.elf"
     script.write_text(linker_script(AN386))
@@ -49,6 +51,9 @@ def test_every_operator_equals_the_host(seed: int, tmp_path: Path) -> None:
     command = ["qemu-system-arm", "-machine", "mps2-an386", "-nographic", "-semihosting", "-kernel", str(elf)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL)
     host = HostModel(tmp_path)
-    expected = ["".join(f"{crc:08x}" for _, crc in host.checksums(x)) for x in inputs]
+    expected = [
+        "".join(f"{crc:08x}" for _, crc in host.checksums(x))
+        for x in np.frombuffer(inputs, dtype=np.uint8).reshape(INPUTS, -1)
+    ]
     assert done.stdout.split() == expected
     assert len(set(expected)) > 1
