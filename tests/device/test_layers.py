@@ -11,7 +11,8 @@ from kilobench.device.protocol import Session
 from kilobench.emit import emit
 from kilobench.graph import DType
 from kilobench.registry import load_registry
-from tests.unit.layers import exact_maps, layer_inputs, random_layers
+from tests.unit.graphs import random_inputs
+from tests.unit.layers import exact_maps, random_layers
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
@@ -19,7 +20,7 @@ from tests.unit.layers import exact_maps, layer_inputs, random_layers
 @pytest.mark.parametrize("seed", range(3))
 def test_every_map_is_exact_on_the_board(seed: int, name: str, dtype: DType, tmp_path: Path) -> None:
     graph, board = random_layers(seed + 100, dtype), load_registry().get("boards", name)
-    x = layer_inputs(graph, seed)
+    x = random_inputs(graph, 1, seed)
     emit(graph, tmp_path, "layers")
     maps = exact_maps(graph, x)
     expected = [(index, zlib.crc32(maps[op.output].tobytes())) for index, op in enumerate(graph.ops)]

@@ -10,14 +10,15 @@ from kilobench.emit import emit
 from kilobench.graph import DType, Graph, Kind
 from kilobench.host import HostModel
 from kilobench.schedule import steps
-from tests.unit.layers import Layers, exact_maps, layer_inputs, random_layers
+from tests.unit.graphs import Builder, random_inputs
+from tests.unit.layers import exact_maps, layer, random_layers
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 @pytest.mark.parametrize("seed", range(6))
 def test_every_map_is_exact(seed: int, dtype: DType, tmp_path: Path) -> None:
     graph = random_layers(seed, dtype)
-    x = layer_inputs(graph, seed)
+    x = random_inputs(graph, 1, seed)
     emit(graph, tmp_path, "layers")
     maps = exact_maps(graph, x)
     expected = [(index, zlib.crc32(maps[op.output].tobytes())) for index, op in enumerate(graph.ops)]
@@ -39,7 +40,7 @@ def test_every_map_is_exact(seed: int, dtype: DType, tmp_path: Path) -> None:
 )
 def test_strips_equal_the_whole_map(kind: Kind, shape: tuple[int, int, int], dtype: DType, tmp_path: Path) -> None:
     graph = _in_strips(kind, shape, dtype)
-    x = layer_inputs(graph, 0)
+    x = random_inputs(graph, 1, 0)
     emit(graph, tmp_path, "strips")
     assert np.array_equal(HostModel(tmp_path).run(x).ravel(), exact_maps(graph, x)[graph.output].ravel())
 
@@ -47,10 +48,9 @@ def test_strips_equal_the_whole_map(kind: Kind, shape: tuple[int, int, int], dty
 def _in_strips(kind: Kind, shape: tuple[int, int, int], dtype: DType) -> Graph:
     """An operator whose output is large and pooled at once, of the first seed that makes the schedule cut it into strips."""
     for seed in range(200):
-        layers = Layers(seed, dtype, shape)
-        made = layers.window(kind, layers.maps[0], 40)
-        layers.window("max_pool", made, 0)
-        graph = layers.graph(0)
+        b = Builder(seed)
+        source = b.tensor(shape, dtype)
+        graph = b.graph(source, layer(b, "max_pool", layer(b, kind, source, 40)))
         if len(steps(graph)) == 1:
             return graph
     raise AssertionError("the schedule never cuts this into strips")
