@@ -167,7 +167,7 @@ class EmulatedBoard:
     # Setting up
 
     def _map(self) -> None:
-        """Flash, RAM and peripherals."""
+        """Flash, RAM and peripherals. Nobody hooks accesses to RAM, not even invalid ones: that would slow every store."""
         engine, flash = self._engine, self._memory.flash
         ram = sorted((r.origin, r.origin + -(-r.bytes // _PAGE) * _PAGE) for r in self._memory.ram)
         engine.mem_map(
@@ -177,7 +177,6 @@ class EmulatedBoard:
             engine.mem_map(start, end - start, _READ_WRITE)
         for start, end in zip((0, *(end for _, end in ram)), (*(start for start, _ in ram), 1 << 32), strict=True):
             engine.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._invalid, begin=start, end=end - 1)
-
         engine.mmio_map(_UART, _PAGE, self._uart_read, None, self._uart_write, None)
         engine.mmio_map(_SYSTEM, 0x100000, self._system_read, None, self._system_write, None)
 

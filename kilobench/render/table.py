@@ -136,5 +136,6 @@ def terminal(records: Sequence[Record]) -> Group:
                 misses(row),
             )
         parts += [table, Text()]
-    note = "◆ fits, and none that fits is better in accuracy, flash and cycles at once; cycles are emulated"
+    labels = " and ".join(sorted({record.timing.split()[0] for record in records}))
+    note = f"◆ fits, and none that fits is better in accuracy, flash and cycles at once; cycles are {labels}"
     return Group(*parts, Text(note, style="dim"))
