@@ -12,6 +12,9 @@
 
 enum { CHUNK = 512 };
 
+/* Functions in assembly read their parameters from registers. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 /* Sums of one chunk of taps for all quads: of the pixels x and y, or of x alone. The weights of a quad end `skip` bytes
    before those of the next begin. `taps` is a multiple of 4. */
 static void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads,

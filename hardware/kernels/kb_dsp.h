@@ -16,7 +16,7 @@ static inline uint32_t kb_sxtb16(uint32_t x)
 /* The same of bytes 1 and 3. */
 static inline uint32_t kb_sxtb16_odd(uint32_t x)
 {
-    return (uint32_t)__sxtb16((int32_t)__ror(x, 8));
+    return (uint32_t)__sxtb16((int32_t)(x >> 8 | x << 24));
 }
 
 /* Halfwords of a plus bytes 0 and 2 of x. */
@@ -28,7 +28,7 @@ static inline uint32_t kb_sxtab16(uint32_t a, uint32_t x)
 /* Halfwords of a plus bytes 1 and 3 of x. */
 static inline uint32_t kb_sxtab16_odd(uint32_t a, uint32_t x)
 {
-    return (uint32_t)__sxtab16((int32_t)a, (int32_t)__ror(x, 8));
+    return (uint32_t)__sxtab16((int32_t)a, (int32_t)(x >> 8 | x << 24));
 }
 
 /* acc plus the products of the low and of the high halfwords. */

@@ -34,7 +34,7 @@ _ZIG = {
 }
 _ZIG_COMPILE = "-fomit-frame-pointer -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-sanitize=undefined"
 _GCC = {
-    "cortex-m0plus": "-mthumb -mcpu=cortex-m0plus",
+    "cortex-m0plus": "-mthumb -mcpu=cortex-m0plus -masm-syntax-unified",
     "cortex-m3": "-mthumb -mcpu=cortex-m3",
     "cortex-m33": "-mthumb -mcpu=cortex-m33 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
     "cortex-m4f": "-mthumb -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",

@@ -1,5 +1,6 @@
 """Models on every emulated board."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kilobench.layout import layout
 from kilobench.measure import evaluate, measure
 from kilobench.registry import load_registry
 from tests.unit.graphs import Builder
+from tests.untrained import untrained
 
 BOARDS = load_registry().entries["boards"]
 
@@ -52,6 +54,16 @@ def test_every_board_equals_the_host_bit_for_bit(name: str, dtype: str, tmp_path
     assert 0 < measured.stack_bytes < 2048
     assert measured.sizes.arena >= 16
     assert (measured.over_flash_bytes, measured.over_ram_bytes) == (0, 0)
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed")
+@pytest.mark.parametrize("name", BOARDS)
+def test_firmware_of_the_other_toolchain_equals_the_host_too(name: str, tmp_path: Path) -> None:
+    graph, board = untrained("resnet8[width=4]", "int8", (3, 8, 8), 3), load_registry().get("boards", name)
+    x = np.random.default_rng(0).uniform(-1, 1, (8, 3, 8, 8)).astype(np.float32)
+    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(8, dtype=np.int64))
+    measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "gcc")
+    assert measured.toolchain.startswith("gcc ")
 
 
 def test_a_difference_names_the_first_operator(tmp_path: Path) -> None:
