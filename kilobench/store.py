@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -30,10 +31,11 @@ class Store:
         return self.folder.joinpath(*parts[:2]) / f"{parts[2]}.json"
 
     def write(self, record: Record) -> Path:
-        """Write a record atomically; a file that differs only in its times is left as it is."""
+        """Write a record atomically; a file that differs only in its times is left as it is, one of another form replaced."""
         path = self.path(record)
-        if path.is_file() and _timeless(self.read(path)) == _timeless(record):
-            return path
+        with suppress(UserError):
+            if path.is_file() and _timeless(self.read(path)) == _timeless(record):
+                return path
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as part:
             part.write(json.dumps(record.model_dump(by_alias=True), indent=1) + "\n")

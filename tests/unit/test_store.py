@@ -28,9 +28,11 @@ def test_a_file_that_differs_only_in_times_is_left_alone(tmp_path: Path) -> None
     assert path.read_bytes() != before
 
 
-def test_a_wrong_record_names_file_and_key(tmp_path: Path) -> None:
+def test_a_wrong_record_names_file_and_key_and_is_replaced_by_a_new_one(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.write(record())
     path.write_text(path.read_text().replace('"cycles": 8000000,\n "cycles_low"', '"cycles": "many",\n "cycles_low"'))
     with pytest.raises(UserError, match=r"\.json is no valid record: cycles: "):
         store.read_all()
+    store.write(record())
+    assert store.read_all() == [record()]
