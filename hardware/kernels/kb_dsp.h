@@ -43,18 +43,6 @@ static inline int32_t kb_smlabt(uint32_t a, uint32_t b, int32_t acc)
     return __smlabt((int32_t)a, (int32_t)b, acc);
 }
 
-/* acc plus the product of a's high halfword and b's low one. */
-static inline int32_t kb_smlatb(uint32_t a, uint32_t b, int32_t acc)
-{
-    return __smlatb((int32_t)a, (int32_t)b, acc);
-}
-
-/* High word of the product. */
-static inline int32_t kb_smmul(int32_t a, int32_t b)
-{
-    return (int32_t)(((int64_t)a * b) >> 32);
-}
-
 /* Clamped to int8. */
 static inline int32_t kb_ssat8(int32_t a)
 {
