@@ -51,13 +51,46 @@ class Contribution:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How a network is trained: what a task sets, and ``--training`` or a suite changes."""
+
+    epochs: int = 12
+    lr: float = 4e-3
+    """Peak learning rate."""
+    batch: int = 50
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """AdamW (arXiv 1711.05101), or SGD with Nesterov momentum 0.9."""
+    schedule: Literal["cosine", "step"] = "cosine"
+    """After a linear warm-up: a cosine to zero (arXiv 1608.03983), or a tenth each at 30, 60 and 90 % of the steps."""
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    mix: float = 0.0
+    """Share of the training inputs that are mixtures of two classes (between-class learning, arXiv 1711.10282)."""
+    ema: float = 0.0
+    """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model takes on a board, measured on the program built for it."""
+
+    flash_bytes: int
+    ram_bytes: int
+    cycles: int
+    over_flash_bytes: int
+    """By how much it misses the board's flash; 0 if it fits."""
+    over_ram_bytes: int
+
+
+@dataclass(frozen=True)
 class Split:
     """The data of one fold.
 
     ``train_x`` is float32 [n, channels, height, width] in [-1, 1]; its width may exceed the input shape's, then
     training crops windows from it. ``test_x`` has the input shape exactly: the window as deployed on the board.
     ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of
-    all of it.
+    all of it. ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of
+    10 crops (audio only). ``partial`` counts the inputs that the published set has and this one lacks.
     """
 
     train_x: NDArray[np.float32]
@@ -67,6 +100,8 @@ class Split:
     classes: tuple[str, ...]
     digest: str
     notes: tuple[str, ...] = ()
+    test_clips: NDArray[np.float32] | None = None
+    partial: int = 0
 
 
 class Task(Contribution):
@@ -79,10 +114,8 @@ class Task(Contribution):
     synthetic: ClassVar[bool] = False
     sample_rate: ClassVar[int] = 0
     """Samples per second of audio tasks, 0 for images."""
-    epochs: ClassVar[int] = 12
-    """Length of the full training; methods fine-tune for a multiple of it."""
-    lr: ClassVar[float] = 4e-3
-    """Peak learning rate of the full training."""
+    training: ClassVar[Training] = Training()
+    """How the full network is trained; methods fine-tune for a multiple of its epochs."""
 
     @property
     def class_count(self) -> int:
@@ -114,7 +147,14 @@ class Method(Contribution):
     """Turns one trained model into a smaller one."""
 
     order: ClassVar[int] = 25
-    """Place in a recipe, which must rise from left to right: full 0, prune 20, xnor 30, int8 40."""
+    """Place in a recipe, which must rise from left to right: full 0, distill 10, prune 20, xnor 30, int8 40."""
+    teaches: ClassVar[bool] = False
+    """Whether the model that comes out of it teaches every training after it in the recipe (knowledge distillation)."""
+
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """Names of the boards that it measures candidates on."""
+        return ()
 
     def apply(self, model: torch.nn.Module, job: Job) -> torch.nn.Module:
         """The compressed model. ``model`` is the job's own copy and may be changed in place."""
@@ -140,6 +180,13 @@ class Job(Protocol):
     """Length of the task's full training, so that a method's own can be a multiple of it."""
     progress: Progress
 
+    def cost(self, model: torch.nn.Module, board: str) -> Cost:
+        """Flash, RAM and cycles of a model on a board, by building its firmware and running one training input.
+
+        ``board`` must be one of the method's ``boards``.
+        """
+        ...
+
     def train(
         self,
         model: torch.nn.Module,
@@ -148,9 +195,10 @@ class Job(Protocol):
         lr: float,
         after_step: Callable[[torch.nn.Module], None] | None = None,
     ) -> torch.nn.Module:
-        """Train in place with the engine's one loop (AdamW, cosine schedule); returns the model in eval mode.
+        """Train in place with the engine's one loop, as the task's Training says; returns the model in eval mode.
 
-        ``after_step`` is called after every optimiser step (to clamp or mask weights).
+        ``after_step`` is called after every optimiser step (to clamp or mask weights). If an earlier method of the recipe
+        teaches, its model's outputs are part of the loss.
         """
         ...
 

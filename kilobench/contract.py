@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Board, Contribution, DataUnavailable, Method, Network, Split, Task, UserError
+from kilobench.api import Board, Contribution, DataUnavailable, Method, Network, Split, Task, Training, UserError
 from kilobench.registry import Entry, Registry
 
 Check = tuple[str, Callable[[], None]]
@@ -75,7 +75,7 @@ class _TinyTask(Task):
     name = "tiny"
     kind = "image"
     network = "resnet8[width=8]"
-    epochs = 1
+    training = Training(epochs=1)
 
     @property
     def class_count(self) -> int:

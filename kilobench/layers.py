@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -69,8 +69,9 @@ class FakeQuant(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, bits: Literal[8, 16] = 8) -> None:
         super().__init__()
+        self.bits = bits
         self.register_buffer("scale", torch.tensor(1.0))
         self.register_buffer("zero_point", torch.tensor(0, dtype=torch.int32))
         self.register_buffer("low", torch.tensor(0.0))

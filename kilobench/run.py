@@ -157,7 +157,7 @@ class _Workshop:
         job = TrainingJob(split, cell.task, seed=cell.seed, progress=self.progress)
         if before is None or stage.method is None:
             model = cell.network.build(cell.task.input_shape, cell.task.class_count, cell.task.sample_rate)
-            model = job.train(model, epochs=cell.task.epochs, lr=cell.task.lr)
+            model = job.train(model, epochs=cell.task.training.epochs, lr=cell.task.training.lr)
         else:
             model = stage.method.apply(before, job)
         self.progress.end(f"{label} done")

@@ -54,7 +54,7 @@ class TrainingJob:
         self.input_shape: Shape = task.input_shape
         self.kind = task.kind
         self.classes = task.class_count
-        self.epochs = task.epochs
+        self.epochs = task.training.epochs
         self.seed = seed
         self.progress = progress
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

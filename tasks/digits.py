@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kilobench.api import Progress, Shape, Split, Task, data
+from kilobench.api import Progress, Shape, Split, Task, Training, data
 
 
 class Digits(Task):
@@ -18,8 +18,7 @@ class Digits(Task):
     reference = "UCI Optical Recognition of Handwritten Digits (test part), doi:10.24432/C50P49"
     kind = "image"
     network = "resnet8[width=8]"
-    epochs = 12
-    lr = 1e-2
+    training = Training(lr=1e-2)
 
     @property
     def class_count(self) -> int:

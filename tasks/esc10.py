@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench.api import Progress, Shape, Split, Task, UserError, data
+from kilobench.api import Progress, Shape, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ class Esc10(Task):
     network = "acdnet"
     folds = 5
     sample_rate = RATE
-    epochs = 120
+    training = Training(epochs=120)
 
     @property
     def class_count(self) -> int:
