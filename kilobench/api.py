@@ -66,6 +66,10 @@ class Training:
     label_smoothing: float = 0.1
     mix: float = 0.0
     """Share of the training inputs that are mixtures of two classes (between-class learning, arXiv 1711.10282)."""
+    stretch: float = 1.0
+    """Sounds are stretched in time by up to this factor either way."""
+    flip: bool = False
+    """Whether images are mirrored at random."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
 

@@ -1,33 +1,111 @@
-"""Random variations of training batches, vectorised, from one generator."""
+"""Random variations of training data, on the device that holds it; every step draws from a generator of its own.
+
+So a batch depends on the seed and the number of its step alone, and training can go on from any step.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-from kilobench.api import Shape
+from kilobench.api import Shape, Training
 
-Batch = NDArray[np.float32]
+_GAIN_DB = 6.0
+_FRAME = 1024
+"""Samples per frame of a loudness curve."""
+_AUDIBLE_DB = -100.0
 
 
-def augment(x: Batch, kind: Literal["audio", "image"], shape: Shape, generator: np.random.Generator) -> Batch:
-    """A varied copy of a batch [n, c, h, w], cut to the input shape.
+class AudioAugmenter:
+    """Random windows of clips, stretched in time, changed in gain, and mixed with windows of other classes.
 
-    Audio: a random window (shifted by up to a tenth beyond the clip's ends) and a gain of up to 6 dB either way, clipped
-    to [-1, 1]. Images: shifted by up to an eighth of their size, edges repeated.
+    As in the study (arXiv 2108.06128) and between-class learning (arXiv 1711.10282): a factor of ``stretch**U(-1, 1)`` by
+    linear interpolation, windows that may reach a tenth of their length beyond the clip, mixing by A-weighted loudness.
     """
-    if kind == "audio":
-        margin = shape[2] // 10
-        padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (margin, margin)))
-        starts = generator.integers(0, padded.shape[3] - shape[2] + 1, len(x))
-        out = np.stack([clip[..., s : s + shape[2]] for clip, s in zip(padded, starts, strict=True)])
-        gain = 10 ** (generator.uniform(-6, 6, (len(x), 1, 1, 1)) / 20)
-        return np.clip(out * gain.astype(np.float32), -1, 1)
-    reach = max(1, shape[1] // 8)
-    padded = np.pad(x, ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="edge")
-    tops, lefts = generator.integers(0, 2 * reach + 1, (2, len(x)))
-    return np.stack(
-        [image[:, t : t + shape[1], s : s + shape[2]] for image, t, s in zip(padded, tops, lefts, strict=True)]
-    )
+
+    def __init__(self, x: Tensor, y: Tensor, classes: int, shape: Shape, rate: int, training: Training) -> None:
+        self.clips, self.y, self.classes, self.length, self.training = x[:, 0, 0], y, classes, shape[2], training
+        self.labels = y.tolist()
+        self.loudness = loudness(x, rate).cpu().numpy() if training.mix > 0 else None
+
+    def batch(self, chosen: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Inputs float32 [n, 1, 1, length] and class shares float32 [n, classes] for the clips ``chosen``."""
+        out = torch.empty(len(chosen), 1, 1, self.length, device=self.clips.device)
+        y = functional.one_hot(self.y[torch.from_numpy(chosen)], self.classes).to(torch.float32)
+        gains = 10 ** (generator.uniform(-_GAIN_DB, _GAIN_DB, len(chosen)) / 20)
+        for row, index in enumerate(chosen):
+            window, level = self._window(int(index), generator)
+            if generator.random() < self.training.mix:
+                other = self._other_class(int(index), generator)
+                second, second_level = self._window(other, generator)
+                share = generator.random()
+                p = _mixing_factor(share, level, second_level)
+                window = torch.lerp(second, window, p)
+                gains[row] /= np.hypot(p, 1 - p)
+                y[row] *= share
+                y[row, self.labels[other]] += 1 - share
+            torch.mul(window, gains[row], out=out[row, 0, 0])
+        return out.clamp_(-1, 1), y
+
+    def _other_class(self, index: int, generator: np.random.Generator) -> int:
+        while True:
+            other = int(generator.integers(len(self.labels)))
+            if self.labels[other] != self.labels[index]:
+                return other
+
+    def _window(self, index: int, generator: np.random.Generator) -> tuple[Tensor, float]:
+        """A window of a clip, [length], and its loudness in dB (0 where nothing is mixed)."""
+        clip = self.clips[index]
+        length = round(self.length * self.training.stretch ** generator.uniform(-1, 1))
+        margin = self.length // 10
+        bounds = sorted((-margin, self.clips.shape[1] + margin - length))
+        start = int(generator.integers(bounds[0], bounds[1] + 1))
+        low, high = max(start, 0), min(start + length, self.clips.shape[1])
+        window = clip[low:high]
+        if high - low < length:
+            window = functional.pad(window, (low - start, start + length - high))
+        if length != self.length:
+            window = functional.interpolate(window[None, None], size=self.length, mode="linear")[0, 0]
+        if self.loudness is None:
+            return window, 0.0
+        first = low // _FRAME
+        return window, float(self.loudness[index, first : max(high // _FRAME, first + 1)].max())
+
+
+class ImageAugmenter:
+    """Images shifted by up to an eighth of their size, edges repeated, and mirrored at random where ``flip``."""
+
+    def __init__(self, x: Tensor, y: Tensor, classes: int, training: Training) -> None:
+        self.reach = max(1, x.shape[2] // 8)
+        self.x, self.y, self.classes, self.training = x, y, classes, training
+
+    def batch(self, chosen: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Inputs float32 [n, c, h, w] and class shares float32 [n, classes] for the images ``chosen``."""
+        indices = torch.from_numpy(chosen)
+        height, width = self.x.shape[2:]
+        padded = functional.pad(self.x[indices], (self.reach,) * 4, mode="replicate")
+        tops, lefts = generator.integers(0, 2 * self.reach + 1, (2, len(chosen)))
+        mirrored = generator.random(len(chosen)) < 0.5
+        out = torch.empty(len(chosen), *self.x.shape[1:], device=self.x.device)
+        for row, (top, left, mirror) in enumerate(zip(tops, lefts, mirrored, strict=True)):
+            image = padded[row, :, top : top + height, left : left + width]
+            out[row] = image.flip(2) if mirror and self.training.flip else image
+        return out, functional.one_hot(self.y[indices], self.classes).to(torch.float32)
+
+
+def loudness(x: Tensor, rate: int) -> Tensor:
+    """A-weighted level of every frame of clips [n, 1, 1, samples] in dB, [n, frames] (IEC 61672-1, annex E)."""
+    frames = functional.pad(x[:, 0, 0], (0, -x.shape[3] % _FRAME)).unflatten(1, (-1, _FRAME))
+    f2 = torch.fft.rfftfreq(_FRAME, 1 / rate, device=x.device).to(torch.float64) ** 2
+    a = 12194.0**2 * f2**2 / ((f2 + 20.6**2) * ((f2 + 107.7**2) * (f2 + 737.9**2)).sqrt() * (f2 + 12194.0**2))
+    weights = (a**2).to(torch.float32)
+    levels = [torch.fft.rfft(part).abs().square() @ weights for part in frames.split(64)]
+    return 10 * torch.log10(torch.cat(levels).clamp(min=10 ** (_AUDIBLE_DB / 10)))
+
+
+def _mixing_factor(share: float, level: float, other_level: float) -> float:
+    """Weight of the first sound so that it is heard as ``share`` of both (arXiv 1711.10282, equation 2)."""
+    ratio = (1 - share) / max(share, 1e-6)
+    return float(1 / (1 + 10 ** ((level - other_level) / 20) * ratio))

@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--recipe", help="methods joined by +, as in prune+int8")
     run.add_argument("--board")
     run.add_argument("--network", help="another network than the task's own")
+    run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--fold", type=int, default=0)
     run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run (emulator)")
@@ -116,6 +117,7 @@ def _run(options: argparse.Namespace) -> int:
             seeds=(options.seed,),
             folds=(options.fold,),
             network=options.network,
+            training=options.training,
         )
         suite.check(registry)
     return _run_suite(suite, registry, options)

@@ -19,14 +19,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Board, Contribution, Method, Network, Task, UserError
+from kilobench.api import Board, Contribution, Method, Network, Task, Training, UserError
 from kilobench.paths import hardware_dir
 from kilobench.registry import Registry
-from kilobench.spec import canonical, parse_recipe
+from kilobench.spec import canonical, change_training, parse_recipe
 from kilobench.suite import Suite
 
 _ENGINE = Path(__file__).parent
-_TRAINING = ("api.py", "layers.py", "train.py", "augment.py", "data.py")
+_TRAINING = ("api.py", "layers.py", "train.py", "augment.py", "data.py", "networks/_residual.py")
 _MEASURING = (
     "graph.py",
     "lower.py",
@@ -61,9 +61,14 @@ class Cell:
     key: str
     task: Task
     network: Network
+    training: Training
+    training_changes: str
+    """What the training differs in from the task's own, as in ``epochs=40``."""
     recipe: str
     stages: tuple[Stage, ...]
     board: Board
+    costing: tuple[Board, ...]
+    """The boards that methods of the recipe measure candidates on."""
     seed: int
     fold: int
     link: str
@@ -94,6 +99,8 @@ class Cell:
         ]
         if canonical(self.network) != self.task.network:
             words += ["--network", canonical(self.network)]
+        if self.training_changes:
+            words += ["--training", self.training_changes]
         words += ["--seed", str(self.seed), "--fold", str(self.fold)]
         if self.toolchain != "zig":
             words += ["--toolchain", self.toolchain]
@@ -110,24 +117,57 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str) -> list[Ce
         task: Task = registry.get("tasks", task_text)
         network: Network = registry.get("networks", suite.network or task.network)
         methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
+        training = change_training(task.training, suite.training)
         folds = range(task.folds) if suite.folds == "all" else suite.folds
         for seed, fold in product(suite.seeds, folds):
             if not 0 <= fold < task.folds:
                 raise UserError(f"{canonical(task)} has no fold {fold}; it has 0 to {task.folds - 1}")
-            stages = _stages(task, network, methods, seed, fold)
+            stages = _stages(task, network, training, methods, seed, fold, registry)
             for board_name in suite.boards:
                 board: Board = registry.get("boards", board_name)
                 key = _hash(stages[-1].key, dataclasses.asdict(board), link, toolchain, measuring_digest())
                 name = "+".join(canonical(method) for method in methods)
-                cells.append(Cell(key, task, network, name, stages, board, seed, fold, link, toolchain))
+                cells.append(
+                    Cell(
+                        key=key,
+                        task=task,
+                        network=network,
+                        training=training,
+                        training_changes=_changes(task.training, training),
+                        recipe=name,
+                        stages=stages,
+                        board=board,
+                        costing=tuple(registry.get("boards", name) for m in methods for name in m.boards),
+                        seed=seed,
+                        fold=fold,
+                        link=link,
+                        toolchain=toolchain,
+                    )
+                )
     return cells
 
 
-def _stages(task: Task, network: Network, methods: Iterable[Method], seed: int, fold: int) -> tuple[Stage, ...]:
-    key = _hash(_identity(task), _identity(network), seed, fold, _training_digest())
+def _changes(default: Training, training: Training) -> str:
+    values = dataclasses.asdict(training)
+    return ",".join(
+        f"{key}={values[key]}" for key, value in dataclasses.asdict(default).items() if values[key] != value
+    )
+
+
+def _stages(
+    task: Task,
+    network: Network,
+    training: Training,
+    methods: Iterable[Method],
+    seed: int,
+    fold: int,
+    registry: Registry,
+) -> tuple[Stage, ...]:
+    key = _hash(_identity(task), _identity(network), dataclasses.asdict(training), seed, fold, _training_digest())
     stages = [Stage(key, None, "train")]
     for method in methods:
-        key = _hash(key, _identity(method))
+        boards = [dataclasses.asdict(registry.get("boards", board)) for board in method.boards]
+        key = _hash(key, _identity(method), *([boards, measuring_digest()] if boards else []))
         stages.append(Stage(key, method, canonical(method)))
     return tuple(stages)
 

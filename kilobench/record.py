@@ -79,6 +79,10 @@ class Record(_Part):
     classes: int
     synthetic: bool
     network: str
+    training: dict[str, int | float | str] = {}
+    """All settings of the full network's training (kilobench.api.Training)."""
+    training_changes: str = ""
+    """Those that differ from the task's own, as in ``epochs=40``."""
     recipe: str
     board: str
     clock_hz: int
@@ -90,6 +94,9 @@ class Record(_Part):
     seed: int
     fold: int
     accuracy: Accuracy
+    """Audio: of one window of every clip, as deployed; the figure that ranks."""
+    accuracy_10_crops: Accuracy | None = None
+    """Audio whose clips are longer than the window: by the mean softmax over 10 windows, as the papers report."""
     flash_bytes: int
     ram_bytes: int
     """Arena + static + stack peak."""
@@ -112,6 +119,8 @@ class Record(_Part):
     """Inputs on which the board's outputs equalled host C bit for bit."""
     model_digest: str
     data_digest: str
+    partial: int = 0
+    """Inputs that the published data set has and this run lacked."""
     notes: tuple[str, ...] = ()
     versions: dict[str, str]
     git_commit: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from itertools import repeat
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from rich.console import Console
 
-from kilobench.api import CellError, Split, Task, UserError
+from kilobench.api import CellError, Cost, Split, Task, UserError
 from kilobench.device.boards import timing_label
 from kilobench.paths import cache_dir
 from kilobench.plan import Cell, Stage, plan, versions
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from kilobench.graph import Graph, Op
     from kilobench.measure import Evaluation, Measurement
+    from kilobench.train import Teacher
 
 _WEIGHTS = {"stage": 30.0, "measure": 5.0}
 """Rough seconds of a step, for the ETA only."""
@@ -140,12 +143,14 @@ class _Workshop:
         with FileLock(path.with_suffix(".lock")):
             if not path.is_file():
                 start = perf_counter()
-                made = {"model": self._make(cell, index % len(cell.stages)), "seconds": perf_counter() - start}
+                model = self._make(cell, index % len(cell.stages), path.with_suffix(""))
+                made = {"model": model, "seconds": perf_counter() - start}
                 _write_atomically(path, lambda part: torch.save(made, part))
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
         loaded = torch.load(path, weights_only=False)
         return loaded["model"], loaded["seconds"]
 
-    def _make(self, cell: Cell, index: int) -> nn.Module:
+    def _make(self, cell: Cell, index: int, checkpoints: Path) -> nn.Module:
         from kilobench.train import TrainingJob, seed_everything
 
         stage = cell.stages[index]
@@ -154,14 +159,51 @@ class _Workshop:
         label = f"{canonical(cell.task)} {cell.recipe}: {stage.label}"
         self.progress.begin(label, _WEIGHTS["stage"])
         seed_everything(cell.seed)
-        job = TrainingJob(split, cell.task, seed=cell.seed, progress=self.progress)
+        job = TrainingJob(
+            split,
+            cell.task,
+            seed=cell.seed,
+            progress=self.progress,
+            training=cell.training,
+            checkpoints=checkpoints,
+            teacher=self._teacher(cell, index),
+            costs=lambda model, board: self._cost(cell, split, model, board),
+        )
         if before is None or stage.method is None:
             model = cell.network.build(cell.task.input_shape, cell.task.class_count, cell.task.sample_rate)
-            model = job.train(model, epochs=cell.task.training.epochs, lr=cell.task.training.lr)
+            model = job.train(model, epochs=cell.training.epochs, lr=cell.training.lr)
         else:
             model = stage.method.apply(before, job)
         self.progress.end(f"{label} done")
         return model
+
+    def _teacher(self, cell: Cell, index: int) -> Teacher | None:
+        """The model of the last method before this stage that teaches."""
+        from kilobench.train import Teacher
+
+        for before in reversed(range(index)):
+            if (method := cell.stages[before].method) is not None and method.teaches:
+                return Teacher(self.model(cell, before)[0], method.weight, method.temperature)  # type: ignore[attr-defined]
+        return None
+
+    def _cost(self, cell: Cell, split: Split, model: nn.Module, board_name: str) -> Cost:
+        """What a candidate takes on a board: its program is built and runs the first training input."""
+        from kilobench.lower import lower
+        from kilobench.measure import evaluate, measure
+
+        width, (board,) = cell.task.input_shape[2], [b for b in cell.costing if b.name == board_name]
+        one = Split(split.train_x[:0], split.train_y[:0], split.train_x[:1, ..., :width], split.train_y[:1], (), "")
+        with tempfile.TemporaryDirectory() as folder:
+            graph = lower(model, cell.task.input_shape)
+            evaluation = evaluate(graph, Path(folder), "candidate", one, self.progress)
+            measured = measure(Path(folder), graph, evaluation, board, Path(folder) / "build", cell.toolchain)
+        return Cost(
+            flash_bytes=measured.sizes.flash_bytes,
+            ram_bytes=measured.ram_bytes,
+            cycles=measured.cycles[0],
+            over_flash_bytes=measured.over_flash_bytes,
+            over_ram_bytes=measured.over_ram_bytes,
+        )
 
     def evaluation(self, cell: Cell) -> tuple[Graph, Evaluation]:
         """The lowered model and what its C says about the test set."""
@@ -173,7 +215,7 @@ class _Workshop:
             split = self.split(cell.task, cell.fold)
             name = f"{canonical(cell.task)} {cell.recipe}"
             self.progress.begin(f"{name}: accuracy of the C on the host", 0)
-            evaluation = evaluate(graph, _graph_folder(cell), name, split.test_x, split.test_y)
+            evaluation = evaluate(graph, _graph_folder(cell), name, split, self.progress)
             self._evaluated = cell.model_key, graph, evaluation
         return self._evaluated[1:]
 
@@ -187,6 +229,8 @@ class _Workshop:
             classes=cell.task.class_count,
             synthetic=cell.task.synthetic,
             network=canonical(cell.network),
+            training=asdict(cell.training),
+            training_changes=cell.training_changes,
             recipe=cell.recipe,
             board=cell.board.name,
             clock_hz=cell.board.clock_hz,
@@ -197,8 +241,9 @@ class _Workshop:
             seed=cell.seed,
             fold=cell.fold,
             accuracy=accuracy(evaluation.correct),
+            accuracy_10_crops=None if evaluation.correct_10_crops is None else accuracy(evaluation.correct_10_crops),
             flash_bytes=sizes.flash_bytes,
-            ram_bytes=sizes.arena + sizes.static + measured.stack_bytes,
+            ram_bytes=measured.ram_bytes,
             stack_bytes=measured.stack_bytes,
             flash=FlashSplit(weights=sizes.weights, runtime=sizes.runtime, board_support=sizes.board_support),
             ram=RamSplit(
@@ -220,6 +265,7 @@ class _Workshop:
             verified_inputs=len(measured.cycles),
             model_digest=graph.digest(),
             data_digest=split.digest,
+            partial=split.partial,
             notes=split.notes,
             versions=versions(),
             git_commit=_git_commit(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from kilobench.api import Contribution, UserError
+from kilobench.api import Contribution, Training, UserError
 
 _SPEC = re.compile(r"([A-Za-z0-9_.-]+)(?:\[(.*)\])?")
 C = TypeVar("C", bound=Contribution)
@@ -52,14 +52,23 @@ def parse_recipe(text: str) -> tuple[Spec, ...]:
     return tuple(parse(part) for part in re.split(r"\+(?![^\[]*\])", text))
 
 
-def parameters(cls: type[Contribution]) -> dict[str, tuple[Any, Any]]:
-    """Type and default of every parameter."""
+def parameters(cls: type[Any]) -> dict[str, tuple[Any, Any]]:
+    """Type and default of every parameter of a contribution, or of another dataclass."""
     hints = get_type_hints(cls)
-    return {field.name: (hints[field.name], field.default) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return {field.name: (hints[field.name], field.default) for field in dataclasses.fields(cls)}
 
 
 def build(cls: type[C], spec: Spec) -> C:
     """An instance with the parameters of a specification; raises UserError naming what is wrong and the nearest right."""
+    return cls(**_values(cls, spec))
+
+
+def change_training(training: Training, changes: str) -> Training:
+    """A training with some of its settings changed, as in ``epochs=40,optimiser=sgd``; raises UserError like build."""
+    return dataclasses.replace(training, **_values(Training, parse(f"training[{changes}]")))
+
+
+def _values(cls: type[Any], spec: Spec) -> dict[str, Any]:
     known = parameters(cls)
     values = {}
     for key, text in spec.params:
@@ -67,7 +76,7 @@ def build(cls: type[C], spec: Spec) -> C:
             has = f" (it has {', '.join(known)})" if known else " (it has none)"
             raise UserError(f"{spec.name} has no parameter {key!r}{nearest(key, known) or has}")
         values[key] = _coerce(f"{spec.name}: {key}", known[key][0], text)
-    return cls(**values)
+    return values
 
 
 def _coerce(where: str, kind: Any, text: str) -> Any:

@@ -22,9 +22,10 @@ class Store:
         self.folder = folder
 
     def path(self, record: Record) -> Path:
-        """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN-seedN-foldN.json``, brackets and commas as dashes."""
+        """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN[-TRAINING]-seedN-foldN.json``, brackets and commas as dashes."""
         toolchain = record.toolchain.split()[0]
-        name = f"{record.recipe}@{record.board}-{record.link}-{toolchain}-seed{record.seed}-fold{record.fold}"
+        training = f"-{record.training_changes}" if record.training_changes else ""
+        name = f"{record.recipe}@{record.board}-{record.link}-{toolchain}{training}-seed{record.seed}-fold{record.fold}"
         parts = [
             re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", part.replace("]", "")) for part in (record.task, record.network, name)
         ]

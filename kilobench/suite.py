@@ -12,12 +12,15 @@ import yaml
 
 from kilobench.api import UserError
 from kilobench.registry import Registry
-from kilobench.spec import canonical, nearest, parse_recipe
+from kilobench.spec import canonical, change_training, nearest, parse_recipe
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What to run, all as written; ``network`` None means each task's own."""
+    """What to run, all as written; ``network`` None means each task's own.
+
+    ``training`` changes the tasks' own, as in ``epochs=40,mix=0.5``.
+    """
 
     title: str
     tasks: tuple[str, ...]
@@ -26,12 +29,14 @@ class Suite:
     seeds: tuple[int, ...] = (0,)
     folds: tuple[int, ...] | Literal["all"] = (0,)
     network: str | None = None
+    training: str = ""
 
     def check(self, registry: Registry) -> None:
         """Raises UserError for the first name or parameter that does not exist, or an impossible order of methods."""
         for task in self.tasks:
             built = registry.get("tasks", task)
             built.class_count  # noqa: B018 (raises if the parameters make no sense)
+            change_training(built.training, self.training)
             registry.get("networks", self.network or built.network)
         for board in self.boards:
             registry.find("boards", board)
@@ -66,7 +71,7 @@ def load_suite(path: Path, registry: Registry) -> Suite:
 
 
 def _typed(key: str, value: Any) -> Any:
-    if key in ("title", "network"):
+    if key in ("title", "network", "training"):
         return str(value)
     if key == "folds" and value == "all":
         return value

@@ -33,15 +33,20 @@ class Block(nn.Module):
         return result
 
 
-def residual_network(input_shape: Shape, classes: int, widths: list[int]) -> nn.Module:
-    """A 3 x 3 stem, one block per width (each but the first halves the map), global average, linear classifier."""
-    stem = [nn.Conv2d(input_shape[0], widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
-    blocks = [
-        Block(before, width, 1 if index == 0 else 2)
-        for index, (before, width) in enumerate(zip([widths[0], *widths], widths, strict=False))
-    ]
-    height, width = input_shape[1:]
-    for _ in widths[1:]:
-        height, width = (height + 1) // 2, (width + 1) // 2
+def residual_network(
+    input_shape: Shape, classes: int, widths: list[int], *, blocks: int = 1, stride: int = 1, padding: int = 1
+) -> nn.Module:
+    """A 3 x 3 stem, ``blocks`` blocks per width, global average, linear classifier.
+
+    The first block of each width but the first halves the map; ``stride`` and ``padding`` are the stem's.
+    """
+    stem = [nn.Conv2d(input_shape[0], widths[0], 3, stride, padding, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+    height, width = ((size + 2 * padding - 3) // stride + 1 for size in input_shape[1:])
+    body = []
+    for stage, (before, channels) in enumerate(zip([widths[0], *widths], widths, strict=False)):
+        body.append(Block(before, channels, 2 if stage else 1))
+        body += [Block(channels, channels, 1) for _ in range(blocks - 1)]
+        if stage:
+            height, width = (height + 1) // 2, (width + 1) // 2
     head = [nn.AvgPool2d((height, width)), nn.Flatten(), nn.Linear(widths[-1], classes)]
-    return nn.Sequential(*stem, *blocks, *head)
+    return nn.Sequential(*stem, *body, *head)

@@ -1,0 +1,47 @@
+"""kilobench's trainer on the batches and networks of study.py."""
+
+import sys
+import time
+
+from benchmarks.speed.study import BATCH, CLASSES, LENGTH, RATE, STEM, clips
+from kilobench.api import Method, Network, Split, Task, Training
+from kilobench.registry import load_registry
+from kilobench.train import TrainingJob, seed_everything
+
+
+class Noise(Task):
+    """Random sounds, varied and mixed as the study does."""
+
+    name = "noise"
+    kind = "audio"
+    network = "acdnet"
+    sample_rate = RATE
+    training = Training(batch=BATCH, optimiser="sgd", schedule="step", mix=1.0, stretch=1.25, label_smoothing=0.0)
+    class_count = CLASSES
+    input_shape = (1, 1, LENGTH)
+
+
+def main(channels: str, binary: bool, steps: int) -> float:
+    """Seconds per batch, generator and step, after some to warm up."""
+    registry = load_registry()
+    seed_everything(0)
+    x, y = clips(BATCH)
+    times: dict[float, float] = {}
+
+    def note(text: str, done: float, total: float) -> None:
+        times[done] = time.perf_counter()
+
+    job = TrainingJob(Split(x[:, None, None], y, x[:0], y[:0], (), ""), Noise(), seed=0, progress=note)
+    network: Network = registry.get("networks", f"acdnet[channels={channels}]")
+    model = network.build(Noise().input_shape, CLASSES, RATE)
+    job.epochs = steps + 5
+    if binary:
+        method: Method = registry.get("methods", f"xnor[keep={STEM},epochs=1]")
+        method.apply(model, job)
+    else:
+        job.train(model, epochs=job.epochs, lr=0.01)
+    return (times[steps + 5] - times[5]) / steps
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1], sys.argv[2] == "xnor", int(sys.argv[3])))
