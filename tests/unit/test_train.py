@@ -137,7 +137,7 @@ def test_a_teacher_moves_a_student_towards_it() -> None:
         seed_everything(0)
         taught = TrainingJob(shuffled, Tones(), seed=0, progress=silent, teacher=Teacher(teacher, weight, 2.0))
         accuracies.append(accuracy(taught.train(network(), epochs=8, lr=2e-2)))
-    assert accuracies[0] < 0.9 <= accuracies[1]
+    assert accuracies[1] >= 0.8 and accuracies[0] < accuracies[1] - 0.2
 
 
 def test_test_data_does_not_reach_training() -> None:
