@@ -94,7 +94,9 @@ class Split:
     training crops windows from it. ``test_x`` has the input shape exactly: the window as deployed on the board.
     ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of
     all of it. ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of
-    10 crops (audio only). ``partial`` counts the inputs that the published set has and this one lacks.
+    10 crops (audio only). ``partial`` counts the inputs that the published set has and this one lacks. ``train_groups``
+    are int64 [n]: training inputs with the same number (a speaker, a recording) belong together, so that a validation
+    part is cut between groups. Arrays may be memory-mapped and read-only.
     """
 
     train_x: NDArray[np.float32]
@@ -106,6 +108,26 @@ class Split:
     notes: tuple[str, ...] = ()
     test_clips: NDArray[np.float32] | None = None
     partial: int = 0
+    train_groups: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published data set: what its folder is called, where it comes from, and under which licence."""
+
+    folder: str
+    """Name of the unpacked folder; its inside is as the publisher lays it out."""
+    marks: tuple[str, ...]
+    """Paths inside, all of which only this data set has: how an import recognises it."""
+    licence: str
+    bytes: int
+    """Rough size, unpacked."""
+    page: str
+    """Where a person finds it."""
+    url: str = ""
+    """Of the archive; empty where there is no download."""
+    checksum: str = ""
+    """Of the archive, as ``sha256:`` or ``md5:`` and hex digits; empty where none is published (contents are checked)."""
 
 
 class Task(Contribution):
@@ -118,6 +140,8 @@ class Task(Contribution):
     synthetic: ClassVar[bool] = False
     sample_rate: ClassVar[int] = 0
     """Samples per second of audio tasks, 0 for images."""
+    source: ClassVar[Source | None] = None
+    """The published data that it reads; None if it comes with a package or is made here."""
     training: ClassVar[Training] = Training()
     """How the full network is trained; methods fine-tune for a multiple of its epochs."""
 

@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = [entry for entry in os.environ.get("KILOBENCH_PLUGINS", "").split(os.pathsep) if entry]
         added = [str(Path(plugin).resolve()) for plugin in options.plugins]
         os.environ["KILOBENCH_PLUGINS"] = os.pathsep.join(dict.fromkeys(known + added))
+    if getattr(options, "allow_partial", False):
+        os.environ["KILOBENCH_ALLOW_PARTIAL"] = "1"  # read by data.partial_allowed, in worker processes too
     try:
         return _COMMANDS[options.command](options)
     except UserError as error:
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--fold", type=int, default=0)
     run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run (emulator)")
     run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+    _allow_partial(run)
     _output(run)
     listing = commands.add_parser("list", help="what there is")
     listing.add_argument("kind", nargs="?", choices=_KINDS)
@@ -88,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("name")
     new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
     return parser
+
+
+def _allow_partial(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="go on where a data set lacks files, and mark the record so"
+    )
 
 
 def _output(parser: argparse.ArgumentParser) -> None:

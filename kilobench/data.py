@@ -1,20 +1,27 @@
-"""What tasks share: local copies, verified downloads, decoding, a cache of arrays."""
+"""What tasks share: damage reports, decoding, a memory-mapped cache keyed by content, splits and validation parts.
+
+Decoding and resampling happen once; what they made is kept as ``.npy`` files under the SHA-256 of the sound files'
+contents and of the code that made it, and read through memory maps. Samples are kept as float32, exactly as computed.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import inspect
+import json
 import os
-import tarfile
 import tempfile
-import urllib.request
-import zipfile
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
-from kilobench.api import DataUnavailable, Progress, UserError
+from kilobench.api import Progress, Split, UserError
+from kilobench.sources import fetched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,86 +29,149 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
+__all__ = [
+    "Damage",
+    "Damaged",
+    "audio_split",
+    "cached_arrays",
+    "copies",
+    "decode",
+    "decoded",
+    "digest",
+    "fetched",
+    "file_digests",
+    "lacking",
+    "loudest",
+    "normalise",
+    "partial_allowed",
+    "repeated",
+    "validation",
+    "window",
+    "without_copies",
+]
 
-def local_copy(folder: str) -> Path | None:
-    """The user's own copy of a data set: ``$KILOBENCH_DATA/folder``, if it is there."""
-    root = os.environ.get("KILOBENCH_DATA")
-    path = Path(root) / folder if root else None
-    return path if path is not None and path.is_dir() else None
+Kind = Literal["missing", "corrupt", "unexpected", "mislabelled", "in the wrong fold", "in training and test"]
+_LACKING: tuple[Kind, ...] = ("missing", "corrupt")
+"""What one can go on without; any other damage would make results wrong."""
 
 
-def fetched(folder: str, url: str, cache: Path, progress: Progress) -> Path:
-    """The local copy of a data set, or else the publisher's archive, downloaded and unpacked into ``cache``.
+def partial_allowed() -> bool:
+    """Whether incomplete data may be used: ``--allow-partial``, which sets KILOBENCH_ALLOW_PARTIAL=1 for all processes."""
+    return os.environ.get("KILOBENCH_ALLOW_PARTIAL") == "1"
 
-    The caller verifies the contents. Raises DataUnavailable where neither is to be had.
+
+class Damaged(UserError):
+    """A data set is not as published; ``lines`` names every single piece of damage."""
+
+    def __init__(self, message: str, lines: Sequence[str]) -> None:
+        super().__init__(message)
+        self.lines = tuple(lines)
+
+
+class Damage:
+    """Collects what is wrong with a data set of ``expected`` inputs, then reports all of it at once."""
+
+    def __init__(self, name: str, expected: int, what: str = "clips") -> None:
+        self._name, self._expected, self._what = name, expected, what
+        self._found: dict[Kind, list[tuple[str, int]]] = defaultdict(list)
+
+    def add(self, kind: Kind, names: Iterable[str], count: int = 1) -> None:
+        """Something is wrong with each of these, which stand for ``count`` inputs each."""
+        self._found[kind] += [(name, count) for name in names]
+
+    def check(self) -> None:
+        """Raise Damaged if anything is wrong that may not be: nothing but lacking inputs, and these only where allowed."""
+        found = {kind: entries for kind, entries in self._found.items() if entries}
+        fatal = [kind for kind in found if kind not in _LACKING]
+        if not found or (not fatal and partial_allowed()):
+            return
+        texts = []
+        for kind, entries in found.items():
+            some = ", ".join(name for name, _ in entries[:3]) + (", ..." if len(entries) > 3 else "")
+            texts.append(f"{sum(count for _, count in entries)} {kind} ({some})")
+        hint = "" if fatal else "; --allow-partial uses the rest and marks the record"
+        lines = [f"{kind}: {name}" for kind, entries in found.items() for name, _ in entries]
+        raise Damaged(f"{self._name} should have {self._expected} {self._what}: {', '.join(texts)}{hint}", lines)
+
+
+def lacking(parts: Mapping[str, tuple[int, int]]) -> tuple[int, tuple[str, ...]]:
+    """How many inputs are lacking, and a note for every part that lacks some; ``parts`` are (found, expected) by name."""
+    notes = [f"partial: {found} of {expected} {what}" for what, (found, expected) in parts.items() if found < expected]
+    return sum(expected - found for found, expected in parts.values()), tuple(notes)
+
+
+def file_digests(paths: Sequence[Path], cache: Path, progress: Progress) -> list[str]:
+    """Hex SHA-256 of the contents of each file.
+
+    They are remembered by path, size and time of change, so that nothing is read twice: a file that changed while keeping
+    all three goes unnoticed until ``kilobench data verify``, which forgets what it knew.
     """
-    if (local := local_copy(folder)) is not None:
-        return local
-    target = cache / folder
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{folder}.lock"):
-        if not target.is_dir():
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                archive = Path(scratch) / "archive"
-                _download(url, archive, folder, progress)
-                unpacked = Path(scratch) / "unpacked"
-                unpack(archive, unpacked)
-                top = next(unpacked.iterdir())
-                os.replace(top, target)
-    return target
+    index = digest_index(cache)
+    with FileLock(index.with_suffix(".lock")):
+        known = json.loads(index.read_text()) if index.is_file() else {}
+        result, changed = [], False
+        for done, path in enumerate(paths):
+            status = path.stat()
+            key, stamp = str(path.absolute()), [status.st_size, status.st_mtime_ns]
+            if known.get(key, [None])[:-1] != stamp:
+                with path.open("rb") as file:
+                    known[key] = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
+                changed = True
+                progress("checking files", done + 1, len(paths))
+            result.append(known[key][-1])
+        if changed:
+            part = index.with_suffix(".part")
+            part.write_text(json.dumps(known))
+            os.replace(part, index)
+    return result
 
 
-def _download(url: str, target: Path, folder: str, progress: Progress) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:
-            total = int(response.headers.get("Content-Length") or 0)
-            while chunk := response.read(1 << 18):
-                file.write(chunk)
-                progress(f"download {folder}", file.tell(), total)
-    except OSError as error:
-        raise DataUnavailable(
-            f"cannot download {url}: {error}; get it elsewhere and set KILOBENCH_DATA to the folder that holds {folder}/"
-        ) from None
+def digest_index(cache: Path) -> Path:
+    """Where digests of files are remembered."""
+    return cache / "digests.json"
 
 
-def unpack(archive: Path, target: Path, limit_bytes: int = 8 << 30) -> None:
-    """Unpack a zip or tar file, refusing members outside ``target``, links, and more than ``limit_bytes`` in all."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped:
-            _check_size(archive, sum(member.file_size for member in zipped.infolist()), limit_bytes)
-            zipped.extractall(target)
-    else:
-        with tarfile.open(archive) as tar:
-            members = tar.getmembers()
-            _check_size(archive, sum(member.size for member in members), limit_bytes)
-            for member in members:
-                inside = (target / member.name).resolve().is_relative_to(target.resolve())
-                if not (inside and (member.isfile() or member.isdir())):
-                    raise UserError(f"{archive.name} holds {member.name!r}, a link or a path outside its folder")
-            # Pythons before 3.11.4 have no filters: what a filter refuses is refused above.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            tar.extractall(target)
-
-
-def _check_size(archive: Path, size: int, limit_bytes: int) -> None:
-    if size > limit_bytes:
-        raise UserError(f"{archive.name} would unpack to {size} bytes, more than {limit_bytes}")
+def copies(digests: Sequence[str], names: Sequence[str], parts: Sequence[int]) -> list[str]:
+    """The files whose contents occur in more than one part (fold, or training and test), as ``a = b``."""
+    first: dict[str, int] = {}
+    found = []
+    for index, one in enumerate(digests):
+        other = first.setdefault(one, index)
+        if parts[other] != parts[index]:
+            found.append(f"{names[other]} = {names[index]}")
+    return found
 
 
 def decode(path: Path, rate: int) -> NDArray[np.float32]:
-    """A sound file of any libsndfile format as mono float32 in [-1, 1] at ``rate`` samples per second."""
+    """A sound file of any libsndfile format as mono float32 in [-1, 1] at ``rate`` samples per second.
+
+    Raises UserError for a file that is not sound, or ends before its header says.
+    """
     import numpy as np
     import soundfile
     import soxr
 
     try:
-        samples, source_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
+        with soundfile.SoundFile(path) as file:
+            samples = file.read(dtype="float32", always_2d=True)
+            source_rate, promised = file.samplerate, file.frames
+    except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{path.name} cannot be decoded: {error}") from None
+    if len(samples) < promised or not len(samples) or _cut_wav(path):
+        raise UserError(f"{path.name} is cut short")
     mono = samples.mean(axis=1)
     if source_rate != rate:
         mono = soxr.resample(mono, source_rate, rate)
     return np.asarray(mono, dtype=np.float32)
+
+
+def _cut_wav(path: Path) -> bool:
+    """Whether a RIFF file is shorter than it says (libsndfile reads what is there and is silent about it)."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    size = int.from_bytes(head[4:8], "little")
+    return head[:4] == b"RIFF" and size < 1 << 31 and size + 8 > path.stat().st_size
 
 
 def window(clip: NDArray[np.float32], length: int) -> NDArray[np.float32]:
@@ -113,6 +183,29 @@ def window(clip: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     return out
 
 
+def repeated(clip: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """A clip without its silent ends, repeated to ``length`` samples; of a longer one, its loudest part.
+
+    Raises UserError if it is silent throughout.
+    """
+    import numpy as np
+
+    heard = np.flatnonzero(clip)
+    if not len(heard):
+        raise UserError("is silent throughout")
+    clip = clip[heard[0] : heard[-1] + 1]
+    return loudest(clip, length) if len(clip) > length else np.tile(clip, -(-length // len(clip)))[:length]
+
+
+def loudest(clip: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """The ``length`` samples of a longer clip with the most energy (the first of them, if several have as much)."""
+    import numpy as np
+
+    energy = np.concatenate([[0.0], np.cumsum(np.square(clip, dtype=np.float64))])
+    start = int(np.argmax(energy[length:] - energy[:-length]))
+    return clip[start : start + length]
+
+
 def normalise(clip: NDArray[np.float32], rms: float = 0.1) -> NDArray[np.float32]:
     """A clip brought to one loudness (root mean square) and clipped to [-1, 1]."""
     import numpy as np
@@ -121,20 +214,140 @@ def normalise(clip: NDArray[np.float32], rms: float = 0.1) -> NDArray[np.float32
     return np.clip(clip * np.float32(rms / max(level, 1e-6)), -1, 1)
 
 
-def cached_arrays(cache: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Arrays made once and kept as ``cache/key.npz``."""
+def cached_arrays(cache: Path, key: str, make: Callable[[Create], None]) -> Arrays:
+    """Arrays made once, kept as ``cache/key/*.npy`` and read through memory maps.
+
+    ``make`` gets a function ``create(name, shape, dtype)`` that returns an empty array on disk, to be filled.
+    """
     import numpy as np
 
-    path = cache / f"{key}.npz"
+    folder = cache / key
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{key}.lock"):
-        if not path.is_file():
-            arrays = make()
-            with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as part:
-                np.savez(part, **arrays)  # type: ignore[arg-type]
-            os.replace(part.name, path)
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                part = Path(scratch) / key
+                part.mkdir()
+
+                def create(name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+                    return np.lib.format.open_memmap(
+                        part / f"{name}.npy", mode="w+", dtype=np.dtype(dtype), shape=shape
+                    )
+
+                make(create)
+                os.replace(part, folder)
+    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
+
+
+Create = Callable[[str, tuple[int, ...], str], Any]
+
+
+def decoded(
+    name: str,
+    paths: Sequence[Path],
+    digests: Sequence[str],
+    prepare: Callable[[Path], NDArray[np.float32]],
+    length: int,
+    cache: Path,
+    progress: Progress,
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Prepared clips, float32 [n, length], memory-mapped, and why each cannot be used ("" if it can).
+
+    ``prepare`` decodes one file to ``length`` samples and raises UserError if it cannot; ``digests`` are of the files.
+    """
+    tools = [importlib.metadata.version(package) for package in ("soxr", "soundfile")]
+    sources = [Path(inspect.getfile(prepare)).read_bytes(), Path(__file__).read_bytes()]
+    key = hashlib.sha256("\n".join([*digests, *tools, str(length)]).encode() + b"".join(sources)).hexdigest()[:16]
+
+    def make(create: Create) -> None:
+        clips, problems = create("clips", (len(paths), length), "<f4"), create("problems", (len(paths),), "<U200")
+        for index, path in enumerate(paths):
+            try:
+                clips[index] = prepare(path)
+            except UserError as error:
+                problems[index] = f"{path.name}: {str(error).removeprefix(path.name).strip()}"
+            progress(f"decoding {name}", index + 1, len(paths))
+
+    arrays = cached_arrays(cache, f"{name}-{key}", make)
+    return arrays["clips"], arrays["problems"].tolist()
+
+
+def audio_split(
+    train: NDArray[np.float32],
+    train_y: NDArray[np.int64],
+    test: NDArray[np.float32],
+    test_y: NDArray[np.int64],
+    *,
+    length: int,
+    classes: tuple[str, ...],
+    groups: NDArray[np.int64],
+    parts: Mapping[str, tuple[int, int]],
+) -> Split:
+    """A split of clips [n, samples] that are longer than the input: each test clip's window is its loudest.
+
+    ``parts`` are as for ``lacking``. Raises UserError if a class is left without training or test clips.
+    """
+    import numpy as np
+
+    for part, y in (("training", train_y), ("test", test_y)):
+        gone = [name for index, name in enumerate(classes) if index not in y]
+        if gone:
+            raise UserError(f"no {part} clips are left of {', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''}")
+    windows = np.stack([loudest(clip, length) for clip in test])
+    partial, notes = lacking(parts)
+    train_x, test_x, clips = (array[:, None, None, :] for array in (train, windows, test))
+    identity = digest([train_x, train_y, test_x, test_y])
+    return Split(train_x, train_y, test_x, test_y, classes, identity, notes, clips, partial, groups)
+
+
+def without_copies(
+    x: NDArray[Any], y: NDArray[np.int64], test_x: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.int64], tuple[str, ...]]:
+    """Training inputs and labels without those that also are test inputs (published sets have some), and a note of how many."""
+    import numpy as np
+
+    test = {hashlib.sha256(row.tobytes()).digest() for row in test_x}
+    kept = np.array([hashlib.sha256(row.tobytes()).digest() not in test for row in x])
+    if kept.all():
+        return x, y, ()
+    return x[kept], y[kept], (f"{int((~kept).sum())} training inputs left out that also are test inputs",)
+
+
+def validation(split: Split, share: float, seed: int) -> Split:
+    """The training part of a split, split again: about ``share`` of it, balanced over classes, as the new test part.
+
+    For choosing parameters without a look at the test fold. Groups stay whole; of wide clips the loudest window is
+    taken, as test parts do. Raises UserError if nothing is left on one side.
+    """
+    import numpy as np
+
+    y = split.train_y
+    groups = np.arange(len(y)) if split.train_groups is None else split.train_groups
+    wanted = share * np.bincount(y, minlength=len(split.classes)).astype(np.float64)
+    taken = np.zeros(len(y), dtype=np.bool_)
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    for index in np.random.default_rng(seed).permutation(len(members)):
+        counts = np.bincount(y[members[index]], minlength=len(wanted))
+        # Taken if the classes' shares get nearer to what is wanted: |w - c|^2 <= |w|^2.
+        if (counts * (counts - 2 * wanted)).sum() <= 0:
+            taken[members[index]] = True
+            wanted -= counts
+    if not taken.any() or taken.all():
+        raise UserError(f"a validation share of {share:g} leaves nothing on one side: there are {len(members)} groups")
+    width = split.test_x.shape[3]
+    chosen = split.train_x[taken]
+    wide = chosen.shape[3] > width
+    return replace(
+        split,
+        train_x=split.train_x[~taken],
+        train_y=y[~taken],
+        test_x=np.apply_along_axis(loudest, 3, chosen, width) if wide else chosen,
+        test_y=y[taken],
+        digest=hashlib.sha256(f"{split.digest} {share} {seed}".encode()).hexdigest(),
+        test_clips=chosen if wide else None,
+        train_groups=None if split.train_groups is None else groups[~taken],
+    )
 
 
 def digest(arrays: Iterable[NDArray[Any]]) -> str:
@@ -144,16 +357,6 @@ def digest(arrays: Iterable[NDArray[Any]]) -> str:
     hasher = hashlib.sha256()
     for array in arrays:
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
-        hasher.update(np.ascontiguousarray(array).tobytes())
+        for start in range(0, len(array), 256):  # in blocks, so that memory-mapped arrays need not fit into memory
+            hasher.update(np.ascontiguousarray(array[start : start + 256]).tobytes())
     return hasher.hexdigest()
-
-
-def check_files(folder: Path, expected: set[str], found: set[str]) -> None:
-    """Raise UserError naming and counting missing and extra files."""
-    problems = []
-    for text, names in (("missing", expected - found), ("unexpected", found - expected)):
-        if names:
-            some = ", ".join(sorted(names)[:3])
-            problems.append(f"{len(names)} {text} ({some}{', ...' if len(names) > 3 else ''})")
-    if problems:
-        raise UserError(f"{folder.name} has {' and '.join(problems)} of {len(expected)} files")

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench.api import Progress, Shape, Split, Task, UserError, data
+from kilobench.api import Progress, Shape, Source, Split, Task, UserError, data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,9 +17,16 @@ SPEAKERS = ("jackson", "george", "lucas", "nicolas", "theo", "yweweler")
 RATE = 8000
 LENGTH = 6400
 _TAKES = 50
-_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
-_CONTENT = "45a9b976ba3397a2fd5c70a9f2e43c34f442a3a6be47392ecfc41174b678f37e"
-"""SHA-256 over the names and bytes of all 3 000 recordings in the order of their names."""
+_SOURCE = Source(
+    "free-spoken-digit-dataset",
+    ("recordings/0_george_0.wav",),
+    "CC BY-SA 4.0",
+    26_000_000,
+    "https://github.com/Jakobovski/free-spoken-digit-dataset",
+    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+)
+_CONTENT = "dbd573d7cafe79c4b49f65718115e1304e24e067fa39eff18a660dc6cb9c360f"
+"""SHA-256 over lines of name and SHA-256 of all 3 000 recordings of release v1.0.10 in the order of their names."""
 
 
 class Fsdd(Task):
@@ -34,6 +41,7 @@ class Fsdd(Task):
     network = "acdnet"
     folds = len(SPEAKERS)
     sample_rate = RATE
+    source = _SOURCE
     classes: int = 10
 
     @property
@@ -49,40 +57,65 @@ class Fsdd(Task):
         return 1, 1, LENGTH
 
     def load(self, fold: int, cache: Path, progress: Progress) -> Split:
-        """From ``$KILOBENCH_DATA/free-spoken-digit-dataset`` or the publisher; verified against the pinned contents."""
+        """From ``free-spoken-digit-dataset/recordings/{digit}_{speaker}_{take}.wav``, verified against pinned contents."""
         import numpy as np
 
-        arrays = data.cached_arrays(cache, f"fsdd-{_CONTENT[:12]}", lambda: _decode(cache, progress))
-        parts = []
-        for test in (False, True):
-            chosen = [
-                (clip, digit)
-                for speaker, digit, clip in zip(arrays["speaker"], arrays["digit"], arrays["clips"], strict=True)
-                if digit < self.class_count and (speaker == fold) == test
-            ]
-            parts.append(np.stack([clip for clip, _ in chosen])[:, None, None, :])
-            parts.append(np.array([digit for _, digit in chosen], dtype=np.int64))
-        train_x, train_y, test_x, test_y = parts
-        names = tuple(str(digit) for digit in range(self.class_count))
-        return Split(train_x, train_y, test_x, test_y, names, data.digest(parts))
+        clips, names = _clips(cache, progress)
+        digits, speakers = (np.array([part(name) for name in names], dtype=np.int64) for part in (_digit, _speaker))
+        chosen = digits < self.class_count
+        train, test = chosen & (speakers != fold), chosen & (speakers == fold)
+        for part, y in (("training", digits[train]), ("test", digits[test])):
+            if len(np.unique(y)) < self.class_count:
+                raise UserError(f"fsdd: there are digits without {part} clips of fold {fold}")
+        train_x, test_x = clips[train][:, None, None, :], clips[test][:, None, None, :]
+        identity = data.digest([train_x, digits[train], test_x, digits[test]])
+        classes = tuple(str(digit) for digit in range(self.class_count))
+        expected = self.class_count * len(SPEAKERS) * _TAKES
+        partial, notes = data.lacking({"clips": (int(chosen.sum()), expected)})
+        return Split(
+            train_x,
+            digits[train],
+            test_x,
+            digits[test],
+            classes,
+            identity,
+            notes,
+            partial=partial,
+            train_groups=speakers[train],
+        )
 
 
-def _decode(cache: Path, progress: Progress) -> dict[str, NDArray[np.generic]]:
-    import numpy as np
+def _digit(name: str) -> int:
+    return int(name.split("_")[0])
 
-    folder = data.fetched("free-spoken-digit-dataset", _URL, cache, progress) / "recordings"
+
+def _speaker(name: str) -> int:
+    return SPEAKERS.index(name.split("_")[1])
+
+
+def _clips(cache: Path, progress: Progress) -> tuple[NDArray[np.float32], list[str]]:
+    """All usable clips, [n, LENGTH], and their files' names; the same order as names sort."""
+    folder = data.fetched(_SOURCE, cache, progress) / "recordings"
     expected = {f"{d}_{s}_{i}.wav" for d in range(10) for s in SPEAKERS for i in range(_TAKES)}
-    data.check_files(folder, expected, {path.name for path in folder.glob("*.wav")})
-    hasher = hashlib.sha256()
-    clips, digits, speakers = [], [], []
-    for done, name in enumerate(sorted(expected)):
-        contents = (folder / name).read_bytes()
-        hasher.update(name.encode() + contents)
-        digit, speaker, _ = name.split("_")
-        clips.append(data.normalise(data.window(data.decode(folder / name, RATE), LENGTH)))
-        digits.append(int(digit))
-        speakers.append(SPEAKERS.index(speaker))
-        progress("decoding", done + 1, len(expected))
-    if hasher.hexdigest() != _CONTENT:
-        raise UserError(f"{folder} differs from release v1.0.10 (SHA-256 {hasher.hexdigest()}, not {_CONTENT})")
-    return {"clips": np.stack(clips), "digit": np.array(digits), "speaker": np.array(speakers)}
+    found = {path.name for path in folder.glob("*.wav")}
+    damage = data.Damage(folder.parent.name, len(expected))
+    damage.add("missing", sorted(expected - found))
+    damage.add("unexpected", sorted(found - expected))
+    names = sorted(expected & found)
+    digests = data.file_digests([folder / name for name in names], cache, progress)
+    damage.add("in training and test", data.copies(digests, names, [_speaker(name) for name in names]))
+    clips, problems = data.decoded("fsdd", [folder / n for n in names], digests, _prepare, LENGTH, cache, progress)
+    damage.add("corrupt", filter(None, problems))
+    damage.check()
+    good = [index for index, problem in enumerate(problems) if not problem]
+    if len(good) == len(expected):
+        lines = "".join(f"{name} {digest}\n" for name, digest in zip(names, digests, strict=True))
+        if (content := hashlib.sha256(lines.encode()).hexdigest()) != _CONTENT:
+            raise UserError(f"{folder} differs from release v1.0.10 (SHA-256 {content}, not {_CONTENT})")
+        return clips, names
+    return clips[good], [names[index] for index in good]
+
+
+def _prepare(path: Path) -> NDArray[np.float32]:
+    """The first 0.8 s, padded at the end, at one loudness."""
+    return data.normalise(data.window(data.decode(path, RATE), LENGTH))

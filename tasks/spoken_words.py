@@ -69,17 +69,35 @@ class SpokenWords(Task):
         cache = cache / f"spoken-words-{version}"
         parts: dict[str, list[NDArray[np.float32]]] = {"train": [], "test": []}
         with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-            missing = {word: pool.submit(synthesise, word) for word in words if not (cache / f"{word}.npz").is_file()}
+            missing = {word: pool.submit(synthesise, word) for word in words if not (cache / word).is_dir()}
             for done, word in enumerate(words):
-                clips = data.cached_arrays(cache, word, lambda word=word: missing[word].result())
-                for part, clip in clips.items():
-                    parts[part].append(clip.astype(np.float32) / 32768)
+                clips = data.cached_arrays(
+                    cache, word, lambda create, word=word: _store(missing[word].result(), create)
+                )
+                for part in _SPEAKERS:
+                    parts[part].append(clips[part].astype(np.float32) / 32768)
                 progress("synthesising words", done + 1, len(words))
         x = {part: np.concatenate(clips)[:, None, None, :] for part, clips in parts.items()}
         y = {part: np.repeat(np.arange(len(words)), [len(c) for c in clips]) for part, clips in parts.items()}
         digest = data.digest([x["train"], y["train"], x["test"], y["test"]])
-        notes = ("synthetic speech",)
-        return Split(x["train"], y["train"], x["test"], y["test"], tuple(words), digest, notes)
+        speakers = np.repeat(np.arange(len(_SPEAKERS["train"])), _TAKES["train"])
+        groups = np.tile(speakers, len(_ACCENTS) * len(words))
+        return Split(
+            x["train"],
+            y["train"],
+            x["test"],
+            y["test"],
+            tuple(words),
+            digest,
+            ("synthetic speech",),
+            train_groups=groups,
+        )
+
+
+def _store(clips: dict[str, NDArray[np.int16]], create: data.Create) -> None:
+    """Put the clips of a word into the cache."""
+    for part, samples in clips.items():
+        create(part, samples.shape, "<i2")[:] = samples
 
 
 def synthesise(word: str) -> dict[str, NDArray[np.int16]]:

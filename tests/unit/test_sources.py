@@ -1,0 +1,99 @@
+"""Where data sets come from: local copies, downloads with and without their published checksum."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from kilobench import sources
+from kilobench.api import DataUnavailable, Source, UserError
+from tests.unit.loading import silent
+
+
+def source(url: str, checksum: str = "") -> Source:
+    return Source("sounds", ("a.txt",), "CC0", 1, "https://example.org/sounds", url, checksum)
+
+
+@pytest.fixture(autouse=True)
+def no_local_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KILOBENCH_DATA", raising=False)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "site" / "master.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as zipped:
+        zipped.writestr("sounds-1.0/a.txt", "a")
+    return path
+
+
+@pytest.fixture
+def site(archive: Path) -> Iterator[str]:
+    """A web server with the archive."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(archive.parent))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{archive.name}"
+        server.shutdown()
+
+
+def test_an_archive_is_downloaded_with_progress_and_unpacked_once(archive: Path, site: str, tmp_path: Path) -> None:
+    seen: list[tuple[str, float, float]] = []
+
+    def progress(text: str, done: float, total: float) -> None:
+        seen.append((text, done, total))
+
+    size = archive.stat().st_size
+    checked = source(site, f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}")
+    folder = sources.fetched(checked, tmp_path / "cache", progress)
+    assert (folder / "a.txt").read_text() == "a"
+    assert seen[-1] == ("download sounds", size, size)
+    archive.unlink()
+    assert sources.fetched(checked, tmp_path / "cache", progress) == folder
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_an_archive_with_another_checksum_leaves_nothing(kind: str, site: str, tmp_path: Path) -> None:
+    wrong = "0" * hashlib.new(kind).digest_size * 2
+    with pytest.raises(UserError, match=f"{kind} is [0-9a-f]+, not {wrong} as published; nothing was kept"):
+        sources.fetched(source(site, f"{kind}:{wrong}"), tmp_path / "cache", silent)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["sounds.lock"]
+
+
+def test_an_archive_without_a_top_folder_becomes_the_folder(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "flat.tar.gz", "w:gz") as tar:
+        for name in ("./a.txt", "./b/c.txt"):
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"x"))
+    folder = sources.fetched(source((tmp_path / "flat.tar.gz").as_uri()), tmp_path / "cache", silent)
+    assert folder == tmp_path / "cache" / "sounds"
+    assert (folder / "b" / "c.txt").read_text() == "x"
+
+
+def test_an_archive_cut_short_is_refused(archive: Path, tmp_path: Path) -> None:
+    archive.write_bytes(archive.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"master\.zip cannot be unpacked"):
+        sources.fetched(source(archive.as_uri()), tmp_path / "cache", silent)
+
+
+def test_data_that_is_nowhere_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILOBENCH_DATA", str(tmp_path))
+    with pytest.raises(DataUnavailable, match=r"cannot download .*; get it from https://example\.org/sounds, then"):
+        sources.fetched(source((tmp_path / "none.zip").as_uri()), tmp_path / "cache", silent)
+    with pytest.raises(DataUnavailable, match="sounds has no download; get it from"):
+        sources.fetched(source(""), tmp_path / "cache", silent)
+    (tmp_path / "sounds").mkdir()
+    assert sources.fetched(source(""), tmp_path / "cache", silent) == tmp_path / "sounds"
