@@ -10,21 +10,48 @@ from torch.nn import functional
 
 
 class _Sign(torch.autograd.Function):
-    """+1 where x >= 0, else -1; gradients pass straight through where |x| <= 1 (BNN, arXiv 1602.02830, section 1.3)."""
+    """Few and fused passes over the map: it is the only work that a binary layer adds to a training step."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return torch.where(x >= 0, 1.0, -1.0)
+        return _sign(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return grads[0] * (x.abs() <= 1)
+        return torch.ops.aten.hardtanh_backward(grads[0], x, -1.0, 1.0)
+
+
+class _ScaledSign(torch.autograd.Function):
+    """Signs of weights times a scale per output channel, with the gradient that is asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, alpha: Tensor, gradient: str) -> Tensor:
+        signs = _sign(weight)
+        ctx.save_for_backward(weight, alpha, signs)
+        ctx.gradient = gradient
+        return signs * alpha
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        grad = grads[0]
+        weight, alpha, signs = ctx.saved_tensors
+        through_sign = grad * (alpha * (weight.abs() <= 1))
+        if ctx.gradient == "xnor":
+            return through_sign + grad / weight[0].numel(), None, None
+        return through_sign + signs * (grad * signs).mean(dim=(1, 2, 3), keepdim=True), None, None
+
+
+def _sign(x: Tensor) -> Tensor:
+    return torch.ge(x, 0, out=torch.empty_like(x)).mul_(2).sub_(1)
 
 
 def sign(x: Tensor) -> Tensor:
-    """+1 where x >= 0 (so also for both zeros), else -1, with a straight-through gradient."""
+    """+1 where x >= 0 (so also for both zeros), else -1; gradients pass straight through where |x| < 1.
+
+    The gradient is that of BNN (arXiv 1602.02830, section 1.3).
+    """
     result: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
     return result
 
@@ -32,18 +59,25 @@ def sign(x: Tensor) -> Tensor:
 class XnorConv2d(nn.Module):
     """Batch norm, sign, then a convolution with binary weights (XNOR-Net, arXiv 1603.05279, section 3.2 and figure 3).
 
-    ``weight`` holds the latent weights, float32 [out, in, kh, kw]; their signs are used, scaled by ``alpha``, the mean
-    of their magnitudes per output channel. Input and output are float32 [n, channels, h, w]. ``bias`` (float32 [out])
-    is optional. Taps on padding contribute nothing.
+    ``weight`` holds the latent weights W, float32 [out, in, kh, kw]; the convolution uses B = ``alpha`` * sign(W), where
+    ``alpha`` is the mean magnitude per output channel. Input and output are float32 [n, channels, h, w]. ``bias``
+    (float32 [out]) is optional. Taps on padding contribute nothing.
+
+    ``gradient`` says how that of W follows from dC/dB, the one of B. Both let it pass through the sign where |W| <= 1:
+
+    - ``ste``: product rule with the true derivative of alpha,
+      dC/dW = alpha * dC/dB * 1[|W| <= 1] + sign(W) / n * sum(dC/dB * sign(W)), the sum over the n weights of a filter;
+    - ``xnor``: as XNOR-Net writes it (section 3.1), dC/dW = dC/dB * (1 / n + alpha * 1[|W| <= 1]).
     """
 
-    def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d) -> None:
+    def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d, gradient: Literal["ste", "xnor"] = "ste") -> None:
         super().__init__()
         self.norm = norm
         self.weight = nn.Parameter(conv.weight.detach().clone())
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
         self.stride: tuple[int, int] = (conv.stride[0], conv.stride[1])
         self.padding: tuple[int, int] = (int(conv.padding[0]), int(conv.padding[1]))
+        self.gradient = gradient
 
     @property
     def alpha(self) -> Tensor:
@@ -53,7 +87,8 @@ class XnorConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Signs of the normalised input convolved with scaled signs of the weights."""
-        weight = sign(self.weight) * self.alpha[:, None, None, None]
+        alpha = self.alpha.detach()[:, None, None, None]
+        weight: Tensor = _ScaledSign.apply(self.weight, alpha, self.gradient)  # type: ignore[no-untyped-call]
         return functional.conv2d(sign(self.norm(x)), weight, self.bias, self.stride, self.padding)
 
 
