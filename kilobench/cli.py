@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--network", help="another network than the task's own")
     run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
     run.add_argument("--seed", type=int, default=0)
-    run.add_argument("--fold", type=int, default=0)
+    run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
     run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run (emulator)")
     run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
     _allow_partial(run)
@@ -91,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("name")
     new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
     return parser
+
+
+def _fold(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
+    return text if text == "all" else int(text)
 
 
 def _allow_partial(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +130,7 @@ def _run(options: argparse.Namespace) -> int:
             recipes=(options.recipe,),
             boards=(options.board,),
             seeds=(options.seed,),
-            folds=(options.fold,),
+            folds="all" if options.fold == "all" else (options.fold,),
             network=options.network,
             training=options.training,
         )

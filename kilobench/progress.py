@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +28,10 @@ class _Remaining(ProgressColumn):
         )
 
 
+_QUIET_SECONDS = 60.0
+"""Without a terminal a step in progress says this often how far it is."""
+
+
 class OverallProgress:
     """Counts weighted steps; a step in progress may say how far it is (it is a kilobench.api.Progress)."""
 
@@ -47,6 +52,7 @@ class OverallProgress:
         self._done = 0.0
         self._weight = 0.0
         self._label = ""
+        self._said = monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -78,4 +84,9 @@ class OverallProgress:
     def __call__(self, text: str, done: float, total: float) -> None:
         """How far the step in progress is."""
         share = min(done / total, 1.0) if total else 0.0
+        if not self._console.is_terminal and monotonic() - self._said > _QUIET_SECONDS:
+            self._said = monotonic()
+            self._console.print(
+                f"{self._label}: {text} ({100 * share:.0f} %)", highlight=False, markup=False, soft_wrap=True
+            )
         self._bar.update(self._task, description=f"{self._label}: {text}", completed=self._done + self._weight * share)

@@ -141,10 +141,11 @@ class _Workshop:
         path = _stage_path(cell.stages[index])
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            if not path.is_file():
+            data = self.split(cell.task, cell.fold).digest
+            if not path.is_file() or torch.load(path, weights_only=False)["data"] != data:
                 start = perf_counter()
                 model = self._make(cell, index % len(cell.stages), path.with_suffix(""))
-                made = {"model": model, "seconds": perf_counter() - start}
+                made = {"model": model, "seconds": perf_counter() - start, "data": data}
                 _write_atomically(path, lambda part: torch.save(made, part))
                 shutil.rmtree(path.with_suffix(""), ignore_errors=True)
         loaded = torch.load(path, weights_only=False)

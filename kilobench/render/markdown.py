@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kilobench.record import Record
-from kilobench.render.table import CONTEST, misses, slug
+from kilobench.render.table import CONTEST, class_curves, families, misses, slug
 
 
 def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
@@ -18,7 +18,13 @@ def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
         loader=PackageLoader("kilobench.render"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     names = sorted(rows["task"].unique())
-    files = {"README.md": templates.get_template("index.md.j2").render(tasks=[_summary(rows, name) for name in names])}
+    summaries = [_summary(rows, name) for name in names]
+    files = {"README.md": templates.get_template("index.md.j2").render(tasks=summaries, families=families(rows))}
+    if families(rows):
+        tables = [
+            {"name": name, "slug": slug(name), "table": _markdown(_by_classes(rows, name))} for name in families(rows)
+        ]
+        files["classes.md"] = templates.get_template("classes.md.j2").render(families=tables)
     commits = sorted({record.git_commit for record in records})
     for name in names:
         task = rows[rows["task"] == name]
@@ -69,8 +75,8 @@ def _contest(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
             }
         )
     first = rows.iloc[0]
-    counts = {name: int(first[name]) for name in ("folds", "seeds", "samples", "verified")}
-    return {**key, **counts, "boards": boards}
+    counts = {name: int(first[name]) for name in ("folds", "seeds", "samples", "verified", "partial")}
+    return {**key, **counts, "boards": boards, "crops": not rows["crops"].isna().all()}
 
 
 def _cells(row: pd.Series) -> dict[str, str]:
@@ -80,10 +86,12 @@ def _cells(row: pd.Series) -> dict[str, str]:
         return "" if pd.isna(value) else f"{value:.1f}x"
 
     macs = " + ".join(f"{count / 1e6:.2f} M {kind}" for kind, count in row["macs"].items() if count)
+    crops = {} if pd.isna(row["crops"]) else {"10 crops %": f"{100 * row['crops']:.1f}"}
     return {
         "Recipe": f"`{row['recipe']}`{' ◆' if row['pareto'] else ''}",
         "Accuracy % (95 %)": f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
         + (" =" if row["tied"] else ""),
+        **crops,
         "Flash KiB": f"{row['flash_bytes'] / 1024:.1f}",
         "smaller": ratio(row["flash_ratio"]),
         "RAM KiB": f"{row['ram_bytes'] / 1024:.1f}",
@@ -93,6 +101,17 @@ def _cells(row: pd.Series) -> dict[str, str]:
         "Fits": misses(row),
         "MACs (counted)": macs,
     }
+
+
+def _by_classes(rows: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Accuracy of every recipe for every number of classes that the family was measured with."""
+    curves = class_curves(rows, family)
+    shown = curves.assign(
+        Recipe=curves["line"].map("`{}`".format),
+        cell=[f"{100 * r.accuracy:.1f} ({100 * r.low:.1f}-{100 * r.high:.1f})" for r in curves.itertuples()],
+    )
+    table = shown.pivot(index="Recipe", columns="classes", values="cell").fillna("").reset_index()
+    return table.rename(columns={count: f"{count} classes" for count in table.columns if count != "Recipe"})
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from kilobench.render.table import slug
+from kilobench.render.table import class_curves, families, slug
 
 _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
@@ -25,14 +25,49 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
         for axis, (column, title) in _AXES.items():
             chart = _chart(task, column, title, f"{name}: accuracy against {axis}")
             files[f"plots/{slug(str(name))}-{axis}.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
+    for family in families(rows):
+        chart = _curves(class_curves(rows, family), f"{family}: accuracy against number of classes")
+        files[f"plots/{slug(family)}-classes.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
     return files
+
+
+def _labels(task: pd.DataFrame) -> pd.Series:
+    """Recipes, told apart by network and training where a task has several."""
+    if task.groupby(["network", "training"]).ngroups == 1:
+        return task["recipe"]
+    training = task["training"].map(lambda text: f", {text}" if text else "")
+    return task["recipe"] + ", " + task["network"] + training
+
+
+def _curves(points: pd.DataFrame, heading: str) -> dict[str, Any]:
+    """One line per recipe, with a whisker for the 95 % interval at every number of classes."""
+    shown = points.assign(**{name: 100 * points[name] for name in ("accuracy", "low", "high")})
+    lines = sorted(shown["line"].unique())
+    scale = alt.Scale(domain=[max(0, shown["low"].min() - 2), 100], zero=False)
+    counts = sorted(int(count) for count in shown["classes"].unique())
+    base = alt.Chart(shown).encode(
+        x=alt.X("classes:Q", title="classes", axis=alt.Axis(values=counts), scale=alt.Scale(nice=False, padding=20)),
+        color=alt.Color("line:N", scale=alt.Scale(domain=lines, range=_COLOURS), legend=alt.Legend(title=None)),
+    )
+    y = alt.Y("accuracy:Q", title="accuracy (%)", scale=scale)
+    layers = [
+        base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title="accuracy (%)", scale=scale), y2="high:Q"),
+        base.mark_line().encode(y=y),
+        base.mark_point(size=80, filled=True).encode(
+            y=y, shape=alt.Shape("line:N", scale=alt.Scale(domain=lines), legend=alt.Legend(title=None))
+        ),
+    ]
+    title = alt.TitleParams(heading, subtitle="Whiskers: 95 % interval.", anchor="start")
+    chart = alt.layer(*layers).properties(width=420, height=260, title=title)
+    shown_chart: dict[str, Any] = chart.configure(background="#ffffff", font="sans-serif").to_dict()
+    return shown_chart
 
 
 def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[str, Any]:
     points = pd.DataFrame(
         {
             "board": task["board"],
-            "recipe": task["recipe"],
+            "recipe": _labels(task),
             "accuracy": 100 * task["accuracy"],
             "low": 100 * task["low"],
             "high": 100 * task["high"],

@@ -15,7 +15,7 @@ from kilobench.stats import correctness, mcnemar, pareto, wilson
 if TYPE_CHECKING:
     from rich.console import Group
 
-CONTEST = ["task", "network", "link", "toolchain"]
+CONTEST = ["task", "network", "training", "link", "toolchain"]
 """What must be equal for two rows to be compared at all; within it, costs are compared per board."""
 _SIGNIFICANT = 0.05
 
@@ -33,14 +33,16 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     recipe of its contest (p > 0.05, uncorrected). ``pareto``: it fits,
     and no other that fits its board is at least as good in accuracy, flash and cycles and better in one.
     """
-    keys = ["task", "network", "link", "toolchain", "board", "recipe"]
+    keys = [*CONTEST, "board", "recipe"]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in sorted(records, key=lambda r: (r.task, r.network, r.board, r.recipe, r.seed, r.fold)):
-        groups.setdefault(tuple(getattr(record, key) for key in keys), []).append(record)
+        training = record.training_changes
+        key = (record.task, record.network, training, record.link, record.toolchain, record.board, record.recipe)
+        groups.setdefault(key, []).append(record)
     rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group) for key, group in groups.items()])
     _compare(rows)
     rows = rows.sort_values(
-        [*CONTEST, "board", "accuracy", "flash_bytes"], ascending=[True] * 5 + [False, True], kind="stable"
+        [*CONTEST, "board", "accuracy", "flash_bytes"], ascending=[True] * 6 + [False, True], kind="stable"
     )
     return rows.reset_index(drop=True)
 
@@ -57,6 +59,8 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "low": low,
         "high": high,
         "samples": total,
+        "crops": _mean_of_crops(group),
+        "partial": max(record.partial for record in group),
         "flash_bytes": float(np.mean([record.flash_bytes for record in group])),
         "ram_bytes": float(np.mean([record.ram_bytes for record in group])),
         "cycles": cycles,
@@ -73,10 +77,26 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "seeds": seeds,
         "folds": len({record.fold for record in group}),
         "verified": min(record.verified_inputs for record in group),
-        "commands": tuple(dict.fromkeys(record.command for record in group)),
+        "commands": _commands(group),
         "bits": np.concatenate([correctness(record.accuracy) for record in group]),
         "samples_of": tuple((record.data_digest, record.seed, record.fold) for record in group),
     }
+
+
+def _mean_of_crops(group: list[Record]) -> float:
+    """The accuracy over 10 windows of all folds and seeds; NaN where it was not measured."""
+    crops = [record.accuracy_10_crops for record in group if record.accuracy_10_crops is not None]
+    if len(crops) < len(group):
+        return float("nan")
+    return sum(accuracy.correct for accuracy in crops) / sum(accuracy.total for accuracy in crops)
+
+
+def _commands(group: list[Record]) -> tuple[str, ...]:
+    """Those that repeat a row, one for all folds of a seed where there are several."""
+    commands = [record.command for record in group]
+    if len({record.fold for record in group}) > 1:
+        commands = [re.sub(r"--fold \d+", "--fold all", command) for command in commands]
+    return tuple(dict.fromkeys(commands))
 
 
 def _compare(rows: pd.DataFrame) -> None:
@@ -99,6 +119,31 @@ def _compare(rows: pd.DataFrame) -> None:
                 for cost in ("flash", "cycles"):
                     column = "flash_bytes" if cost == "flash" else "cycles"
                     rows.loc[board.index, f"{cost}_ratio"] = full[column].iloc[0] / board[column]
+
+
+def families(rows: pd.DataFrame) -> list[str]:
+    """Data sets that were measured with several numbers of classes by one network and training."""
+    counts = rows.groupby([rows["task"].map(_family), "network", "training"])["classes"].nunique()
+    return sorted({str(key[0]) for key, count in counts.items() if count > 1})
+
+
+def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Accuracy by number of classes: columns line, classes, accuracy, low, high; a line is a recipe of a network.
+
+    A model's accuracy is the same on every board, so that boards are not told apart.
+    """
+    chosen = rows[rows["task"].map(_family) == family]
+    several = chosen.groupby(["network", "training"])["classes"].transform("nunique") > 1
+    chosen = chosen[several].drop_duplicates(["network", "training", "recipe", "classes"])
+    contests = chosen.groupby(["network", "training"]).ngroups
+    line = chosen["recipe"]
+    if contests > 1:
+        line = line + ", " + chosen["network"] + chosen["training"].map(lambda text: f", {text}" if text else "")
+    return chosen.assign(line=line)[["line", "classes", "accuracy", "low", "high"]].sort_values(["line", "classes"])
+
+
+def _family(task: str) -> str:
+    return task.partition("[")[0]
 
 
 def misses(row: pd.Series) -> str:

@@ -36,5 +36,32 @@ def test_ratios_and_ties_are_those_of_the_figures() -> None:
     assert set(rows[rows["tied"]]["recipe"]) == {"full", "int8"}
 
 
+def test_curves_are_drawn_for_a_family_with_several_numbers_of_classes(tmp_path: Path) -> None:
+    few, many = record(correct=90, task="fsdd[classes=2]", classes=2), record(correct=70, task="fsdd", classes=10)
+    paths = {path.name for path in render([few, many, record(task="esc10", classes=10)], tmp_path)}
+    assert {"classes.md", "fsdd-classes.svg"} <= paths and "esc10-classes.svg" not in paths
+    cells = [cell.strip() for cell in (tmp_path / "classes.md").read_text().split("|")]
+    assert {"`full`", "90.0 (82.6-94.5)", "70.0 (60.4-78.1)"} <= set(cells)
+        (tmp_path / "classes.md").read_text().split(" ")
+    ).replace("  ", "")
+
+
+def test_other_trainings_are_other_contests() -> None:
+    rows = frame([record(correct=60), record(correct=80, training_changes="epochs=99")])
+    assert list(rows["training"]) == ["", "epochs=99"] and rows["tied"].all()
+
+
+def test_ten_crops_are_shown_where_they_were_measured(tmp_path: Path) -> None:
+    crops = record().accuracy.model_copy(update={"correct": 91})
+    render([record(accuracy_10_crops=crops.model_dump(), partial=7)], tmp_path)
+    page = (tmp_path / "tasks" / "fsdd-classes=5.md").read_text()
+    assert "10 crops %" in page and "91.0" in page and "**Partial data**: 7 of" in page
+
+
+def test_folds_of_a_row_are_repeated_by_one_command() -> None:
+    rows = frame([record(fold=0), record(fold=1)])
+    assert rows["commands"].iloc[0] == ("kilobench run --recipe full --board nucleo_l476rg --fold all",)
+
+
 if __name__ == "__main__":
     render(contest(), GOLDEN)
