@@ -88,7 +88,8 @@ def _conv2d_s16(op: Op, source: Tensor, output: Tensor) -> Layout:
     fitting = (_COLUMNS_BYTES // 2 // column - kernel_w) // stride + 1
     block = min(max(4, fitting // 4 * 4), output.shape[1])
     halves = (block - 1) * stride * column + taps
-    numbers = {"column": column, "taps": taps, "block": block}
+    quick = int((channel[:, 3] > 0).all())
+    numbers = {"quick": quick, "column": column, "taps": taps, "block": block}
     return Layout({"weight": ordered, "channel": channel}, numbers, 2 * halves)
 
 

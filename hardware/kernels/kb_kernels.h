@@ -60,6 +60,7 @@ typedef struct {
     kb_window window;
     const int16_t *weight;  /* [out channels][taps] */
     const int32_t *channel; /* as in kb_conv2d_s8_params */
+    int32_t quick;          /* whether all shifts are positive */
     int32_t column;         /* halves per column in scratch */
     int32_t taps;           /* per pixel, even */
     int32_t block;          /* output pixels whose columns fit into scratch */
