@@ -44,7 +44,8 @@ KB_APART void one_pixel(const int16_t *x, int8_t *out, const kb_conv2d_s16_param
     "ldr r1, [sp, #4]\n ldr r2, [sp, #8]\n ldr r8, [sp, #52]\n add r3, r12\n" skip                                 \
     "subs r8, #1\n str r8, [sp, #52]\n bne.w 1b\n add sp, #16\n pop {r4-r11, pc}\n"
 
-/* All channels of four pixels that are `step` bytes apart, `turns` times. */
+/* All channels of four pixels that are `step` bytes apart, `turns` times. 36 bytes a step: the first turn of the loop of four
+   steps is entered where what is left over begins. */
 KB_APART __attribute__((naked)) void four_pixels(const int16_t *x, const int16_t *w, const int32_t *channel, int8_t *out,
                                                  int32_t turns, int32_t channels, int32_t low, const int32_t *end,
                                                  int32_t step, int32_t taps)
@@ -54,10 +55,11 @@ KB_APART __attribute__((naked)) void four_pixels(const int16_t *x, const int16_t
     "smlad r4, r12, r8, r4\n smlad r5, r12, r9, r5\n smlad r6, r12, r10, r6\n smlad r7, r12, r11, r7\n"
     __asm__(BEGIN "1: ldr r4, [r2], #16\n str r2, [sp]\n str r3, [sp, #12]\n ldr lr, [sp, #68]\n ldr r3, [sp, #72]\n"
             "mov r5, r4\n mov r6, r4\n mov r7, r4\n add r2, lr, lr, lsl #1\n"
-            "tst r3, #2\n add r3, r1, r3, lsl #1\n beq.w 2f\n" STEP "cmp r1, r3\n beq.w 3f\n"
+            "ubfx r8, r3, #1, #2\n rsb r8, r8, #4\n and r8, r8, #3\n add r8, r8, r8, lsl #3\n adr r9, 2f\n"
+            "add r8, r9, r8, lsl #2\n orr r8, r8, #1\n add r3, r1, r3, lsl #1\n bx r8\n"
             ".balign 4\n"
-            "2:\n" STEP STEP "cmp r1, r3\n bne.w 2b\n"
-            "3: ldr r2, [sp]\n ldr r3, [sp, #12]\n ldr r8, [sp, #72]\n sub r0, r0, r8, lsl #1\n"
+            "2:\n" STEP STEP STEP STEP "cmp r1, r3\n bne.w 2b\n"
+            "ldr r2, [sp]\n ldr r3, [sp, #12]\n ldr r8, [sp, #72]\n sub r0, r0, r8, lsl #1\n"
             FINISH("ldr lr, [sp, #68]\n add r0, r0, lr, lsl #2\n"));
 }
 
@@ -98,22 +100,29 @@ KB_INLINE void make(const int16_t *x, int32_t step, int8_t *out, int32_t count, 
 }
 #endif
 
-/* `count` halves of a row, 0 where `from` is NULL. */
 KB_INLINE void copy(int16_t *to, const int16_t *from, int32_t count)
 {
+#ifdef __ARM_FEATURE_DSP
+    for (; count >= 4; count -= 4) {
+        uint32_t a, b;
+        __asm__("ldr %[a], [%[from]], #8\n ldr %[b], [%[from], #-4]\n str %[a], [%[to]], #8\n str %[b], [%[to], #-4]\n"
+                : [from] "+r"(from), [to] "+r"(to), [a] "=&r"(a), [b] "=&r"(b)
+                :
+                : "memory");
+    }
+#endif
+    KB_NO_UNROLL
     for (int32_t i = 0; i < count; i++)
-        to[i] = from ? from[i] : 0;
+        to[i] = from[i];
 }
 
-/* `count` columns, their parts of one row. */
-KB_INLINE void copy_row(int16_t *to, const int16_t *from, int32_t channels, int32_t column, int32_t count)
+/* Zeros in `count` columns of `channels`. */
+KB_APART void pad(int16_t *to, int32_t channels, int32_t column, int32_t count)
 {
-    if (column == channels) {
-        copy(to, from, channels * count);
-        return;
-    }
-    for (int32_t i = 0; i < count; i++)
-        copy(to + i * column, from ? from + i * channels : 0, channels);
+    for (; count > 0; count--, to += column)
+        KB_NO_UNROLL
+        for (int32_t c = 0; c < channels; c++)
+            to[c] = 0;
 }
 
 /* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
@@ -124,13 +133,17 @@ KB_APART void fill(const int16_t *in, int16_t *to, const kb_conv2d_s16_params *p
     const kb_span inside = kb_clip(x, count, g->in.width);
     for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
         if (row < 0 || row >= g->in.height) {
-            copy_row(to, 0, channels, column, count);
+            pad(to, channels, column, count);
             continue;
         }
-        const int16_t *const from = in + (row * g->in.width + x + inside.from) * channels;
-        copy_row(to, 0, channels, column, inside.from);
-        copy_row(to + inside.from * column, from, channels, column, inside.to - inside.from);
-        copy_row(to + inside.to * column, 0, channels, column, count - inside.to);
+        const int16_t *from = in + (row * g->in.width + x + inside.from) * channels;
+        pad(to, channels, column, inside.from);
+        if (column == channels)
+            copy(to + inside.from * column, from, channels * (inside.to - inside.from));
+        else
+            for (int32_t i = inside.from; i < inside.to; i++, from += channels)
+                copy(to + i * column, from, channels);
+        pad(to + inside.to * column, channels, column, count - inside.to);
     }
 }
 
