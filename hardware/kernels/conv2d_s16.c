@@ -22,8 +22,10 @@ KB_APART void one_pixel(const int16_t *x, int8_t *out, const kb_conv2d_s16_param
     const int16_t *w = p->weight;
     for (; channel != end; channel += 4) {
         int32_t acc = channel[0];
-        for (int32_t k = 0; k < p->taps; k++)
-            acc += x[k] * *w++;
+        const int16_t *at = x, *const stop = x + p->taps;
+        KB_NO_UNROLL
+        for (; at != stop; at += 2, w += 2)
+            acc += at[0] * w[0] + at[1] * w[1];
         *out++ = requantise(acc, channel, p);
     }
 }
