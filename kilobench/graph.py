@@ -44,7 +44,9 @@ class Tensor:
     def bytes(self) -> int:
         """Size in memory."""
         height, width, channels = self.shape
-        per_pixel = {"float32": 4 * channels, "int8": channels, "int16": 2 * channels, "bit": 4 * self.words}[self.dtype]
+        per_pixel = {"float32": 4 * channels, "int8": channels, "int16": 2 * channels, "bit": 4 * self.words}[
+            self.dtype
+        ]
         return height * width * per_pixel
 
 
