@@ -15,6 +15,19 @@ KB_INLINE int8_t requantise(int32_t acc, const int32_t *channel, const kb_conv2d
     return kb_saturate(value, p->low);
 }
 
+/* acc plus two products; x and w lie at whole words. */
+KB_INLINE int32_t two_taps(const int16_t *x, const int16_t *w, int32_t acc)
+{
+#ifdef __ARM_ARCH_6M__ /* its loads of signed halves need an index in a register */
+    int32_t a, b;
+    __builtin_memcpy(&a, __builtin_assume_aligned(x, 4), 4);
+    __builtin_memcpy(&b, __builtin_assume_aligned(w, 4), 4);
+    return acc + (int16_t)a * (int16_t)b + (a >> 16) * (b >> 16);
+#else
+    return acc + x[0] * w[0] + x[1] * w[1];
+#endif
+}
+
 /* All channels of one pixel. */
 KB_APART void one_pixel(const int16_t *x, int8_t *out, const kb_conv2d_s16_params *p)
 {
@@ -25,7 +38,7 @@ KB_APART void one_pixel(const int16_t *x, int8_t *out, const kb_conv2d_s16_param
         const int16_t *at = x, *const stop = x + p->taps;
         KB_NO_UNROLL
         for (; at != stop; at += 2, w += 2)
-            acc += at[0] * w[0] + at[1] * w[1];
+            acc = two_taps(at, w, acc);
         *out++ = requantise(acc, channel, p);
     }
 }
