@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-DType = Literal["float32", "int8", "bit"]
+DType = Literal["float32", "int8", "int16", "bit"]
 Kind = Literal["conv2d", "depthwise_conv2d", "max_pool", "avg_pool", "add", "transpose", "binarize"]
 
 CONVOLUTIONS: tuple[Kind, ...] = ("conv2d", "depthwise_conv2d")
@@ -23,7 +23,10 @@ CONVOLUTIONS: tuple[Kind, ...] = ("conv2d", "depthwise_conv2d")
 
 @dataclass(frozen=True)
 class Tensor:
-    """A feature map. ``scale`` and ``zero_point`` mean ``real = scale * (q - zero_point)`` and are for int8 only."""
+    """A feature map. ``scale`` and ``zero_point`` mean ``real = scale * (q - zero_point)``, for int8 and int16 only.
+
+    int16 is for the input of a network alone; its zero point is 0.
+    """
 
     name: str
     shape: tuple[int, int, int]
@@ -41,7 +44,9 @@ class Tensor:
     def bytes(self) -> int:
         """Size in memory."""
         height, width, channels = self.shape
-        per_pixel = {"float32": 4 * channels, "int8": channels, "bit": 4 * self.words}[self.dtype]
+        per_pixel = {"float32": 4 * channels, "int8": channels, "int16": 2 * channels, "bit": 4 * self.words}[
+            self.dtype
+        ]
         return height * width * per_pixel
 
 
@@ -55,6 +60,7 @@ class Op:
       float32 -> float32  weight float32 [O, KH, KW, I], bias float32 [O]; relu
       int8 -> int8        weight int8 [O, KH, KW, I], bias int32 [O], multiplier int32 [O],
                           shift int32 [O] (t of arithmetic.md, 1..62); relu is the clamp at the output's zero point
+      int16 -> int8       as int8 -> int8
       bit -> bit          weight uint32 [O, KH, KW, ceil(I/32)], threshold int32 [O], flip uint32 [ceil(O/32)]:
                           bit = (acc >= threshold) xor flip; padded taps are skipped; relu False
       bit -> float32      weight, scale float32 [O], bias float32 [O]: scale * acc + bias (product rounded first); relu
@@ -92,13 +98,14 @@ class Graph:
     output: str
 
     def macs(self) -> dict[str, int]:
-        """Counted multiply-accumulates by type: fp32, int8, binary (taps on padding included)."""
+        """Counted multiply-accumulates by type of input (taps on padding included): fp32, int8, binary, int16 if any."""
         counts = {"fp32": 0, "int8": 0, "binary": 0}
-        names = {"float32": "fp32", "int8": "int8", "bit": "binary"}
+        names = {"float32": "fp32", "int8": "int8", "int16": "int16", "bit": "binary"}
         for op in self.ops:
             if op.kind in CONVOLUTIONS:
                 outputs = int(np.prod(self.tensors[op.output].shape))
-                counts[names[self.tensors[op.inputs[0]].dtype]] += outputs * self._taps(op)
+                name = names[self.tensors[op.inputs[0]].dtype]
+                counts[name] = counts.get(name, 0) + outputs * self._taps(op)
         return counts
 
     def parameters(self) -> int:

@@ -71,6 +71,28 @@ def _conv2d_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     return Layout(arrays, numbers, 4 * sums + 2 * halves)
 
 
+def _conv2d_s16(op: Op, source: Tensor, output: Tensor) -> Layout:
+    """Weights at 16 bits, taps ordered by column; see conv2d_s16.c."""
+    weight = op.params["weight"].astype(np.int16)
+    outputs, kernel_h, kernel_w, channels = weight.shape
+    stride = op.attrs["stride"][1]
+    column = kernel_h * channels
+    if stride % 2 and output.shape[1] > 1:
+        column += column % 2  # so that every pixel starts at a whole word
+    taps = -(-kernel_w * column // 2) * 2
+    columns = np.zeros((outputs, kernel_w, column), dtype=np.int16)
+    columns[:, :, : kernel_h * channels] = weight.transpose(0, 2, 1, 3).reshape(outputs, kernel_w, -1)
+    ordered = np.zeros((outputs, taps), dtype=np.int16)
+    ordered[:, : kernel_w * column] = columns.reshape(outputs, -1)
+    channel = _requantisation(op.params["bias"], op.params["multiplier"], op.params["shift"], output.zero_point)
+    fitting = (_COLUMNS_BYTES // 2 // column - kernel_w) // stride + 1
+    block = min(max(4, fitting // 4 * 4), output.shape[1])
+    halves = (block - 1) * stride * column + taps
+    quick = int((channel[:, 3] > 0).all())
+    numbers = {"quick": quick, "column": column, "taps": taps, "block": block}
+    return Layout({"weight": ordered, "channel": channel}, numbers, 2 * halves)
+
+
 def _requantisation(
     bias: NDArray[Any], multiplier: NDArray[Any], shift: NDArray[Any], zero_point: int
 ) -> NDArray[np.int32]:
@@ -155,6 +177,7 @@ def _depthwise_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
 
 _ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {
     ("conv2d", "int8"): _conv2d_s8,
+    ("conv2d", "int16"): _conv2d_s16,
     ("conv2d", "bit"): _bit_conv,
     ("conv2d", "float32"): _conv2d_f32,
     ("depthwise_conv2d", "int8"): _depthwise_s8,

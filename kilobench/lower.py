@@ -1,7 +1,7 @@
 """torch model -> graph: fold batch norm, fuse activations, choose types, turn batch norm + sign into thresholds.
 
 The arithmetic is that of docs/arithmetic.md. A tensor is int8 where a FakeQuant marks it, a bit map between two binary
-convolutions, float32 everywhere else.
+convolutions, float32 everywhere else; the input is int16 where its FakeQuant has 16 bits.
 """
 
 from __future__ import annotations
@@ -169,12 +169,16 @@ class _Lowering:
     # Making tensors and operators
 
     def emit_tensor(self, node: fx.Node, chain: list[fx.Node], dtype: DType = "float32") -> Tensor:
-        """The tensor that the whole chain computes, int8 if the chain ends in a FakeQuant."""
+        """The tensor that the whole chain computes, int8 or int16 if the chain ends in a FakeQuant."""
         shape = tuple(chain[-1].meta["tensor_meta"].shape[1:])
         channels, height, width = shape if len(shape) == 3 else (shape[0], 1, 1)
         scale, zero_point = 0.0, 0
         if (quant := self.find(chain, "quant")) is not None:
             dtype, scale, zero_point = "int8", float(quant.scale), int(quant.zero_point)
+            if quant.bits == 16:
+                dtype, zero_point = "int16", 0
+                if node.op != "placeholder":
+                    raise self.error(chain[-1], "has 16 bits, which only the input of a network may have")
         tensor = Tensor(chain[-1].name, (height, width, channels), dtype, scale, zero_point)
         self.tensors[tensor.name] = tensor
         for absorbed in chain:
@@ -183,7 +187,9 @@ class _Lowering:
 
     def emit_op(self, kind: Kind, node: fx.Node, inputs: list[Tensor], output: Tensor, **rest: Any) -> None:
         types = {tensor.dtype for tensor in inputs}
-        if (kind != "binarize" and output.dtype not in types and types != {"bit"}) or len(types) != 1:
+        if types == {"int16"} and (kind, output.dtype) != ("conv2d", "int8"):
+            raise self.error(node, f"reads int16 as {kind} to {output.dtype}, but only convolutions to int8 can")
+        if (kind != "binarize" and output.dtype not in types and types not in ({"bit"}, {"int16"})) or len(types) != 1:
             raise self.error(node, f"turns {'/'.join(sorted(types))} into {output.dtype}, for which there is no kernel")
         self.ops.append(Op(kind, self.name(node), tuple(t.name for t in inputs), output.name, **rest))
 
@@ -211,7 +217,7 @@ class _Lowering:
             weight, bias = weight * factor[:, None, None, None], bias * factor + offset
         weight = weight.transpose(0, 2, 3, 1)
         output = self.emit_tensor(node, chain)
-        if source.dtype == "int8" and output.dtype == "int8":
+        if source.dtype in ("int8", "int16") and output.dtype == "int8":
             params = self.int8_params(node, weight, bias, source, output)
         else:
             params = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
@@ -227,7 +233,8 @@ class _Lowering:
         scale = np.where(largest > 0, largest, 127.0) / 127.0
         q = np.rint(weight / scale[:, None, None, None])
         bias_q = np.rint(bias / (source.scale * scale))
-        bound = float((np.abs(q).sum(axis=(1, 2, 3)) * 255 + np.abs(bias_q)).max())
+        reach = 255 if source.dtype == "int8" else 2**15
+        bound = float((np.abs(q).sum(axis=(1, 2, 3)) * reach + np.abs(bias_q)).max())
         if bound > _INT32:
             raise self.error(node, f"may reach {bound:.0f} in its accumulator, above the int32 bound {_INT32}")
         m, t = multiplier(source.scale * scale / output.scale)

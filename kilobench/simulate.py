@@ -18,13 +18,17 @@ Maps = dict[str, NDArray[Any]]
 
 
 def quantise_input(graph: Graph, x: NDArray[np.float32]) -> NDArray[Any]:
-    """Inputs as the model takes them: float32 [n, c, h, w] to [n, h, w, c], float32 or int8 (rounded half to even)."""
+    """Inputs as the model takes them: float32 [n, c, h, w] to [n, h, w, c], float32, int8 or int16.
+
+    Rounded half to even.
+    """
     tensor = graph.tensors[graph.input]
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
     if tensor.dtype == "float32":
         return x
     q = np.rint(x / np.float32(tensor.scale)) + tensor.zero_point
-    return np.clip(q, -128, 127).astype(np.int8)
+    kind = np.iinfo(tensor.dtype)
+    return np.clip(q, kind.min, kind.max).astype(kind.dtype)
 
 
 def simulate(graph: Graph, inputs: NDArray[Any]) -> Maps:
@@ -63,7 +67,7 @@ def _conv2d(op: Op, sources: list[Tensor], values: list[NDArray[Any]], output: T
     if source.dtype == "float32":
         result = _correlate(op, x, p["weight"], torch.float32) + p["bias"]
         return np.maximum(result, 0) if op.attrs["relu"] else result
-    if source.dtype == "int8":
+    if source.dtype in ("int8", "int16"):
         acc = _correlate(op, x - np.float64(source.zero_point), p["weight"], torch.float64).astype(np.int64) + p["bias"]
         return _saturate(requantise(acc, p["multiplier"], p["shift"]), op, output)
     signs = 2.0 * unpack(p["weight"], source.shape[2]) - 1

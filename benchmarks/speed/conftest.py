@@ -25,6 +25,8 @@ KERNELS = {
     "int8_pointwise": Kernel("int8 pointwise, 16x16x32 -> 32", "CMSIS-NN 3.8", 2.0, 1.6),
     "int8_depthwise3x3": Kernel("int8 depthwise 3x3, 16x16x32", "CMSIS-NN 10.6", 5, 3.5),
     "int8_dense": Kernel("int8 fully connected 1024 -> 64", "CMSIS-NN 2.57", 1.6, 1.3),
+    "int16_conv1x9": Kernel("int16 conv 1x9/2, 1x30225x1 -> 7", "none published", 2.5, 2.3),
+    "int16_conv3x3": Kernel("int16 conv 3x3, 32x32x3 -> 16", "none published", 2.6, 2.2),
     "binary_conv3x3": Kernel(
         "binary conv 3x3, 16x16x64 -> 64", "popcount by bit trick 0.53-1.02; Harley-Seal in C 0.39-0.42", 0.32, 0.25
     ),

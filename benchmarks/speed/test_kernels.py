@@ -56,6 +56,8 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "int8_pointwise": lambda: conv((16, 16, 32), "int8", 32, 1),
     "int8_depthwise3x3": lambda: single((16, 16, 32), "int8", lambda b, x: b.depthwise(x, (3, 3), (1, 1), (1, 1))),
     "int8_dense": lambda: conv((1, 1, 1024), "int8", 64, 1),
+    "int16_conv1x9": lambda: single((1, 30225, 1), "int16", lambda b, x: b.conv(x, "int8", 7, (1, 9), (1, 2), (0, 0))),
+    "int16_conv3x3": lambda: single((32, 32, 3), "int16", lambda b, x: b.conv(x, "int8", 16, (3, 3), (1, 1), (1, 1))),
     "binary_conv3x3": lambda: conv((16, 16, 64), "bit", 64, 3),
     "fp32_conv3x3": lambda: conv((16, 16, 32), "float32", 32, 3),
     "resnet8_int8": resnet8,

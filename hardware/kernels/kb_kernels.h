@@ -55,6 +55,18 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_conv2d_s8_params;
 
+/* int8 weights on an int16 input of zero point 0; see conv2d_s16.c. */
+typedef struct {
+    kb_window window;
+    const int16_t *weight;  /* [out channels][taps] */
+    const int32_t *channel; /* as in kb_conv2d_s8_params */
+    int32_t quick;          /* whether all shifts are positive */
+    int32_t column;         /* halves per column in scratch */
+    int32_t taps;           /* per pixel, even */
+    int32_t block;          /* output pixels whose columns fit into scratch */
+    int32_t out_zero, low;
+} kb_conv2d_s16_params;
+
 /* Every channel has a kernel of its own; weight [kernel_h][kernel_w][channels]. */
 typedef struct {
     kb_window window;
@@ -138,6 +150,7 @@ typedef struct {
 
 void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
 void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
+void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2d_s16_params *p, const kb_region *r);
 void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
                              const kb_region *r);
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,

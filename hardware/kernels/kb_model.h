@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-typedef enum { KB_FLOAT32, KB_INT8, KB_BIT } kb_dtype;
+typedef enum { KB_FLOAT32, KB_INT8, KB_BIT, KB_INT16 } kb_dtype;
 
 typedef struct {
     const char *name;

@@ -13,7 +13,7 @@ from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.emit import emit
-from kilobench.graph import Graph, Tensor
+from kilobench.graph import DType, Graph, Tensor
 from kilobench.layout import layout
 from kilobench.measure import evaluate, measure
 from kilobench.registry import load_registry
@@ -24,16 +24,17 @@ BOARDS = load_registry().entries["boards"]
 
 
 def model(dtype: str = "int8", width: int = 24) -> Graph:
-    """An int8 or float32 stem, a binary layer, and 5 classes."""
+    """An int8 or float32 stem, the former on an int8 or int16 input, a binary layer, and 5 classes."""
     b = Builder(1)
     source = b.tensor((1, width, 3), dtype)  # type: ignore[arg-type]
     stem, body = (
         ((9, (1, 4), (1, 1), (0, 3)), (8, (1, 4), (2, 1), (0, 3)))
-        if dtype == "int8"
+        if dtype != "float32"
         else ((1, (1, 2), (2, 2), (0, 1)), (8, (1, 3), (2, 1), (0, 1)))
     )
-    x = b.conv(source, dtype, *stem)  # type: ignore[arg-type]
-    x = b.conv(b.binarize(x), dtype, *body)  # type: ignore[arg-type]
+    kept: DType = "float32" if dtype == "float32" else "int8"
+    x = b.conv(source, kept, *stem)
+    x = b.conv(b.binarize(x), kept, *body)
     height, length, channels = x.shape
     output = Tensor("out", (1, 1, channels), x.dtype, x.scale, x.zero_point)
     b.tensors["out"] = output
@@ -42,7 +43,7 @@ def model(dtype: str = "int8", width: int = 24) -> Graph:
     return b.graph(source, output)
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_board_equals_the_host_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
     graph, board = model(dtype), load_registry().get("boards", name)

@@ -28,6 +28,7 @@ KINDS = ("conv2d", "max_pool", "avg_pool", "add", "transpose", *(("depthwise_con
 OPERATORS = {
     *((kind, dtype, dtype) for kind in KINDS for dtype in ("int8", "float32")),
     *(("conv2d", "bit", dtype) for dtype in ("bit", "int8", "float32")),
+    ("conv2d", "int16", "int8"),
     *(("binarize", dtype, "bit") for dtype in ("int8", "float32")),
     ("max_pool", "bit", "bit"),
 }

@@ -37,6 +37,8 @@ class Builder:
             ends = [-128, 127] if self.extreme else [-128, 0, int(self.random.integers(-128, 128))]
             zero = self.random.choice(ends)
             tensor = replace(tensor, scale=float(self.random.uniform(0.01, 0.1)), zero_point=int(zero))
+        elif dtype == "int16":
+            tensor = replace(tensor, scale=1 / 32767)
         self.tensors[tensor.name] = tensor
         return tensor
 
@@ -100,8 +102,12 @@ class Builder:
         output = self.tensor((*size, out), dtype)
         relu = bool(self.random.integers(2)) and dtype != "bit"
         shape = (out, *attrs["kernel"], source.shape[2])
-        make = {"float32": self._float_params, "int8": self._int8_params, "bit": self._bit_params}[source.dtype]
-        return self.op("conv2d", [source], output, attrs | {"relu": relu}, make(shape, dtype))
+        if source.dtype == "int16":
+            params = self._int8_params(shape, dtype, 2**15)
+        else:
+            make = {"float32": self._float_params, "int8": self._int8_params, "bit": self._bit_params}[source.dtype]
+            params = make(shape, dtype)
+        return self.op("conv2d", [source], output, attrs | {"relu": relu}, params)
 
     def depthwise(
         self, source: Tensor, kernel: Pair | None = None, stride: Pair | None = None, padding: Pair | None = None
@@ -176,17 +182,19 @@ class Builder:
         weight[r.random(shape) < 0.02] = -0.0
         return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
 
-    def _int8_params(self, shape: tuple[int, ...], dtype: DType) -> dict[str, Any]:
+    def _int8_params(self, shape: tuple[int, ...], dtype: DType, reach: int = 256) -> dict[str, Any]:
+        """For inputs, less their zero point, of magnitudes below or at ``reach``."""
         r, out, taps = self.random, shape[0], int(np.prod(shape[1:]))
-        weight = r.integers(-127, 128, shape)
+        top = min(127, INT32_MAX // (reach * taps))
+        weight = r.integers(-top, top + 1, shape)
         if self.extreme:
-            weight = r.choice([-127, 127], shape)
-            weight[r.random(out) < 0.5] = r.choice([-127, 127])
+            weight = r.choice([-top, top], shape)
+            weight[r.random(out) < 0.5] = r.choice([-top, top])
         sums = np.abs(weight).sum(axis=(1, 2, 3))
-        bias = self._bias(INT32_MAX - 256 * sums, 4000.0 * np.sqrt(taps))
+        bias = self._bias(INT32_MAX - reach * sums, 16.0 * reach * np.sqrt(taps))
         params = {"weight": weight.astype(np.int8), "bias": bias.astype(np.int32)}
-        bound = 255.0 * sums + np.abs(bias)
-        return params | self._requantisation(bound, np.maximum(6000.0 * np.sqrt(taps), np.abs(bias)))
+        bound = float(reach) * sums + np.abs(bias)
+        return params | self._requantisation(bound, np.maximum(24.0 * reach * np.sqrt(taps), np.abs(bias)))
 
     def _bit_params(self, shape: tuple[int, ...], dtype: DType) -> dict[str, Any]:
         r, out, taps = self.random, shape[0], int(np.prod(shape[1:]))
@@ -230,6 +238,10 @@ def random_graph(seed: int) -> Graph:
     b = Builder(seed, exact=bool(r.integers(2)), extreme=bool(r.random() < 0.2))
     dtype: DType = ("float32", "int8", "int8", "int8", "bit", "bit")[r.integers(6)]
     source = x = b.tensor((*_map_size(r), b.channels()), dtype)
+    if dtype == "int8" and r.random() < 0.3:  # the input alone has 16 bits
+        b.tensors.clear()
+        source = b.tensor((*x.shape[:2], int(r.choice([1, 1, 2, 3, 4, 7, 33]))), "int16")
+        x = b.conv(source, "int8")
     for _ in range(r.integers(1, 6)):
         x = _step(b, x)
     if r.random() < 0.3 or x is source:
@@ -243,10 +255,11 @@ def random_inputs(graph: Graph, count: int, seed: int) -> np.ndarray[Any, Any]:
     shape = (count, *tensor.shape)
     if tensor.dtype == "bit":
         return r.integers(0, 2, shape).astype(np.uint8)
-    if tensor.dtype == "int8":
-        values = np.clip(r.normal(0, 90, shape), -128, 127)
-        values[0] = r.choice([values[0], np.full(tensor.shape, -128), np.full(tensor.shape, 127)])
-        return values.astype(np.int8)
+    if tensor.dtype != "float32":
+        kind = np.iinfo(tensor.dtype)
+        values = np.clip(r.normal(0, 0.7 * kind.max, shape), kind.min, kind.max)
+        values[0] = r.choice([values[0], np.full(tensor.shape, kind.min), np.full(tensor.shape, kind.max)])
+        return values.astype(kind.dtype)
     values = np.round(r.normal(size=shape) * 4) / 2 * np.where(r.integers(0, 2, shape), 1, -1)
     if all(op.kind != "binarize" for op in graph.ops):
         values = np.where(r.random(shape) < 0.02, 1e-40, values)
@@ -262,6 +275,8 @@ def _map_size(r: np.random.Generator) -> Pair:
 
 def _base(b: Builder, source: Tensor) -> DType:
     """A type other than bits that a convolution of this source can yield."""
+    if source.dtype == "int16":
+        return "int8"
     if source.dtype == "bit":
         return ("float32", "int8")[b.random.integers(2)]
     return source.dtype

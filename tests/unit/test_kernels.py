@@ -18,6 +18,23 @@ def test_requantisation_rounds_once() -> None:
     assert np.all((m >= 2**30) & (m < 2**31))
 
 
+def test_a_convolution_of_int16_is_that_of_integers() -> None:
+    b = Builder(0)
+    source = b.tensor((5, 40, 3), "int16")
+    graph = b.graph(source, b.conv(source, "int8", out=7, kernel=(3, 9), stride=(1, 2), padding=(1, 4)))
+    x = random_inputs(graph, 2, 0)
+    conv, output = graph.ops[0], graph.tensors[graph.output]
+    assert int(np.abs(x).max()) > 2**14
+    padded = np.pad(x.astype(np.int64), ((0, 0), (1, 1), (4, 4), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 9), axis=(1, 2))[:, :, ::2]
+    acc = np.einsum("nyxcij,oijc->nyxo", windows, conv.params["weight"].astype(np.int64)) + conv.params["bias"]
+    wanted = requantise(acc, conv.params["multiplier"], conv.params["shift"]) + output.zero_point
+    low = output.zero_point if conv.attrs["relu"] else -128
+    assert np.array_equal(simulate(graph, x)[graph.output], np.clip(wanted, low, 127))
+    assert graph.macs() == {"fp32": 0, "int8": 0, "binary": 0, "int16": 5 * 20 * 7 * 81}
+    assert source.bytes == 2 * 5 * 40 * 3
+
+
 def test_binary_convolution_is_that_of_signs() -> None:
     b = Builder(0)
     source = b.tensor((7, 6, 40), "bit")

@@ -30,6 +30,8 @@ def test_every_map_is_exact(seed: int, dtype: DType, tmp_path: Path) -> None:
     [
         ("conv2d", (40, 6, 5), "int8"),
         ("conv2d", (1, 200, 5), "float32"),
+        ("conv2d", (40, 6, 3), "int16"),
+        ("conv2d", (1, 200, 1), "int16"),
         ("depthwise_conv2d", (1, 200, 5), "int8"),
         ("depthwise_conv2d", (40, 6, 5), "float32"),
         ("max_pool", (40, 6, 5), "int8"),

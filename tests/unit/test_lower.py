@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from kilobench.api import Network
 from kilobench.emit import emit
 from kilobench.graph import Graph
 from kilobench.host import HostModel
 from kilobench.layers import FakeQuant, XnorConv2d
 from kilobench.lower import LoweringError, lower
+from kilobench.registry import load_registry
 from kilobench.simulate import quantise_input, simulate
 
 
@@ -122,6 +124,48 @@ def check_against_torch(net: nn.Module, graph: Graph, x: torch.Tensor, int8: boo
         assert np.abs(real - logits).max() <= 1e-4
 
 
+def test_an_int16_input_lowers_from_end_to_end(tmp_path: Path) -> None:
+    """Micro-ACDNet's layout at a small size: C equals simulation, and both torch within what rounding explains."""
+    torch.manual_seed(0)
+    network: Network = load_registry().get("networks", "acdnet[channels=small]")
+    net = network.build((1, 1, 2005), 3, 4000)
+    x = torch.randint(-(2**15), 2**15, (16, 1, 1, 2005)) / 2**15
+    randomised(quantised(net), x)
+    whole = nn.Sequential(wide(2.0**-15), net)
+    graph = lower(whole, (1, 1, 2005))
+    source, conv = graph.tensors[graph.input], graph.ops[0]
+    assert (source.dtype, source.zero_point, source.bytes) == ("int16", 0, 2 * 2005)
+    assert (conv.kind, graph.tensors[conv.output].dtype) == ("conv2d", "int8")
+    assert graph.macs()["int16"] == 8 * 9 * 999
+    inputs = quantise_input(graph, x.numpy())
+    assert inputs.dtype == np.int16
+    assert np.array_equal(inputs[:, 0, :, 0], (x[:, 0, 0] * 2**15).numpy())
+    check_against_torch(whole, graph, x, True, tmp_path)
+
+
+def quantised(net: nn.Module) -> nn.Module:
+    """With a FakeQuant after every ReLU, average and linear layer of a sequence."""
+    for name, module in list(net.named_children()):
+        if isinstance(module, nn.ReLU | nn.AvgPool2d | nn.Linear):
+            net.set_submodule(name, nn.Sequential(module, FakeQuant()))
+    return net
+
+
+def flat() -> nn.Linear:
+    """A layer of 256 inputs and a bias with which sums of int16 inputs, not of int8, could leave 32 bits."""
+    layer = nn.Linear(256, 1)
+    nn.init.ones_(layer.weight)
+    nn.init.constant_(layer.bias, 9.0 * 2**20)
+    return layer
+
+
+def wide(scale: float = 1.0) -> FakeQuant:
+    """A FakeQuant of 16 bits."""
+    quant = FakeQuant(16)
+    quant.scale.fill_(scale)
+    return quant
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [
@@ -130,6 +174,11 @@ def check_against_torch(net: nn.Module, graph: Graph, x: torch.Tensor, int8: boo
         (nn.Sequential(nn.Sigmoid()), r"0 \(Sigmoid\) cannot be lowered here; supported are"),
         (nn.Sequential(nn.MaxPool2d(2, padding=1)), r"0 \(MaxPool2d\) is padded"),
         (nn.Sequential(FakeQuant(), nn.Conv2d(4, 4, 3)), "turns int8 into float32"),
+        (nn.Sequential(wide(), nn.Conv2d(4, 4, 3)), "reads int16 as conv2d to float32, but only convolutions to int8"),
+        (nn.Sequential(wide(), nn.Conv2d(4, 4, 3, groups=4), FakeQuant()), "reads int16 as depthwise_conv2d to int8"),
+        (nn.Sequential(wide(), nn.MaxPool2d(2)), "reads int16 as max_pool to int16"),
+        (nn.Sequential(nn.Conv2d(4, 4, 3), wide()), r"1 \(FakeQuant\) has 16 bits, which only the input"),
+        (nn.Sequential(wide(), nn.Flatten(), flat(), FakeQuant()), r"2 \(Linear\) may reach \d+ in its accumulator"),
         (nn.Sequential(nn.Conv2d(4, 4, 3)), "returns logits"),
         (
             nn.Sequential(nn.Conv2d(4, 16384, 1), XnorConv2d(nn.BatchNorm2d(16384), nn.Conv2d(16384, 1, 1))),
