@@ -119,7 +119,7 @@ def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tenso
     """Narrow observed ranges to the percentiles, read from histograms of all values between their extremes."""
     counts = {quant: torch.zeros(_BINS, dtype=torch.float64) for quant in quants}
 
-    def counter(quant: FakeQuant) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def counter(quant: FakeQuant) -> Callable[[nn.Module, tuple[Any, ...]], Tensor]:
         low, high = float(quant.low), float(quant.high)
         return lambda _, args: counts[quant].add_(torch.histc(args[0].float(), _BINS, low, high))
 
