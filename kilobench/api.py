@@ -271,13 +271,17 @@ class Board:
         return sum(region.bytes for region in self.ram)
 
 
-_LAYERS = ("XnorConv2d", "FakeQuant", "SwapAxes", "Add", "trace")
+_LAZY = {
+    **dict.fromkeys(("XnorConv2d", "FakeQuant", "SwapAxes", "Add", "trace"), "layers"),
+    "quantise": "quantise",
+}
+"""What is importable from here without importing torch before use, and its module."""
 
 
 def __getattr__(name: str) -> Any:
-    """The engine's layers and the module ``data``, importable from here without importing torch before use."""
-    if name in _LAYERS:
-        return getattr(importlib.import_module("kilobench.layers"), name)
+    """The engine's layers and tools, and the module ``data``."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"kilobench.{_LAZY[name]}"), name)
     if name == "data":
         return importlib.import_module("kilobench.data")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

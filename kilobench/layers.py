@@ -93,10 +93,11 @@ class XnorConv2d(nn.Module):
 
 
 class FakeQuant(nn.Module):
-    """Marks a tensor as int8 with one scale and zero point, and rounds to that grid when ``enabled``.
+    """Marks a tensor as an integer one with one scale and zero point, and rounds to that grid when ``enabled``.
 
     While ``observing`` it widens ``low`` and ``high`` to the values seen; ``freeze`` turns them into ``scale`` and
-    ``zero_point`` (real = scale * (q - zero_point), q in [-128, 127]; zero is exactly representable).
+    ``zero_point``: real = scale * (q - zero_point), zero exactly representable. With 8 bits q is in [-128, 127]; with 16, in
+    [-32768, 32767] and the zero point is 0. Gradients pass straight through where nothing is clipped.
     """
 
     scale: Tensor
@@ -117,20 +118,22 @@ class FakeQuant(nn.Module):
     def freeze(self) -> None:
         """Choose scale and zero point from the observed range."""
         low, high = min(float(self.low), 0.0), max(float(self.high), 0.0)
-        scale = max((high - low) / 255, 1e-9)
-        self.scale.fill_(scale)
-        self.zero_point.fill_(max(-128, min(127, round(-128 - low / float(self.scale)))))
+        if self.bits == 16:
+            self.scale.fill_(max(-low, high, 1e-9) / 32767)
+        else:
+            self.scale.fill_(max((high - low) / 255, 1e-9))
+            self.zero_point.fill_(max(-128, min(127, round(-128 - low / float(self.scale)))))
         self.observing, self.enabled = False, True
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input, on the int8 grid when enabled."""
+        """The input, on the integer grid when enabled."""
         if self.observing:
             self.low.copy_(torch.minimum(self.low, x.detach().min()))
             self.high.copy_(torch.maximum(self.high, x.detach().max()))
         if not self.enabled:
             return x
-        q = torch.clamp(torch.round(x / self.scale) + self.zero_point, -128, 127)
-        return (q - self.zero_point) * self.scale
+        limit = 2 ** (self.bits - 1)
+        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, -limit, limit - 1)
 
 
 class SwapAxes(nn.Module):
