@@ -26,7 +26,7 @@ class UserError(Exception):
 
 
 class DataUnavailable(UserError):
-    """A data set is neither on this machine nor to be downloaded."""
+    """A data set, or part of it, is neither on this machine nor to be downloaded."""
 
 
 class CellError(Exception):

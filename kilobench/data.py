@@ -16,12 +16,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from filelock import FileLock
 
-from kilobench.api import Progress, Split, UserError
-from kilobench.sources import fetched
+from kilobench.api import DataUnavailable, Progress, Split, UserError
+from kilobench.sources import fetched as fetched  # for tasks: data.fetched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,27 +29,9 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
-__all__ = [
-    "Damage",
-    "Damaged",
-    "audio_split",
-    "cached_arrays",
-    "copies",
-    "decode",
-    "decoded",
-    "digest",
-    "fetched",
-    "file_digests",
-    "lacking",
-    "loudest",
-    "normalise",
-    "partial_allowed",
-    "repeated",
-    "validation",
-    "window",
-    "without_copies",
-]
-
+Create = Callable[[str, tuple[int, ...], str], Any]
+"""Makes an array of a name, shape and type on disk, to be filled."""
+T = TypeVar("T")
 Kind = Literal["missing", "corrupt", "unexpected", "mislabelled", "in the wrong fold", "in training and test"]
 _LACKING: tuple[Kind, ...] = ("missing", "corrupt")
 """What one can go on without; any other damage would make results wrong."""
@@ -66,6 +48,10 @@ class Damaged(UserError):
     def __init__(self, message: str, lines: Sequence[str]) -> None:
         super().__init__(message)
         self.lines = tuple(lines)
+
+
+class Incomplete(Damaged, DataUnavailable):
+    """Nothing is wrong with a data set but that part of it is missing or corrupt."""
 
 
 class Damage:
@@ -91,7 +77,8 @@ class Damage:
             texts.append(f"{sum(count for _, count in entries)} {kind} ({some})")
         hint = "" if fatal else "; --allow-partial uses the rest and marks the record"
         lines = [f"{kind}: {name}" for kind, entries in found.items() for name, _ in entries]
-        raise Damaged(f"{self._name} should have {self._expected} {self._what}: {', '.join(texts)}{hint}", lines)
+        message = f"{self._name} should have {self._expected} {self._what}: {', '.join(texts)}{hint}"
+        raise (Damaged if fatal else Incomplete)(message, lines)
 
 
 def lacking(parts: Mapping[str, tuple[int, int]]) -> tuple[int, tuple[str, ...]]:
@@ -132,6 +119,11 @@ def digest_index(cache: Path) -> Path:
     return cache / "digests.json"
 
 
+def sound_files(folder: Path, pattern: str = "*.wav") -> list[Path]:
+    """The files of a folder that match, sorted by path, without hidden ones (``.DS_Store``, ``._x.wav``)."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith(".") and path.is_file())
+
+
 def copies(digests: Sequence[str], names: Sequence[str], parts: Sequence[int]) -> list[str]:
     """The files whose contents occur in more than one part (fold, or training and test), as ``a = b``."""
     first: dict[str, int] = {}
@@ -141,6 +133,17 @@ def copies(digests: Sequence[str], names: Sequence[str], parts: Sequence[int]) -
         if parts[other] != parts[index]:
             found.append(f"{names[other]} = {names[index]}")
     return found
+
+
+def copied_from_test(
+    digests: Sequence[str], test: Sequence[bool], names: Sequence[str]
+) -> tuple[list[bool], tuple[str, ...]]:
+    """Which inputs are training inputs whose contents also are a test input's, and a note that names them."""
+    tested = {one for one, is_test in zip(digests, test, strict=True) if is_test}
+    found = [not is_test and one in tested for one, is_test in zip(digests, test, strict=True)]
+    who = [name for name, is_copy in zip(names, found, strict=True) if is_copy]
+    some = ", ".join(who[:3]) + (", ..." if len(who) > 3 else "")
+    return found, (f"{len(who)} training inputs left out that also are test inputs ({some})",) if who else ()
 
 
 def decode(path: Path, rate: int) -> NDArray[np.float32]:
@@ -217,7 +220,7 @@ def normalise(clip: NDArray[np.float32], rms: float = 0.1) -> NDArray[np.float32
 def cached_arrays(cache: Path, key: str, make: Callable[[Create], None]) -> Arrays:
     """Arrays made once, kept as ``cache/key/*.npy`` and read through memory maps.
 
-    ``make`` gets a function ``create(name, shape, dtype)`` that returns an empty array on disk, to be filled.
+    ``make`` gets a function ``create(name, shape, dtype)``.
     """
     import numpy as np
 
@@ -239,37 +242,61 @@ def cached_arrays(cache: Path, key: str, make: Callable[[Create], None]) -> Arra
     return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
 
 
-Create = Callable[[str, tuple[int, ...], str], Any]
-
-
 def decoded(
     name: str,
-    paths: Sequence[Path],
+    items: Mapping[str, T],
     digests: Sequence[str],
-    prepare: Callable[[Path], NDArray[np.float32]],
+    prepare: Callable[[T], NDArray[np.float32]],
     length: int,
     cache: Path,
     progress: Progress,
+    *,
+    twice: bool = False,
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """Prepared clips, float32 [n, length], memory-mapped, and why each cannot be used ("" if it can).
+    """Prepared clips, float32 [n, length], memory-mapped, and what is wrong with each ("" for nothing).
 
-    ``prepare`` decodes one file to ``length`` samples and raises UserError if it cannot; ``digests`` are of the files.
+    ``items`` are what clips are made of, by name (mostly paths), ``digests`` are of their contents; ``prepare`` makes
+    ``length`` samples of one, and raises UserError if it cannot. With ``twice``, all rows follow once more, so that all
+    folds but one are a slice, which needs no copy: [2 n, length].
     """
+    import numpy as np
+
     tools = [importlib.metadata.version(package) for package in ("soxr", "soundfile")]
     sources = [Path(inspect.getfile(prepare)).read_bytes(), Path(__file__).read_bytes()]
-    key = hashlib.sha256("\n".join([*digests, *tools, str(length)]).encode() + b"".join(sources)).hexdigest()[:16]
+    identity = "\n".join([*digests, *tools, f"{length} {twice}"]).encode() + b"".join(sources)
 
     def make(create: Create) -> None:
-        clips, problems = create("clips", (len(paths), length), "<f4"), create("problems", (len(paths),), "<U200")
-        for index, path in enumerate(paths):
+        clips = create("clips", ((1 + twice) * len(items), length), "<f4")
+        problems = create("problems", (len(items),), "S200")
+        for index, (what, item) in enumerate(items.items()):
             try:
-                clips[index] = prepare(path)
+                clips[index] = prepare(item)
             except UserError as error:
-                problems[index] = f"{path.name}: {str(error).removeprefix(path.name).strip()}"
-            progress(f"decoding {name}", index + 1, len(paths))
+                problems[index] = f"{what}: {str(error).removeprefix(Path(what).name).strip()}".encode()[:200]
+            progress(f"decoding {name}", index + 1, len(items))
+        for start in range(len(items), len(clips), 64):
+            end = min(start + 64, len(clips))
+            clips[start:end] = clips[start - len(items) : end - len(items)]
 
-    arrays = cached_arrays(cache, f"{name}-{key}", make)
-    return arrays["clips"], arrays["problems"].tolist()
+    if not items:
+        return np.zeros((0, length), dtype=np.float32), []
+    arrays = cached_arrays(cache, f"{name}-{hashlib.sha256(identity).hexdigest()[:16]}", make)
+    return arrays["clips"], [problem.decode(errors="ignore") for problem in arrays["problems"].tolist()]
+
+
+def rows(array: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[Any]:
+    """Some rows of an array: a view if they are neighbours, else a copy."""
+    if len(chosen) and (chosen[1:] == chosen[:-1] + 1).all():
+        return array[chosen[0] : chosen[-1] + 1]
+    return array[chosen]
+
+
+def require_classes(classes: Sequence[str], train_y: NDArray[np.int64], test_y: NDArray[np.int64]) -> None:
+    """Raise UserError if partial data has left a class without training or test inputs."""
+    for part, y in (("training", train_y), ("test", test_y)):
+        left = set(y.tolist())
+        if gone := [name for index, name in enumerate(classes) if index not in left]:
+            raise UserError(f"no {part} inputs are left of {', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''}")
 
 
 def audio_split(
@@ -280,8 +307,9 @@ def audio_split(
     *,
     length: int,
     classes: tuple[str, ...],
-    groups: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
     parts: Mapping[str, tuple[int, int]],
+    notes: tuple[str, ...] = (),
 ) -> Split:
     """A split of clips [n, samples] that are longer than the input: each test clip's window is its loudest.
 
@@ -289,15 +317,12 @@ def audio_split(
     """
     import numpy as np
 
-    for part, y in (("training", train_y), ("test", test_y)):
-        gone = [name for index, name in enumerate(classes) if index not in y]
-        if gone:
-            raise UserError(f"no {part} clips are left of {', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''}")
+    require_classes(classes, train_y, test_y)
     windows = np.stack([loudest(clip, length) for clip in test])
-    partial, notes = lacking(parts)
+    partial, partial_notes = lacking(parts)
     train_x, test_x, clips = (array[:, None, None, :] for array in (train, windows, test))
     identity = digest([train_x, train_y, test_x, test_y])
-    return Split(train_x, train_y, test_x, test_y, classes, identity, notes, clips, partial, groups)
+    return Split(train_x, train_y, test_x, test_y, classes, identity, (*partial_notes, *notes), clips, partial, groups)
 
 
 def without_copies(

@@ -96,5 +96,5 @@ def _check_size(archive: Path, size: int, limit_bytes: int) -> None:
 
 def top(unpacked: Path) -> Path:
     """The one folder that an archive held, or, if it held more than that, the whole."""
-    entries = list(unpacked.iterdir())
+    entries = [entry for entry in unpacked.iterdir() if entry.name != "__MACOSX"]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else unpacked

@@ -132,9 +132,8 @@ def _load(folder: Path, layout: _Layout, chosen: list[int], expected_names: tupl
     _check_labels(test, "test", 10_000 // layout.classes, names, layout, damage)
     damage.check()
     (train_x, train_y), (test_x, test_y) = _select(train, layout, chosen), _select(test, layout, chosen)
-    for part, y in (("training", train_y), ("test", test_y)):
-        if len(np.unique(y)) < len(chosen):
-            raise UserError(f"{folder.name}: there are classes without {part} images")
+    classes = tuple(names[label] for label in chosen)
+    data.require_classes(classes, train_y, test_y)
     share = len(chosen) / layout.classes
     parts = {
         "training images": (len(train_y), round(train_count * share)),
@@ -144,7 +143,6 @@ def _load(folder: Path, layout: _Layout, chosen: list[int], expected_names: tupl
     train_x, train_y, copies = data.without_copies(train_x, train_y, test_x)
     x, scaled_test = _scaled(train_x), _scaled(test_x)
     identity = data.digest([x, train_y, scaled_test, test_y])
-    classes = tuple(names[label] for label in chosen)
     return Split(x, train_y, scaled_test, test_y, classes, identity, (*notes, *copies), partial=partial)
 
 

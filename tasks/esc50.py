@@ -134,11 +134,11 @@ def _clips(folder: Path, targets: tuple[int, ...], damage: data.Damage) -> list[
                 damage.add("missing" if rows < _PER_FOLD else "unexpected", [where], abs(_PER_FOLD - rows))
     files: dict[str, Path] = {}
     stems = {clip.stem for clip in every}
-    for path in sorted((folder / "audio").glob("*.*")):
+    for path in data.sound_files(folder / "audio", "*.*"):
         damage.add("unexpected", [path.name] if path.stem in files or path.stem not in stems else [])
         files.setdefault(path.stem, path)
     damage.add("missing", [clip.stem for clip in clips if clip.stem not in files])
-    return [(clip, files[clip.stem]) for clip in clips if clip.stem in files]
+    return list({clip.stem: (clip, files[clip.stem]) for clip in clips if clip.stem in files}.values())
 
 
 def _load(folder: Path, targets: tuple[int, ...], fold: int, cache: Path, progress: Progress) -> Split:
@@ -152,7 +152,7 @@ def _load(folder: Path, targets: tuple[int, ...], fold: int, cache: Path, progre
     sounds: dict[int, NDArray[np.float32]] = {}
     for target in targets:  # class by class, so that all subsets share what was decoded
         rows = [index for index, (clip, _) in enumerate(found) if clip.target == target]
-        paths = [found[index][1] for index in rows]
+        paths = {names[index]: found[index][1] for index in rows}
         chosen = [digests[index] for index in rows]
         clips, problems = data.decoded(f"esc50-{target}", paths, chosen, _prepare, _CLIP, cache, progress)
         damage.add("corrupt", filter(None, problems))

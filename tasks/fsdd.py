@@ -64,12 +64,10 @@ class Fsdd(Task):
         digits, speakers = (np.array([part(name) for name in names], dtype=np.int64) for part in (_digit, _speaker))
         chosen = digits < self.class_count
         train, test = chosen & (speakers != fold), chosen & (speakers == fold)
-        for part, y in (("training", digits[train]), ("test", digits[test])):
-            if len(np.unique(y)) < self.class_count:
-                raise UserError(f"fsdd: there are digits without {part} clips of fold {fold}")
         train_x, test_x = clips[train][:, None, None, :], clips[test][:, None, None, :]
         identity = data.digest([train_x, digits[train], test_x, digits[test]])
         classes = tuple(str(digit) for digit in range(self.class_count))
+        data.require_classes(classes, digits[train], digits[test])
         expected = self.class_count * len(SPEAKERS) * _TAKES
         partial, notes = data.lacking({"clips": (int(chosen.sum()), expected)})
         return Split(
@@ -97,14 +95,15 @@ def _clips(cache: Path, progress: Progress) -> tuple[NDArray[np.float32], list[s
     """All usable clips, [n, LENGTH], and their files' names; the same order as names sort."""
     folder = data.fetched(_SOURCE, cache, progress) / "recordings"
     expected = {f"{d}_{s}_{i}.wav" for d in range(10) for s in SPEAKERS for i in range(_TAKES)}
-    found = {path.name for path in folder.glob("*.wav")}
+    found = {path.name for path in data.sound_files(folder)}
     damage = data.Damage(folder.parent.name, len(expected))
     damage.add("missing", sorted(expected - found))
     damage.add("unexpected", sorted(found - expected))
     names = sorted(expected & found)
-    digests = data.file_digests([folder / name for name in names], cache, progress)
+    paths = {name: folder / name for name in names}
+    digests = data.file_digests(list(paths.values()), cache, progress)
     damage.add("in training and test", data.copies(digests, names, [_speaker(name) for name in names]))
-    clips, problems = data.decoded("fsdd", [folder / n for n in names], digests, _prepare, LENGTH, cache, progress)
+    clips, problems = data.decoded("fsdd", paths, digests, _prepare, LENGTH, cache, progress)
     damage.add("corrupt", filter(None, problems))
     damage.check()
     good = [index for index, problem in enumerate(problems) if not problem]
