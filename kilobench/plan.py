@@ -26,7 +26,9 @@ from kilobench.spec import canonical, change_training, parse_recipe
 from kilobench.suite import Suite
 
 _ENGINE = Path(__file__).parent
-_TRAINING = ("api.py", "layers.py", "train.py", "augment.py", "data.py", "networks/_residual.py")
+_TRAINING = ("layers.py", "train.py", "augment.py", "networks/_residual.py")
+_COMPRESSING = ("quantise.py",)
+_DATA = ("data.py", "sources.py")
 _MEASURING = (
     "graph.py",
     "lower.py",
@@ -40,7 +42,8 @@ _MEASURING = (
     "record.py",
     "device",
 )
-_TRAINING_PACKAGES = ("torch", "torch-pruning", "numpy", "soxr", "soundfile", "espeakng-loader", "scikit-learn")
+_TRAINING_PACKAGES = ("torch", "torch-pruning", "numpy")
+_DATA_PACKAGES = ("soxr", "soundfile", "espeakng-loader", "scikit-learn")
 _MEASURING_PACKAGES = ("ziglang", "unicorn", "platformio", "SCons")
 
 
@@ -125,7 +128,8 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str) -> list[Ce
             stages = _stages(task, network, training, methods, seed, fold, registry)
             for board_name in suite.boards:
                 board: Board = registry.get("boards", board_name)
-                key = _hash(stages[-1].key, dataclasses.asdict(board), link, toolchain, measuring_digest())
+                data = [_identity(task), _digest(_DATA, _DATA_PACKAGES)]
+                key = _hash(stages[-1].key, data, dataclasses.asdict(board), link, toolchain, measuring_digest())
                 name = "+".join(canonical(method) for method in methods)
                 cells.append(
                     Cell(
@@ -163,11 +167,14 @@ def _stages(
     fold: int,
     registry: Registry,
 ) -> tuple[Stage, ...]:
-    key = _hash(_identity(task), _identity(network), dataclasses.asdict(training), seed, fold, _training_digest())
+    """Without the code of the data: a stored model knows the digest of the data that it was made from."""
+    settings = dataclasses.asdict(training)
+    key = _hash(canonical(task), _identity(network), settings, seed, fold, _digest(_TRAINING, _TRAINING_PACKAGES))
     stages = [Stage(key, None, "train")]
     for method in methods:
         boards = [dataclasses.asdict(registry.get("boards", board)) for board in method.boards]
-        key = _hash(key, _identity(method), *([boards, measuring_digest()] if boards else []))
+        measured = [boards, measuring_digest()] if boards else []
+        key = _hash(key, _identity(method), _digest(_COMPRESSING), measured)
         stages.append(Stage(key, method, canonical(method)))
     return tuple(stages)
 
@@ -179,8 +186,8 @@ def _identity(contribution: Contribution) -> list[Any]:
 
 
 @cache
-def _training_digest() -> str:
-    return _hash(_sources(_ENGINE / name for name in _TRAINING), _versions(_TRAINING_PACKAGES))
+def _digest(sources: tuple[str, ...], packages: tuple[str, ...] = ()) -> str:
+    return _hash(_sources(_ENGINE / name for name in sources), _versions(packages))
 
 
 @cache
@@ -196,7 +203,8 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Versions of everything that results depend on."""
-    return {"kilobench": version("kilobench"), **_versions(_TRAINING_PACKAGES), **_versions(_MEASURING_PACKAGES)}
+    packages = (*_TRAINING_PACKAGES, *_DATA_PACKAGES, *_MEASURING_PACKAGES)
+    return {"kilobench": version("kilobench"), **_versions(packages)}
 
 
 def _sources(paths: Iterable[Path]) -> str:

@@ -30,7 +30,7 @@ def test_a_suite_is_the_product_of_its_axes() -> None:
 def test_keys_depend_on_everything_that_matters() -> None:
     base = keys()
     assert base == keys()
-    for change in ({"seeds": (1,)}, {"tasks": ("spoken-words[classes=2]",)}, {"network": "resnet8[width=4]"}):
+    for change in ({"training": "lr=0.1"}, {"seeds": (1,)}, {"tasks": ("spoken-words[classes=2]",)}, {"network": "resnet8[width=4]"}):
         assert not set(base) & set(keys(**change))
     assert not set(base) & set(keys(toolchain="gcc"))
     assert keys(recipes=("int8[batches=2]",))[0] not in base
@@ -54,6 +54,27 @@ def test_a_command_names_the_cell_alone() -> None:
         "kilobench run --task digits --recipe int8 --board nucleo_l476rg "
         "--network 'resnet8[width=4]' --seed 3 --fold 0 --toolchain gcc"
     )
+
+
+def test_a_changed_training_is_part_of_the_command() -> None:
+    cell = plan(suite(training="optimiser=sgd,epochs=3"), load_registry(), "emulated", "zig")[0]
+    assert "--training epochs=3,optimiser=sgd" in cell.command
+    assert (cell.training.epochs, cell.training.lr) == (3, cell.task.training.lr)
+    same = plan(suite(training=f"lr={cell.task.training.lr}"), load_registry(), "emulated", "zig")[0]
+    assert same.training_changes == "" and same.key == keys()[0]
+
+
+def test_a_method_that_measures_boards_depends_on_them(tmp_path: Path) -> None:
+    plugin = tmp_path / "fitting.py"
+    plugin.write_text(
+        "from kilobench.api import Method\n\nclass Fitting(Method):\n    'Fits.'\n    name, reference = 'fitting', 'none'\n"
+        "    fit: str = 'nucleo_l476rg'\n    boards = property(lambda self: (self.fit,))\n"
+        "    def apply(self, model, job):\n        return model\n"
+    )
+    recipes = ("fitting", "fitting[fit=raspberry_pi_pico]")
+    first, second = plan(suite(recipes=recipes), load_registry([str(plugin)]), "emulated", "zig")
+    assert first.stages[-1].key != second.stages[-1].key
+    assert [board.name for board in second.costing] == ["raspberry_pi_pico"]
 
 
 @pytest.mark.parametrize(
