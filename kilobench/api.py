@@ -118,7 +118,7 @@ class Source:
     folder: str
     """Name of the unpacked folder; its inside is as the publisher lays it out."""
     marks: tuple[str, ...]
-    """Paths inside, all of which only this data set has: how an import recognises it."""
+    """Paths inside by all of which an import recognises it under another name; empty if only the name tells."""
     licence: str
     bytes: int
     """Rough size, unpacked."""

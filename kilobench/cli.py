@@ -23,10 +23,13 @@ class _Parser(argparse.ArgumentParser):
             from kilobench.spec import nearest
 
             wrong = message.split("invalid choice: ")[1].split(" ")[0].strip("'")
-            message = f"no command or kind {wrong!r}{nearest(wrong, [*_COMMANDS, *_KINDS])} (see kilobench --help)"
+            message = (
+                f"no command or kind {wrong!r}{nearest(wrong, [*_COMMANDS, *_KINDS, *_DATA])} (see kilobench --help)"
+            )
         self.exit(2, f"kilobench: {message}\n")
 
 
+_DATA = ("list", "fetch", "verify", "import")
 _KINDS = ("tasks", "networks", "methods", "boards", "suites")
 
 
@@ -82,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("kind", nargs="?", choices=_KINDS)
     show = commands.add_parser("show", help="one contribution: what it is, parameters, reference")
     show.add_argument("name")
+    sets = commands.add_parser("data", help="data sets: which there are, getting, verifying and importing them")
+    actions = sets.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    actions.add_parser("list", help="all of them: where, how large, licence, how to get them")
+    for action, text in (("fetch", "download and verify one"), ("verify", "read all of it again; say what is wrong")):
+        actions.add_parser(action, help=text).add_argument("name", help="task, as in 'esc50[classes=20]', or folder")
+    importing = actions.add_parser("import", help="link a folder, or unpack an archive, as a publisher made it")
+    importing.add_argument("path", type=Path)
+    _allow_partial(importing)
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
@@ -197,6 +208,18 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _data(options: argparse.Namespace) -> int:
+    from kilobench import datasets
+    from kilobench.registry import load_registry
+
+    registry = load_registry()
+    if options.action == "list":
+        return datasets.list_sets(registry)
+    if options.action == "import":
+        return datasets.import_path(registry, options.path)
+    return (datasets.fetch if options.action == "fetch" else datasets.verify)(registry, options.name)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from kilobench.doctor import report
 
@@ -236,6 +259,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "list": _list,
     "show": _show,
+    "data": _data,
     "doctor": _doctor,
     "test": _test,
     "leaderboard": _leaderboard,

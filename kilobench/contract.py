@@ -142,8 +142,11 @@ def _task(task: Task) -> None:
         _true(len(x) == len(y) and str(x.dtype) == "float32", f"{name}: one label per float32 input is wanted")
         _true(set(y.tolist()) == set(range(task.class_count)), f"{name}: not every class occurs")
         _true(float(abs(x).max()) <= 1, f"{name}: values lie outside [-1, 1]")
-    train = {row.tobytes() for row in first.train_x}
-    _true(not any(row.tobytes() in train for row in first.test_x), "a test input also is a training input")
+    whole = first.test_x if first.test_clips is None else first.test_clips
+    _true(whole.shape[:3] == first.test_x.shape[:3] and whole.shape[3:] == first.train_x.shape[3:], "odd test clips")
+    _true(first.train_groups is None or len(first.train_groups) == len(first.train_y), "one group per training input")
+    train = {hash(row.tobytes()) for row in first.train_x}
+    _true(not any(hash(row.tobytes()) in train for row in whole), "a test input also is a training input")
 
 
 def _board(board: Board) -> None:

@@ -13,7 +13,8 @@ import json
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -93,30 +94,39 @@ def file_digests(paths: Sequence[Path], cache: Path, progress: Progress) -> list
     They are remembered by path, size and time of change, so that nothing is read twice: a file that changed while keeping
     all three goes unnoticed until ``kilobench data verify``, which forgets what it knew.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    index = digest_index(cache)
-    with FileLock(index.with_suffix(".lock")):
-        known = json.loads(index.read_text()) if index.is_file() else {}
-        result, changed = [], False
+    with _digest_index(cache) as known:
+        result = []
         for done, path in enumerate(paths):
             status = path.stat()
             key, stamp = str(path.absolute()), [status.st_size, status.st_mtime_ns]
             if known.get(key, [None])[:-1] != stamp:
                 with path.open("rb") as file:
                     known[key] = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
-                changed = True
                 progress("checking files", done + 1, len(paths))
             result.append(known[key][-1])
-        if changed:
-            part = index.with_suffix(".part")
-            part.write_text(json.dumps(known))
-            os.replace(part, index)
     return result
 
 
-def digest_index(cache: Path) -> Path:
-    """Where digests of files are remembered."""
-    return cache / "digests.json"
+def forget_digests(folder: Path, cache: Path) -> None:
+    """Have every file below a folder read again."""
+    with _digest_index(cache) as known:
+        for path in [path for path in known if Path(path).is_relative_to(folder.absolute())]:
+            del known[path]
+
+
+@contextmanager
+def _digest_index(cache: Path) -> Iterator[dict[str, list[Any]]]:
+    """Size, time of change and digest by path, kept as ``cache/digests.json``."""
+    cache.mkdir(parents=True, exist_ok=True)
+    index = cache / "digests.json"
+    with FileLock(index.with_suffix(".lock")):
+        before = index.read_text() if index.is_file() else "{}"
+        known = json.loads(before)
+        yield known
+        if (after := json.dumps(known)) != before:
+            part = index.with_suffix(".part")
+            part.write_text(after)
+            os.replace(part, index)
 
 
 def sound_files(folder: Path, pattern: str = "*.wav") -> list[Path]:
@@ -383,5 +393,5 @@ def digest(arrays: Iterable[NDArray[Any]]) -> str:
     for array in arrays:
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
         for start in range(0, len(array), 256):  # in blocks, so that memory-mapped arrays need not fit into memory
-            hasher.update(np.ascontiguousarray(array[start : start + 256]).tobytes())
+            hasher.update(np.ascontiguousarray(array[start : start + 256]).reshape(-1).view(np.uint8))
     return hasher.hexdigest()

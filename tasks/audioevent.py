@@ -19,7 +19,7 @@ ALL = 28
 _CLIP = 5 * RATE
 _SOURCE = Source(
     "AudioEventDataset",
-    ("train", "test"),
+    (),
     "not stated; cite the paper",
     1_500_000_000,
     "https://data.vision.ee.ethz.ch/cvl/ae_dataset/",

@@ -16,6 +16,7 @@ from kilobench.cli import main
         (["run", "quickstart", "--on", "serial"], "no link 'serial'"),
         (["show", "xnr"], "nothing is called 'xnr'; nearest is 'xnor'"),
         (["list", "method"], "no command or kind 'method'; nearest is 'methods'"),
+        (["data", "verfy", "fsdd"], "no command or kind 'verfy'; nearest is 'verify'"),
         (["lst"], "no command or kind 'lst'; nearest is 'list'"),
         (["--plugins", "nowhere", "list"], "no such file or folder"),
         (["leaderboard", "--output", "nowhere"], "holds no records"),

@@ -43,7 +43,7 @@ def test_render_and_stats_know_only_records(path: Path) -> None:
     assert not [name for name in imports(path) if name.startswith("kilobench") and not name.startswith(known)]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "xnor"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "xnor"], ["data", "--help"]])
 def test_listing_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys, kilobench.cli\n"
