@@ -270,7 +270,7 @@ class _Workshop:
             notes=split.notes,
             versions=versions(),
             git_commit=_git_commit(),
-            command=cell.command,
+            command=cell.command + (" --allow-partial" if split.partial else ""),
             times=Times(
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 train_s=round(train_seconds, 1),
