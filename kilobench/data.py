@@ -46,7 +46,7 @@ def partial_allowed() -> bool:
 class Damaged(UserError):
     """A data set is not as published; ``lines`` names every single piece of damage."""
 
-    def __init__(self, message: str, lines: Sequence[str]) -> None:
+    def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.lines = tuple(lines)
 
@@ -97,12 +97,16 @@ def file_digests(paths: Sequence[Path], cache: Path, progress: Progress) -> list
     with _digest_index(cache) as known:
         result = []
         for done, path in enumerate(paths):
-            status = path.stat()
-            key, stamp = str(path.absolute()), [status.st_size, status.st_mtime_ns]
-            if known.get(key, [None])[:-1] != stamp:
-                with path.open("rb") as file:
-                    known[key] = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
-                progress("checking files", done + 1, len(paths))
+            key = str(path.absolute())
+            try:
+                status = path.stat()
+                stamp = [status.st_size, status.st_mtime_ns]
+                if known.get(key, [None])[:-1] != stamp:
+                    with path.open("rb") as file:
+                        known[key] = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
+                    progress("checking files", done + 1, len(paths))
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error.strerror}") from None
             result.append(known[key][-1])
     return result
 
@@ -122,11 +126,13 @@ def _digest_index(cache: Path) -> Iterator[dict[str, list[Any]]]:
     with FileLock(index.with_suffix(".lock")):
         before = index.read_text() if index.is_file() else "{}"
         known = json.loads(before)
-        yield known
-        if (after := json.dumps(known)) != before:
-            part = index.with_suffix(".part")
-            part.write_text(after)
-            os.replace(part, index)
+        try:
+            yield known
+        finally:  # what was read before an interruption counts
+            if (after := json.dumps(known)) != before:
+                part = index.with_suffix(".part")
+                part.write_text(after)
+                os.replace(part, index)
 
 
 def sound_files(folder: Path, pattern: str = "*.wav") -> list[Path]:
@@ -393,5 +399,5 @@ def digest(arrays: Iterable[NDArray[Any]]) -> str:
     for array in arrays:
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
         for start in range(0, len(array), 256):  # in blocks, so that memory-mapped arrays need not fit into memory
-            hasher.update(np.ascontiguousarray(array[start : start + 256]).reshape(-1).view(np.uint8))
+            hasher.update(np.ascontiguousarray(array[start : start + 256]).reshape(-1).view(np.uint8).data)
     return hasher.hexdigest()

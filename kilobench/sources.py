@@ -86,7 +86,9 @@ def unpack(archive: Path, target: Path, limit_bytes: int = 16 << 30) -> None:
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(target)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise UserError(f"{archive.name} cannot be unpacked: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+        raise UserError(
+            f"{archive.name} cannot be unpacked: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from None
 
 
 def _check_size(archive: Path, size: int, limit_bytes: int) -> None:

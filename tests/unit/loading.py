@@ -49,11 +49,3 @@ def scratch(factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = factory.mktemp("scratch")
     yield folder
     shutil.rmtree(folder)
-
-
-@contextmanager
-def allowed_partial() -> Iterator[None]:
-    """As ``--allow-partial`` does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KILOBENCH_ALLOW_PARTIAL", "1")
-        yield

@@ -1,5 +1,6 @@
 """CIFAR's binary versions as the publisher lays them out: a few records, so that partial data has to be allowed."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from kilobench import data
 from kilobench.api import UserError
+from kilobench.cli import main
 from tests.unit.loading import load, needs_real, task
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -69,6 +71,18 @@ def test_partial_data_is_refused_in_one_line_unless_allowed(
     assert "should have 60000 images: 59800 missing (data_batch_1.bin has 40 of 10000, " in str(caught.value)
     assert str(caught.value).endswith("--allow-partial uses the rest and marks the record")
     assert "missing: data_batch_4.bin has 0 of 10000" in caught.value.lines
+
+
+def test_a_run_on_partial_data_fails_in_one_line_and_the_option_is_seen_by_all_processes(
+    cifar10: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOBENCH_ALLOW_PARTIAL", "")
+    cell = ["--recipe", "full", "--board", "nucleo_l476rg", "--output", str(tmp_path)]
+    assert main(["run", "--task", "cifar10", *cell]) == 1
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 1 and failed[0].endswith("--allow-partial uses the rest and marks the record")
+    assert main(["run", "--allow-partial", "--task", "cifar", *cell]) == 2
+    assert os.environ["KILOBENCH_ALLOW_PARTIAL"] == "1" and data.partial_allowed()
 
 
 @pytest.mark.parametrize(("count", "per_block"), [(10, 1), (20, 2), (70, 7), (100, 10)])

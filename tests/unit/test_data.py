@@ -1,6 +1,7 @@
 """Archives, clips and cached arrays."""
 
 import io
+import pickle
 import tarfile
 import zipfile
 from pathlib import Path
@@ -68,6 +69,17 @@ def test_a_digest_sees_types_shapes_and_contents() -> None:
     digests = {data.digest([a]) for a in (zeros, zeros.T, zeros.astype(np.int32), zeros + 1)}
     assert len(digests) == 4
     assert data.digest([zeros]) == data.digest([np.asfortranarray(zeros)])
+
+
+def test_damage_survives_the_way_between_processes() -> None:
+    damage = data.Damage("set", 2)
+    damage.add("unexpected", ["a"])
+    damage.add("missing", ["b", "c"])
+    with pytest.raises(data.Damaged) as caught:
+        damage.check()
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) == "set should have 2 clips: 1 unexpected (a), 2 missing (b, c)"
+    assert again.lines == caught.value.lines == ("unexpected: a", "missing: b", "missing: c")
 
 
 def test_digests_of_files_are_remembered_until_size_or_time_change(tmp_path: Path) -> None:
