@@ -68,6 +68,8 @@ class Training:
     """Share of the training inputs that are mixtures of two classes (between-class learning, arXiv 1711.10282)."""
     stretch: float = 1.0
     """Sounds are stretched in time by up to this factor either way."""
+    tilt: float = 0.0
+    """Sounds are filtered by 1 - a/z with a random a of up to this magnitude: other microphones, other distances."""
     flip: bool = False
     """Whether images are mirrored at random."""
     ema: float = 0.0

@@ -19,10 +19,11 @@ _AUDIBLE_DB = -100.0
 
 
 class AudioAugmenter:
-    """Random windows of clips, stretched in time, changed in gain, and mixed with windows of other classes.
+    """Random windows of clips, stretched in time, filtered, changed in gain and sign, and mixed with other classes.
 
     As in the study (arXiv 2108.06128) and between-class learning (arXiv 1711.10282): a factor of ``stretch**U(-1, 1)`` by
     linear interpolation, windows that may reach a tenth of their length beyond the clip, mixing by A-weighted loudness.
+    Sign and spectral tilt vary because a microphone's polarity and frequency response are not what is to be learnt.
     """
 
     def __init__(self, x: Tensor, y: Tensor, classes: int, shape: Shape, rate: int, training: Training) -> None:
@@ -35,6 +36,7 @@ class AudioAugmenter:
         out = torch.empty(len(chosen), 1, 1, self.length, device=self.clips.device)
         y = functional.one_hot(self.y[torch.from_numpy(chosen)], self.classes).to(torch.float32)
         gains = 10 ** (generator.uniform(-_GAIN_DB, _GAIN_DB, len(chosen)) / 20)
+        gains *= generator.choice([-1.0, 1.0], len(chosen))
         for row, index in enumerate(chosen):
             window, level = self._window(int(index), generator)
             if generator.random() < self.training.mix:
@@ -68,6 +70,8 @@ class AudioAugmenter:
             window = functional.pad(window, (low - start, start + length - high))
         if length != self.length:
             window = functional.interpolate(window[None, None], size=self.length, mode="linear")[0, 0]
+        if self.training.tilt:
+            window = _tilted(window, float(generator.uniform(-self.training.tilt, self.training.tilt)))
         if self.loudness is None:
             return window, 0.0
         first = low // _FRAME
@@ -103,6 +107,13 @@ def loudness(x: Tensor, rate: int) -> Tensor:
     weights = (a**2).to(torch.float32)
     levels = [torch.fft.rfft(part).abs().square() @ weights for part in frames.split(64)]
     return 10 * torch.log10(torch.cat(levels).clamp(min=10 ** (_AUDIBLE_DB / 10)))
+
+
+def _tilted(sound: Tensor, a: float) -> Tensor:
+    """A sound [samples] filtered by 1 - a/z, at the energy that it had."""
+    filtered = sound.clone()
+    filtered[1:].sub_(sound[:-1], alpha=a)
+    return filtered.mul_(sound.norm() / filtered.norm().clamp(min=1e-6))
 
 
 def _mixing_factor(share: float, level: float, other_level: float) -> float:

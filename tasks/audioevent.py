@@ -43,7 +43,7 @@ class AudioEvent(Task):
     kind = "audio"
     network = "acdnet[channels=paper]"
     sample_rate = RATE
-    training = Training(epochs=60)
+    training = Training(epochs=60, stretch=1.25, tilt=0.9, mix=0.5)
     source = _SOURCE
     classes: int = ALL
 

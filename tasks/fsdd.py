@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench.api import Progress, Shape, Source, Split, Task, UserError, data
+from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,7 @@ class Fsdd(Task):
     network = "acdnet"
     folds = len(SPEAKERS)
     sample_rate = RATE
+    training = Training(epochs=20, stretch=1.25, tilt=0.9)
     source = _SOURCE
     classes: int = 10
 

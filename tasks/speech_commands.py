@@ -51,7 +51,7 @@ class SpeechCommands(Task):
     kind = "audio"
     network = "acdnet"
     sample_rate = RATE
-    training = Training(epochs=12, batch=100)
+    training = Training(epochs=12, batch=100, stretch=1.25, tilt=0.9)
     source = _SOURCE
     classes: int = 12
 

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench.api import Progress, Shape, Split, Task, UserError, data
+from kilobench.api import Progress, Shape, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,7 @@ class SpokenWords(Task):
     network = "acdnet[width=0.75]"
     synthetic = True
     sample_rate = RATE
+    training = Training(epochs=30, stretch=1.25, tilt=0.9, mix=0.5)
     classes: int = 10
 
     @property

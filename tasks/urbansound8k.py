@@ -47,7 +47,7 @@ class UrbanSound8K(Task):
     network = "acdnet[channels=paper]"
     folds = len(PER_FOLD)
     sample_rate = RATE
-    training = Training(epochs=30)
+    training = Training(epochs=30, stretch=1.25, tilt=0.9, mix=0.5)
     source = _SOURCE
 
     @property

@@ -30,7 +30,12 @@ def test_a_suite_is_the_product_of_its_axes() -> None:
 def test_keys_depend_on_everything_that_matters() -> None:
     base = keys()
     assert base == keys()
-    for change in ({"training": "lr=0.1"}, {"seeds": (1,)}, {"tasks": ("spoken-words[classes=2]",)}, {"network": "resnet8[width=4]"}):
+    for change in (
+        {"training": "lr=0.1"},
+        {"seeds": (1,)},
+        {"tasks": ("spoken-words[classes=2]",)},
+        {"network": "resnet8[width=4]"},
+    ):
         assert not set(base) & set(keys(**change))
     assert not set(base) & set(keys(toolchain="gcc"))
     assert keys(recipes=("int8[batches=2]",))[0] not in base
