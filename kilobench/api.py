@@ -77,6 +77,8 @@ class Cost:
     flash_bytes: int
     ram_bytes: int
     cycles: int
+    latency_ms: float
+    """The cycles at the board's clock."""
     over_flash_bytes: int
     """By how much it misses the board's flash; 0 if it fits."""
     over_ram_bytes: int
@@ -246,6 +248,7 @@ class Board:
 _LAZY = {
     **dict.fromkeys(("XnorConv2d", "FakeQuant", "SwapAxes", "Add", "trace"), "layers"),
     "quantise": "quantise",
+    "ChannelRanking": "pruning",
 }
 """What is importable from here without importing torch before use, and its module."""
 
