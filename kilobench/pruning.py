@@ -117,22 +117,21 @@ def _accumulate_gradients(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
 
 def _activation_scores(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """The figure of every channel that a convolution or linear layer makes, by the layer's name."""
+    sums: dict[nn.Module, Tensor] = {}
+
+    def watch(layer: nn.Module, _: Any, output: Tensor) -> None:
+        def add(gradient: Tensor) -> None:
+            product = (output.detach() * gradient).transpose(0, 1).flatten(1).sum(dim=1)
+            sums[layer] = sums.get(layer, 0) + product
+
+        output.register_hook(add)
+
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
-    sums = {name: torch.zeros(len(module.weight)) for name, module in layers.items()}
-
-    def watch(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def add(output: Tensor, gradient: Tensor) -> None:
-            sums[name] += (
-                (output * gradient).flatten(2).sum(dim=(0, 2)) if output.dim() > 2 else (output * gradient).sum(0)
-            )
-
-        return lambda _, __, output: output.register_hook(lambda gradient: add(output.detach(), gradient)) and None
-
-    hooks = [module.register_forward_hook(watch(name)) for name, module in layers.items()]
+    hooks = [layer.register_forward_hook(watch) for layer in layers.values()]
     _accumulate_gradients(model, batches)
     for hook in hooks:
         hook.remove()
-    return {name: functional.normalize(total.abs(), dim=0) for name, total in sums.items()}
+    return {name: functional.normalize(sums[layer].abs(), dim=0) for name, layer in layers.items()}
 
 
 def _before_swaps(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:

@@ -6,8 +6,8 @@ Weights are not touched: the lowering rounds them per output channel to int8 (do
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -119,11 +119,11 @@ def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tenso
     """Narrow observed ranges to the percentiles, read from histograms of all values between their extremes."""
     counts = {quant: torch.zeros(_BINS, dtype=torch.float64) for quant in quants}
 
-    def counter(quant: FakeQuant) -> Callable[[nn.Module, tuple[Any, ...]], Tensor]:
-        low, high = float(quant.low), float(quant.high)
-        return lambda _, args: counts[quant].add_(torch.histc(args[0].float(), _BINS, low, high))
+    def add(quant: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(quant, FakeQuant)
+        counts[quant] += torch.histc(args[0], _BINS, float(quant.low), float(quant.high))
 
-    hooks = [quant.register_forward_pre_hook(counter(quant)) for quant in quants]
+    hooks = [quant.register_forward_pre_hook(add) for quant in quants]
     _run(model, inputs)
     for hook in hooks:
         hook.remove()
