@@ -247,7 +247,8 @@ class Board:
 
 _LAZY = {
     **dict.fromkeys(("XnorConv2d", "FakeQuant", "SwapAxes", "Add", "trace"), "layers"),
-    "quantise": "quantise",
+    **dict.fromkeys(("quantise", "fold_norms"), "quantise"),
+    **dict.fromkeys(("weights_through", "int8_grid"), "latent"),
     "ChannelRanking": "pruning",
 }
 """What is importable from here without importing torch before use, and its module."""

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kilobench.layers import Add, FakeQuant, XnorConv2d, trace
 
@@ -133,3 +134,16 @@ def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tenso
         low, step = float(quant.low), (float(quant.high) - float(quant.low)) / _BINS
         quant.low.fill_(low + step * first)
         quant.high.fill_(low + step * (last + 1))
+
+
+def fold_norms(model: nn.Module) -> nn.Module:
+    """Merge every batch norm that follows a convolution into its weights, in place, by its running statistics."""
+    model.eval()
+    modules = dict(model.named_modules())
+    for node in trace(model).graph.nodes:
+        conv, user = _module(node, modules), next(iter(node.users), node)
+        norm = _module(user, modules)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1:
+            model.set_submodule(str(node.target), fuse_conv_bn_eval(conv, norm))
+            model.set_submodule(str(user.target), nn.Identity())
+    return model
