@@ -83,6 +83,8 @@ class Cost:
     flash_bytes: int
     ram_bytes: int
     cycles: int
+    latency_ms: float
+    """The cycles at the board's clock."""
     over_flash_bytes: int
     """By how much it misses the board's flash; 0 if it fits."""
     over_ram_bytes: int
@@ -275,7 +277,9 @@ class Board:
 
 _LAZY = {
     **dict.fromkeys(("XnorConv2d", "FakeQuant", "SwapAxes", "Add", "trace"), "layers"),
-    "quantise": "quantise",
+    **dict.fromkeys(("quantise", "fold_norms"), "quantise"),
+    **dict.fromkeys(("weights_through", "int8_grid"), "latent"),
+    "ChannelRanking": "pruning",
 }
 """What is importable from here without importing torch before use, and its module."""
 

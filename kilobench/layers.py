@@ -133,7 +133,7 @@ class FakeQuant(nn.Module):
         if not self.enabled:
             return x
         limit = 2 ** (self.bits - 1)
-        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, -limit, limit - 1)
+        return torch.fake_quantize_per_tensor_affine(x.float(), self.scale, self.zero_point, -limit, limit - 1)
 
 
 class SwapAxes(nn.Module):

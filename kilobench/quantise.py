@@ -6,12 +6,13 @@ Weights are not touched: the lowering rounds them per output channel to int8 (do
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kilobench.layers import Add, FakeQuant, XnorConv2d, trace
 
@@ -119,11 +120,11 @@ def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tenso
     """Narrow observed ranges to the percentiles, read from histograms of all values between their extremes."""
     counts = {quant: torch.zeros(_BINS, dtype=torch.float64) for quant in quants}
 
-    def counter(quant: FakeQuant) -> Callable[[nn.Module, tuple[Any, ...]], Tensor]:
-        low, high = float(quant.low), float(quant.high)
-        return lambda _, args: counts[quant].add_(torch.histc(args[0].float(), _BINS, low, high))
+    def add(quant: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(quant, FakeQuant)
+        counts[quant] += torch.histc(args[0], _BINS, float(quant.low), float(quant.high))
 
-    hooks = [quant.register_forward_pre_hook(counter(quant)) for quant in quants]
+    hooks = [quant.register_forward_pre_hook(add) for quant in quants]
     _run(model, inputs)
     for hook in hooks:
         hook.remove()
@@ -133,3 +134,16 @@ def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tenso
         low, step = float(quant.low), (float(quant.high) - float(quant.low)) / _BINS
         quant.low.fill_(low + step * first)
         quant.high.fill_(low + step * (last + 1))
+
+
+def fold_norms(model: nn.Module) -> nn.Module:
+    """Merge every batch norm that follows a convolution into its weights, in place, by its running statistics."""
+    model.eval()
+    modules = dict(model.named_modules())
+    for node in trace(model).graph.nodes:
+        conv, user = _module(node, modules), next(iter(node.users), node)
+        norm = _module(user, modules)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1:
+            model.set_submodule(str(node.target), fuse_conv_bn_eval(conv, norm))
+            model.set_submodule(str(user.target), nn.Identity())
+    return model
