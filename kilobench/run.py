@@ -202,6 +202,7 @@ class _Workshop:
             flash_bytes=measured.sizes.flash_bytes,
             ram_bytes=measured.ram_bytes,
             cycles=measured.cycles[0],
+            latency_ms=1000 * measured.cycles[0] / board.clock_hz,
             over_flash_bytes=measured.over_flash_bytes,
             over_ram_bytes=measured.over_ram_bytes,
         )

@@ -37,7 +37,7 @@ class Prune(Method):
         "hybrid: Mohaimenuzzaman et al., arXiv 2103.03483, section 4"
     )
     order = 20
-    keep: float = 0.14
+    keep: float = 0.1
     fit: str = ""
     latency_ms: float = 0.0
     rank: Literal["taylor", "l1", "hybrid"] = "taylor"
