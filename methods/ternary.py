@@ -28,14 +28,16 @@ class Ternary(Method):
     epochs: float = 0.8
     lr: float = 4e-3
 
+    def __post_init__(self) -> None:
+        if self.threshold < 0:
+            raise UserError(f"ternary: threshold must not be negative, but is {self.threshold}")
+
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Train through the ternary function, then quantise activations."""
         from torch import nn
 
         from kilobench.api import quantise, weights_through
 
-        if self.threshold < 0:
-            raise UserError(f"ternary: threshold must not be negative, but is {self.threshold}")
         layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         with weights_through(layers, self._ternary):
             trained = job.train(model, epochs=round(self.epochs * job.epochs), lr=self.lr)
