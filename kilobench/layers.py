@@ -116,12 +116,13 @@ class FakeQuant(nn.Module):
         self.enabled = False
 
     def freeze(self) -> None:
-        """Choose scale and zero point from the observed range."""
+        """Choose scale and zero point from the observed range, which is taken as [0, 1] if only zeros were seen."""
         low, high = min(float(self.low), 0.0), max(float(self.high), 0.0)
+        high = high if high > low else 1.0
         if self.bits == 16:
-            self.scale.fill_(max(-low, high, 1e-9) / 32767)
+            self.scale.fill_(max(-low, high) / 32767)
         else:
-            self.scale.fill_(max((high - low) / 255, 1e-9))
+            self.scale.fill_((high - low) / 255)
             self.zero_point.fill_(max(-128, min(127, round(-128 - low / float(self.scale)))))
         self.observing, self.enabled = False, True
 

@@ -50,7 +50,7 @@ class ChannelRanking:
     def without(self, ratio: float, input_shape: Shape) -> nn.Module:
         """A copy without about the given share of all channels, the least important first; the classifier's outputs stay.
 
-        A layer keeps at least a tenth of its channels and a multiple of four. One before an axis swap loses that share of its own
+        A layer keeps a multiple of four channels, and about a tenth of them at least. One before an axis swap loses that share of its own
         channels, which are rows of the map behind it: there the windows of pools are cut to what is left.
         """
         small = copy.deepcopy(self._model)
@@ -61,7 +61,7 @@ class ChannelRanking:
         swapped = _before_swaps(small)
         for conv, norm in swapped:
             score = self._score(conv, names[conv])
-            least = _least(score, round(ratio * len(score)))
+            least = _least(score, ratio * len(score))
             tp.prune_conv_out_channels(conv, least)
             if norm is not None:
                 tp.prune_batchnorm_out_channels(norm, least)
@@ -102,7 +102,7 @@ class ChannelRanking:
         return product.abs().sum(dim=(1, 2, 3))
 
 
-def _least(score: Tensor, count: int) -> list[int]:
+def _least(score: Tensor, count: float) -> list[int]:
     """About ``count`` channels of the lowest scores, so that a multiple of _STEP and the share 1 - _MOST are left."""
     left = max(len(score) - count, len(score) * (1 - _MOST), _STEP)
     chosen: list[int] = score.argsort()[: max(0, len(score) - round(left / _STEP) * _STEP)].tolist()

@@ -28,10 +28,12 @@ class Distill(Method):
     weight: float = 0.5
     temperature: float = 4.0
 
-    def apply(self, model: nn.Module, job: Job) -> nn.Module:
-        """The model, unchanged."""
+    def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
             raise UserError(f"distill: weight must be above 0 and at most 1, not {self.weight}")
         if self.temperature <= 0:
             raise UserError(f"distill: temperature must be positive, not {self.temperature}")
+
+    def apply(self, model: nn.Module, job: Job) -> nn.Module:
+        """The model, unchanged."""
         return model

@@ -25,11 +25,13 @@ class Int8(Method):
     calibrate: Literal["minmax", "percentile"] = "minmax"
     batches: int = 8
 
+    def __post_init__(self) -> None:
+        if self.batches < 1:
+            raise UserError(f"int8: batches must be at least 1, not {self.batches}")
+
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Observe ranges on training data and fix scales and zero points."""
         from kilobench.api import quantise
 
-        if self.batches < 1:
-            raise UserError(f"int8: batches must be at least 1, not {self.batches}")
         bits = 8 if self.input == "int8" else 16
         return quantise(model, job.batches(self.batches), input_bits=bits, calibrate=self.calibrate)

@@ -45,6 +45,16 @@ class Prune(Method):
     epochs: float = 0.8
     lr: float = 4e-3
 
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1:
+            raise UserError(f"prune: keep must be above 0 and at most 1, not {self.keep}")
+        if self.fit and self.keep != type(self).keep:
+            raise UserError("prune: give keep or fit, not both")
+        if self.latency_ms < 0 or (self.latency_ms and not self.fit):
+            raise UserError("prune: latency_ms must be positive, and needs fit=BOARD to say where")
+        if self.iterative < 1:
+            raise UserError(f"prune: iterative must be at least 1, not {self.iterative}")
+
     @property
     def boards(self) -> tuple[str, ...]:
         """The board to fit."""
@@ -52,7 +62,6 @@ class Prune(Method):
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Remove channels in as many rounds as wanted, fine-tuning after each."""
-        self._check()
         if self.rank == "hybrid":
             model = job.train(model, epochs=self._epochs(job), lr=self.lr, after_step=_keep_largest)
         size = _weights(model)
@@ -64,16 +73,6 @@ class Prune(Method):
             model = self._shrunk(model, job, partial(_at_most, size * share ** (done / self.iterative)))
             model = job.train(model, epochs=self._epochs(job, 0.1), lr=self.lr)
         return job.train(self._shrunk(model, job, small_enough), epochs=self._epochs(job), lr=self.lr)
-
-    def _check(self) -> None:
-        if not 0 < self.keep <= 1:
-            raise UserError(f"prune: keep must be above 0 and at most 1, not {self.keep}")
-        if self.fit and self.keep != type(self).keep:
-            raise UserError("prune: give keep or fit, not both")
-        if self.latency_ms < 0 or (self.latency_ms and not self.fit):
-            raise UserError("prune: latency_ms must be positive, and needs fit=BOARD to say where")
-        if self.iterative < 1:
-            raise UserError(f"prune: iterative must be at least 1, not {self.iterative}")
 
     def _epochs(self, job: Job, factor: float = 1.0) -> int:
         return round(self.epochs * factor * job.epochs)

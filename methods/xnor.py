@@ -29,14 +29,16 @@ class Xnor(Method):
     epochs: float = 1.6
     lr: float = 1e-2
 
+    def __post_init__(self) -> None:
+        if self.keep not in ("stem", "first", "none") and not self.keep.isdecimal():
+            raise UserError(f"xnor: keep must be stem, first, none or a number of convolutions, not {self.keep!r}")
+
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Binarise the layers, starting from the trained weights, then train."""
         from torch import nn
 
         from kilobench.api import XnorConv2d, quantise, trace
 
-        if self.keep not in ("stem", "first", "none") and not self.keep.isdecimal():
-            raise UserError(f"xnor: keep must be stem, first, none or a number of convolutions, not {self.keep!r}")
         modules = dict(model.named_modules())
         nodes = [node for node in trace(model).graph.nodes if node.op == "call_module"]
         convs = [node for node in nodes if isinstance(modules[str(node.target)], nn.Conv2d)]

@@ -1,80 +1,109 @@
-"""What each method does to a network."""
+"""What each method does to a network, and that nothing but training data reaches it."""
 
-import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from kilobench.api import Method, Split, Task, UserError, XnorConv2d
-from kilobench.graph import Graph
+from kilobench.api import Method, UserError, XnorConv2d
 from kilobench.lower import lower
 from kilobench.registry import load_registry
-from kilobench.train import TrainingJob, seed_everything
+from tests.unit.trained import Trained, digits, run_in_c, tones
+
+SHORT = {
+    "int8": "int8",
+    "qat": "qat[epochs=0.1]",
+    "ternary": "ternary[epochs=0.1]",
+    "xnor": "xnor[epochs=0.1]",
+    "prune": "prune[epochs=0.1,keep=0.5]",
+    "distill": "distill",
+    "full": "full",
+}
+INTEGER = [
+    "int8",
+    "int8[calibrate=percentile]",
+    "qat[epochs=0.1]",
+    "ternary[epochs=0.1]",
+    "xnor[epochs=0.1]",
+    "xnor[epochs=0.1,keep=none,gradient=xnor]",
+    "xnor[epochs=0.1]+int8[calibrate=percentile]",
+    "xnor[epochs=0.1]+qat[epochs=0.1]",
+    "prune[epochs=0.1]+int8",
+    "prune[epochs=0.1]+qat[epochs=0.1]",
+    "prune[epochs=0.1,keep=0.5]+xnor[epochs=0.1]",
+]
 
 
-def silent(text: str, done: float, total: float) -> None:
-    """Progress that nobody watches."""
+def test_every_method_is_tested_here() -> None:
+    assert set(load_registry().entries["methods"]) == set(SHORT)
 
 
-@pytest.fixture(scope="module")
-def trained() -> tuple[nn.Module, TrainingJob, Task]:
-    """A briefly trained network of scikit-learn's digits."""
-    registry = load_registry()
-    task: Task = registry.get("tasks", "digits")
-    split: Split = task.load(0, None, silent)  # type: ignore[arg-type]
-    seed_everything(0)
-    job = TrainingJob(split, task, seed=0, progress=silent)
-    model = registry.get("networks", "resnet8[width=8]").build(task.input_shape, 10, 0)
-    return job.train(model, epochs=2, lr=4e-3), job, task
-
-
-def apply(spec: str, trained: tuple[nn.Module, TrainingJob, Task]) -> nn.Module:
-    method: Method = load_registry().get("methods", spec)
-    return method.apply(copy.deepcopy(trained[0]), trained[1])
-
-
-def graph(model: nn.Module, trained: tuple[nn.Module, TrainingJob, Task]) -> Graph:
-    return lower(model, trained[2].input_shape)
-
-
-def weights(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-@pytest.mark.parametrize("rank", ["taylor", "l1"])
-def test_prune_keeps_the_share_that_was_asked_for(rank: str, trained: tuple[nn.Module, TrainingJob, Task]) -> None:
-    small = apply(f"prune[keep=0.5,rank={rank},epochs=0]", trained)
-    assert 0.35 <= weights(small) / weights(trained[0]) <= 0.5
-    assert small(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
-    before, after = graph(trained[0], trained).macs()["fp32"], graph(small, trained).macs()["fp32"]
-    assert after < before
-
-
-def test_prune_refuses_to_keep_nothing(trained: tuple[nn.Module, TrainingJob, Task]) -> None:
-    with pytest.raises(UserError, match="keep must be above 0"):
-        apply("prune[keep=0]", trained)
-
-
-def test_int8_stays_close_to_the_network_it_came_from(trained: tuple[nn.Module, TrainingJob, Task]) -> None:
-    model = apply("int8", trained)
-    x, _ = trained[1].batches(1)[0]
-    with torch.no_grad():
-        agree = (model(x).argmax(1) == trained[0](x).argmax(1)).float().mean()
-    assert agree >= 0.95
-    macs = graph(model, trained).macs()
+@pytest.mark.parametrize("recipe", INTEGER)
+@pytest.mark.parametrize("trained", [digits, tones], ids=["digits", "tones"])
+def test_no_float_is_left_and_c_equals_the_simulation(trained: object, recipe: str, tmp_path: Path) -> None:
+    network: Trained = trained()  # type: ignore[operator]
+    graph, c, simulated = run_in_c(network.apply(recipe), network, tmp_path)
+    macs = graph.macs()
     assert macs["fp32"] == 0 < macs["int8"]
+    assert (macs["binary"] > 0) == ("xnor" in recipe)
+    assert np.array_equal(c, simulated) and len(np.unique(c)) > 2
 
 
-def test_xnor_moves_most_products_to_bits(trained: tuple[nn.Module, TrainingJob, Task]) -> None:
-    model = apply("xnor[epochs=0.1]", trained)
-    binary = [module for module in model.modules() if isinstance(module, XnorConv2d)]
-    assert binary and all(bool((layer.weight.abs() <= 1).all()) for layer in binary)
-    macs = graph(model, trained).macs()
-    assert macs["binary"] > macs["int8"] > macs["fp32"] == 0
+@pytest.mark.parametrize("name", SHORT)
+def test_test_data_changes_nothing(name: str) -> None:
+    clean, poisoned = (
+        digits().apply(SHORT[name], digits().job()),
+        digits().apply(SHORT[name], digits().job(poisoned=True)),
+    )
+    shape = digits().task.input_shape
+    assert lower(clean, shape).digest() == lower(poisoned, shape).digest()
 
 
-def test_training_twice_gives_the_same_weights(trained: tuple[nn.Module, TrainingJob, Task]) -> None:
-    states = [apply("prune[keep=0.5,epochs=0.1]", trained).state_dict() for _ in range(2)]
+def test_a_job_holds_no_test_data() -> None:
+    job, split = digits().job(), digits().split
+    arrays = [value for value in vars(job).values() if isinstance(value, np.ndarray)]
+    assert arrays and not any(
+        np.shares_memory(value, test) for value in arrays for test in (split.test_x, split.test_y)
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("int8[batches=0]", "batches must be at least 1"),
+        ("xnor[keep=stm]", "keep must be stem, first, none or a number of convolutions, not 'stm'"),
+        ("xnor[keep=40]", "no convolution of this network becomes binary"),
+        ("prune[keep=0]", "keep must be above 0"),
+        ("prune[keep=0.5,fit=nucleo_l476rg]", "give keep or fit, not both"),
+        ("prune[latency_ms=5]", "needs fit=BOARD"),
+        ("prune[iterative=0]", "iterative must be at least 1"),
+        ("prune[keep=0.0001]", "no network found that keeps a share of 0.0001; the smallest has"),
+        ("distill[weight=1.5]", "weight must be above 0 and at most 1"),
+        ("distill[temperature=0]", "temperature must be positive"),
+        ("ternary[threshold=-1]", "threshold must not be negative"),
+    ],
+)
+def test_wrong_parameters_are_named(recipe: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        digits().apply(recipe)
+
+
+def test_distill_teaches_what_follows() -> None:
+    method: Method = load_registry().get("methods", "distill[weight=0.3,temperature=2]")
+    assert method.teaches and (method.weight, method.temperature) == (0.3, 2.0)  # type: ignore[attr-defined]
+    assert method.apply(digits().model, digits().job()) is digits().model
+    assert not any(load_registry().get("methods", name).teaches for name in SHORT if name != "distill")
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"), [("stem", 3), ("first", 1), ("none", 0), ("2", 2)], ids=["stem", "first", "none", "2"]
+)
+def test_xnor_keeps_what_it_is_told_to(keep: str, kept: int) -> None:
+    model = tones().apply(f"xnor[keep={keep},epochs=0]")
+    binary = [isinstance(module, XnorConv2d) for name, module in model.named_modules() if name.startswith("conv")]
+    assert binary == [False] * kept + [True] * (10 - kept) + [False]
+
+
+def test_training_twice_gives_the_same_weights() -> None:
+    states = [digits().apply("prune[keep=0.5,epochs=0.1]").state_dict() for _ in range(2)]
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])

@@ -1,0 +1,26 @@
+"""What every method makes runs on an emulated board as on the host."""
+
+from pathlib import Path
+
+import pytest
+
+from kilobench.device.build import build
+from kilobench.device.emulator import EmulatedBoard
+from kilobench.device.protocol import Session
+from kilobench.registry import load_registry
+from kilobench.simulate import quantise_input
+from tests.unit.trained import digits, run_in_c
+
+
+@pytest.mark.parametrize(
+    "recipe", ["full", "int8", "qat[epochs=0.1]", "xnor[epochs=0.1]", "prune[epochs=0]+int8", "ternary[epochs=0.1]"]
+)
+def test_the_board_equals_host_c(recipe: str, tmp_path: Path) -> None:
+    board = load_registry().get("boards", "nucleo_l476rg")
+    graph, expected, _ = run_in_c(digits().apply(recipe), digits(), tmp_path)
+    x = quantise_input(graph, digits().split.test_x[:1])
+    with EmulatedBoard(build(tmp_path, board, tmp_path / "build").elf, board) as emulated:
+        session = Session(emulated, board.name)
+        session.load(x.tobytes())
+        session.infer()
+        assert session.output() == expected[0].tobytes()
