@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
     run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run (emulator)")
     run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+    run.add_argument(
+        "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
+    )
     _allow_partial(run)
     _output(run)
     listing = commands.add_parser("list", help="what there is")
@@ -108,6 +111,12 @@ def _fold(text: str) -> int | str:
     if text != "all" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
     return text if text == "all" else int(text)
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
 
 
 def _allow_partial(parser: argparse.ArgumentParser) -> None:
@@ -160,7 +169,13 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
     records, code = run_suite(
-        suite, registry, output=options.output, on=options.on, toolchain=options.toolchain, console=console
+        suite,
+        registry,
+        output=options.output,
+        on=options.on,
+        toolchain=options.toolchain,
+        threads=options.threads,
+        console=console,
     )
     if records:
         console.print(terminal(records))

@@ -77,6 +77,8 @@ class Cell:
     fold: int
     link: str
     toolchain: str
+    threads: int
+    """That train it: results depend on their number in the last bits."""
 
     @property
     def label(self) -> str:
@@ -108,10 +110,12 @@ class Cell:
         words += ["--seed", str(self.seed), "--fold", str(self.fold)]
         if self.toolchain != "zig":
             words += ["--toolchain", self.toolchain]
+        if self.threads != 2:
+            words += ["--threads", str(self.threads)]
         return shlex.join(words)
 
 
-def plan(suite: Suite, registry: Registry, link: str, toolchain: str) -> list[Cell]:
+def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: int = 2) -> list[Cell]:
     """The cells of a suite, those that share models next to each other.
 
     Raises UserError for a fold that a task does not have.
@@ -126,7 +130,7 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str) -> list[Ce
         for seed, fold in product(suite.seeds, folds):
             if not 0 <= fold < task.folds:
                 raise UserError(f"{canonical(task)} has no fold {fold}; it has 0 to {task.folds - 1}")
-            stages = _stages(task, network, training, methods, seed, fold, registry)
+            stages = _stages(task, network, training, methods, (seed, fold, threads), registry)
             for board_name in suite.boards:
                 board: Board = registry.get("boards", board_name)
                 data = [_identity(task), _digest(_DATA, _DATA_PACKAGES), partial_allowed()]
@@ -147,6 +151,7 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str) -> list[Ce
                         fold=fold,
                         link=link,
                         toolchain=toolchain,
+                        threads=threads,
                     )
                 )
     return cells
@@ -164,13 +169,12 @@ def _stages(
     network: Network,
     training: Training,
     methods: Iterable[Method],
-    seed: int,
-    fold: int,
+    numbers: tuple[int, int, int],
     registry: Registry,
 ) -> tuple[Stage, ...]:
-    """Without the code of the data: a stored model knows the digest of the data that it was made from."""
+    """``numbers``: seed, fold, threads. The key is without the code of the data: a stored model knows its data's digest."""
     settings = dataclasses.asdict(training)
-    key = _hash(canonical(task), _identity(network), settings, seed, fold, _digest(_TRAINING, _TRAINING_PACKAGES))
+    key = _hash(canonical(task), _identity(network), settings, numbers, _digest(_TRAINING, _TRAINING_PACKAGES))
     stages = [Stage(key, None, "train")]
     for method in methods:
         boards = [dataclasses.asdict(registry.get("boards", board)) for board in method.boards]

@@ -43,7 +43,7 @@ _WEIGHTS = {"stage": 30.0, "measure": 5.0}
 
 
 def run_suite(
-    suite: Suite, registry: Registry, *, output: Path, on: str, toolchain: str, console: Console
+    suite: Suite, registry: Registry, *, output: Path, on: str, toolchain: str, threads: int, console: Console
 ) -> tuple[list[Record], int]:
     """Do every cell of a suite and write its record under ``output``; returns the records and 1 if a cell failed, else 0.
 
@@ -51,7 +51,7 @@ def run_suite(
     """
     if on != "emulator":
         raise UserError(f"no link {on!r}; boards are run on: emulator")
-    cells = plan(suite, registry, on, toolchain)
+    cells = plan(suite, registry, on, toolchain, threads)
     store = Store(output / "records")
     missing = [cell for cell in cells if not _record_path(cell).is_file()]
     stages = {stage.key for cell in missing for stage in cell.stages if not _stage_path(stage).is_file()}
@@ -159,7 +159,7 @@ class _Workshop:
         split = self.split(cell.task, cell.fold)
         label = f"{canonical(cell.task)} {cell.recipe}: {stage.label}"
         self.progress.begin(label, _WEIGHTS["stage"])
-        seed_everything(cell.seed)
+        seed_everything(cell.seed, cell.threads)
         job = TrainingJob(
             split,
             cell.task,

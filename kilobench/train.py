@@ -23,18 +23,19 @@ from torch.nn import functional
 from kilobench.api import Cost, Progress, Shape, Split, Task, Training, UserError
 from kilobench.augment import AudioAugmenter, ImageAugmenter
 
-_THREADS = 2
-"""Fixed, so that sums are split, and thus rounded, in the same way on every number of cores."""
 CHECKPOINT_SECONDS = 60.0
 
 
-def seed_everything(seed: int) -> None:
-    """Seed every generator and ask torch for deterministic kernels."""
+def seed_everything(seed: int, threads: int = 2) -> None:
+    """Seed every generator and ask torch for deterministic kernels.
+
+    The number of ``threads`` is not that of the cores, because sums are split, and thus rounded, by it.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it only
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    torch.set_num_threads(_THREADS)
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_freed_memory()
