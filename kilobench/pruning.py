@@ -50,8 +50,8 @@ class ChannelRanking:
     def without(self, ratio: float, input_shape: Shape) -> nn.Module:
         """A copy without about the given share of all channels, the least important first; the classifier's outputs stay.
 
-        A layer keeps a multiple of four channels, and about a tenth of them at least. One before an axis swap loses that share of its own
-        channels, which are rows of the map behind it: there the windows of pools are cut to what is left.
+        A layer keeps a multiple of four channels, and about a tenth of them at least. One before an axis swap loses that
+        share of its own channels, which are rows of the map behind it: there the windows of pools are cut to what is left.
         """
         small = copy.deepcopy(self._model)
         for parameter, original in zip(small.parameters(), self._model.parameters(), strict=True):
