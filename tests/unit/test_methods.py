@@ -100,7 +100,8 @@ def test_distill_teaches_what_follows() -> None:
 )
 def test_xnor_keeps_what_it_is_told_to(keep: str, kept: int) -> None:
     model = tones().apply(f"xnor[keep={keep},epochs=0]")
-    binary = [isinstance(module, XnorConv2d) for name, module in model.named_modules() if name.startswith("conv")]
+    convolutions = [module for name, module in model.named_children() if name.startswith("conv")]
+    binary = [isinstance(module, XnorConv2d) for module in convolutions]
     assert binary == [False] * kept + [True] * (10 - kept) + [False]
 
 
