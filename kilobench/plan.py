@@ -28,7 +28,7 @@ from kilobench.suite import Suite
 
 _ENGINE = Path(__file__).parent
 _TRAINING = ("layers.py", "train.py", "augment.py", "networks/_residual.py")
-_COMPRESSING = ("quantise.py", "pruning.py")
+_COMPRESSING = ("quantise.py", "pruning.py", "latent.py")
 _DATA = ("data.py", "sources.py")
 _MEASURING = (
     "graph.py",
