@@ -15,10 +15,10 @@ from kilobench.device.protocol import Session
 from kilobench.emit import emit
 from kilobench.graph import DType, Graph, Tensor
 from kilobench.layout import layout
-from kilobench.measure import evaluate, measure
+from kilobench.measure import measure
 from kilobench.registry import load_registry
 from tests.unit.graphs import Builder
-from tests.untrained import untrained
+from tests.untrained import evaluated, untrained
 
 BOARDS = load_registry().entries["boards"]
 
@@ -48,7 +48,7 @@ def model(dtype: str = "int8", width: int = 24) -> Graph:
 def test_every_board_equals_the_host_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
     graph, board = model(dtype), load_registry().get("boards", name)
     x = np.random.default_rng(0).normal(0, 1, (9, 3, 1, 24)).astype(np.float32)
-    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(9, dtype=np.int64))
+    evaluation = evaluated(graph, tmp_path / "model", x)
     measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
     assert len(measured.cycles) == 8
     assert len(measured.layer_cycles) == len(graph.ops)
@@ -62,7 +62,7 @@ def test_every_board_equals_the_host_bit_for_bit(name: str, dtype: str, tmp_path
 def test_firmware_of_the_other_toolchain_equals_the_host_too(name: str, tmp_path: Path) -> None:
     graph, board = untrained("resnet8[width=4]", "int8", (3, 8, 8), 3), load_registry().get("boards", name)
     x = np.random.default_rng(0).uniform(-1, 1, (8, 3, 8, 8)).astype(np.float32)
-    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(8, dtype=np.int64))
+    evaluation = evaluated(graph, tmp_path / "model", x)
     measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "gcc")
     assert measured.toolchain.startswith("gcc ")
 
@@ -70,10 +70,10 @@ def test_firmware_of_the_other_toolchain_equals_the_host_too(name: str, tmp_path
 def test_a_difference_names_the_first_operator(tmp_path: Path) -> None:
     graph, board = model(), load_registry().get("boards", "nucleo_l476rg")
     x = np.random.default_rng(0).normal(0, 1, (9, 3, 1, 24)).astype(np.float32)
-    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(9, dtype=np.int64))
+    evaluation = evaluated(graph, tmp_path / "model", x)
     second = graph.ops[1]
     second.params["flip"] ^= np.uint32(1)
-    emit(graph, tmp_path / "model", "m")
+    emit(graph, tmp_path / "model", "untrained")
     evaluation = replace(evaluation, outputs=evaluation.outputs + 1)
     with pytest.raises(CellError, match=f"first at operator {second.name} "):
         measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
@@ -89,7 +89,7 @@ def test_programs_do_not_depend_on_where_they_are_built(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said_and_measured_all_the_same(tmp_path: Path) -> None:
     graph, board = model("float32", 8000), load_registry().get("boards", "nucleo_l476rg")
     x = np.random.default_rng(0).normal(0, 1, (8, 3, 1, 8000)).astype(np.float32)
-    evaluation = evaluate(graph, tmp_path / "model", "m", x, np.zeros(8, dtype=np.int64))
+    evaluation = evaluated(graph, tmp_path / "model", x)
     measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
     assert measured.over_ram_bytes == measured.sizes.arena - board.ram[0].bytes > 0
     assert measured.over_flash_bytes == 0
