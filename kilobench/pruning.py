@@ -27,11 +27,11 @@ class ChannelRanking:
 
     - ``l1``: sum of |w| over a channel's weights (arXiv 1608.08710, section 3.1);
     - ``taylor``: sum of |w * dL/dw| over them (arXiv 1906.10771, section 3.1, by its absolute values);
-    - ``activation``: |sum of a * dL/da| over all values a of the channel in all batches, divided by the L2 norm of these
-      figures over the layer (arXiv 1611.06440, section 2.2).
+    - ``activation``: |sum of a * dL/da| over all values a of the channel in all batches (arXiv 1611.06440, section 2.2).
 
     The first two also count what goes with a channel: the weights that read it, and the layers that are tied to it by a
-    residual sum; ``activation`` adds up the figures of tied layers.
+    residual sum; ``activation`` adds up the figures of tied layers. To be compared between layers, figures are divided by their
+    L2 norm over the layer (arXiv 1611.06440, section 2.2), so that a channel of a narrow layer counts for more.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class ChannelRanking:
     def without(self, ratio: float, input_shape: Shape) -> nn.Module:
         """A copy without about the given share of all channels, the least important first; the classifier's outputs stay.
 
-        A layer keeps a multiple of four channels, and about a tenth of them at least. One before an axis swap loses that
-        share of its own channels, which are rows of the map behind it: there the windows of pools are cut to what is left.
+        A layer keeps a multiple of four channels, and about a tenth of them at least. The channels of one before an axis swap
+        are rows of the map behind it: there the windows of pools are cut to what is left.
         """
         small = copy.deepcopy(self._model)
         for parameter, original in zip(small.parameters(), self._model.parameters(), strict=True):
@@ -59,24 +59,19 @@ class ChannelRanking:
         names = {module: name for name, module in small.named_modules()}
         x = torch.zeros(1, *input_shape)
         swapped = _before_swaps(small)
-        for conv, norm in swapped:
-            score = self._score(conv, names[conv])
-            least = _least(score, ratio * len(score))
-            tp.prune_conv_out_channels(conv, least)
-            if norm is not None:
-                tp.prune_batchnorm_out_channels(norm, least)
-        _cut_windows(small, x)
         linear = [module for module in small.modules() if isinstance(module, nn.Linear)]
         stay = [*linear[-1:], *(conv for conv, _ in swapped)]
-        graph = tp.DependencyGraph().build_dependency(small, x)
-        groups = list(graph.get_all_groups(stay, root_module_types=[nn.Conv2d, nn.Linear]))
-        scores = [torch.nan_to_num(self._importance(names)(group)) for group in groups]
-        order = torch.cat(scores).argsort(stable=True)
-        chosen = torch.zeros(len(order)).index_fill(0, order[: round(ratio * len(order))], 1)
-        parts = chosen.split([len(score) for score in scores])
-        for group, score, part in zip(groups, scores, parts, strict=True):
-            root, least = group[0].dep, _least(score, int(part.sum()))
-            graph.get_pruning_group(root.target.module, root.handler, least).prune()
+        _, groups = _groups(small, x, stay)
+        scores = [self._score(conv, names[conv]) for conv, _ in swapped] + list(map(self._importance(names), groups))
+        least = _least_important([functional.normalize(torch.nan_to_num(score), dim=0) for score in scores], ratio)
+        for (conv, norm), channels in zip(swapped, least, strict=False):
+            tp.prune_conv_out_channels(conv, channels)
+            if norm is not None:
+                tp.prune_batchnorm_out_channels(norm, channels)
+        _cut_windows(small, x)
+        graph, groups = _groups(small, x, stay)
+        for group, channels in zip(groups, least[len(swapped) :], strict=True):
+            graph.get_pruning_group(group[0].dep.target.module, group[0].dep.handler, channels).prune()
         return small
 
     def _importance(self, names: dict[nn.Module, str]) -> Callable[[Any], Tensor]:
@@ -102,11 +97,25 @@ class ChannelRanking:
         return product.abs().sum(dim=(1, 2, 3))
 
 
-def _least(score: Tensor, count: float) -> list[int]:
-    """About ``count`` channels of the lowest scores, so that a multiple of _STEP and the share 1 - _MOST are left."""
-    left = max(len(score) - count, len(score) * (1 - _MOST), _STEP)
-    chosen: list[int] = score.argsort()[: max(0, len(score) - round(left / _STEP) * _STEP)].tolist()
-    return chosen
+def _groups(model: nn.Module, x: Tensor, stay: list[nn.Module]) -> tuple[Any, list[Any]]:
+    """torch-pruning's graph of a model, and the channels of all layers but some in groups that can only go together."""
+    graph = tp.DependencyGraph().build_dependency(model, x)
+    return graph, list(graph.get_all_groups(stay, root_module_types=[nn.Conv2d, nn.Linear]))
+
+
+def _least_important(scores: list[Tensor], ratio: float) -> list[list[int]]:
+    """The channels of every layer that are among the given share of the lowest scores of all.
+
+    As many of each layer that a multiple of _STEP and the share 1 - _MOST are left.
+    """
+    order = torch.cat(scores).argsort(stable=True)
+    chosen = torch.zeros(len(order)).index_fill(0, order[: round(ratio * len(order))], 1)
+    lost = [int(part.sum()) for part in chosen.split([len(score) for score in scores])]
+    least = []
+    for score, count in zip(scores, lost, strict=True):
+        left = max(len(score) - count, len(score) * (1 - _MOST), _STEP)
+        least.append(score.argsort()[: max(0, len(score) - round(left / _STEP) * _STEP)].tolist())
+    return least
 
 
 def _accumulate_gradients(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
@@ -131,7 +140,7 @@ def _activation_scores(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]
     _accumulate_gradients(model, batches)
     for hook in hooks:
         hook.remove()
-    return {name: functional.normalize(sums[layer].abs(), dim=0) for name, layer in layers.items()}
+    return {name: sums[layer].abs() for name, layer in layers.items()}
 
 
 def _before_swaps(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:

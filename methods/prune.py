@@ -42,7 +42,7 @@ class Prune(Method):
     latency_ms: float = 0.0
     rank: Literal["taylor", "l1", "hybrid"] = "taylor"
     iterative: int = 1
-    epochs: float = 0.8
+    epochs: float = 1.6
     lr: float = 4e-3
 
     def __post_init__(self) -> None:

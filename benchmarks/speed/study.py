@@ -1,6 +1,6 @@
 """The study's input pipeline and training step, re-created from its description as the baseline of the trainer's speed.
 
-Batch 64 of 1.51 s at 20 kHz from clips of 5 s: per clip, in NumPy, pad, time-scale, crop, A-weighted mixing and gain
+Batch 64 of 1.51 s at 20 kHz from clips of 5 s: per clip, in NumPy, time-scale, pad, crop, A-weighted mixing and gain
 (arXiv 2108.06128, section 4; between-class learning, arXiv 1711.10282); then SGD on the KL divergence, default memory layout,
 generator and step in turn. XNOR layers as there: batch norm, sign, weights centred, clamped and binarised before every step.
 """
@@ -40,13 +40,12 @@ def gain(sound: np.ndarray) -> float:
 
 
 def variation(clip: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Padded by half a window each side, scaled in time, and a window cut from it."""
-    padded = np.pad(clip, LENGTH // 2)
+    """Scaled in time, padded by half a window each side, and a window cut from it."""
     factor = 1.25 ** generator.uniform(-1, 1)
-    positions = np.arange(int(len(padded) * factor)) / factor
-    scaled = np.interp(positions, np.arange(len(padded)), padded)
-    start = generator.integers(0, len(scaled) - LENGTH)
-    return scaled[start : start + LENGTH]
+    positions = np.arange(int(len(clip) * factor)) / factor
+    padded = np.pad(np.interp(positions, np.arange(len(clip)), clip), LENGTH // 2)
+    start = generator.integers(0, len(padded) - LENGTH)
+    return padded[start : start + LENGTH]
 
 
 def batch(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
