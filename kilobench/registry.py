@@ -44,7 +44,7 @@ class Entry:
             return f"{self.value.title}: {self.value.core}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
         if isinstance(self.value, Path):
             first = self.value.read_text().splitlines()[0]
-            return first.removeprefix("title:").strip() if first.startswith("title:") else ""
+            return first.removeprefix("title:").strip().strip("\"'") if first.startswith("title:") else ""
         return (inspect.getdoc(self.value) or "").split("\n")[0]
 
 
