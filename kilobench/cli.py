@@ -82,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
     )
+    run.add_argument(
+        "--validation",
+        action="store_true",
+        help="measure on a fifth of the training data instead of the test fold, to choose parameters; writes no records",
+    )
     _allow_partial(run)
     _output(run)
     listing = commands.add_parser("list", help="what there is")
@@ -155,6 +160,8 @@ def _run(options: argparse.Namespace) -> int:
             training=options.training,
         )
         suite.check(registry)
+    if options.validation:
+        suite = dataclasses.replace(suite, validation=True)
     return _run_suite(suite, registry, options)
 
 
@@ -179,6 +186,9 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     )
     if records:
         console.print(terminal(records))
+    if suite.validation:
+        console.print("validation part of the training data: no records, no pages", highlight=False)
+    elif records:
         render(Store(options.output / "records").read_all(), options.output)
         console.print(f"pages: {options.output / 'README.md'}", highlight=False, soft_wrap=True)
     return code

@@ -79,6 +79,8 @@ class Cell:
     toolchain: str
     threads: int
     """That train it: results depend on their number in the last bits."""
+    validation: bool
+    """Whether it is measured on a part of the training data instead of the test fold."""
 
     @property
     def label(self) -> str:
@@ -112,6 +114,8 @@ class Cell:
             words += ["--toolchain", self.toolchain]
         if self.threads != 2:
             words += ["--threads", str(self.threads)]
+        if self.validation:
+            words.append("--validation")
         return shlex.join(words)
 
 
@@ -130,7 +134,8 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: i
         for seed, fold in product(suite.seeds, folds):
             if not 0 <= fold < task.folds:
                 raise UserError(f"{canonical(task)} has no fold {fold}; it has 0 to {task.folds - 1}")
-            stages = _stages(task, network, training, methods, (seed, fold, threads), registry)
+            numbers = (seed, fold, threads, "validation") if suite.validation else (seed, fold, threads)
+            stages = _stages(task, network, training, methods, numbers, registry)
             for board_name in suite.boards:
                 board: Board = registry.get("boards", board_name)
                 data = [_identity(task), _digest(_DATA, _DATA_PACKAGES), partial_allowed()]
@@ -152,6 +157,7 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: i
                         link=link,
                         toolchain=toolchain,
                         threads=threads,
+                        validation=suite.validation,
                     )
                 )
     return cells
@@ -169,10 +175,13 @@ def _stages(
     network: Network,
     training: Training,
     methods: Iterable[Method],
-    numbers: tuple[int, int, int],
+    numbers: tuple[int | str, ...],
     registry: Registry,
 ) -> tuple[Stage, ...]:
-    """``numbers``: seed, fold, threads. The key is without the code of the data: a stored model knows its data's digest."""
+    """``numbers``: seed, fold, threads, and what else tells the training data.
+
+    The keys are without the code of the data: a stored model knows its data's digest.
+    """
     settings = dataclasses.asdict(training)
     key = _hash(canonical(task), _identity(network), settings, numbers, _digest(_TRAINING, _TRAINING_PACKAGES))
     stages = [Stage(key, None, "train")]

@@ -20,6 +20,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from kilobench.api import CellError, Cost, Split, Task, UserError
+from kilobench.data import validation
 from kilobench.device.boards import timing_label
 from kilobench.paths import cache_dir
 from kilobench.plan import Cell, Stage, plan, versions
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from kilobench.measure import Evaluation, Measurement
     from kilobench.train import Teacher
 
+VALIDATION_SHARE = 0.2
 _WEIGHTS = {"stage": 30.0, "measure": 5.0}
 """Rough seconds of a step, for the ETA only."""
 
@@ -46,6 +48,8 @@ def run_suite(
     suite: Suite, registry: Registry, *, output: Path, on: str, toolchain: str, threads: int, console: Console
 ) -> tuple[list[Record], int]:
     """Do every cell of a suite and write its record under ``output``; returns the records and 1 if a cell failed, else 0.
+
+    On a validation part nothing is written.
 
     A failing cell never stops the others.
     """
@@ -62,7 +66,8 @@ def run_suite(
         for cell in cells:
             try:
                 records.append(_cached(cell) or workshop.record(cell))
-                store.write(records[-1])
+                if not suite.validation:
+                    store.write(records[-1])
             except (CellError, UserError) as error:
                 failed.append((cell, str(error)))
             except Exception as error:  # a plug-in's mistake must not take the other cells with it
@@ -130,9 +135,10 @@ class _Workshop:
         )
         return record
 
-    def _split(self, task: Task, fold: int) -> Split:
+    def _split(self, task: Task, fold: int, validate: bool) -> Split:
         self.progress.begin(f"{canonical(task)}: data", 0)
-        return task.load(fold, cache_dir() / "data", self.progress)
+        split = task.load(fold, cache_dir() / "data", self.progress)
+        return validation(split, VALIDATION_SHARE, 0) if validate else split
 
     def model(self, cell: Cell, index: int = -1) -> tuple[nn.Module, float]:
         """A fresh copy of the model after a stage of the recipe, and the seconds that this stage took when it was made."""
@@ -141,7 +147,7 @@ class _Workshop:
         path = _stage_path(cell.stages[index])
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            data = self.split(cell.task, cell.fold).digest
+            data = self.split(cell.task, cell.fold, cell.validation).digest
             if not path.is_file() or torch.load(path, weights_only=False)["data"] != data:
                 start = perf_counter()
                 model = self._make(cell, index % len(cell.stages), path.with_suffix(""))
@@ -156,7 +162,7 @@ class _Workshop:
 
         stage = cell.stages[index]
         before = self.model(cell, index - 1)[0] if index else None
-        split = self.split(cell.task, cell.fold)
+        split = self.split(cell.task, cell.fold, cell.validation)
         label = f"{canonical(cell.task)} {cell.recipe}: {stage.label}"
         self.progress.begin(label, _WEIGHTS["stage"])
         seed_everything(cell.seed, cell.threads)
@@ -214,7 +220,7 @@ class _Workshop:
 
         if self._evaluated is None or self._evaluated[0] != cell.model_key:
             graph = lower(self.model(cell)[0], cell.task.input_shape)
-            split = self.split(cell.task, cell.fold)
+            split = self.split(cell.task, cell.fold, cell.validation)
             name = f"{canonical(cell.task)} {cell.recipe}"
             self.progress.begin(f"{name}: accuracy of the C on the host", 0)
             evaluation = evaluate(graph, _graph_folder(cell), name, split, self.progress)
@@ -222,7 +228,7 @@ class _Workshop:
         return self._evaluated[1:]
 
     def _record(self, cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurement) -> Record:
-        split, sizes = self.split(cell.task, cell.fold), measured.sizes
+        split, sizes = self.split(cell.task, cell.fold, cell.validation), measured.sizes
         train_seconds = sum(self.model(cell, i)[1] for i in range(len(cell.stages)))
         return Record(
             schema=SCHEMA,

@@ -20,6 +20,7 @@ class Suite:
     """What to run, all as written; ``network`` None means each task's own.
 
     ``training`` changes the tasks' own, as in ``epochs=40,mix=0.5``.
+    ``validation`` measures on a part of the training data instead of the test fold, and writes no records.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Suite:
     folds: tuple[int, ...] | Literal["all"] = (0,)
     network: str | None = None
     training: str = ""
+    validation: bool = False
 
     def check(self, registry: Registry) -> None:
         """Raises UserError for the first name or parameter that does not exist, or an impossible order of methods."""
@@ -74,6 +76,10 @@ def _typed(key: str, value: Any) -> Any:
     if key in ("title", "network", "training"):
         return str(value)
     if key == "folds" and value == "all":
+        return value
+    if key == "validation":
+        if not isinstance(value, bool):
+            raise UserError(f"key 'validation' must be true or false, not {value!r}")
         return value
     kind = int if key in ("seeds", "folds") else str
     if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):

@@ -98,6 +98,17 @@ def test_a_killed_run_goes_on_and_gives_the_same_records(run: tuple[Path, Path, 
     assert timeless(Store(tmp_path / "out/records").read_all()) == timeless(Store(output / "records").read_all())
 
 
+def test_a_validation_part_is_measured_and_leaves_no_record(run: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    arguments = ["--task", "digits", "--recipe", "full", "--board", "nucleo_l476rg", "--training", "epochs=1"]
+    done = kilobench("run", *arguments, "--validation", "--output", tmp_path, cache=run[1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 measured" in done.stdout and "no records, no pages" in done.stdout
+    assert not list(tmp_path.rglob("*"))
+    made = [Store(run[1]).read(path) for path in (run[1] / "records").glob("*.json")]
+    (validated,) = [record for record in made if record.command.endswith("--validation")]
+    assert 0.15 * 1347 < validated.accuracy.total < 0.25 * 1347
+
+
 def test_a_failing_method_stops_no_other_cell(tmp_path: Path, run: tuple[Path, Path, Path]) -> None:
     plugin = tmp_path / "bad.py"
     plugin.write_text(

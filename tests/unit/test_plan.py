@@ -33,6 +33,7 @@ def test_keys_depend_on_everything_that_matters() -> None:
     for change in (
         {"training": "lr=0.1"},
         {"seeds": (1,)},
+        {"validation": True},
         {"tasks": ("spoken-words[classes=2]",)},
         {"network": "resnet8[width=4]"},
     ):
