@@ -21,11 +21,14 @@ class _Remaining(ProgressColumn):
         if task.finished or not task.completed or task.elapsed is None:
             return Text("ETA -:--", style="progress.remaining")
         left = task.elapsed * task.remaining / task.completed if task.remaining else 0.0
-        minutes, seconds = divmod(round(left), 60)
-        hours, minutes = divmod(minutes, 60)
-        return Text(
-            f"ETA {hours}:{minutes:02}:{seconds:02}" if hours else f"ETA {minutes}:{seconds:02}", "progress.remaining"
-        )
+        return Text(f"ETA {_clock(left)}", "progress.remaining")
+
+
+def _clock(duration: float) -> str:
+    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    minutes, seconds = divmod(round(duration), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 _QUIET_SECONDS = 60.0
@@ -52,7 +55,7 @@ class OverallProgress:
         self._done = 0.0
         self._weight = 0.0
         self._label = ""
-        self._said = monotonic()
+        self._began = self._said = monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -66,7 +69,7 @@ class OverallProgress:
     def begin(self, label: str, weight: float) -> None:
         """A step starts; the one before it is over."""
         self._done += self._weight
-        self._label, self._weight = label, weight
+        self._label, self._weight, self._began = label, weight, monotonic()
         self._bar.update(self._task, description=label, completed=self._done)
 
     def end(self, text: str) -> None:
@@ -86,7 +89,7 @@ class OverallProgress:
         share = min(done / total, 1.0) if total else 0.0
         if not self._console.is_terminal and monotonic() - self._said > _QUIET_SECONDS:
             self._said = monotonic()
-            self._console.print(
-                f"{self._label}: {text} ({100 * share:.0f} %)", highlight=False, markup=False, soft_wrap=True
-            )
+            eta = f", ETA {_clock((self._said - self._began) * (1 - share) / share)}" if share else ""
+            line = f"{self._label}: {text} ({100 * share:.0f} %{eta})"
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         self._bar.update(self._task, description=f"{self._label}: {text}", completed=self._done + self._weight * share)
