@@ -40,7 +40,7 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing_else(tmp_p
     (tmp_path / "bad.py").write_text("import nothing_of_this_name")
     registry = load_registry([str(tmp_path)])
     assert "No module named 'nothing_of_this_name'" in registry.entries["methods"]["bad"].summary
-    assert registry.get("methods", "prune").keep == 0.14
+    assert registry.get("methods", "prune").keep == 0.1
     with pytest.raises(UserError, match="cannot be used: ModuleNotFoundError"):
         registry.get("methods", "bad")
 

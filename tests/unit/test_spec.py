@@ -21,7 +21,7 @@ def test_canonical_names_only_what_differs_from_the_defaults() -> None:
     [
         ("prune[kep=0.2]", "prune has no parameter 'kep'; nearest is 'keep'"),
         ("prune[keep=much]", "prune: keep must be of type float, not 'much'"),
-        ("prune[rank=tailor]", "prune: rank must be one of taylor, l1, not 'tailor'; nearest is 'taylor'"),
+        ("prune[rank=tailor]", "prune: rank must be one of taylor, l1, hybrid, not 'tailor'; nearest is 'taylor'"),
         ("prune[keep]", "'prune[keep]': 'keep' is not of the form key=value"),
         ("prune[keep=0.1", "'prune[keep=0.1' is not of the form name[key=value,...]"),
     ],
