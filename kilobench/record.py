@@ -79,7 +79,7 @@ class Record(_Part):
     classes: int
     synthetic: bool
     network: str
-    training: dict[str, int | float | str] = {}
+    training: dict[str, bool | int | float | str] = {}
     """All settings of the full network's training (kilobench.api.Training)."""
     training_changes: str = ""
     """Those that differ from the task's own, as in ``epochs=40``."""
