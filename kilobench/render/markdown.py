@@ -43,14 +43,16 @@ def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
 
 
 def _summary(rows: pd.DataFrame, name: str) -> dict[str, Any]:
-    """For the index: the most accurate recipe that fits, per board."""
+    """For the index: the most accurate recipe that fits, per board, among the rows measured on the most samples."""
     task = rows[rows["task"] == name]
     table = []
     for board, group in task.groupby("board"):
         fitting = group[group["fits"]]
+        fitting = fitting[fitting["samples"] == fitting["samples"].max()]
         if len(fitting):
             best = fitting.loc[fitting["accuracy"].idxmax()]
-            small = fitting[fitting["tied"]].sort_values("flash_bytes").head(1)
+            contest = fitting[(fitting[CONTEST] == best[CONTEST]).all(axis=1)]
+            small = contest[contest["tied"]].sort_values("flash_bytes").head(1)
             cheapest = small.iloc[0] if len(small) else best
             table.append({"Board": board, **_cells(best), "Smallest that ties": f"`{cheapest['recipe']}`"})
         else:

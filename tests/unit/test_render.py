@@ -44,6 +44,12 @@ def test_curves_are_drawn_for_a_family_with_several_numbers_of_classes(tmp_path:
     assert {"`full`", "90.0 (82.6-94.5)", "70.0 (60.4-78.1)"} <= set(cells)
 
 
+def test_the_index_does_not_compare_one_fold_with_two(tmp_path: Path) -> None:
+    lucky = record("xnor", correct=99, network="other")
+    render([lucky, record(fold=0, correct=80), record(fold=1, correct=60)], tmp_path)
+    assert "| nucleo_l476rg | `full` ◆ |" in (tmp_path / "README.md").read_text()
+
+
 def test_other_trainings_are_other_contests() -> None:
     rows = frame([record(correct=60), record(correct=80, training_changes="epochs=99")])
     assert list(rows["training"]) == ["", "epochs=99"] and rows["tied"].all()
