@@ -32,11 +32,13 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _labels(task: pd.DataFrame) -> pd.Series:
-    """Recipes, told apart by network and training where a task has several."""
-    if task.groupby(["network", "training"]).ngroups == 1:
-        return task["recipe"]
-    training = task["training"].map(lambda text: f", {text}" if text else "")
-    return task["recipe"] + ", " + task["network"] + training
+    """Recipes, told apart by what a task has several of: networks, trainings."""
+    labels: pd.Series = task["recipe"]
+    if task["network"].nunique() > 1:
+        labels = labels + ", " + task["network"]
+    if task["training"].nunique() > 1:
+        labels = labels + task["training"].map(lambda text: f", {text}" if text else "")
+    return labels
 
 
 def _curves(points: pd.DataFrame, heading: str) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[st
         scale=alt.Scale(type="log", domain=[lowest / 1.5, highest * 1.5], nice=False),
     )
     y_scale = alt.Scale(domain=[max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], zero=False)
-    legend = alt.Legend(title=None, orient="bottom", labelFontSize=12)
+    legend = alt.Legend(title=None, orient="bottom", labelFontSize=12, labelLimit=0, columns=3)
     colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=_COLOURS), legend=legend)
     base = alt.Chart(points)
     whisker = base.mark_rule(opacity=0.6).encode(
