@@ -46,7 +46,7 @@ class SpokenWords(Task):
     network = "acdnet[width=0.75]"
     synthetic = True
     sample_rate = RATE
-    training = Training(epochs=30, stretch=1.25, tilt=0.9, mix=0.5)
+    training = Training(epochs=60, stretch=1.25, tilt=0.9)
     classes: int = 10
 
     @property
