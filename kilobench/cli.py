@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
-    run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run (emulator)")
+    run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run: emulator, or serial[:PORT]")
     run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
     run.add_argument(
         "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
@@ -88,7 +88,16 @@ def _parser() -> argparse.ArgumentParser:
         help="measure on a fifth of the training data instead of the test fold, to choose parameters; writes no records",
     )
     _allow_partial(run)
+    run.add_argument("--dry-run", action="store_true", help="show what would be done, and about how long it takes")
+    run.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    run.add_argument(
+        "--workers", type=_number, default=1, metavar="N", help="processes that work at a time (1); 0: all in this one"
+    )
+    run.add_argument("--time-limit", type=_number, default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)")
+    run.add_argument("--memory-limit", type=_number, default=0, metavar="GIB", help="of one worker (none)")
     _output(run)
+    log = commands.add_parser("log", help="why a cell failed, and what it wrote")
+    log.add_argument("cell", nargs="?", default="", help="beginning of its key; without one all failures are listed")
     listing = commands.add_parser("list", help="what there is")
     listing.add_argument("kind", nargs="?", choices=_KINDS)
     show = commands.add_parser("show", help="one contribution: what it is, parameters, reference")
@@ -118,8 +127,14 @@ def _fold(text: str) -> int | str:
     return text if text == "all" else int(text)
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
 def _threads(text: str) -> int:
-    if not text.isdecimal() or not int(text):
+    if not _number(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
     return int(text)
 
@@ -168,30 +183,54 @@ def _run(options: argparse.Namespace) -> int:
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from kilobench.render import render
-    from kilobench.render.table import terminal
-    from kilobench.run import run_suite
+    from kilobench import forecast
+    from kilobench.executors import GIB, InProcess, Limits, Processes
+    from kilobench.plan import plan
+    from kilobench.run import run_cells, work_for
     from kilobench.store import Store
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    records, code = run_suite(
-        suite,
-        registry,
-        output=options.output,
-        on=options.on,
-        toolchain=options.toolchain,
-        threads=options.threads,
-        console=console,
-    )
-    if records:
-        console.print(terminal(records))
-    if suite.validation:
+    cells = plan(suite, registry, options.on, options.toolchain, options.threads)
+    work = work_for(cells, retry_failed=options.retry_failed)
+    if options.dry_run:
+        forecast.show(work, options.workers, console)
+        return 0
+    console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
+    limits = Limits(float(options.time_limit), options.memory_limit * GIB)
+    executor = Processes(options.workers, limits) if options.workers else InProcess(registry)
+    store = None if suite.validation else Store(options.output / "records")
+    outcome = run_cells(work, executor, store, console)
+    _report(outcome, store, options.output, console)
+    return 1 if outcome.failed or outcome.skipped else 0
+
+
+def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
+    """The table, the pages, and what failed."""
+    from kilobench.render import render
+    from kilobench.render.table import terminal
+
+    if outcome.records:
+        console.print(terminal(outcome.records))
+    if store is None:
         console.print("validation part of the training data: no records, no pages", highlight=False)
-    elif records:
-        render(Store(options.output / "records").read_all(), options.output)
-        console.print(f"pages: {options.output / 'README.md'}", highlight=False, soft_wrap=True)
-    return code
+    elif outcome.records:
+        render(store.read_all(), output)
+        console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
+    for word, cells in (("failed", outcome.failed), ("skipped, failed before", outcome.skipped)):
+        for cell, failed in cells.values():
+            line = f"{word}: {cell.label}: {failed.reason} (kilobench log {failed.key[:8]})"
+            console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
+    counts = f"{outcome.measured} measured, {outcome.cached} cached, {len(outcome.failed)} failed"
+    skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
+    console.print(counts + skipped, highlight=False)
+
+
+def _log(options: argparse.Namespace) -> int:
+    from kilobench.run import failure_log
+
+    print(failure_log(options.cell) or "nothing has failed")
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -282,6 +321,7 @@ def _new(options: argparse.Namespace) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
+    "log": _log,
     "list": _list,
     "show": _show,
     "data": _data,

@@ -181,8 +181,8 @@ def _without(variable: str) -> Iterator[None]:
 def _shown() -> Iterator[Progress]:
     """Progress on the terminal; it goes when the work is done."""
     with OverallProgress(Console(file=sys.stderr), 1) as progress:
-        progress.begin("data", 1)
-        yield progress
+        progress.begin("data", "data", 1)
+        yield lambda text, done, total: progress.update("data", text, done, total)
 
 
 def _cache() -> Path:

@@ -1,4 +1,4 @@
-"""Graph -> C -> host accuracy; graph -> C -> firmware -> board: sizes, cycles and the check that both agree."""
+"""Graph -> C -> firmware -> board: sizes, cycles and the check that it agrees with host C."""
 
 from __future__ import annotations
 
@@ -7,39 +7,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kilobench.api import Board, CellError, Progress, Split
+from kilobench.api import Board, CellError
 from kilobench.device import elf
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.emit import emit
+from kilobench.evaluate import Evaluation
 from kilobench.graph import Graph
-from kilobench.host import HostModel
-from kilobench.memory import Plan
-from kilobench.simulate import quantise_input
-
-VERIFIED_INPUTS = 8
-CROPS = 10
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What the emitted C, compiled for the host, says about the whole test set."""
-
-    correct: NDArray[np.bool_]
-    correct_10_crops: NDArray[np.bool_] | None
-    """By the mean softmax over 10 equally spaced windows of every clip; None where there are no longer clips."""
-    inputs: NDArray[np.generic]
-    """The inputs that boards are checked on, as the board gets them: [up to VERIFIED_INPUTS, height, width, channels]."""
-    outputs: NDArray[np.generic]
-    """Host C's raw outputs for them, [len(inputs), classes]."""
-    checksums: list[list[tuple[int, int]]]
-    """Operator and CRC-32 of everything made on the way for each of them."""
-    memory: Plan
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -62,35 +36,6 @@ class Measurement:
     def ram_bytes(self) -> int:
         """Arena, statics and the stack's peak."""
         return self.sizes.arena + self.sizes.static + self.stack_bytes
-
-
-def evaluate(graph: Graph, folder: Path, name: str, split: Split, progress: Progress) -> Evaluation:
-    """Emit the model into ``folder``, compile it for the host and run the test set."""
-    start = perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
-    memory = emit(graph, folder, name)
-    host = HostModel(folder)
-    inputs = quantise_input(graph, split.test_x)
-    outputs = host.run(inputs)
-    chosen = np.unique(np.linspace(0, len(inputs) - 1, VERIFIED_INPUTS).astype(int))
-    checksums = [host.checksums(inputs[i]) for i in chosen]
-    correct = outputs.argmax(axis=1) == split.test_y
-    crops = None if split.test_clips is None else _crops(graph, host, split.test_clips, progress) == split.test_y
-    return Evaluation(correct, crops, inputs[chosen], outputs[chosen], checksums, memory, perf_counter() - start)
-
-
-def _crops(graph: Graph, host: HostModel, clips: NDArray[np.float32], progress: Progress) -> NDArray[np.int64]:
-    """Classes by the mean softmax over windows that start equally spaced in the clips (ACDNet, arXiv 2103.03483)."""
-    width, output = graph.tensors[graph.input].shape[1], graph.tensors[graph.output]
-    total = np.zeros((len(clips), output.shape[2]))
-    for done, start in enumerate(np.linspace(0, clips.shape[3] - width, CROPS).astype(int)):
-        progress("accuracy over 10 windows", done, CROPS)
-        logits = host.run(quantise_input(graph, clips[..., start : start + width])).astype(np.float64)
-        if output.dtype == "int8":
-            logits = (logits - output.zero_point) * output.scale
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        total += shares / shares.sum(axis=1, keepdims=True)
-    return total.argmax(axis=1)
 
 
 def measure(
@@ -130,7 +75,8 @@ def _run(firmware: Firmware, board: Board, graph: Graph, evaluation: Evaluation)
             cycles.append(session.cycles())
             if session.output() != expected.tobytes():
                 session.load(x.tobytes())
-                raise CellError(_first_difference(graph, [(op, crc) for op, _, crc in session.layers()], checksums))
+                found = [(op, crc) for op, _, crc in session.layers()]
+                raise CellError(_first_difference(graph, found, [(op, crc) for op, crc in checksums.tolist()]))
         session.load(evaluation.inputs[0].tobytes())
         layer_cycles = [0] * len(graph.ops)
         for op, count, _ in session.layers():

@@ -26,6 +26,7 @@ from kilobench.registry import Registry
 from kilobench.spec import canonical, change_training, parse_recipe
 from kilobench.suite import Suite
 
+LINKS = ("emulator", "serial")
 _ENGINE = Path(__file__).parent
 _TRAINING = ("layers.py", "train.py", "augment.py", "networks/_residual.py")
 _COMPRESSING = ("quantise.py", "pruning.py", "latent.py")
@@ -38,7 +39,8 @@ _MEASURING = (
     "memory.py",
     "emit.py",
     "host.py",
-    "run.py",
+    "evaluate.py",
+    "work.py",
     "measure.py",
     "record.py",
     "device",
@@ -59,20 +61,16 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One point of a suite."""
+class Point:
+    """What tells a cell from all others, as written: small, so that it can be sent to other processes and hosts."""
 
-    key: str
-    task: Task
-    network: Network
-    training: Training
-    training_changes: str
-    """What the training differs in from the task's own, as in ``epochs=40``."""
+    task: str
+    network: str | None
+    """None for the task's own."""
+    training: str
+    """What is changed in the task's own training, as in ``epochs=40``."""
     recipe: str
-    stages: tuple[Stage, ...]
-    board: Board
-    costing: tuple[Board, ...]
-    """The boards that methods of the recipe measure candidates on."""
+    board: str
     seed: int
     fold: int
     link: str
@@ -82,39 +80,61 @@ class Cell:
     validation: bool
     """Whether it is measured on a part of the training data instead of the test fold."""
 
+
+@dataclass(frozen=True)
+class Model:
+    """All of a cell that does not depend on the board."""
+
+    task: Task
+    network: Network
+    training: Training
+    training_changes: str
+    """What the training differs in from the task's own, as in ``epochs=40``."""
+    recipe: str
+    stages: tuple[Stage, ...]
+    costing: tuple[Board, ...]
+    """The boards that methods of the recipe measure candidates on."""
+    evaluation_key: str
+    """Key of the finished model lowered and run on the test set."""
+
+    @property
+    def label(self) -> str:
+        """For people: task and recipe."""
+        return f"{canonical(self.task)} {self.recipe}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a suite with all that its names stand for, and its content hash."""
+
+    key: str
+    point: Point
+    model: Model
+    board: Board
+
     @property
     def label(self) -> str:
         """For people: what it is, without the hash."""
-        return f"{canonical(self.task)} {self.recipe} on {self.board.name}, seed {self.seed}, fold {self.fold}"
-
-    @property
-    def model_key(self) -> str:
-        """Key of the finished model, the same on every board."""
-        return self.stages[-1].key
+        return f"{self.model.label} on {self.board.name}, seed {self.point.seed}, fold {self.point.fold}"
 
     @property
     def command(self) -> str:
         """The command that repeats this cell alone."""
-        words = [
-            "kilobench",
-            "run",
-            "--task",
-            canonical(self.task),
-            "--recipe",
-            self.recipe,
-            "--board",
-            self.board.name,
-        ]
-        if canonical(self.network) != self.task.network:
-            words += ["--network", canonical(self.network)]
-        if self.training_changes:
-            words += ["--training", self.training_changes]
-        words += ["--seed", str(self.seed), "--fold", str(self.fold)]
-        if self.toolchain != "zig":
-            words += ["--toolchain", self.toolchain]
-        if self.threads != 2:
-            words += ["--threads", str(self.threads)]
-        if self.validation:
+        point, model = self.point, self.model
+        words = ["kilobench", "run", "--task", canonical(model.task), "--recipe", model.recipe]
+        words += ["--board", self.board.name]
+        if canonical(model.network) != model.task.network:
+            words += ["--network", canonical(model.network)]
+        if model.training_changes:
+            words += ["--training", model.training_changes]
+        words += ["--seed", str(point.seed), "--fold", str(point.fold)]
+        if point.link != "emulator":
+            words += ["--on", point.link]
+        if point.toolchain != "zig":
+            words += ["--toolchain", point.toolchain]
+        if point.threads != 2:
+            words += ["--threads", str(point.threads)]
+        if point.validation:
             words.append("--validation")
         return shlex.join(words)
 
@@ -124,43 +144,96 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: i
 
     Raises UserError for a fold that a task does not have.
     """
-    cells = []
-    for task_text, recipe in product(suite.tasks, suite.recipes):
-        task: Task = registry.get("tasks", task_text)
-        network: Network = registry.get("networks", suite.network or task.network)
-        methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
-        training = change_training(task.training, suite.training)
-        folds = range(task.folds) if suite.folds == "all" else suite.folds
-        for seed, fold in product(suite.seeds, folds):
-            if not 0 <= fold < task.folds:
-                raise UserError(f"{canonical(task)} has no fold {fold}; it has 0 to {task.folds - 1}")
-            numbers = (seed, fold, threads, "validation") if suite.validation else (seed, fold, threads)
-            stages = _stages(task, network, training, methods, numbers, registry)
-            for board_name in suite.boards:
-                board: Board = registry.get("boards", board_name)
-                data = [_identity(task), _digest(_DATA, _DATA_PACKAGES), partial_allowed()]
-                key = _hash(stages[-1].key, data, dataclasses.asdict(board), link, toolchain, measuring_digest())
-                name = "+".join(canonical(method) for method in methods)
-                cells.append(
-                    Cell(
-                        key=key,
-                        task=task,
-                        network=network,
-                        training=training,
-                        training_changes=_changes(task.training, training),
-                        recipe=name,
-                        stages=stages,
-                        board=board,
-                        costing=tuple(registry.get("boards", name) for m in methods for name in m.boards),
-                        seed=seed,
-                        fold=fold,
-                        link=link,
-                        toolchain=toolchain,
-                        threads=threads,
-                        validation=suite.validation,
-                    )
-                )
-    return cells
+    planner = Planner(registry)
+    return [
+        planner.cell(
+            Point(
+                task=task,
+                network=suite.network,
+                training=suite.training,
+                recipe=recipe,
+                board=board,
+                seed=seed,
+                fold=fold,
+                link=link,
+                toolchain=toolchain,
+                threads=threads,
+                validation=suite.validation,
+            )
+        )
+        for task, recipe in product(suite.tasks, suite.recipes)
+        for seed, fold in product(suite.seeds, planner.folds(task) if suite.folds == "all" else suite.folds)
+        for board in suite.boards
+    ]
+
+
+class Planner:
+    """Points -> cells; what cells have in common is worked out once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._get = cache(registry.get)
+        self._identity = cache(_identity)
+        self._board = cache(lambda name: dataclasses.asdict(self._get("boards", name)))
+        self._model = cache(self._model_of)
+
+    def folds(self, task: str) -> range:
+        """All folds of a task."""
+        return range(self._get("tasks", task).folds)
+
+    def cell(self, point: Point) -> Cell:
+        """Raises UserError for names and folds that are not there, and for a board that cannot be run as asked."""
+        board: Board = self._get("boards", point.board)
+        link = point.link.partition(":")[0]
+        if link not in LINKS:
+            raise UserError(f"no link {point.link!r}; boards are run on: emulator, serial[:PORT]")
+        model = self._model(dataclasses.replace(point, board="", link="", toolchain=""))
+        where = [self._board(point.board), link, point.toolchain]
+        return Cell(_hash(model.evaluation_key, *where, measuring_digest()), point, model, board)
+
+    def _model_of(self, point: Point) -> Model:
+        task: Task = self._get("tasks", point.task)
+        if not 0 <= point.fold < task.folds:
+            raise UserError(f"{canonical(task)} has no fold {point.fold}; it has 0 to {task.folds - 1}")
+        network: Network = self._get("networks", point.network or task.network)
+        methods = [self._get("methods", str(spec)) for spec in parse_recipe(point.recipe)]
+        training = change_training(task.training, point.training)
+        numbers: tuple[int | str, ...] = point.seed, point.fold, point.threads
+        if point.validation:
+            numbers += ("validation",)
+        stages = self._stages(task, network, training, methods, numbers)
+        data = [self._identity(task), _digest(_DATA, _DATA_PACKAGES), partial_allowed()]
+        return Model(
+            task=task,
+            network=network,
+            training=training,
+            training_changes=_changes(task.training, training),
+            recipe="+".join(canonical(method) for method in methods),
+            stages=stages,
+            costing=tuple(self._get("boards", name) for m in methods for name in m.boards),
+            evaluation_key=_hash(stages[-1].key, data, measuring_digest()),
+        )
+
+    def _stages(
+        self,
+        task: Task,
+        network: Network,
+        training: Training,
+        methods: Iterable[Method],
+        numbers: tuple[int | str, ...],
+    ) -> tuple[Stage, ...]:
+        """``numbers``: seed, fold, threads, and what else tells the training data.
+
+        The keys are without the code of the data: a stored model knows its data's digest.
+        """
+        settings = dataclasses.asdict(training)
+        sources = _digest(_TRAINING, _TRAINING_PACKAGES)
+        key = _hash(canonical(task), self._identity(network), settings, numbers, sources)
+        stages = [Stage(key, None, "train")]
+        for method in methods:
+            measured = [[self._board(board) for board in method.boards], measuring_digest()] if method.boards else []
+            key = _hash(key, self._identity(method), _digest(_COMPRESSING), measured)
+            stages.append(Stage(key, method, canonical(method)))
+        return tuple(stages)
 
 
 def _changes(default: Training, training: Training) -> str:
@@ -168,29 +241,6 @@ def _changes(default: Training, training: Training) -> str:
     return ",".join(
         f"{key}={values[key]}" for key, value in dataclasses.asdict(default).items() if values[key] != value
     )
-
-
-def _stages(
-    task: Task,
-    network: Network,
-    training: Training,
-    methods: Iterable[Method],
-    numbers: tuple[int | str, ...],
-    registry: Registry,
-) -> tuple[Stage, ...]:
-    """``numbers``: seed, fold, threads, and what else tells the training data.
-
-    The keys are without the code of the data: a stored model knows its data's digest.
-    """
-    settings = dataclasses.asdict(training)
-    key = _hash(canonical(task), _identity(network), settings, numbers, _digest(_TRAINING, _TRAINING_PACKAGES))
-    stages = [Stage(key, None, "train")]
-    for method in methods:
-        boards = [dataclasses.asdict(registry.get("boards", board)) for board in method.boards]
-        measured = [boards, measuring_digest()] if boards else []
-        key = _hash(key, _identity(method), _digest(_COMPRESSING), measured)
-        stages.append(Stage(key, method, canonical(method)))
-    return tuple(stages)
 
 
 def _identity(contribution: Contribution) -> list[Any]:

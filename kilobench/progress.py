@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Column
 from rich.text import Text
 
@@ -21,10 +31,10 @@ class _Remaining(ProgressColumn):
         if task.finished or not task.completed or task.elapsed is None:
             return Text("ETA -:--", style="progress.remaining")
         left = task.elapsed * task.remaining / task.completed if task.remaining else 0.0
-        return Text(f"ETA {_clock(left)}", "progress.remaining")
+        return Text(f"ETA {clock(left)}", "progress.remaining")
 
 
-def _clock(duration: float) -> str:
+def clock(duration: float) -> str:
     """Seconds as ``m:ss`` or ``h:mm:ss``."""
     minutes, seconds = divmod(round(duration), 60)
     hours, minutes = divmod(minutes, 60)
@@ -36,9 +46,10 @@ _QUIET_SECONDS = 60.0
 
 
 class OverallProgress:
-    """Counts weighted steps; a step in progress may say how far it is (it is a kilobench.api.Progress)."""
+    """Counts steps by their estimated seconds; several may go on at once, each with a line that says how far it is."""
 
     def __init__(self, console: Console, total: float) -> None:
+        """``total``: estimated seconds of all steps."""
         self._console = console
         self._bar = Progress(
             BarColumn(bar_width=12),
@@ -51,11 +62,10 @@ class OverallProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total)
+        self._total = total
+        self._overall = self._bar.add_task("all", total=total or None)
         self._done = 0.0
-        self._weight = 0.0
-        self._label = ""
-        self._began = self._said = monotonic()
+        self._steps: dict[str, _Step] = {}
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -66,30 +76,45 @@ class OverallProgress:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, label: str, weight: float) -> None:
-        """A step starts; the one before it is over."""
-        self._done += self._weight
-        self._label, self._weight, self._began = label, weight, monotonic()
-        self._bar.update(self._task, description=label, completed=self._done)
+    def begin(self, key: str, label: str, seconds: float) -> None:
+        """A step starts that is estimated to take some seconds."""
+        self._steps[key] = _Step(label, seconds, self._bar.add_task(label, total=1.0), monotonic())
 
-    def end(self, text: str) -> None:
-        """The step is over; leave a line about it."""
-        self._done += self._weight
-        self._weight = 0.0
-        self._bar.update(self._task, completed=self._done)
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+    def update(self, key: str, text: str, done: float, total: float) -> None:
+        """How far a step is."""
+        step = self._steps[key]
+        step.share = min(done / total, 1.0) if total else 0.0
+        if not self._console.is_terminal and monotonic() - step.said > _QUIET_SECONDS:
+            step.said = monotonic()
+            eta = f", ETA {clock((step.said - step.began) * (1 - step.share) / step.share)}" if step.share else ""
+            self._print(f"{step.label}: {text} ({100 * step.share:.0f} %{eta})")
+        self._bar.update(step.bar, description=f"{step.label}: {text}", completed=step.share)
+        self._show()
 
-    def skip(self, weight: float) -> None:
-        """Steps that need not be done."""
-        self._done += weight
-        self._bar.update(self._task, completed=self._done)
+    def end(self, key: str, line: str | None) -> None:
+        """A step is over; leave a line about it, if there is one."""
+        step = self._steps.pop(key)
+        self._done += step.seconds
+        self._bar.remove_task(step.bar)
+        self._show()
+        if line:
+            self._print(line)
 
-    def __call__(self, text: str, done: float, total: float) -> None:
-        """How far the step in progress is."""
-        share = min(done / total, 1.0) if total else 0.0
-        if not self._console.is_terminal and monotonic() - self._said > _QUIET_SECONDS:
-            self._said = monotonic()
-            eta = f", ETA {_clock((self._said - self._began) * (1 - share) / share)}" if share else ""
-            line = f"{self._label}: {text} ({100 * share:.0f} %{eta})"
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-        self._bar.update(self._task, description=f"{self._label}: {text}", completed=self._done + self._weight * share)
+    def _show(self) -> None:
+        self._bar.update(self._overall, completed=self._done + sum(s.share * s.seconds for s in self._steps.values()))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass
+class _Step:
+    label: str
+    seconds: float
+    bar: TaskID
+    began: float
+    said: float = 0.0
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.said = self.began

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from kilobench.api import Network, Shape, Split
+from kilobench.evaluate import Evaluation, evaluate
 from kilobench.graph import Graph
 from kilobench.lower import lower
-from kilobench.measure import Evaluation, evaluate
 from kilobench.registry import load_registry
 from kilobench.spec import parse_recipe
 from kilobench.train import seed_everything

@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
 def test_plan(benchmark: BenchmarkFixture) -> None:
     registry = load_registry()
     suite = load_suite(registry.find("suites", "quickstart").path, registry)
-    benchmark(plan, suite, registry, "emulated", "zig")
+    benchmark(plan, suite, registry, "emulator", "zig")
 
 
 def test_host_inferences(benchmark: BenchmarkFixture, model: tuple[Path, Graph]) -> None:

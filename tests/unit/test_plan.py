@@ -16,15 +16,15 @@ def suite(**changes: object) -> Suite:
 
 
 def keys(registry: Registry | None = None, toolchain: str = "zig", **changes: object) -> list[str]:
-    return [cell.key for cell in plan(suite(**changes), registry or load_registry(), "emulated", toolchain)]
+    return [cell.key for cell in plan(suite(**changes), registry or load_registry(), "emulator", toolchain)]
 
 
 def test_a_suite_is_the_product_of_its_axes() -> None:
-    cells = plan(suite(boards=("nucleo_l476rg", "raspberry_pi_pico"), seeds=(0, 1)), load_registry(), "emulated", "zig")
+    cells = plan(suite(boards=("nucleo_l476rg", "raspberry_pi_pico"), seeds=(0, 1)), load_registry(), "emulator", "zig")
     assert len(cells) == 8
     assert len({cell.key for cell in cells}) == 8
-    assert len({cell.model_key for cell in cells}) == 4
-    assert len({cell.stages[0].key for cell in cells}) == 2
+    assert len({cell.model.evaluation_key for cell in cells}) == 4
+    assert len({cell.model.stages[0].key for cell in cells}) == 2
 
 
 def test_keys_depend_on_everything_that_matters() -> None:
@@ -55,7 +55,7 @@ def test_a_changed_method_changes_its_own_cells_only(tmp_path: Path) -> None:
 
 
 def test_a_command_names_the_cell_alone() -> None:
-    cell = plan(suite(recipes=("int8",), network="resnet8[width=4]", seeds=(3,)), load_registry(), "emulated", "gcc")[0]
+    cell = plan(suite(recipes=("int8",), network="resnet8[width=4]", seeds=(3,)), load_registry(), "emulator", "gcc")[0]
     assert cell.command == (
         "kilobench run --task digits --recipe int8 --board nucleo_l476rg "
         "--network 'resnet8[width=4]' --seed 3 --fold 0 --toolchain gcc"
@@ -63,11 +63,11 @@ def test_a_command_names_the_cell_alone() -> None:
 
 
 def test_a_changed_training_is_part_of_the_command() -> None:
-    cell = plan(suite(training="optimiser=sgd,epochs=3"), load_registry(), "emulated", "zig")[0]
+    cell = plan(suite(training="optimiser=sgd,epochs=3"), load_registry(), "emulator", "zig")[0]
     assert "--training epochs=3,optimiser=sgd" in cell.command
-    assert (cell.training.epochs, cell.training.lr) == (3, cell.task.training.lr)
-    same = plan(suite(training=f"lr={cell.task.training.lr}"), load_registry(), "emulated", "zig")[0]
-    assert same.training_changes == "" and same.key == keys()[0]
+    assert (cell.model.training.epochs, cell.model.training.lr) == (3, cell.model.task.training.lr)
+    same = plan(suite(training=f"lr={cell.model.task.training.lr}"), load_registry(), "emulator", "zig")[0]
+    assert same.model.training_changes == "" and same.key == keys()[0]
 
 
 def test_a_method_that_measures_boards_depends_on_them(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_a_method_that_measures_boards_depends_on_them(tmp_path: Path) -> None:
         "    def apply(self, model, job):\n        return model\n"
     )
     recipes = ("fitting", "fitting[fit=raspberry_pi_pico]")
-    first, second = plan(suite(recipes=recipes), load_registry([str(plugin)]), "emulated", "zig")
-    assert first.stages[-1].key != second.stages[-1].key
-    assert [board.name for board in second.costing] == ["raspberry_pi_pico"]
+    first, second = plan(suite(recipes=recipes), load_registry([str(plugin)]), "emulator", "zig")
+    assert first.model.stages[-1].key != second.model.stages[-1].key
+    assert [board.name for board in second.model.costing] == ["raspberry_pi_pico"]
 
 
 @pytest.mark.parametrize(

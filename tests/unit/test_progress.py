@@ -13,10 +13,10 @@ def test_without_a_terminal_a_long_step_says_every_minute_how_far_it_is(monkeypa
     monkeypatch.setattr(progress, "monotonic", lambda: now)
     out = io.StringIO()
     with progress.OverallProgress(Console(file=out, width=120), 10) as overall:
-        overall.begin("fsdd full", 10)
+        overall.begin("key", "fsdd full", 10)
         for now in (30.0, 61.0, 90.0, 130.0):
-            overall(f"at {now:.0f} s", now, 260)
-        overall.end("done")
+            overall.update("key", f"at {now:.0f} s", now, 260)
+        overall.end("key", "done")
     assert out.getvalue().splitlines() == [
         "fsdd full: at 61 s (23 %, ETA 3:19)",
         "fsdd full: at 130 s (50 %, ETA 2:10)",
