@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--workers", type=_number, default=1, metavar="N", help="processes that work at a time (1); 0: all in this one"
     )
+    run.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="work on a Ray cluster (auto: the one of this host)"
+    )
     run.add_argument("--time-limit", type=_number, default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)")
     run.add_argument("--memory-limit", type=_number, default=0, metavar="GIB", help="of one worker (none)")
     _output(run)
@@ -184,7 +187,6 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from kilobench import forecast
-    from kilobench.executors import GIB, InProcess, Limits, Processes
     from kilobench.plan import plan
     from kilobench.run import run_cells, work_for
     from kilobench.store import Store
@@ -197,12 +199,21 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         forecast.show(work, options.workers, console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
-    limits = Limits(float(options.time_limit), options.memory_limit * GIB)
-    executor = Processes(options.workers, limits) if options.workers else InProcess(registry)
     store = None if suite.validation else Store(options.output / "records")
-    outcome = run_cells(work, executor, store, console)
+    outcome = run_cells(work, _executor(registry, options, work), store, console)
     _report(outcome, store, options.output, console)
     return 1 if outcome.failed or outcome.skipped else 0
+
+
+def _executor(registry: Any, options: argparse.Namespace, work: Any) -> Any:
+    from kilobench.executors import GIB, InProcess, Limits, Processes
+
+    limits = Limits(float(options.time_limit), options.memory_limit * GIB)
+    if options.ray and work.missing:
+        from kilobench.ray_executor import RayExecutor
+
+        return RayExecutor(options.ray, limits)
+    return Processes(options.workers, limits) if options.workers else InProcess(registry)
 
 
 def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:

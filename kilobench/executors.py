@@ -34,6 +34,10 @@ class Limits:
     bytes: int = 0
     """Of data memory of a worker process; 0 for all that the machine has."""
 
+    def exceeded(self, unit: Unit) -> Failed:
+        """How a unit ends that takes too long."""
+        return Failed(unit.key, f"it took longer than {self.seconds:g} s (--time-limit)", lasting=True)
+
 
 @dataclass(frozen=True)
 class Progressed:
@@ -215,6 +219,8 @@ class _Worker:
                 self._began = monotonic()
         else:
             self.unit = None
+        if isinstance(event, Failed):
+            self.stop()  # whatever it has left behind in the process goes with it
         return [event]
 
     def overdue(self) -> list[Event]:
@@ -223,8 +229,7 @@ class _Worker:
             return []
         unit = self.unit
         self.stop()
-        limit = f"{self._limits.seconds:g} s"
-        return [Failed(unit.key, f"it took longer than {limit} (--time-limit)", lasting=True)]
+        return [self._limits.exceeded(unit)]
 
     def stop(self) -> None:
         """Kill it."""
@@ -243,8 +248,7 @@ def _serve(pipe: Any, parent: int, memory: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    if memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    limit_memory(memory)
     from kilobench.work import Workshop
 
     workshop = Workshop(load_registry())
@@ -253,13 +257,19 @@ def _serve(pipe: Any, parent: int, memory: int) -> None:
             unit = pipe.recv()
         except EOFError:
             return
-        with _logged(unit.key):
+        with logged(unit.key):
             event = attempt(unit, workshop, pipe.send)
         pipe.send(event)
 
 
+def limit_memory(size: int) -> None:
+    """Let this process have so many bytes of data memory; 0 for no limit."""
+    if size:
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
 @contextmanager
-def _logged(key: str) -> Iterator[None]:
+def logged(key: str) -> Iterator[None]:
     """Everything written to standard output and error meanwhile, by C as well, goes to the unit's log."""
     path = log_path(key)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -34,18 +34,17 @@ def save_graph(graph: Graph, path: Path, facts: Mapping[str, Any], arrays: Mappi
         "input": graph.input,
         "output": graph.output,
     }
-    text = json.dumps({"graph": structure, "facts": dict(facts)}, sort_keys=True)
-    write_atomically(path, save(tensors, {"form": _FORM, "content": text}))
+    text = json.dumps({"form": _FORM, "graph": structure, "facts": dict(facts)}, sort_keys=True)
+    write_atomically(path, save(tensors, {"kilobench": text}))  # one entry: several have no fixed order
 
 
 def load_graph(path: Path) -> tuple[Graph, dict[str, Any], dict[str, NDArray[Any]]]:
     """Graph, facts and other arrays of a file. Raises CellError for a file that is no graph."""
     try:
         with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("form") != _FORM:
+            content = json.loads((file.metadata() or {}).get("kilobench", "{}"))
+            if content.get("form") != _FORM:
                 raise CellError(f"{path} holds no {_FORM}")
-            content = json.loads(metadata["content"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         return _graph(content["graph"], arrays), content["facts"], _below("array/", arrays)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

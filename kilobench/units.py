@@ -45,6 +45,12 @@ class Unit:
         return _PRODUCTS[self.kind].format(self.key)
 
     @property
+    def inputs(self) -> list[str]:
+        """The files that it reads, relative to the cache."""
+        kind: Kind = "evaluate" if self.kind == "measure" else "train"
+        return [_PRODUCTS[kind].format(key) for key in self.needs]
+
+    @property
     def path(self) -> Path:
         """Of the product."""
         return product_path(self.kind, self.key)

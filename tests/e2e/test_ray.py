@@ -1,0 +1,118 @@
+"""A run on a Ray cluster of two nodes with caches of their own, one of which has the boards; a node killed in mid-run."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+ray = pytest.importorskip("ray", reason="kilobench[ray] is not installed")
+
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from kilobench.api import UserError  # noqa: E402
+from kilobench.executors import InProcess, Limits  # noqa: E402
+from kilobench.plan import plan  # noqa: E402
+from kilobench.ray_executor import RayExecutor  # noqa: E402
+from kilobench.record import Record  # noqa: E402
+from kilobench.registry import load_registry  # noqa: E402
+from kilobench.run import Outcome, run_cells, work_for  # noqa: E402
+from kilobench.suite import Suite  # noqa: E402
+
+BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")
+SUITE = Suite(title="t", tasks=("digits",), recipes=("full", "int8"), boards=BOARDS, training="epochs=1")
+
+
+def cells() -> list[object]:
+    return plan(SUITE, load_registry(), "emulator", "zig")  # type: ignore[return-value]
+
+
+def run(executor: object) -> Outcome:
+    return run_cells(work_for(cells(), retry_failed=False), executor, None, Console(file=StringIO()))  # type: ignore[arg-type]
+
+
+def timeless(outcome: Outcome) -> list[dict[str, object]]:
+    records: list[Record] = outcome.records
+    return [record.model_dump(exclude={"times"}) for record in records]
+
+
+@pytest.fixture
+def caches(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """One per host; all use the compiler's part of the tests' own."""
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    )
+    folders = {name: tmp_path / name for name in ("head", "trains", "boards", "boards2", "alone")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "zig").symlink_to(cache / "zig")
+    return folders
+
+
+@pytest.fixture
+def cluster(caches: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head without CPUs, on which the run is started, and a node that trains."""
+    monkeypatch.setenv("KILOBENCH_CACHE", str(caches["head"]))
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
+    add(made, caches["trains"], num_cpus=2)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def add(cluster: Cluster, folder: Path, **resources: object) -> object:
+    """A node whose workers have a cache of their own."""
+    return cluster.add_node(object_store_memory=100 << 20, env_vars={"KILOBENCH_CACHE": str(folder)}, **resources)
+
+
+def boards(count: int) -> dict[str, float]:
+    return {f"board:{name}": count for name in BOARDS}
+
+
+def test_records_are_those_of_one_process_and_work_is_done_where_it_belongs(
+    cluster: Cluster, caches: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(cluster, caches["boards"], num_cpus=0, resources=boards(1))
+    outcome = run(RayExecutor(cluster.address, Limits()))
+    assert (outcome.measured, len(outcome.failed)) == (4, 0), outcome.failed
+    assert len(list((caches["trains"] / "models").glob("*.safetensors"))) == 3
+    assert not (caches["trains"] / "records").exists()
+    assert len(list((caches["boards"] / "records").glob("*.json"))) == 4
+    assert not (caches["boards"] / "models").exists()
+    assert len(list((caches["head"] / "records").glob("*.json"))) == 4
+    monkeypatch.setenv("KILOBENCH_CACHE", str(caches["alone"]))
+    assert timeless(run(InProcess(load_registry()))) == timeless(outcome)
+
+
+def test_a_host_that_dies_is_replaced(cluster: Cluster, caches: dict[str, Path]) -> None:
+    """The host with the boards is killed once the first record is there; another with such boards joins."""
+    node = add(cluster, caches["boards"], num_cpus=0, resources=boards(1))
+    executor = RayExecutor(cluster.address, Limits())
+
+    def kill() -> None:
+        while not list((caches["boards"] / "records").glob("*.lock")):
+            time.sleep(0.05)
+        cluster.remove_node(node, allow_graceful=False)
+        add(cluster, caches["boards2"], num_cpus=0, resources=boards(1))
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcome = run(executor)
+    killer.join()
+    assert (outcome.measured, len(outcome.failed)) == (4, 0), outcome.failed
+    assert list((caches["boards2"] / "records").glob("*.json"))
+
+
+def test_a_board_that_no_host_has_is_one_line(cluster: Cluster) -> None:
+    planned = plan(SUITE, load_registry(), "serial", "zig")
+    executor = RayExecutor(cluster.address, Limits())
+    from kilobench.units import units
+
+    measure = next(unit for unit in units(planned).values() if unit.kind == "measure")
+    with pytest.raises(UserError, match="no host of the Ray cluster announces board:nucleo_l476rg; it has no boards"):
+        executor._resources(measure)
+    executor.close()
