@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
 import traceback
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -22,6 +20,8 @@ from rich.console import Console
 from kilobench.api import CellError, Cost, Split, Task, UserError
 from kilobench.data import validation
 from kilobench.device.boards import timing_label
+from kilobench.files import write_atomically
+from kilobench.modelfile import load_model, read_facts, save_model
 from kilobench.paths import cache_dir
 from kilobench.plan import Cell, Stage, plan, versions
 from kilobench.progress import OverallProgress
@@ -84,7 +84,15 @@ def _record_path(cell: Cell) -> Path:
 
 
 def _stage_path(stage: Stage) -> Path:
-    return cache_dir() / "models" / f"{stage.key}.pt"
+    return cache_dir() / "models" / f"{stage.key}.safetensors"
+
+
+def _is_made_from(data: str, path: Path) -> bool:
+    """Whether a model of data with this digest is there; a damaged one is not."""
+    try:
+        return path.is_file() and read_facts(path).get("data") == data
+    except CellError:
+        return False
 
 
 def _cached(cell: Cell) -> Record | None:
@@ -97,17 +105,6 @@ def _log(cell: Cell) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(traceback.format_exc())
     return path
-
-
-def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 class _Workshop:
@@ -127,7 +124,7 @@ class _Workshop:
         workdir = cache_dir() / "builds" / cell.model_key / f"{cell.board.name}-{cell.toolchain}"
         measured = measure(_graph_folder(cell), graph, evaluation, cell.board, workdir, cell.toolchain)
         record = self._record(cell, graph, evaluation, measured)
-        _write_atomically(_record_path(cell), lambda path: _dump(record, path))
+        write_atomically(_record_path(cell), record.model_dump_json(by_alias=True).encode())
         fits = "fits" if record.fits else "does not fit"
         self.progress.end(
             f"{cell.label}: accuracy {100 * record.accuracy.mean:.1f} %, flash {record.flash_bytes / 1024:.1f} KiB, "
@@ -142,20 +139,17 @@ class _Workshop:
 
     def model(self, cell: Cell, index: int = -1) -> tuple[nn.Module, float]:
         """A fresh copy of the model after a stage of the recipe, and the seconds that this stage took when it was made."""
-        import torch
-
         path = _stage_path(cell.stages[index])
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             data = self.split(cell.task, cell.fold, cell.validation).digest
-            if not path.is_file() or torch.load(path, weights_only=False)["data"] != data:
+            if not _is_made_from(data, path):
                 start = perf_counter()
                 model = self._make(cell, index % len(cell.stages), path.with_suffix(""))
-                made = {"model": model, "seconds": perf_counter() - start, "data": data}
-                _write_atomically(path, lambda part: torch.save(made, part))
+                save_model(model, path, {"seconds": perf_counter() - start, "data": data})
                 shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-        loaded = torch.load(path, weights_only=False)
-        return loaded["model"], loaded["seconds"]
+        model, facts = load_model(path)
+        return model, facts["seconds"]
 
     def _make(self, cell: Cell, index: int, checkpoints: Path) -> nn.Module:
         from kilobench.train import TrainingJob, seed_everything
@@ -306,7 +300,3 @@ def _git_commit() -> str:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "none"
-
-
-def _dump(record: Record, path: Path) -> None:
-    path.write_text(record.model_dump_json(by_alias=True))
