@@ -36,7 +36,7 @@ _MODULES: dict[type[nn.Module], str] = {
     SwapAxes: "swap",
     Add: "add",
 }
-_FUNCTIONS: dict[Any, str] = {
+FUNCTIONS: dict[Any, str] = {
     operator.add: "add",
     torch.add: "add",
     torch.relu: "relu",
@@ -136,7 +136,7 @@ class _Lowering:
     def kind(self, node: fx.Node) -> str:
         if node.op == "call_module":
             return _MODULES.get(type(self.modules[str(node.target)]), "")
-        return _FUNCTIONS.get(node.target, "")
+        return FUNCTIONS.get(node.target, "")
 
     def name(self, node: fx.Node) -> str:
         return str(node.target) if node.op == "call_module" else node.name

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,8 @@ from kilobench.spec import build, nearest, parse
 
 KINDS = ("tasks", "networks", "methods", "boards", "suites")
 PLUGINS_VARIABLE = "KILOBENCH_PLUGINS"
+PLUGIN_PREFIX = "kilobench_plugin_"
+"""Of the module names of plug-ins that are files."""
 _BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
 
 
@@ -100,6 +103,14 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
     return registry
 
 
+@cache
+def plugin_packages() -> frozenset[str]:
+    """Top names of the installed packages that contribute something, whether they are loaded or not."""
+    return frozenset(
+        point.module.partition(".")[0] for kind in _BASES for point in entry_points(group=f"kilobench.{kind}")
+    )
+
+
 def _add_plugins(registry: Registry, path: Path) -> None:
     if not path.exists():
         raise UserError(f"--plugins {path}: no such file or folder")
@@ -150,7 +161,7 @@ def _import(registry: Registry, path: Path, name: str | None) -> None:
 
 def _import_file(path: Path) -> ModuleType:
     """A plug-in outside the project, importable again by this name within the process."""
-    name = f"kilobench_plugin_{path.stem}"
+    name = f"{PLUGIN_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

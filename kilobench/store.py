@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from kilobench.api import UserError
+from kilobench.files import write_atomically
 from kilobench.record import Record
 
 
@@ -37,13 +36,7 @@ class Store:
         with suppress(UserError):
             if path.is_file() and _timeless(self.read(path)) == _timeless(record):
                 return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as part:
-            part.write(json.dumps(record.model_dump(by_alias=True), indent=1) + "\n")
-            part.flush()
-            os.fsync(part.fileno())
-        os.replace(part.name, path)
-        path.chmod(0o644)
+        write_atomically(path, (json.dumps(record.model_dump(by_alias=True), indent=1) + "\n").encode())
         return path
 
     def read(self, path: Path) -> Record:

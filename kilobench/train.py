@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import io
 import math
 import os
 import queue
@@ -22,6 +24,7 @@ from torch.nn import functional
 
 from kilobench.api import Cost, Progress, Shape, Split, Task, Training, UserError
 from kilobench.augment import AudioAugmenter, ImageAugmenter
+from kilobench.files import write_atomically
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -254,7 +257,7 @@ class _Run:
             current.copy_(average)
 
     def save(self, path: Path) -> None:
-        """Write everything that the next step depends on, atomically."""
+        """Write everything that the next step depends on, behind its SHA-256."""
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -263,14 +266,18 @@ class _Run:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, path)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        write_atomically(path, hashlib.sha256(content).digest() + content)
 
     def load(self, path: Path) -> None:
-        """Go on from where a run was saved."""
-        state = torch.load(path, weights_only=True)
+        """Go on from where a run was saved; a file that was damaged, as by a loss of power, is as good as none."""
+        data = path.read_bytes()
+        digest, content = data[:32], data[32:]
+        if hashlib.sha256(content).digest() != digest:
+            return
+        state = torch.load(io.BytesIO(content), weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.averages = state["averages"]

@@ -1,4 +1,4 @@
-"""Residual blocks, as modules that survive pickling and tracing."""
+"""Residual blocks, as modules that survive being stored and traced."""
 
 from __future__ import annotations
 

@@ -113,6 +113,20 @@ def test_a_killed_training_goes_on_to_the_same_bits(steps: int, tmp_path: Path) 
     assert [weights(model) for model in resumed] == [weights(model) for model in both(tmp_path / "other")]
 
 
+@pytest.mark.parametrize("damage", ["cut", "zeros", "one bit", "empty"])
+def test_a_damaged_checkpoint_is_as_good_as_none(damage: str, tmp_path: Path) -> None:
+    """What a loss of power leaves: the training starts anew and comes to the same weights."""
+    expected = [weights(model) for model in both(tmp_path)]
+    path = tmp_path / "1.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    harm = {"cut": content[:-100], "zeros": bytes(len(content)), "one bit": content, "empty": b""}
+    path.write_bytes(harm[damage])
+    done: list[int] = []
+    assert [weights(model) for model in both(tmp_path, lambda model: done.append(1))] == expected
+    assert len(done) == 12
+
+
 def test_a_checkpoint_is_written_every_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     monkeypatch.setattr(train._Run, "save", lambda run, path: saved.append(run.step))
