@@ -6,6 +6,7 @@ the run. A host that has a board is joined by ``ray start --address=... --resour
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -48,10 +49,11 @@ class RayExecutor:
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
         except ImportError:
             raise UserError("--ray needs Ray: pip install 'kilobench[ray]'") from None
-        self._ray, self._limits = ray, limits
+        self._ray: Any = ray
+        self._limits = limits
         variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         try:
-            ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": variables})
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables})
         except ConnectionError as error:
             raise UserError(f"--ray {address}: {str(error).splitlines()[0]}") from None
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

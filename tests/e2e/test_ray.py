@@ -89,15 +89,15 @@ def test_records_are_those_of_one_process_and_work_is_done_where_it_belongs(
 
 
 def test_a_host_that_dies_is_replaced(cluster: Cluster, caches: dict[str, Path]) -> None:
-    """The host with the boards is killed once the first record is there; another with such boards joins."""
+    """One of two hosts with such boards is killed while it measures; the other does its work."""
     node = add(cluster, caches["boards"], num_cpus=0, resources=boards(1))
+    add(cluster, caches["boards2"], num_cpus=0, resources=boards(1))
     executor = RayExecutor(cluster.address, Limits())
 
     def kill() -> None:
         while not list((caches["boards"] / "records").glob("*.lock")):
             time.sleep(0.05)
         cluster.remove_node(node, allow_graceful=False)
-        add(cluster, caches["boards2"], num_cpus=0, resources=boards(1))
 
     killer = threading.Thread(target=kill)
     killer.start()
