@@ -261,7 +261,7 @@ def _show(options: argparse.Namespace) -> int:
     from kilobench.spec import nearest, parameters
 
     registry = load_registry()
-    found = [(kind, table[options.name]) for kind, table in registry.entries.items() if options.name in table]
+    found = [(kind, registry.loaded(kind, options.name)) for kind in _KINDS if options.name in registry.entries[kind]]
     if not found:
         names = [name for table in registry.entries.values() for name in table]
         raise UserError(f"nothing is called {options.name!r}{nearest(options.name, names)} (see kilobench list)")

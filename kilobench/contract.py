@@ -19,10 +19,11 @@ def report(registry: Registry, target: str) -> int:
     """Run the checks of a name, or of everything that a file contributes; returns 1 if one fails."""
     path = Path(target).resolve()
     found = [
-        entry
-        for table in registry.entries.values()
-        for entry in table.values()
-        if entry.name == target or path == entry.path.resolve() or path in entry.path.resolve().parents
+        registry.loaded(kind, entry.name)
+        for kind, table in registry.entries.items()
+        for entry in list(table.values())
+        if entry.name == target
+        or (entry.point is None and path in (entry.path.resolve(), *entry.path.resolve().parents))
     ]
     if not found:
         raise UserError(f"nothing is called {target!r}, and no contribution comes from it (kilobench list shows all)")

@@ -69,7 +69,7 @@ def import_path(registry: Registry, path: Path) -> int:
     _cache().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
         if path.is_file():
-            sources.unpack(path, Path(scratch) / "unpacked")
+            sources.unpack(path, Path(scratch) / "unpacked", sources.most_bytes(_sets(registry)))
             found = _recognised(registry, sources.top(Path(scratch) / "unpacked"), path.name)
         elif path.is_dir():
             found = _recognised(registry, path.resolve(), path.name)
@@ -151,11 +151,13 @@ def _sets(registry: Registry) -> dict[Source, list[Task]]:
 
 def _chosen(registry: Registry, name: str) -> list[Task]:
     """The tasks of a folder, or the one task of a specification; raises UserError if there is no data to get for it."""
+    stem = name.partition("[")[0]
+    if stem in registry.entries["tasks"]:
+        registry.find("tasks", stem)
     sets = _sets(registry)
     for source, tasks in sets.items():
         if source.folder == name:
             return tasks
-    stem = name.partition("[")[0]
     names = [task.name for task in _tasks(registry)]
     if stem not in names:
         known = [*names, *(source.folder for source in sets)]

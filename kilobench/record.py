@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import shlex
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SCHEMA: Literal["kilobench/1"] = "kilobench/1"
 
 
+def _quoted(command: str) -> str:
+    """People copy it into a shell."""
+    words = shlex.split(command)
+    if words[:2] != ["kilobench", "run"] or shlex.join(words) != command:
+        raise ValueError("is no quoted command of kilobench run")
+    return command
+
+
+# Records come from anybody, and their texts go into file names and pages.
+Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f<>`|]*$")]
+"""Text that is nothing but text in a table of a page."""
+Name = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9][^\x00-\x1f\x7f<>`|()/\\]*$")]
+"""A name or specification, harmless in a file name too."""
+Command = Annotated[Line, AfterValidator(_quoted)]
+"""A command of kilobench and nothing else."""
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class Accuracy(_Part):
@@ -40,7 +58,7 @@ class RamSplit(_Part):
     arena: int
     arena_lower_bound: int
     """The most that is live at once: what no placing of the arena can go below."""
-    peak: str
+    peak: Line
     """The operator during which it is."""
     static: int
     stack: int
@@ -50,9 +68,9 @@ class RamSplit(_Part):
 class Layer(_Part):
     """One operator as measured on the board."""
 
-    name: str
-    kind: str
-    output: str
+    name: Line
+    kind: Line
+    output: Line
     """Type and shape of its output, as in ``int8 16x16x32`` (height x width x channels)."""
     cycles: int
 
@@ -75,22 +93,22 @@ class Record(_Part):
     schema_version: Literal["kilobench/1"] = Field(alias="schema")
     cell: str
     """Content hash of everything that the result depends on."""
-    task: str
+    task: Name
     classes: int
     synthetic: bool
-    network: str
+    network: Name
     training: dict[str, bool | int | float | str] = {}
     """All settings of the full network's training (kilobench.api.Training)."""
-    training_changes: str = ""
+    training_changes: Line = ""
     """Those that differ from the task's own, as in ``epochs=40``."""
-    recipe: str
-    board: str
+    recipe: Name
+    board: Name
     clock_hz: int
     link: Literal["emulator", "serial"]
-    timing: str
+    timing: Line
     """How cycles came about, as in ``emulated cortex-m4`` or ``estimated cortex-m7``."""
-    toolchain: str
-    flags: str
+    toolchain: Line
+    flags: Line
     seed: int
     fold: int
     accuracy: Accuracy
@@ -123,6 +141,6 @@ class Record(_Part):
     """Inputs that the published data set has and this run lacked."""
     notes: tuple[str, ...] = ()
     versions: dict[str, str]
-    git_commit: str
-    command: str
+    git_commit: Line
+    command: Command
     times: Times

@@ -9,8 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,10 +34,15 @@ class Entry:
     path: Path
     value: type[Contribution] | Board | Path | None
     broken: str = ""
+    point: EntryPoint | None = None
+    """Where an installed package has it, as long as nobody has asked for it; then nothing of the package has run."""
 
     @property
     def summary(self) -> str:
         """One line for listings."""
+        if self.point is not None:
+            package = f"{self.point.dist.name} {self.point.dist.version}" if self.point.dist else self.point.module
+            return f"not loaded: of the package {package}"
         if self.broken:
             return f"BROKEN: {self.broken}"
         if isinstance(self.value, Board):
@@ -46,7 +50,8 @@ class Entry:
             mhz = self.value.clock_hz / 1e6
             return f"{self.value.title}: {self.value.core}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
         if isinstance(self.value, Path):
-            first = self.value.read_text().splitlines()[0]
+            with self.value.open(errors="replace") as file:
+                first = file.readline(1000).strip()
             return first.removeprefix("title:").strip().strip("\"'") if first.startswith("title:") else ""
         return (inspect.getdoc(self.value) or "").split("\n")[0]
 
@@ -70,8 +75,16 @@ class Registry:
         if entry is None:
             hint = nearest(name, self.entries[kind])
             raise UserError(f"no {kind.removesuffix('s')} {name!r}{hint} (kilobench list {kind} shows all)")
+        entry = self.loaded(kind, name)
         if entry.broken:
             raise UserError(f"{entry.path} cannot be used: {entry.broken}")
+        return entry
+
+    def loaded(self, kind: str, name: str) -> Entry:
+        """An entry that there is; one of an installed package is imported now."""
+        entry = self.entries[kind][name]
+        if entry.point is not None:
+            entry = self.entries[kind][name] = _imported(kind, name, entry.point)
         return entry
 
     def get(self, kind: str, text: str) -> Any:
@@ -99,11 +112,21 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
             _add_plugins(registry, Path(name).resolve())
     for kind in _BASES:
         for point in entry_points(group=f"kilobench.{kind}"):
-            _import(registry, Path(point.value.partition(":")[0]), point.value.partition(":")[0])
+            registry.add(kind, Entry(point.name, Path(point.module), None, point=point))
     return registry
 
 
-@cache
+def _imported(kind: str, name: str, point: EntryPoint) -> Entry:
+    """The contribution of an entry point ``NAME = MODULE`` or ``NAME = MODULE:CLASS``, or why it cannot be used."""
+    try:
+        for found, cls in _contributions(importlib.import_module(point.module)):
+            if (found, cls.name) == (kind, name):
+                return Entry(name, Path(inspect.getfile(cls)), cls)
+    except Exception as error:
+        return Entry(name, Path(point.module), None, f"{type(error).__name__}: {error}")
+    return Entry(name, Path(point.module), None, f"it has no {kind.removesuffix('s')} called {name!r}")
+
+
 def plugin_packages() -> frozenset[str]:
     """Top names of the installed packages that contribute something, whether they are loaded or not."""
     return frozenset(

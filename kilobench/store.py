@@ -13,6 +13,8 @@ from kilobench.api import UserError
 from kilobench.files import write_atomically
 from kilobench.record import Record
 
+_MAX_BYTES = 1 << 24
+
 
 class Store:
     """A folder of records."""
@@ -40,7 +42,9 @@ class Store:
         return path
 
     def read(self, path: Path) -> Record:
-        """Raises UserError naming file and key where a file is no valid record."""
+        """Raises UserError naming file and key where a file is no valid record, or has more than 16 MB."""
+        if path.stat().st_size > _MAX_BYTES:
+            raise UserError(f"{path} is no valid record: it has more than {_MAX_BYTES} bytes")
         try:
             return Record.model_validate_json(path.read_bytes())
         except ValidationError as error:

@@ -8,11 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from kilobench.api import UserError
 from kilobench.registry import Registry
 from kilobench.spec import canonical, change_training, nearest, parse_recipe
+from kilobench.yamlfile import read_mapping
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,7 @@ class Suite:
 
 def load_suite(path: Path, registry: Registry) -> Suite:
     """Read and check a suite; raises UserError naming file and key."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a suite is a mapping")
+    values = read_mapping(path, "a suite")
     known = [field.name for field in dataclasses.fields(Suite)]
     for key in values:
         if key not in known:
@@ -82,6 +76,6 @@ def _typed(key: str, value: Any) -> Any:
             raise UserError(f"key 'validation' must be true or false, not {value!r}")
         return value
     kind = int if key in ("seeds", "folds") else str
-    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+    if not isinstance(value, list) or not all(type(item) is kind for item in value):
         raise UserError(f"key {key!r} must be a list of {'whole numbers' if kind is int else 'names'}")
     return tuple(value)

@@ -23,7 +23,7 @@ _SOURCE10 = Source(
     184_380_000,
     f"{_SITE}/cifar.html",
     f"{_SITE}/cifar-10-binary.tar.gz",
-    "md5:c32a1d4ab5d03f1284b67883e8d87530",
+    "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
 )
 _SOURCE100 = Source(
     "cifar-100-binary",
@@ -32,7 +32,7 @@ _SOURCE100 = Source(
     184_440_000,
     f"{_SITE}/cifar.html",
     f"{_SITE}/cifar-100-binary.tar.gz",
-    "md5:03b5dce01913d631647c71ecec9e9cb8",
+    "sha256:58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
 )
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

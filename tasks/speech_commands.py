@@ -31,7 +31,7 @@ _SOURCE = Source(
     "CC BY 4.0",
     3_800_000_000,
     "https://www.tensorflow.org/datasets/catalog/speech_commands",
-    "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+    "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
     "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
 )
 Part = Literal["train", "validation", "test"]

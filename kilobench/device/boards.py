@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kilobench.api import Board, Memory, UserError
+from kilobench.yamlfile import read_mapping
 
 _CORES = {
     "cortex-m0plus": "cortex-m0plus",
@@ -30,12 +30,7 @@ def timing_label(board: Board) -> str:
 
 def load_board(path: Path) -> Board:
     """Read one board file; raises UserError naming the file and the key that is wrong."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a board file is a mapping")
+    values = read_mapping(path, "a board file")
     known = {field.name: field for field in dataclasses.fields(Board)}
     for key in values:
         if key not in known:
@@ -50,9 +45,13 @@ def load_board(path: Path) -> Board:
         values["flash"] = _memory(values["flash"])
         values["ram"] = tuple(_memory(region) for region in values["ram"])
         board = Board(**values)
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: flash and ram regions need origin and bytes: {error}") from None
-    if _CORES.get(board.core) != board.timing:
+    if re.fullmatch(r"[a-z0-9][a-z0-9_]*", str(board.name)) is None:
+        raise UserError(f"{path}: a board's name is of lower-case letters, digits and underscores, not {board.name!r}")
+    if type(board.clock_hz) is not int or not isinstance(board.platformio, dict):
+        raise UserError(f"{path}: clock_hz is a whole number and platformio a mapping")
+    if _CORES.get(str(board.core)) != board.timing:
         pairs = ", ".join(f"{core} with {timing}" for core, timing in _CORES.items())
         raise UserError(f"{path}: no core {board.core!r} with timing {board.timing!r}; there are {pairs}")
     if not 0 < len(board.ram) <= 2 or not board.clock_hz > 0:
