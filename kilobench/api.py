@@ -257,17 +257,38 @@ class Board:
     name: str
     title: str
     mcu: str
-    core: Literal["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4f", "cortex-m7"]
+    core: Literal[
+        "cortex-m0",
+        "cortex-m0plus",
+        "cortex-m3",
+        "cortex-m33",
+        "cortex-m4f",
+        "cortex-m7",
+        "xtensa-lx6",
+        "xtensa-lx7",
+        "riscv-rv32imc",
+    ]
     clock_hz: int
+    """The clock that the board runs at here: the one that its Arduino core sets up."""
     flash: Memory
     ram: tuple[Memory, ...]
     """RAM regions; the arena goes into the first (the largest), stack and statics into the last."""
-    timing: Literal["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m7"]
-    """Timing table of the emulator."""
     reference: str
     """Data sheet."""
+    timing: Literal["", "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m7"] = ""
+    """Timing table of the emulator; empty for a board that cannot be emulated."""
+    max_clock_hz: int = 0
+    """What the data sheet allows; 0 where that is ``clock_hz``."""
+    counter: Literal["", "dwt", "systick", "ccount", "mcycle", "micros"] = ""
+    """How the real board counts cycles; empty for a board that is only emulated."""
+    flash_wait_states: int | None = None
+    """At ``clock_hz``; None where code does not run from flash, or only through a cache."""
+    caches: str = ""
+    """Between core and memory on the real board; the emulator has none."""
+    usb: tuple[str, ...] = ()
+    """Vendor and product, as ``0483:374B``, of the USB device that carries the board's serial port."""
     platformio: Mapping[str, str] = field(default_factory=dict)
-    """Platform, board and framework of the real board in PlatformIO."""
+    """Options of the real board's PlatformIO project: platform with its version, board, framework, and any further ones."""
 
     @property
     def ram_bytes(self) -> int:

@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     importing = actions.add_parser("import", help="link a folder, or unpack an archive, as a publisher made it")
     importing.add_argument("path", type=Path)
     _allow_partial(importing)
+    commands.add_parser("boards", help="known boards, those attached, and what is installed for them")
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
@@ -295,6 +296,14 @@ def _data(options: argparse.Namespace) -> int:
     return (datasets.fetch if options.action == "fetch" else datasets.verify)(registry, options.name)
 
 
+def _boards(options: argparse.Namespace) -> int:
+    from kilobench.device.attached import report
+    from kilobench.registry import load_registry
+
+    entries = load_registry().entries["boards"]
+    return report({name: entry.value for name, entry in sorted(entries.items()) if isinstance(entry.value, Board)})
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from kilobench.doctor import report
 
@@ -336,6 +345,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
     "data": _data,
+    "boards": _boards,
     "doctor": _doctor,
     "test": _test,
     "leaderboard": _leaderboard,

@@ -21,6 +21,7 @@ from typing import Any
 
 from kilobench.api import Board, Contribution, Method, Network, Task, Training, UserError
 from kilobench.data import partial_allowed
+from kilobench.device.boards import require_emulated
 from kilobench.paths import hardware_dir
 from kilobench.registry import Registry
 from kilobench.spec import canonical, change_training, parse_recipe
@@ -186,6 +187,8 @@ class Planner:
         link = point.link.partition(":")[0]
         if link not in LINKS:
             raise UserError(f"no link {point.link!r}; boards are run on: emulator, serial[:PORT]")
+        if link == "emulator":
+            require_emulated(board)
         model = self._model(dataclasses.replace(point, board="", link="", toolchain=""))
         where = [self._board(point.board), link, point.toolchain]
         return Cell(_hash(model.evaluation_key, *where, measuring_digest()), point, model, board)

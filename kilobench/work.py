@@ -211,7 +211,7 @@ def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurem
         board=cell.board.name,
         clock_hz=cell.board.clock_hz,
         link=cast(Literal["emulator", "serial"], cell.point.link.partition(":")[0]),
-        timing=timing_label(cell.board),
+        timing=timing_label(cell.board, cell.point.link),
         toolchain=measured.toolchain,
         flags=measured.flags,
         seed=cell.point.seed,

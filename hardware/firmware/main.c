@@ -2,14 +2,19 @@
 
    The input lies in the arena, which an inference overwrites: it must be loaded again before the next one. Commands of our
    own: cycles% (of the last inference), output% (its raw bytes), layers% (operator, cycles and CRC-32 of all that is
-   made on the way, whole maps or strips; runs one inference), check% (CRC-32 of the loaded input), stack% (peak). */
+   made on the way, whole maps or strips; runs one inference), check% (CRC-32 of the loaded input), stack% (peak), conditions%
+   (the core's clock, and what else cycles depend on, as the board reads it back). */
 #include "crc32.h"
 #include "kb_model.h"
 #include "model_config.h"
 #include "port.h"
 #include "protocol.h"
 
-static uint8_t arena[KB_ARENA_BYTES] __attribute__((section(".arena"), aligned(16)));
+#ifndef KB_ARENA
+#define KB_ARENA __attribute__((section(".arena"), aligned(16)))
+#endif
+
+static uint8_t arena[KB_ARENA_BYTES] KB_ARENA;
 
 static uint32_t loaded, expected;
 static uint64_t started, cycles;
@@ -170,6 +175,12 @@ static void command(const char *name, uint8_t end)
         put_text("]\r\n");
     } else if (same_text(name, "stack")) {
         unsigned_reply("m-stack-", port_stack_peak());
+    } else if (same_text(name, "conditions")) {
+        put_text("m-conditions-[clock_hz=");
+        put_unsigned(port_clock_hz());
+        port_putchar(',');
+        put_text(port_conditions());
+        put_text("]\r\n");
     } else {
         put_text("e-[Unknown command: ");
         put_text(name);
@@ -177,7 +188,7 @@ static void command(const char *name, uint8_t end)
     }
 }
 
-int main(void)
+void kb_main(void)
 {
     char word[16];
     port_init();

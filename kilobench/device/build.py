@@ -16,6 +16,7 @@ from typing import Literal
 from filelock import FileLock
 
 from kilobench.api import Board, CellError, Memory, UserError
+from kilobench.device.boards import require_emulated
 from kilobench.paths import cache_dir, hardware_dir
 
 Toolchain = Literal["zig", "gcc"]
@@ -26,6 +27,7 @@ ENLARGED_BYTES = 16 << 20
 
 _COMMON = "-O2 -std=c99 -ffreestanding -ffp-contract=off -ffunction-sections -fdata-sections -Wall -Wextra -Werror"
 _ZIG = {
+    "cortex-m0": "-target thumb-freestanding-eabi -mcpu=cortex_m0",
     "cortex-m0plus": "-target thumb-freestanding-eabi -mcpu=cortex_m0plus",
     "cortex-m3": "-target thumb-freestanding-eabi -mcpu=cortex_m3",
     "cortex-m33": "-target thumb-freestanding-eabihf -mcpu=cortex_m33+dsp+fp_armv8d16sp",
@@ -34,6 +36,7 @@ _ZIG = {
 }
 _ZIG_COMPILE = "-fomit-frame-pointer -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-sanitize=undefined"
 _GCC = {
+    "cortex-m0": "-mthumb -mcpu=cortex-m0 -masm-syntax-unified",
     "cortex-m0plus": "-mthumb -mcpu=cortex-m0plus -masm-syntax-unified",
     "cortex-m3": "-mthumb -mcpu=cortex-m3",
     "cortex-m33": "-mthumb -mcpu=cortex-m33 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
@@ -58,6 +61,7 @@ def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig"
 
     Raises CellError with the first error line of a failing build, and UserError if the toolchain is not there.
     """
+    require_emulated(board)
     name, project = _toolchain(board, toolchain)
     _write_project(model, board, workdir, project)
     flags = f"{project['custom_compile_flags']} {project['custom_link_flags']}"

@@ -24,6 +24,7 @@ from elftools.elf.elffile import ELFFile
 from unicorn import arm_const, unicorn_const
 
 from kilobench.api import Board, CellError
+from kilobench.device.boards import require_emulated
 from kilobench.device.build import enlarged as enlarged_board
 from kilobench.device.timing import Table, block_cost
 from kilobench.host import zig
@@ -42,6 +43,7 @@ _STACKED = (
     *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
 )
 _MODELS = {
+    "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
     "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
     "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
     "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
@@ -69,6 +71,8 @@ class EmulatedBoard:
         max_cycles: int = _MAX_CYCLES,
         native: bool | None = None,
     ) -> None:
+        require_emulated(board)
+        assert board.timing
         self._board = board
         self._memory = enlarged_board(board) if enlarged else board
         self._received = bytearray()
@@ -242,7 +246,7 @@ class EmulatedBoard:
 
     def _system_read(self, engine: Any, offset: int, size: int, data: object) -> int:
         address = _SYSTEM + offset
-        if address == _CYCCNT and self._board.timing != "cortex-m0plus":
+        if address == _CYCCNT and self._board.timing not in ("cortex-m0", "cortex-m0plus"):
             return (self.cycles - self._cyccnt_zero) & 0xFFFFFFFF
         if address == _SYST_CVR:
             reload = self._registers.get(_SYST_RVR, 0) & 0xFFFFFF

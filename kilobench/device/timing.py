@@ -13,7 +13,7 @@ from typing import Any, Literal
 import capstone
 from capstone import arm
 
-Table = Literal["cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m7"]
+Table = Literal["cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m7"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def block_cost(code: bytes, address: int, table: Table) -> BlockCost:
     decoded = [_Decoded(instruction) for instruction in instructions]
     if table == "cortex-m0plus":
         return BlockCost(sum(2 * _m0plus(i) for i in decoded), 2, len(decoded))
+    if table == "cortex-m0":
+        return BlockCost(sum(2 * _m0(i) for i in decoded), 4, len(decoded))
     if table == "cortex-m7":
         return BlockCost(2 * _m7(decoded), 2, len(decoded))
     misaligned = [instruction.size == 4 and instruction.address % 4 == 2 for instruction in instructions]
@@ -153,6 +155,13 @@ def _m0plus(i: _Decoded) -> int:
     if i.name in ("bl", "blx"):
         return 2
     return 3 if i.name in ("mrs", "msr", "dmb", "dsb", "isb") else 1
+
+
+def _m0(i: _Decoded) -> int:
+    """As the M0+, whose pipeline is one stage shorter: there, barriers take a cycle less, and so does what is refilled."""
+    if i.name == "blx":
+        return 1
+    return 4 if i.name in ("mrs", "msr", "dmb", "dsb", "isb") else _m0plus(i)
 
 
 def _m4(i: _Decoded, previous: _Decoded | None) -> int:
