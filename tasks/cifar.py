@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _PIXELS = 3 * 32 * 32
 _SITE = "https://www.cs.toronto.edu/~kriz"
 _REFERENCE = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, chapter 3"
-_TRAINING = Training(epochs=30, lr=1e-2, batch=100, label_smoothing=0.05, flip=True)
+_TRAINING = Training(epochs=15, lr=1e-2, batch=100, label_smoothing=0.05, flip=True)
 _SOURCE10 = Source(
     "cifar-10-batches-bin",
     ("test_batch.bin", "batches.meta.txt"),
@@ -63,7 +63,7 @@ class Cifar10(Task):
     reference = _REFERENCE
     kind = "image"
     network = "resnet8"
-    training = _TRAINING
+    training = replace(_TRAINING, epochs=30)
     source = _SOURCE10
 
     @property
