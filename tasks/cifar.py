@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ class Cifar10(Task):
     reference = _REFERENCE
     kind = "image"
     network = "resnet8"
-    training = _TRAINING
+    training = replace(_TRAINING, epochs=30)
     source = _SOURCE10
 
     @property
