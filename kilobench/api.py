@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, dataclass_transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -294,6 +294,53 @@ class Board:
     def ram_bytes(self) -> int:
         """All of its RAM in bytes."""
         return sum(region.bytes for region in self.ram)
+
+
+@dataclass(frozen=True)
+class PowerTrace:
+    """The current that a board took, sampled at a fixed interval, and the voltage of its supply."""
+
+    current_ua: NDArray[np.float64]
+    """Microamperes, [samples]."""
+    interval_s: float
+    volts: float
+
+    @property
+    def seconds(self) -> float:
+        """Length of the trace."""
+        return len(self.current_ua) * self.interval_s
+
+    @property
+    def energy_uj(self) -> float:
+        """Microjoules over the whole trace, of the whole board: voltage times the sum of current times interval.
+
+        The energy per inference is that of a trace of N inferences, divided by N. What the board takes for the little else that
+        it does in this time is part of it, so that N should be large enough for a second or so.
+        """
+        return float(self.volts * self.current_ua.sum() * self.interval_s)
+
+
+class PowerMeter(Protocol):
+    """A meter in the supply of a board. As a context manager: inside, it is connected and the board has its supply.
+
+    One of a package is found by an entry point of the group ``kilobench.power``: ``NAME = MODULE:FUNCTION``, a function from
+    what follows the name in ``--power NAME:...`` to the meter.
+    """
+
+    def __enter__(self) -> Self:
+        """Connect. Raises UserError where there is no meter, or it does not answer."""
+        ...
+
+    def __exit__(self, *error: object) -> None:
+        """Disconnect."""
+        ...
+
+    def sampled(self, work: Callable[[], object]) -> PowerTrace:
+        """Do some work and return all samples from just before its begin until its end.
+
+        Raises CellError where samples are lost; errors of the work pass through.
+        """
+        ...
 
 
 _LAZY = {

@@ -101,6 +101,7 @@ def _silent(text: str, done: float, total: float) -> None:
 
 def _method(method: Method) -> None:
     from kilobench.lower import lower
+    from kilobench.moduletree import describe
     from kilobench.networks.resnet import ResNet8
     from kilobench.train import TrainingJob, seed_everything
 
@@ -111,7 +112,9 @@ def _method(method: Method) -> None:
         seed_everything(0)
         job = TrainingJob(split, task, seed=0, progress=_silent)
         model = job.train(ResNet8(width=8).build(task.input_shape, 2, 0), epochs=1, lr=1e-3)
-        graph = lower(method.apply(model, job), task.input_shape)
+        model = method.apply(model, job)
+        describe(model)  # raises CellError for what no file can hold
+        graph = lower(model, task.input_shape)
         _true(graph.tensors[graph.output].shape == (1, 1, 2), "the output's shape changed")
         digests.append(graph.digest())
     _true(digests[0] == digests[1], "two runs with one seed give different models")
@@ -119,12 +122,14 @@ def _method(method: Method) -> None:
 
 def _network(network: Network) -> None:
     from kilobench.lower import lower
+    from kilobench.moduletree import describe
 
     for shape, rate in (((1, 1, 6400), 8000), ((3, 32, 32), 0)):
         try:
             model = network.build(shape, 4, rate)
         except UserError:
             continue
+        describe(model)
         graph = lower(model, shape)
         _true(graph.tensors[graph.output].shape == (1, 1, 4), f"for input {shape} the output has not 4 classes")
         return

@@ -129,6 +129,8 @@ class Record(_Part):
     """Per inference: the mean over the verified inputs, rounded."""
     cycles_low: int
     cycles_high: int
+    energy_uj: float | None = Field(default=None, ge=0)
+    """Per inference, of the whole board, by a meter (kilobench.api.PowerTrace); None where none was attached."""
     layers: tuple[Layer, ...]
     macs: dict[str, int]
     """Counted, by type: fp32, int8, binary."""

@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kilobench.record import Record
-from kilobench.render.table import CONTEST, class_curves, families, misses, slug
+from kilobench.render.table import CONTEST, class_curves, energy, families, misses, slug
 
 
 def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _contest(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
     boards = []
     for board, group in rows.groupby("board"):
         first = group.iloc[0]
-        table = pd.DataFrame([_cells(row) for _, row in group.iterrows()])
+        table = pd.DataFrame([_cells(row) for _, row in group.iterrows()]).fillna("")
         boards.append(
             {
                 "name": board,
@@ -78,7 +78,13 @@ def _contest(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
         )
     first = rows.iloc[0]
     counts = {name: int(first[name]) for name in ("folds", "seeds", "samples", "verified", "partial")}
-    return {**key, **counts, "boards": boards, "crops": not rows["crops"].isna().all()}
+    return {
+        **key,
+        **counts,
+        "boards": boards,
+        "crops": not rows["crops"].isna().all(),
+        "energy": not rows["energy_uj"].isna().all(),
+    }
 
 
 def _cells(row: pd.Series) -> dict[str, str]:
@@ -100,6 +106,7 @@ def _cells(row: pd.Series) -> dict[str, str]:
         "Mcycles": f"{row['cycles'] / 1e6:.2f}",
         "faster": ratio(row["cycles_ratio"]),
         "Latency ms": f"{row['latency_ms']:.1f}",
+        **({"Energy µJ": energy(row)} if energy(row) else {}),
         "Fits": misses(row),
         "MACs (counted)": macs,
     }

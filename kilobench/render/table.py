@@ -65,6 +65,7 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "ram_bytes": float(np.mean([record.ram_bytes for record in group])),
         "cycles": cycles,
         "latency_ms": 1000 * cycles / group[0].clock_hz,
+        "energy_uj": _mean_energy(group),
         "clock_hz": group[0].clock_hz,
         "timing": group[0].timing,
         "macs": group[0].macs,
@@ -81,6 +82,11 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "bits": np.concatenate([correctness(record.accuracy) for record in group]),
         "samples_of": tuple((record.data_digest, record.seed, record.fold) for record in group),
     }
+
+
+def _mean_energy(group: list[Record]) -> float:
+    """Per inference, in microjoules; NaN where it was not measured throughout."""
+    return float(np.mean([float("nan") if record.energy_uj is None else record.energy_uj for record in group]))
 
 
 def _mean_of_crops(group: list[Record]) -> float:
@@ -155,6 +161,11 @@ def misses(row: pd.Series) -> str:
     return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size) + at
 
 
+def energy(row: pd.Series) -> str:
+    """Microjoules per inference, or nothing where it was not measured."""
+    return "" if np.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
+
+
 def terminal(records: Sequence[Record]) -> Group:
     """Compact tables for the end of a run, one per task and board, fit for 80 columns."""
     from rich.console import Group
@@ -169,6 +180,9 @@ def terminal(records: Sequence[Record]) -> Group:
         table.add_column("", min_width=14)
         for name, width in (("accuracy %", 13), ("flash KiB", 9), ("RAM KiB", 7), ("Mcycles", 7), ("ms", 7)):
             table.add_column(name, justify="right", min_width=width)
+        measured = not rows["energy_uj"].isna().all()
+        if measured:
+            table.add_column("µJ", justify="right", min_width=7)
         table.add_column("fits")
         for _, row in rows.iterrows():
             table.add_row(
@@ -178,6 +192,7 @@ def terminal(records: Sequence[Record]) -> Group:
                 f"{row['ram_bytes'] / 1024:.1f}",
                 f"{row['cycles'] / 1e6:.2f}",
                 f"{row['latency_ms']:.1f}",
+                *([energy(row)] if measured else []),
                 misses(row),
             )
         parts += [table, Text()]

@@ -37,7 +37,7 @@ def run(executor: object) -> Outcome:
 
 def timeless(outcome: Outcome) -> list[dict[str, object]]:
     records: list[Record] = outcome.records
-    return [record.model_dump(exclude={"times"}) for record in records]
+    return [record.model_dump(exclude={"times", "git_commit"}) for record in records]
 
 
 @pytest.fixture
