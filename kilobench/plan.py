@@ -21,6 +21,7 @@ from typing import Any
 
 from kilobench.api import Board, Contribution, Method, Network, Task, Training, UserError
 from kilobench.data import partial_allowed
+from kilobench.device.boards import require_emulated
 from kilobench.paths import hardware_dir
 from kilobench.registry import Registry
 from kilobench.spec import canonical, change_training, parse_recipe
@@ -138,6 +139,8 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: i
             stages = _stages(task, network, training, methods, numbers, registry)
             for board_name in suite.boards:
                 board: Board = registry.get("boards", board_name)
+                if link == "emulator":
+                    require_emulated(board)
                 data = [_identity(task), _digest(_DATA, _DATA_PACKAGES), partial_allowed()]
                 key = _hash(stages[-1].key, data, dataclasses.asdict(board), link, toolchain, measuring_digest())
                 name = "+".join(canonical(method) for method in methods)
