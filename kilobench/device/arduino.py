@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def sizes(elf: Path) -> Sizes:
         table = program.get_section_by_name(".symtab")
         named = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
         symbols = {symbol.name: symbol["st_size"] for symbol in named}
-    weights = sum(size for name, size in symbols.items() if name.startswith("op") and "_" in name)
+    weights = sum(size for name, size in symbols.items() if re.fullmatch(r"op\d+_\w+", name))
     runtime = sum(size for name, size in symbols.items() if name.startswith("kb_"))
     arena = symbols.get("arena", 0)
     return Sizes(weights, runtime, image - weights - runtime, arena, static - arena, 0)

@@ -158,7 +158,7 @@ def _m0plus(i: _Decoded) -> int:
 
 
 def _m0(i: _Decoded) -> int:
-    """As the M0+, whose pipeline is one stage shorter: there, barriers take a cycle less, and so does what is refilled."""
+    """As the M0+, but for barriers; the cycle more of its taken branches is in the block's entry (DDI 0432, table 3-1)."""
     if i.name == "blx":
         return 1
     return 4 if i.name in ("mrs", "msr", "dmb", "dsb", "isb") else _m0plus(i)

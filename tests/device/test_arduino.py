@@ -17,9 +17,10 @@ from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.emit import emit
 from kilobench.graph import Graph
-from kilobench.host import HostModel, zig
+from kilobench.host import zig
 from kilobench.paths import hardware_dir
 from kilobench.registry import load_registry
+from kilobench.simulate import simulate
 from tests.untrained import untrained
 
 STANDIN = Path(__file__).with_name("standin")
@@ -71,7 +72,7 @@ def compiled(folder: Path, one: Board, *defines: str) -> Path:
     return elf
 
 
-def run(elf: Path, one: Board, model: Path, conditions: str) -> None:
+def run(elf: Path, one: Board, graph: Graph, conditions: str) -> None:
     """One inference on the emulated core, whose own count of cycles is the truth."""
     x = np.random.default_rng(0).integers(-128, 128, (1, 8, 8, 3), dtype=np.int8)
     with EmulatedBoard(elf, one) as emulated:
@@ -82,16 +83,20 @@ def run(elf: Path, one: Board, model: Path, conditions: str) -> None:
         session.infer()
         spent = emulated.cycles - before
         assert 100_000 < session.cycles() < spent < session.cycles() + 60_000
-        assert session.output() == HostModel(model).run(x).tobytes()
+        assert session.output() == simulate(graph, x)[graph.output].tobytes()
         assert 200 < session.stack() < 2048
 
 
 def test_systick_is_read_beside_the_arduino_core_that_owns_it(graph: Graph, tmp_path: Path) -> None:
     """At 1 kHz it wraps a dozen times in an inference."""
-    emit(graph, tmp_path, "m")
+    memory = emit(graph, tmp_path, "m")
     arduino._write_project(tmp_path, one := board("nucleo_g071rb"), tmp_path / "project")
     elf = compiled(tmp_path / "project", one)
-    run(elf, one, tmp_path, "clock_hz=64000000,counter=systick,core=0x0,interrupts=on")
+    run(elf, one, graph, "clock_hz=64000000,counter=systick,core=0x0,interrupts=on")
+    sizes = arduino.sizes(elf)
+    assert sizes.arena == memory.arena_bytes
+    assert min(sizes.weights, sizes.runtime, sizes.board_support) > 1000
+    assert 0 < sizes.static < 1024
 
 
 def test_a_counter_that_stands_still_is_replaced_and_labelled(graph: Graph, tmp_path: Path) -> None:
@@ -113,17 +118,6 @@ def test_the_port_compiles_for_risc_v(defines: list[str], graph: Graph, tmp_path
     for source in [*sources.glob("*.cpp"), sources / "model.c", sources / "main.c", sources / "conv2d_s8.c"]:
         what = [*flags, *defines, "-include", "kb_arduino.h", f"-I{sources}", f"-I{STANDIN}", "-c", str(source)]
         zig("c++" if source.suffix == ".cpp" else "cc", *what, "-o", str(tmp_path / "a.o"), what=source.name)
-
-
-def test_sizes_are_told_apart_by_names(graph: Graph, tmp_path: Path) -> None:
-    memory = emit(graph, tmp_path, "m")
-    arduino._write_project(tmp_path, one := board("nucleo_f446re"), tmp_path / "project")
-    sizes = arduino.sizes(compiled(tmp_path / "project", one))
-    assert sizes.arena == memory.arena_bytes
-    assert 1000 < sizes.weights < sizes.flash_bytes
-    assert 1000 < sizes.runtime < sizes.flash_bytes
-    assert 0 < sizes.board_support < sizes.flash_bytes
-    assert 0 < sizes.static < 1024
 
 
 def install(core: Path, builder: str, framework: str = "") -> None:
@@ -201,7 +195,7 @@ def test_platformio_builds_a_project_that_runs(graph: Graph, tmp_path: Path, mon
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "link.ld").write_text(linker_script(one))
     firmware = arduino.build(tmp_path, one, tmp_path / "project")
-    run(firmware.elf, one, tmp_path, CONDITIONS)
+    run(firmware.elf, one, graph, CONDITIONS)
     assert firmware.toolchain == "platformio ststm32@19.6.0"
     with pytest.raises(CellError, match=r"nucleo_l476rg at /dev/ttyX: the upload failed: error: no probe at /dev/ttyX"):
         arduino.upload(tmp_path / "project", one, "/dev/ttyX")

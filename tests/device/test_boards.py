@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 
-from kilobench.api import CellError
+from kilobench.api import Board, CellError, UserError
 from kilobench.device import elf
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
@@ -20,7 +21,18 @@ from kilobench.registry import load_registry
 from tests.unit.graphs import Builder
 from tests.untrained import evaluated, untrained
 
-BOARDS = load_registry().entries["boards"]
+EMULATED = [name for name, entry in load_registry().entries["boards"].items() if entry.value.timing]  # type: ignore[union-attr]
+BOARDS = [
+    "nrf52840_dk",
+    "nucleo_f072rb",
+    "nucleo_f103rb",
+    "nucleo_f446re",
+    "nucleo_f767zi",
+    "nucleo_l476rg",
+    "nucleo_u575zi_q",
+    "raspberry_pi_pico",
+]
+"""One or more of every core that is emulated, and of every kind of memory map; the others differ from them in numbers."""
 
 
 def model(dtype: str = "int8", width: int = 24) -> Graph:
@@ -55,6 +67,32 @@ def test_every_board_equals_the_host_bit_for_bit(name: str, dtype: str, tmp_path
     assert 0 < measured.stack_bytes < 2048
     assert measured.sizes.arena >= 16
     assert (measured.over_flash_bytes, measured.over_ram_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("name", sorted({*EMULATED} - {*BOARDS}))
+def test_firmware_of_the_other_boards_lies_in_their_memory(name: str, tmp_path: Path) -> None:
+    board: Board = load_registry().get("boards", name)
+    emit(model(), tmp_path, "m")
+    with (built := build(tmp_path, board, tmp_path / "build")).elf.open("rb") as file:
+        symbols = {s.name: s["st_value"] for s in ELFFile(file).get_section_by_name(".symtab").iter_symbols()}  # type: ignore[union-attr]
+    assert built.fits
+    assert symbols["arena"] == board.ram[0].origin or len(board.ram) == 1
+    assert symbols["kb_stack_bottom"] == board.ram[-1].origin
+    assert symbols["vectors"] == board.flash.origin
+    with EmulatedBoard(built.elf, board) as emulated:
+        Session(emulated, name).load(bytes(24 * 3))
+
+
+def test_every_core_is_among_the_boards_that_are_fully_tested() -> None:
+    boards = load_registry().entries["boards"]
+    assert {boards[name].value.core for name in EMULATED} == {boards[name].value.core for name in BOARDS}  # type: ignore[union-attr]
+
+
+def test_what_cannot_be_emulated_is_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^esp32_devkitc cannot be emulated \(xtensa-lx6\); run the real one: --on serial$"
+    ):
+        build(tmp_path, load_registry().get("boards", "esp32_devkitc"), tmp_path / "build")
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed")

@@ -11,6 +11,7 @@ from kilobench.device.timing import BlockCost, Table, block_cost
 
 TARGETS: dict[Table, list[str]] = {
     "cortex-m4": ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"],
+    "cortex-m0": ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0"],
     "cortex-m0plus": ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus"],
     "cortex-m3": ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m3"],
     "cortex-m33": ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m33+dsp+fp_armv8d16sp"],
@@ -124,6 +125,24 @@ def test_cortex_m0plus(name: str, tmp_path: Path) -> None:
     text, cycles = M0PLUS[name]
     cost = block_cost(assemble(text, "cortex-m0plus", tmp_path), 0x1000, "cortex-m0plus")
     assert cost == BlockCost(2 * cycles, 2, text.count(";") + (":" not in text))
+
+
+@pytest.mark.parametrize(
+    ("text", "always"),
+    [
+        (M0PLUS["arithmetic"][0], 2),
+        (M0PLUS["load and store"][0], 6),
+        (M0PLUS["multiple"][0], 7),
+        ("pop {r4, pc}", 4 + 2 - 2),
+        ("bl 1f; 1:", 4 - 2),
+        ("blx r0", 3 - 2),
+        ("mrs r0, primask; nop", 4 + 1),
+    ],
+)
+def test_cortex_m0(text: str, always: int, tmp_path: Path) -> None:
+    """DDI 0432, table 3-1: as the M0+, but a taken branch costs a cycle more, as do barriers."""
+    cost = block_cost(assemble(text, "cortex-m0", tmp_path), 0x1000, "cortex-m0")
+    assert (cost.always, cost.entry) == (2 * always, 2 * 2)
 
 
 @pytest.mark.parametrize(
