@@ -63,7 +63,7 @@ class OverallProgress:
             disable=not console.is_terminal,
         )
         self._total = total
-        self._overall = self._bar.add_task("all", total=total or None)
+        self._overall = self._bar.add_task("all steps", total=total or None)
         self._done = 0.0
         self._steps: dict[str, _Step] = {}
 

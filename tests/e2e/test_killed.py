@@ -25,8 +25,9 @@ training: epochs=2
 KILLS = 50
 
 
-def start(suite: Path, cache: Path, output: Path) -> subprocess.Popen[bytes]:
+def start(suite: Path, cache: Path, output: Path, workers: int = 1) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "kilobench", "run", str(suite), "--output", str(output)]
+    command += ["--workers", str(workers)]
     environment = os.environ | {"KILOBENCH_CACHE": str(cache)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
 
@@ -57,7 +58,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, P
 
 def forget(cache: Path) -> None:
     """All results, but not the compiler's cache."""
-    for name in ("models", "evaluations", "records", "failures", "logs"):
+    for name in ("models", "evaluations", "records", "failures"):
         shutil.rmtree(cache / name, ignore_errors=True)
     (cache / "costs.jsonl").unlink(missing_ok=True)
 
@@ -94,7 +95,7 @@ def test_two_runs_on_one_cache_do_nothing_twice(undisturbed: tuple[Path, Path, P
     cache = tmp_path / "cache"
     shutil.copytree(toolchain, cache, symlinks=True)
     forget(cache)
-    both = [start(suite, cache, tmp_path / name) for name in ("a", "b")]
+    both = [start(suite, cache, tmp_path / name, workers) for name, workers in (("a", 1), ("b", 2))]
     assert [process.wait() for process in both] == [0, 0]
     for name in ("a", "b"):
         assert timeless(tmp_path / name) == timeless(expected)
