@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 void port_init(void);
 /* Waits for a byte. */
 uint8_t port_getchar(void);
@@ -11,9 +15,20 @@ void port_putchar(uint8_t byte);
 /* Core cycles since the start. To be called at least once in 2^32 cycles. */
 uint64_t port_cycles(void);
 uint64_t port_microseconds(void);
-/* The most stack used so far, in bytes. */
+/* The most stack used so far, in bytes; 0 where that is unknown. */
 uint32_t port_stack_peak(void);
+/* The core's clock as its registers have it, not as it was wished for. */
+uint32_t port_clock_hz(void);
+/* What else cycles depend on, as "key=value,...": counter, core, flash wait states, caches, interrupts. */
+const char *port_conditions(void);
 
 extern const char port_name[];
+
+/* The firmware itself: never returns. The port's start-up calls it. */
+void kb_main(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

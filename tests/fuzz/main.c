@@ -8,7 +8,7 @@
 
 static uint8_t memory[FUZZ_ARENA_BYTES + 2 * FUZZ_GUARD] __attribute__((section(".arena"), aligned(16)));
 
-int main(void)
+void kb_main(void)
 {
     for (;;) {
         uint32_t model = 0;

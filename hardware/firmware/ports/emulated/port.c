@@ -14,8 +14,6 @@ extern uint32_t kb_data_start[], kb_data_end[], kb_data_image[], kb_bss_start[],
 
 const char port_name[] = KB_BOARD_NAME;
 
-int main(void);
-
 #if defined(__ARM_ARCH_6M__)
 /* SysTick counts 24 bits down; its exception counts how often it wraps. */
 #define SYST_CSR REGISTER(0xE000E010)
@@ -78,6 +76,16 @@ uint64_t port_microseconds(void)
     return port_cycles() / (KB_CLOCK_HZ / 1000000);
 }
 
+uint32_t port_clock_hz(void)
+{
+    return KB_CLOCK_HZ;
+}
+
+const char *port_conditions(void)
+{
+    return "counter=emulated,flash_wait_states=0,interrupts=systick";
+}
+
 void port_init(void)
 {
     start_counter();
@@ -118,7 +126,7 @@ __attribute__((noreturn, used)) static void reset(void)
         *to = *from++;
     for (volatile uint32_t *word = kb_bss_start; word < kb_bss_end; word++)
         *word = 0;
-    main();
+    kb_main();
     for (;;)
         ;
 }
