@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
     run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run: emulator, or serial[:PORT]")
+    run.add_argument("--power", default="", metavar="METER", help="in a real board's supply: ppk2[:PORT]")
     run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
     run.add_argument(
         "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
@@ -194,7 +195,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    cells = plan(suite, registry, options.on, options.toolchain, options.threads)
+    cells = plan(suite, registry, options.on, options.toolchain, options.threads, options.power)
     work = work_for(cells, retry_failed=options.retry_failed)
     if options.dry_run:
         forecast.show(work, options.workers, console)

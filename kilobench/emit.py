@@ -40,7 +40,10 @@ def emit(graph: Graph, folder: Path, name: str) -> Plan:
     text.append("void kb_model_run(uint8_t *arena, kb_after_op after, void *context)\n{\n" + body + "}\n")
     text.append(_description(graph, memory, name))
     (folder / "model.c").write_text("\n".join(text))
-    (folder / "model_config.h").write_text(f"#define KB_ARENA_BYTES {memory.arena_bytes}\n")
+    config = (
+        f"#define KB_ARENA_BYTES {memory.arena_bytes}\n#define KB_OUTPUT_BYTES {graph.tensors[graph.output].bytes}\n"
+    )
+    (folder / "model_config.h").write_text(config)
     return memory
 
 

@@ -78,6 +78,8 @@ class Point:
     toolchain: str
     threads: int
     """That train it: results depend on their number in the last bits."""
+    power: str
+    """The meter in the board's supply, as in ``ppk2``; empty for none."""
     validation: bool
     """Whether it is measured on a part of the training data instead of the test fold."""
 
@@ -131,6 +133,8 @@ class Cell:
         words += ["--seed", str(point.seed), "--fold", str(point.fold)]
         if point.link != "emulator":
             words += ["--on", point.link]
+        if point.power:
+            words += ["--power", point.power]
         if point.toolchain != "zig":
             words += ["--toolchain", point.toolchain]
         if point.threads != 2:
@@ -140,7 +144,7 @@ class Cell:
         return shlex.join(words)
 
 
-def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: int = 2) -> list[Cell]:
+def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: int = 2, power: str = "") -> list[Cell]:
     """The cells of a suite, those that share models next to each other.
 
     Raises UserError for a fold that a task does not have.
@@ -159,6 +163,7 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: i
                 link=link,
                 toolchain=toolchain,
                 threads=threads,
+                power=power,
                 validation=suite.validation,
             )
         )
@@ -189,8 +194,10 @@ class Planner:
             raise UserError(f"no link {point.link!r}; boards are run on: emulator, serial[:PORT]")
         if link == "emulator":
             require_emulated(board)
-        model = self._model(dataclasses.replace(point, board="", link="", toolchain=""))
-        where = [self._board(point.board), link, point.toolchain]
+            if point.power:
+                raise UserError("--power is for real boards: --on serial")
+        model = self._model(dataclasses.replace(point, board="", link="", toolchain="", power=""))
+        where = [self._board(point.board), link, point.toolchain, point.power.partition(":")[0]]
         return Cell(_hash(model.evaluation_key, *where, measuring_digest()), point, model, board)
 
     def _model_of(self, point: Point) -> Model:

@@ -104,6 +104,9 @@ class Record(_Part):
     recipe: Name
     board: Name
     clock_hz: int
+    """As the board read it back."""
+    conditions: dict[Name, Line] = {}
+    """What else cycles depend on, as the board read it back: counter, flash wait states, caches, ..."""
     link: Literal["emulator", "serial"]
     timing: Line
     """How cycles came about, as in ``emulated cortex-m4`` or ``estimated cortex-m7``."""

@@ -130,7 +130,10 @@ class Workshop:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             emit(graph, folder, cell.model.label)
-            measured = measure(folder, graph, evaluation, cell.board, folder / "build", unit.point.toolchain)
+            point = unit.point
+            measured = measure(
+                folder, graph, evaluation, cell.board, folder / "build", point.toolchain, point.link, point.power
+            )
         record = _record(cell, graph, evaluation, measured, facts)
         write_atomically(unit.path, record.model_dump_json(by_alias=True).encode())
         fits = "fits" if record.fits else "does not fit"
@@ -209,7 +212,8 @@ def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurem
         training_changes=model.training_changes,
         recipe=model.recipe,
         board=cell.board.name,
-        clock_hz=cell.board.clock_hz,
+        clock_hz=measured.clock_hz,
+        conditions=measured.conditions,
         link=cast(Literal["emulator", "serial"], cell.point.link.partition(":")[0]),
         timing=timing_label(cell.board, cell.point.link),
         toolchain=measured.toolchain,
@@ -235,6 +239,7 @@ def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurem
         cycles=round(sum(measured.cycles) / len(measured.cycles)),
         cycles_low=min(measured.cycles),
         cycles_high=max(measured.cycles),
+        energy_uj=measured.energy_uj,
         layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles)),
         macs=graph.macs(),
         parameters=graph.parameters(),

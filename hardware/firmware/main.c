@@ -1,9 +1,7 @@
-/* Runs the model under the MLPerf Tiny text protocol: commands end in '%', replies in "m-ready".
+/* Runs the model under the MLPerf Tiny text protocol, with commands of our own: docs/protocol.md.
 
-   The input lies in the arena, which an inference overwrites: it must be loaded again before the next one. Commands of our
-   own: cycles% (of the last inference), output% (its raw bytes), layers% (operator, cycles and CRC-32 of all that is
-   made on the way, whole maps or strips; runs one inference), check% (CRC-32 of the loaded input), stack% (peak), conditions%
-   (the core's clock, and what else cycles depend on, as the board reads it back). */
+   The input lies in the arena, which an inference overwrites. Output and cycles are those of the first inference on an
+   input, so that neither warm-ups nor repetitions change them; every reply that tells of them names the input's CRC-32. */
 #include "crc32.h"
 #include "kb_model.h"
 #include "model_config.h"
@@ -14,16 +12,28 @@
 #define KB_ARENA __attribute__((section(".arena"), aligned(16)))
 #endif
 
+#define PROTOCOL "1"
+#define WARM_UPS 10 /* of an infer% that does not say how many */
+#define INFERRED 1u
+#define LAYERED 2u
+
 static uint8_t arena[KB_ARENA_BYTES] KB_ARENA;
 
+static uint8_t output[KB_OUTPUT_BYTES] __attribute__((aligned(4)));
 static uint32_t loaded, expected;
+static uint8_t fresh;         /* the whole input is loaded and not overwritten yet */
+static uint32_t input_check;  /* its CRC-32, once asked for */
+static uint32_t result_check; /* that of the input which output and cycles belong to */
 static uint64_t started, cycles;
+static uint32_t ran; /* INFERRED, LAYERED: what the stack's peak is that of */
+static char tag[12];
+static uint32_t layer_count;
 
 /* Keeps the counter from wrapping unseen. */
-static void after_op(uint32_t op, const void *output, uint32_t bytes, void *context)
+static void after_op(uint32_t op, const void *made, uint32_t bytes, void *context)
 {
     (void)op;
-    (void)output;
+    (void)made;
     (void)bytes;
     (void)context;
     (void)port_cycles();
@@ -33,118 +43,285 @@ static void infer(void)
 {
     started = port_cycles();
     kb_model_run(arena, after_op, 0);
-    cycles = port_cycles() - started;
+    const uint64_t spent = port_cycles() - started;
+    ran |= INFERRED;
+    if (!fresh)
+        return;
+    fresh = 0;
+    cycles = spent;
+    result_check = input_check;
+    for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
+        output[i] = arena[kb_model.output_offset + i];
 }
 
-static void print_layer(uint32_t op, const void *output, uint32_t bytes, void *context)
+/* Replies of our own: m-NAME-[TAG,FIELD,...]*CRC */
+
+KB_SMALL static void open_reply(const char *name)
+{
+    put_text("m-");
+    put_text(name);
+    put_text("-[");
+    put_text(tag);
+}
+
+KB_SMALL static void field(uint64_t value)
+{
+    put_char(',');
+    put_unsigned(value);
+}
+
+KB_SMALL static void hex_field(uint32_t value)
+{
+    put_char(',');
+    put_hex_word(value);
+}
+
+KB_SMALL static void text_field(const char *key, const char *text)
+{
+    put_char(',');
+    put_text(key);
+    put_text(text);
+}
+
+KB_SMALL static void close_reply(void)
+{
+    put_char(']');
+    put_checked_line_end();
+}
+
+KB_SMALL static void print_error(const char *text, const char *detail)
+{
+    put_text("e-[");
+    put_text(text);
+    put_text(detail);
+    put_char(']');
+    put_line_end();
+}
+
+static void print_layer(uint32_t op, const void *made, uint32_t bytes, void *context)
 {
     (void)context;
     const uint64_t spent = port_cycles() - started;
-    put_text("m-layer-[");
-    put_unsigned(op);
-    port_putchar(',');
-    put_unsigned(spent);
-    port_putchar(',');
-    put_hex_word(kb_crc32(0, output, bytes));
-    put_text("]\r\n");
+    open_reply("layer");
+    field(layer_count++);
+    field(op);
+    field(spent);
+    hex_field(kb_crc32(0, made, bytes));
+    close_reply();
     started = port_cycles();
 }
 
-static void print_results(void)
+KB_SMALL static void layers(void)
 {
-    const uint8_t *output = arena + kb_model.output_offset;
-    put_text("m-results-[");
-    for (uint32_t i = 0; i < kb_model.output_count; i++) {
-        if (i)
-            port_putchar(',');
-        if (kb_model.output_dtype == KB_FLOAT32)
-            put_float(((const float *)(const void *)output)[i]);
-        else
-            put_float(kb_model.output_scale * (float)((int8_t)output[i] - kb_model.output_zero_point));
-    }
-    put_text("]\r\n");
-}
-
-static void print_output(void)
-{
-    const uint32_t size = kb_model.output_dtype == KB_FLOAT32 ? 4 : 1;
-    put_text("m-output-[");
-    for (uint32_t i = 0; i < kb_model.output_count * size; i++)
-        put_hex_byte(arena[kb_model.output_offset + i]);
-    put_text("]\r\n");
-}
-
-/* Reads hex bytes up to '%' straight into the input; `c` is the first character. */
-static void load_hex(uint8_t c)
-{
-    int32_t high = -1;
-    for (; c != '%'; c = port_getchar()) {
-        const int32_t digit = hex_digit(c);
-        if (digit < 0)
-            continue;
-        if (high < 0) {
-            high = digit;
-        } else {
-            if (loaded < kb_model.input_bytes)
-                arena[kb_model.input_offset + loaded] = (uint8_t)(high << 4 | digit);
-            loaded++;
-            high = -1;
-        }
-    }
-    put_text(loaded == expected ? "m-load-done\r\n" : "m-load-more\r\n");
-}
-
-/* Reads "load N" or hex bytes after "db ". */
-static void database(void)
-{
-    const uint8_t first = port_getchar();
-    char word[12];
-    if (first != 'l') {
-        load_hex(first);
+    if (!fresh) {
+        print_error("No input", "");
         return;
     }
-    if (get_word(word, sizeof word) == ' ')
-        get_word(word, sizeof word);
-    expected = to_unsigned(word);
-    loaded = 0;
-    if (expected == kb_model.input_bytes) {
-        put_text("m-[Expecting ");
-    } else {
-        put_text("e-[Input must have ");
-        expected = kb_model.input_bytes;
-    }
-    put_unsigned(expected);
-    put_text(" bytes]\r\n");
+    fresh = 0;
+    layer_count = 0;
+    started = port_cycles();
+    kb_model_run(arena, print_layer, 0);
+    ran |= LAYERED;
+    open_reply("layers");
+    hex_field(input_check);
+    field(layer_count);
+    close_reply();
 }
 
-static void infer_command(uint8_t end)
+KB_SMALL static void check(void)
 {
-    char word[12] = "1";
-    if (end == ' ')
-        end = get_word(word, sizeof word);
-    uint32_t count = to_unsigned(word), warm_up = 0;
-    if (end == ' ') {
-        get_word(word, sizeof word);
-        warm_up = to_unsigned(word);
-    }
-    put_text("m-warmup-start\r\n");
-    while (warm_up--)
-        infer();
-    put_text("m-warmup-done\r\nm-infer-start\r\n");
-    while (count--)
-        infer();
-    put_text("m-infer-done\r\n");
-    print_results();
+    input_check = kb_crc32(0, arena + kb_model.input_offset, kb_model.input_bytes);
+    open_reply("check");
+    hex_field(input_check);
+    close_reply();
 }
 
-static void unsigned_reply(const char *name, uint64_t value)
+KB_SMALL static void identity(void)
+{
+    open_reply("identity");
+    text_field("protocol=", PROTOCOL);
+    text_field("board=", port_name);
+    text_field("model=", kb_model.digest);
+    put_text(",clock_hz=");
+    put_unsigned(port_clock_hz());
+    text_field("", port_conditions());
+    close_reply();
+}
+
+KB_SMALL static int own_command(const char *name)
+{
+    next_word(tag, sizeof tag);
+    if (same_text(name, "identity")) {
+        identity();
+    } else if (same_text(name, "check")) {
+        check();
+    } else if (same_text(name, "layers")) {
+        layers();
+    } else if (same_text(name, "cycles")) {
+        open_reply(name);
+        hex_field(result_check);
+        field(cycles);
+        close_reply();
+    } else if (same_text(name, "output")) {
+        open_reply(name);
+        hex_field(result_check);
+        put_char(',');
+        for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
+            put_hex_byte(output[i]);
+        close_reply();
+    } else if (same_text(name, "stack")) {
+        open_reply(name);
+        field(port_stack_peak());
+        field(ran);
+        close_reply();
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+/* The protocol's commands */
+
+/* The logit of class `i` as an exponent of two, with 16 fractional bits. */
+KB_SMALL static int32_t exponent(uint32_t i)
+{
+    const float per_nat = 1.44269504f * 65536.0f;
+    float value;
+    if (kb_model.output_dtype == KB_FLOAT32)
+        value = ((const float *)(const void *)output)[i] * per_nat;
+    else
+        value = (float)((int32_t)(int8_t)output[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
+    const float limit = 1e9f;
+    return (int32_t)(value < -limit ? -limit : value > limit ? limit : value);
+}
+
+/* 2^(-x / 65536) in units of 2^-20: the integer part by shifting, the fraction by a polynomial (least squares, 1e-4). */
+KB_SMALL static uint32_t power(uint32_t x)
+{
+    const uint32_t f = (x & 0xFFFF) >> 1;
+    const uint32_t part = 32768 - (f * (22662 - (f * (7575 - (f * 1297 >> 15)) >> 15)) >> 15);
+    return x >> 16 < 32 ? part << 5 >> (x >> 16) : 0;
+}
+
+/* The shares of the classes (softmax), as the models of MLPerf Tiny end in them. */
+KB_SMALL static void results(void)
+{
+    int32_t largest = INT32_MIN;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < kb_model.output_count; i++)
+        largest = exponent(i) > largest ? exponent(i) : largest;
+    for (uint32_t i = 0; i < kb_model.output_count; i++)
+        sum += power((uint32_t)largest - (uint32_t)exponent(i));
+    put_text("m-results-[");
+    for (uint32_t i = 0; i < kb_model.output_count; i++) {
+        const uint32_t one = sum / 1000 + 1;
+        const uint32_t thousandths = (power((uint32_t)largest - (uint32_t)exponent(i)) + one / 2) / one;
+        if (i)
+            put_char(',');
+        put_char((uint8_t)('0' + thousandths / 1000));
+        put_char('.');
+        put_char((uint8_t)('0' + thousandths / 100 % 10));
+        put_char((uint8_t)('0' + thousandths / 10 % 10));
+        put_char((uint8_t)('0' + thousandths % 10));
+    }
+    put_char(']');
+    put_line_end();
+}
+
+KB_SMALL static void number_line(const char *name, uint64_t value)
 {
     put_text(name);
     put_unsigned(value);
     put_line_end();
 }
 
-static void command(const char *name, uint8_t end)
+static void timestamp(void)
+{
+    number_line("m-lap-us-", port_microseconds());
+}
+
+/* "load N", `word` being its first word. */
+KB_SMALL static void load(char *word, uint32_t size)
+{
+    next_word(word, size);
+    fresh = 0;
+    loaded = 0;
+    expected = kb_model.input_bytes;
+    put_text(to_unsigned(word) == expected ? "m-[Expecting " : "e-[Input must have ");
+    put_unsigned(expected);
+    put_text(" bytes]");
+    put_line_end();
+}
+
+/* Hex digits straight into the input; `c` is the first. */
+KB_SMALL static void load_hex(uint8_t c)
+{
+    int32_t high = -1;
+    input_check = 0;
+    for (; c; c = next_byte()) {
+        const int32_t digit = hex_digit(c);
+        if (digit < 0) {
+            print_error("Invalid hex digit", "");
+            return;
+        }
+        if (high < 0) {
+            high = digit;
+            continue;
+        }
+        if (loaded < expected) {
+            arena[kb_model.input_offset + loaded] = (uint8_t)(high << 4 | digit);
+            fresh = ++loaded == expected;
+        }
+        high = -1;
+    }
+    if (high >= 0)
+        print_error("Insufficient number of hex digits", "");
+    else if (fresh)
+        put_text("m-load-done\r\n");
+}
+
+KB_SMALL static void database(void)
+{
+    char word[12];
+    const uint8_t first = next_byte();
+    if (!first) {
+        print_error("Command 'db' requires a subcommand", "");
+    } else if (first == 'l') {
+        next_word(word, sizeof word);
+        if (same_text(word, "oad"))
+            load(word, sizeof word);
+        else
+            print_error("Unknown command: db l", word);
+    } else {
+        load_hex(first);
+    }
+}
+
+KB_SMALL static void infer_command(void)
+{
+    char word[12];
+    next_word(word, sizeof word);
+    uint32_t count = *word ? to_unsigned(word) : 1;
+    next_word(word, sizeof word);
+    uint32_t warm_ups = *word ? to_unsigned(word) : WARM_UPS;
+    if (!count || count == UINT32_MAX || warm_ups == UINT32_MAX) {
+        print_error("infer takes two numbers, the first above 0", "");
+        return;
+    }
+    number_line("m-warmup-start-", warm_ups);
+    while (warm_ups--)
+        infer();
+    put_text("m-warmup-done\r\n");
+    number_line("m-infer-start-", count);
+    timestamp();
+    while (count--)
+        infer();
+    timestamp();
+    put_text("m-infer-done\r\n");
+    results();
+}
+
+KB_SMALL static void command(const char *name)
 {
     if (same_text(name, "name")) {
         put_text("m-name-dut-[kilobench ");
@@ -155,36 +332,15 @@ static void command(const char *name, uint8_t end)
         put_text(kb_model.digest);
         put_text("]\r\n");
     } else if (same_text(name, "timestamp")) {
-        unsigned_reply("m-lap-us-", port_microseconds());
+        timestamp();
     } else if (same_text(name, "db")) {
         database();
     } else if (same_text(name, "infer")) {
-        infer_command(end);
+        infer_command();
     } else if (same_text(name, "results")) {
-        print_results();
-    } else if (same_text(name, "cycles")) {
-        unsigned_reply("m-cycles-", cycles);
-    } else if (same_text(name, "output")) {
-        print_output();
-    } else if (same_text(name, "layers")) {
-        started = port_cycles();
-        kb_model_run(arena, print_layer, 0);
-    } else if (same_text(name, "check")) {
-        put_text("m-check-[");
-        put_hex_word(kb_crc32(0, arena + kb_model.input_offset, kb_model.input_bytes));
-        put_text("]\r\n");
-    } else if (same_text(name, "stack")) {
-        unsigned_reply("m-stack-", port_stack_peak());
-    } else if (same_text(name, "conditions")) {
-        put_text("m-conditions-[clock_hz=");
-        put_unsigned(port_clock_hz());
-        port_putchar(',');
-        put_text(port_conditions());
-        put_text("]\r\n");
-    } else {
-        put_text("e-[Unknown command: ");
-        put_text(name);
-        put_text("]\r\n");
+        results();
+    } else if (*name && !own_command(name)) {
+        print_error("Unknown command: ", name);
     }
 }
 
@@ -192,10 +348,14 @@ void kb_main(void)
 {
     char word[16];
     port_init();
-    put_text("m-timestamp-mode-performance\r\nm-init-done\r\nm-ready\r\n");
+    put_text("m-timestamp-mode-performance\r\n");
+    timestamp();
+    put_text("m-init-done\r\nm-ready\r\n");
     for (;;) {
-        const uint8_t end = get_word(word, sizeof word);
-        command(word, end);
-        put_text("m-ready\r\n");
+        next_word(word, sizeof word);
+        command(word);
+        end_command();
+        put_text("m-ready");
+        put_line_end();
     }
 }

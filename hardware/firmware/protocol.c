@@ -1,11 +1,21 @@
 #include "protocol.h"
 
+#include "crc32.h"
 #include "port.h"
+
+static uint32_t line_check;
+static uint8_t command_ended;
+
+void put_char(uint8_t byte)
+{
+    line_check = kb_crc32(line_check, &byte, 1);
+    port_putchar(byte);
+}
 
 void put_text(const char *text)
 {
     while (*text)
-        port_putchar((uint8_t)*text++);
+        put_char((uint8_t)*text++);
 }
 
 void put_unsigned(uint64_t value)
@@ -23,8 +33,8 @@ void put_unsigned(uint64_t value)
 void put_hex_byte(uint8_t value)
 {
     static const char digits[] = "0123456789abcdef";
-    port_putchar((uint8_t)digits[value >> 4]);
-    port_putchar((uint8_t)digits[value & 15]);
+    put_char((uint8_t)digits[value >> 4]);
+    put_char((uint8_t)digits[value & 15]);
 }
 
 void put_hex_word(uint32_t value)
@@ -33,41 +43,51 @@ void put_hex_word(uint32_t value)
         put_hex_byte((uint8_t)(value >> shift));
 }
 
-void put_float(float value)
-{
-    if (value < 0.0f) {
-        port_putchar('-');
-        value = -value;
-    }
-    if (value > 4000000.0f)
-        value = 4000000.0f;
-    const uint32_t thousandths = (uint32_t)(value * 1000.0f);
-    put_unsigned(thousandths / 1000);
-    port_putchar('.');
-    port_putchar((uint8_t)('0' + thousandths / 100 % 10));
-    port_putchar((uint8_t)('0' + thousandths / 10 % 10));
-    port_putchar((uint8_t)('0' + thousandths % 10));
-}
-
 void put_line_end(void)
 {
     put_text("\r\n");
+    line_check = 0;
 }
 
-uint8_t get_word(char *word, uint32_t size)
+void put_checked_line_end(void)
+{
+    const uint32_t check = line_check;
+    put_char('*');
+    put_hex_word(check);
+    put_line_end();
+}
+
+uint8_t next_byte(void)
+{
+    while (!command_ended) {
+        const uint8_t c = port_getchar();
+        if (c == '%')
+            command_ended = 1;
+        else if (c && c != '\r' && c != '\n')
+            return c;
+    }
+    return 0;
+}
+
+void next_word(char *word, uint32_t size)
 {
     uint32_t length = 0;
-    for (;;) {
-        const uint8_t c = port_getchar();
-        if (c == '\r' || c == '\n')
-            continue;
-        if (c == ' ' || c == '%') {
-            word[length] = 0;
-            return c;
+    for (uint8_t c = next_byte(); c; c = next_byte()) {
+        if (c != ' ') {
+            if (length + 1 < size)
+                word[length++] = (char)c;
+        } else if (length) {
+            break;
         }
-        if (length + 1 < size)
-            word[length++] = (char)c;
     }
+    word[length] = 0;
+}
+
+void end_command(void)
+{
+    while (next_byte())
+        ;
+    command_ended = 0;
 }
 
 int same_text(const char *a, const char *b)
@@ -82,9 +102,11 @@ int same_text(const char *a, const char *b)
 uint32_t to_unsigned(const char *word)
 {
     uint32_t value = 0;
+    if (!*word)
+        return UINT32_MAX;
     for (; *word >= '0' && *word <= '9'; word++)
         value = value * 10 + (uint32_t)(*word - '0');
-    return *word ? 0 : value;
+    return *word ? UINT32_MAX : value;
 }
 
 int32_t hex_digit(uint8_t c)

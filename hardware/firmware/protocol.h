@@ -1,24 +1,32 @@
-/* Text replies of the MLPerf Tiny (EEMBC) protocol. */
+/* The MLPerf Tiny (EEMBC) text protocol: commands of words that end in '%', replies of lines. */
 #ifndef KB_PROTOCOL_H
 #define KB_PROTOCOL_H
 
 #include <stdint.h>
 
-void put_text(const char *text);
-void put_unsigned(uint64_t value);
-void put_hex_byte(uint8_t value);
-void put_hex_word(uint32_t value);
-/* With three decimals, rounded towards zero. */
-void put_float(float value);
-void put_line_end(void);
+/* Nothing here is in a hurry: small rather than fast. */
+#define KB_SMALL __attribute__((noinline, cold))
 
-/* Reads the next word of a command into `word` (at most `size` - 1 bytes, lower case kept) and returns what ended it: ' ' or '%'. */
-uint8_t get_word(char *word, uint32_t size);
+KB_SMALL void put_char(uint8_t byte);
+KB_SMALL void put_text(const char *text);
+KB_SMALL void put_unsigned(uint64_t value);
+KB_SMALL void put_hex_byte(uint8_t value);
+KB_SMALL void put_hex_word(uint32_t value);
+KB_SMALL void put_line_end(void);
+/* Ends a line with '*' and the CRC-32 of all that it holds before. */
+KB_SMALL void put_checked_line_end(void);
+
+/* The next byte of the command, line ends skipped; 0 at its end. */
+KB_SMALL uint8_t next_byte(void);
+/* The next word of the command, cut to `size` - 1 bytes; empty at its end. */
+KB_SMALL void next_word(char *word, uint32_t size);
+/* Skips what is left of the command. */
+KB_SMALL void end_command(void);
 /* Whether two texts are equal. */
-int same_text(const char *a, const char *b);
-/* A decimal number, 0 for anything else. */
-uint32_t to_unsigned(const char *word);
+KB_SMALL int same_text(const char *a, const char *b);
+/* A decimal number; UINT32_MAX for anything else. */
+KB_SMALL uint32_t to_unsigned(const char *word);
 /* The value of a hex digit, or -1. */
-int32_t hex_digit(uint8_t c);
+KB_SMALL int32_t hex_digit(uint8_t c);
 
 #endif

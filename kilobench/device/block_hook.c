@@ -49,6 +49,12 @@ uint64_t kb_counter_half_cycles(const counter *c)
     return c->half_cycles;
 }
 
+/* To a whole cycle, as a counter is read at one: so what lies between two reads does not depend on what was before. */
+void kb_counter_align(counter *c)
+{
+    c->half_cycles += c->half_cycles & 1;
+}
+
 uint64_t kb_counter_instructions(const counter *c)
 {
     return c->instructions;

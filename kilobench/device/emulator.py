@@ -3,7 +3,7 @@
 unicorn executes; a hook at every basic block adds its cost. The peripherals are a two-register UART (see
 hardware/firmware/ports/emulated/port.c), DWT->CYCCNT on all but Cortex-M0+, and SysTick with its exception, which is taken
 between two basic blocks and whose entry and exit (some 30 cycles in 16.8 million) cost nothing. A read of a counter sees the
-cycles up to and including the basic block that reads it.
+cycles up to and including the basic block that reads it, rounded up to whole ones.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class EmulatedBoard:
     ) -> None:
         require_emulated(board)
         assert board.timing
+        self.label = board.name
         self._board = board
         self._memory = enlarged_board(board) if enlarged else board
         self._received = bytearray()
@@ -114,14 +115,25 @@ class EmulatedBoard:
         """Queue bytes for the UART."""
         self._received += data
 
-    def readline(self) -> bytes:
-        """Run until the firmware has sent a whole line."""
+    def readline(self, seconds: float = 0) -> bytes:
+        """Run until the firmware has sent a whole line, for ``max_cycles`` at most whatever the ``seconds``."""
         while (end := self._sent.find(b"\n")) < 0:
             if not self._run():
                 raise CellError(f"{self._board.name}: the firmware waits for input and sent no line")
         line = bytes(self._sent[: end + 1])
         del self._sent[: end + 1]
         return line
+
+    def run(self) -> bytes:
+        """Run until the firmware waits for input; what it has sent until then."""
+        self._run()
+        sent = bytes(self._sent)
+        self._sent.clear()
+        return sent
+
+    def reset(self) -> bool:
+        """There is no reset line."""
+        return False
 
     def _run(self) -> bool:
         """Run until input is wanted that is not there; whether a line was sent until then."""
@@ -246,6 +258,8 @@ class EmulatedBoard:
 
     def _system_read(self, engine: Any, offset: int, size: int, data: object) -> int:
         address = _SYSTEM + offset
+        if address in (_CYCCNT, _SYST_CVR):
+            self._counter.align()
         if address == _CYCCNT and self._board.timing not in ("cortex-m0", "cortex-m0plus"):
             return (self.cycles - self._cyccnt_zero) & 0xFFFFFFFF
         if address == _SYST_CVR:
@@ -295,6 +309,10 @@ class _PythonCounter:
     def half_cycles(self) -> int:
         """So far."""
         return self._half_cycles
+
+    def align(self) -> None:
+        """To a whole cycle."""
+        self._half_cycles += self._half_cycles & 1
 
     def instructions(self) -> int:
         """So far."""
@@ -346,6 +364,10 @@ class _NativeCounter:
     def half_cycles(self) -> int:
         """So far."""
         return int(self._library.kb_counter_half_cycles(self._counter))
+
+    def align(self) -> None:
+        """To a whole cycle."""
+        self._library.kb_counter_align(self._counter)
 
     def instructions(self) -> int:
         """So far."""

@@ -171,7 +171,7 @@ class Batch:
             )
             text += "".join(f"#define {name} {name}_{index}\n" for name in names)
             text += f'#include "{index}/model.c"\n'
-            text += "".join(f"#undef {name}\n" for name in [*names, "KB_ARENA_BYTES"])
+            text += "".join(f"#undef {name}\n" for name in [*names, "KB_ARENA_BYTES", "KB_OUTPUT_BYTES"])
             text += f'_Alignas(16) const unsigned char fuzz_inputs_{index}[] = {{\n#embed "{index}/inputs"\n}};\n'
         return text
 

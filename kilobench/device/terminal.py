@@ -1,0 +1,60 @@
+"""``kilobench emulate``: an emulated board behind a pseudo-terminal, or on standard input and output."""
+
+from __future__ import annotations
+
+import os
+import tty
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from unicorn.unicorn_py3.unicorn import UcError
+
+from kilobench.api import Board, UserError
+from kilobench.device import elf
+from kilobench.device.emulator import EmulatedBoard
+
+_CHUNK = 4096
+
+
+def serve(board: EmulatedBoard, source: int, sink: int, spare: int | None = None) -> None:
+    """Carry bytes from file ``source`` to the board and from it to ``sink`` until the peer closes.
+
+    ``spare`` is a file of the peer's end, which keeps it open until the peer has sent something and then is closed.
+    """
+    while True:
+        sent = memoryview(board.run())
+        try:
+            while sent:
+                sent = sent[os.write(sink, sent) :]
+            received = os.read(source, _CHUNK)
+        except OSError:  # a pseudo-terminal that nobody has open any more
+            return
+        if not received:
+            return
+        if spare is not None:
+            os.close(spare)
+            spare = None
+        board.write(received)
+
+
+def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
+    """Run a firmware's ELF file on an emulated board until its peer closes or Ctrl-C; returns 0.
+
+    With ``pty`` the path of the pseudo-terminal is printed first. Raises UserError if the file is no firmware.
+    """
+    try:
+        enlarged = elf.overflow(elf.sizes(firmware), board) != (0, 0)
+        emulated = EmulatedBoard(firmware, board, enlarged=enlarged)
+    except OSError as error:
+        raise UserError(f"{firmware}: {error.strerror}") from None
+    except (ELFError, KeyError, UcError) as error:
+        raise UserError(f"{firmware} is no firmware for {board.name} ({type(error).__name__}: {error})") from None
+    with emulated:
+        if not pty:
+            serve(emulated, 0, 1)
+            return 0
+        ours, theirs = os.openpty()
+        tty.setraw(theirs)
+        print(os.ttyname(theirs), flush=True)
+        serve(emulated, ours, ours, theirs)
+    return 0
