@@ -201,6 +201,7 @@ def _cost(cell: Cell, split: Split, model: nn.Module, board_name: str, progress:
 
 def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurement, facts: dict[str, Any]) -> Record:
     model, sizes = cell.model, measured.sizes
+    counter = "" if cell.point.link == "emulator" else measured.conditions["counter"]
     return Record(
         schema=SCHEMA,
         cell=cell.key,
@@ -215,7 +216,7 @@ def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurem
         clock_hz=measured.clock_hz,
         conditions=measured.conditions,
         link=cast(Literal["emulator", "serial"], cell.point.link.partition(":")[0]),
-        timing=timing_label(cell.board, cell.point.link),
+        timing=timing_label(cell.board, counter),
         toolchain=measured.toolchain,
         flags=measured.flags,
         seed=cell.point.seed,

@@ -24,10 +24,13 @@ _ESTIMATED = {"cortex-m33", "cortex-m7"}
 """Tables that no count of silicon was held against."""
 
 
-def timing_label(board: Board, link: str = "emulator") -> str:
-    """How cycles come about, as records say it: ``emulated cortex-m4``, ``estimated cortex-m7``, ``measured dwt``."""
-    if link != "emulator":
-        return f"measured {board.counter}"
+def timing_label(board: Board, counter: str = "") -> str:
+    """How cycles come about, as records say it: ``emulated cortex-m4``, ``estimated cortex-m7``, ``measured dwt``.
+
+    ``counter``: what a real board says that it counts by.
+    """
+    if counter:
+        return f"measured {counter}"
     return f"{'estimated' if board.timing in _ESTIMATED else 'emulated'} {board.timing}"
 
 

@@ -73,6 +73,7 @@ def _contest(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
                 "name": board,
                 "timing": first["timing"],
                 "mhz": f"{first['clock_hz'] / 1e6:g}",
+                "conditions": first["conditions"],
                 "table": _markdown(table),
             }
         )

@@ -68,6 +68,7 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "energy_uj": _mean_energy(group),
         "clock_hz": group[0].clock_hz,
         "timing": group[0].timing,
+        "conditions": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in group[0].conditions.items()),
         "macs": group[0].macs,
         "fits": all(record.fits for record in group),
         "over_flash_bytes": worst.over_flash_bytes,

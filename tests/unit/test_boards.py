@@ -84,7 +84,7 @@ def test_a_board_needs_one_way_to_run(tmp_path: Path) -> None:
 
 def test_labels_name_what_cycles_are() -> None:
     board = load_registry().get("boards", "nucleo_h743zi")
-    assert (timing_label(board), timing_label(board, "serial")) == ("estimated cortex-m7", "measured dwt")
+    assert (timing_label(board), timing_label(board, "dwt")) == ("estimated cortex-m7", "measured dwt")
 
 
 def test_show_tells_the_conditions(capsys: pytest.CaptureFixture[str]) -> None:
