@@ -101,6 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     importing = actions.add_parser("import", help="link a folder, or unpack an archive, as a publisher made it")
     importing.add_argument("path", type=Path)
     _allow_partial(importing)
+    emulating = commands.add_parser("emulate", help="run a firmware on an emulated board, to be talked to")
+    emulating.add_argument("firmware", type=Path, help="ELF file")
+    emulating.add_argument("--board", required=True)
+    emulating.add_argument(
+        "--pty", action="store_true", help="behind a pseudo-terminal, whose path is printed; else on standard input"
+    )
+    timing = commands.add_parser("latency", help="time inferences of any firmware that speaks the MLPerf Tiny protocol")
+    timing.add_argument("--port", required=True)
+    timing.add_argument("--inferences", type=_threads, default=10, metavar="N", help="in a round (10)")
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
@@ -245,6 +254,21 @@ def _data(options: argparse.Namespace) -> int:
     return (datasets.fetch if options.action == "fetch" else datasets.verify)(registry, options.name)
 
 
+def _emulate(options: argparse.Namespace) -> int:
+    from kilobench.registry import load_registry
+
+    board: Board = load_registry().get("boards", options.board)
+    from kilobench.device.terminal import emulate
+
+    return emulate(options.firmware, board, pty=options.pty)
+
+
+def _latency(options: argparse.Namespace) -> int:
+    from kilobench.device.latency import report
+
+    return report(options.port, options.inferences)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from kilobench.doctor import report
 
@@ -285,6 +309,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
     "data": _data,
+    "emulate": _emulate,
+    "latency": _latency,
     "doctor": _doctor,
     "test": _test,
     "leaderboard": _leaderboard,
