@@ -115,6 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("path", type=Path)
     _allow_partial(importing)
     commands.add_parser("boards", help="known boards, those attached, and what is installed for them")
+    emulating = commands.add_parser("emulate", help="run a firmware on an emulated board, to be talked to")
+    emulating.add_argument("firmware", type=Path, help="ELF file")
+    emulating.add_argument("--board", required=True)
+    emulating.add_argument(
+        "--pty", action="store_true", help="behind a pseudo-terminal, whose path is printed; else on standard input"
+    )
+    timing = commands.add_parser("latency", help="time inferences of any firmware that speaks the MLPerf Tiny protocol")
+    timing.add_argument("--port", required=True)
+    timing.add_argument("--inferences", type=_threads, default=10, metavar="N", help="in a round (10)")
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
@@ -305,6 +314,21 @@ def _boards(options: argparse.Namespace) -> int:
     return report({name: entry.value for name, entry in sorted(entries.items()) if isinstance(entry.value, Board)})
 
 
+def _emulate(options: argparse.Namespace) -> int:
+    from kilobench.registry import load_registry
+
+    board: Board = load_registry().get("boards", options.board)
+    from kilobench.device.terminal import emulate
+
+    return emulate(options.firmware, board, pty=options.pty)
+
+
+def _latency(options: argparse.Namespace) -> int:
+    from kilobench.device.latency import report
+
+    return report(options.port, options.inferences)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from kilobench.doctor import report
 
@@ -347,6 +371,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "show": _show,
     "data": _data,
     "boards": _boards,
+    "emulate": _emulate,
+    "latency": _latency,
     "doctor": _doctor,
     "test": _test,
     "leaderboard": _leaderboard,

@@ -26,6 +26,8 @@ _ENERGY_SECONDS = 2.0
 class Measurement:
     """What one board says about one model."""
 
+    elf: Path
+    """The program, in the folder where it was built."""
     sizes: elf.Sizes
     stack_bytes: int
     over_flash_bytes: int
@@ -126,6 +128,7 @@ def _measurement(
     firmware: Firmware, sizes: elf.Sizes, over: tuple[int, int], run: Run, start: float, built: float
 ) -> Measurement:
     return Measurement(
+        firmware.elf,
         sizes,
         run.stack_bytes,
         *over,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tty
+from contextlib import suppress
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -49,12 +50,13 @@ def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
         raise UserError(f"{firmware}: {error.strerror}") from None
     except (ELFError, KeyError, UcError) as error:
         raise UserError(f"{firmware} is no firmware for {board.name} ({type(error).__name__}: {error})") from None
-    with emulated:
+    with emulated, suppress(KeyboardInterrupt):
         if not pty:
             serve(emulated, 0, 1)
             return 0
         ours, theirs = os.openpty()
         tty.setraw(theirs)
+        os.write(ours, emulated.run())  # as of a board that has started before anybody opens its port
         print(os.ttyname(theirs), flush=True)
         serve(emulated, ours, ours, theirs)
     return 0

@@ -1,0 +1,57 @@
+"""One small firmware for all tests of the serial link, and a deadline for each of them."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import pytest
+
+from kilobench.api import Board
+from kilobench.device.build import Firmware, build
+from kilobench.device.emulator import EmulatedBoard
+from kilobench.evaluate import Evaluation
+from kilobench.graph import Graph
+from kilobench.measure import Run, measure_over
+from kilobench.registry import load_registry
+from tests.device.test_boards import model
+from tests.untrained import evaluated
+
+
+@dataclass(frozen=True)
+class Example:
+    """A firmware, what it was made of, and what it does when nothing disturbs it."""
+
+    firmware: Firmware
+    board: Board
+    graph: Graph
+    evaluation: Evaluation
+    undisturbed: Run
+
+
+@pytest.fixture(scope="session")
+def example(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Example:
+    folder = tmp_path_factory.mktemp("example")
+    graph, board = model(), load_registry().get("boards", "nucleo_l476rg")
+    x = np.random.default_rng(0).normal(0, 1, (2, 3, 1, 24)).astype(np.float32)
+    evaluation = evaluated(graph, folder / "model", x)
+    firmware = build(folder / "model", board, folder / "build")
+    with EmulatedBoard(firmware.elf, board) as emulated:
+        undisturbed = measure_over(emulated, graph, evaluation, board)
+    return Example(firmware, board, graph, evaluation, undisturbed)
+
+
+@pytest.fixture
+def deadline() -> Iterator[None]:
+    """No test of a link may hang."""
+
+    def expired(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError("the test took longer than 60 s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
