@@ -26,7 +26,7 @@ _ENERGY_SECONDS = 2.0
 class Measurement:
     """What one board says about one model."""
 
-    elf: Path
+    program: Path
     """The program, in the folder where it was built."""
     sizes: elf.Sizes
     stack_bytes: int

@@ -134,7 +134,7 @@ class Workshop:
             measured = measure(
                 folder, graph, evaluation, cell.board, folder / "build", point.toolchain, point.link, point.power
             )
-            write_atomically(cache_dir() / "firmware" / f"{unit.key}.elf", measured.elf.read_bytes())
+            write_atomically(cache_dir() / "firmware" / f"{unit.key}.elf", measured.program.read_bytes())
         record = _record(cell, graph, evaluation, measured, facts)
         write_atomically(unit.path, record.model_dump_json(by_alias=True).encode())
         fits = "fits" if record.fits else "does not fit"
