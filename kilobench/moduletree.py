@@ -22,8 +22,8 @@ from kilobench.lower import FUNCTIONS
 from kilobench.registry import PLUGIN_PREFIX, plugin_packages
 
 _GRAPH_MODULE = "torch.fx:GraphModule"
-_STATE = set(vars(nn.Module()))
-_GRAPH_STATE = _STATE | set(vars(fx.GraphModule(nn.Module(), fx.Graph())))
+_STATE = set(vars(nn.Module())) - {"training"}
+_GRAPH_STATE = set(vars(fx.GraphModule(nn.Module(), fx.Graph()))) - {"training"}
 _HOOKS = [name for name, value in vars(nn.Module()).items() if "hook" in name and isinstance(value, dict)]
 _CALLABLE = {f"{function.__module__}.{function.__name__}": function for function in FUNCTIONS}
 _DTYPES = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
@@ -107,13 +107,12 @@ def _tensor(name: str, tensor: Tensor, facts: dict[str, Any]) -> Tensor:
 def _module_facts(path: str, module: nn.Module, paths: dict[int, str], names: dict[int, str]) -> dict[str, Any]:
     if any(vars(module)[hooks] for hooks in _HOOKS):
         raise CellError(f"{path or 'the model'} ({type(module).__name__}) has hooks, which cannot be stored")
-    state = (_GRAPH_STATE if isinstance(module, fx.GraphModule) else _STATE) - {"training"}
     facts: dict[str, Any] = {
         "class": _class_name(path, module),
         "attributes": {
             name: _encoded(value, f"{path}.{name}".lstrip("."))
             for name, value in vars(module).items()
-            if name not in state
+            if name not in _state(module)
         },
         "parameters": {name: None if t is None else names[id(t)] for name, t in module._parameters.items()},
         "buffers": {name: None if t is None else names[id(t)] for name, t in module._buffers.items()},
@@ -125,9 +124,14 @@ def _module_facts(path: str, module: nn.Module, paths: dict[int, str], names: di
     return facts
 
 
+def _state(module: nn.Module) -> set[str]:
+    """The attributes that torch keeps its own things in."""
+    return _GRAPH_STATE if isinstance(module, fx.GraphModule) else _STATE
+
+
 def _fill(module: nn.Module, facts: dict[str, Any], tensors: dict[str, Tensor], modules: dict[str, nn.Module]) -> None:
     for name, value in facts["attributes"].items():
-        if name in _GRAPH_STATE and name != "training":
+        if name in _state(module):
             raise ValueError(f"{name} is no attribute")
         vars(module)[name] = _decoded(value, {})
     for name, key in facts["parameters"].items():

@@ -85,6 +85,7 @@ def odd(values: Any) -> nn.Module:
     model[1].register_buffer("passing", torch.zeros(0, 2, dtype=torch.int16), persistent=False)
     model[0].register_module("absent", None)
     model[1].values = values
+    model[1].meta = "a name that traced models have for something else"
     model[3].train(False)
     return model
 
