@@ -206,6 +206,8 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
     cells = plan(suite, registry, options.on, options.toolchain, options.threads, options.power)
     work = work_for(cells, retry_failed=options.retry_failed)
+    if options.on.startswith("serial") and not options.ray:
+        _check_real_boards(cells)
     if options.dry_run:
         forecast.show(work, options.workers, console)
         return 0
@@ -214,6 +216,17 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     outcome = run_cells(work, _executor(registry, options, work), store, console)
     _report(outcome, store, options.output, console)
     return 1 if outcome.failed or outcome.skipped else 0
+
+
+def _check_real_boards(cells: Any) -> None:
+    """What would fail in the end fails before anything is trained."""
+    from kilobench.device.arduino import require_platform
+    from kilobench.device.attached import find_port
+
+    for board, link in {cell.board.name: (cell.board, cell.point.link) for cell in cells}.values():
+        require_platform(board)
+        if link == "serial":
+            find_port(board)
 
 
 def _executor(registry: Any, options: argparse.Namespace, work: Any) -> Any:

@@ -131,9 +131,14 @@ class Workshop:
             folder = Path(name)
             emit(graph, folder, cell.model.label)
             point = unit.point
-            measured = measure(
-                folder, graph, evaluation, cell.board, folder / "build", point.toolchain, point.link, point.power
-            )
+            try:
+                measured = measure(
+                    folder, graph, evaluation, cell.board, folder / "build", point.toolchain, point.link, point.power
+                )
+            except CellError:
+                for log in folder.glob("build/*.log"):
+                    print(log.read_text())  # into the unit's log
+                raise
             write_atomically(cache_dir() / "firmware" / f"{unit.key}.elf", measured.program.read_bytes())
         record = _record(cell, graph, evaluation, measured, facts)
         write_atomically(unit.path, record.model_dump_json(by_alias=True).encode())

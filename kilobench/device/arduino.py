@@ -51,6 +51,18 @@ def install_command(board: Board) -> str:
     return f"pio pkg install -g -p {board.platformio['platform']}"
 
 
+def require_platform(board: Board) -> str:
+    """The board's PlatformIO platform, ``name@version``; raises UserError, with the mend, if it is not installed."""
+    if not board.platformio:
+        raise UserError(f"{board.name}: its board file has no platformio options; it can only be emulated")
+    platform = board.platformio["platform"]
+    if platform not in installed_platforms():
+        raise UserError(
+            f"{board.name} needs PlatformIO's platform {platform}; install it with: {install_command(board)}"
+        )
+    return platform
+
+
 def project(board: Board) -> str:
     """The text of the board's platformio.ini."""
     options = {
@@ -69,13 +81,7 @@ def build(model: Path, board: Board, workdir: Path) -> Firmware:
     Raises UserError, with the command that mends it, if the board's PlatformIO platform is not installed; CellError with
     the first error line of a failing build, also where the program does not fit the board.
     """
-    if not board.platformio:
-        raise UserError(f"{board.name}: its board file has no platformio options; it can only be emulated")
-    platform = board.platformio["platform"]
-    if platform not in installed_platforms():
-        raise UserError(
-            f"{board.name} needs PlatformIO's platform {platform}; install it with: {install_command(board)}"
-        )
+    platform = require_platform(board)
     _write_project(model, board, workdir)
     if error := _pio(workdir):
         if any(mark in error for mark in _NO_PACKAGE):
@@ -83,9 +89,7 @@ def build(model: Path, board: Board, workdir: Path) -> Firmware:
                 f"{board.name}: a package of PlatformIO's platform {platform} is missing and was not to be downloaded; "
                 f"online, this installs all of them: pio pkg install -d {workdir}"
             )
-        raise CellError(
-            f"{board.name}: the firmware does not build: {_first_error(error)} (log: {workdir / 'build.log'})"
-        )
+        raise CellError(f"{board.name}: the firmware does not build: {_first_error(error)}")
     elf = workdir / ".pio" / "build" / board.name / "firmware.elf"
     return Firmware(elf, True, f"platformio {platform}", FLAGS)
 
@@ -93,8 +97,7 @@ def build(model: Path, board: Board, workdir: Path) -> Firmware:
 def upload(workdir: Path, board: Board, port: str) -> None:
     """Upload what ``build`` made in ``workdir`` to the board at ``port``; raises CellError with the first error line."""
     if error := _pio(workdir, "-t", "upload", "--upload-port", port):
-        log = workdir / "build.log"
-        raise CellError(f"{board.name} at {port}: the upload failed: {_first_error(error)} (log: {log})")
+        raise CellError(f"{board.name} at {port}: the upload failed: {_first_error(error)}")
 
 
 def sizes(elf: Path) -> Sizes:

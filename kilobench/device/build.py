@@ -73,7 +73,7 @@ def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig"
         error = _run(workdir)
     if error:
         first = next((line for line in error.splitlines() if "error" in line), "no error line")
-        raise CellError(f"{board.name}: the firmware does not build: {first} (log: {workdir / 'build.log'})")
+        raise CellError(f"{board.name}: the firmware does not build: {first}")
     return Firmware(elf, fits, name, flags)
 
 

@@ -13,7 +13,10 @@ from kilobench.cli import main
         (["run", "--task", "digits", "--recipe", "full"], "--board is missing"),
         (["run"], "--task is missing"),
         (["run", "quickstart", "--task", "digits"], "not both"),
-        (["run", "quickstart", "--on", "serial"], "no link 'serial'"),
+        (["run", "quickstart", "--on", "usb"], "no link 'usb'"),
+        (["run", "quickstart", "--on", "serial"], "nucleo_l476rg"),  # neither its platform nor the board is here
+        (["run", "quickstart", "--power", "ppk2"], "--power is for real boards: --on serial"),
+        (["run", "--task", "digits", "--recipe", "full", "--board", "esp32_devkitc"], "cannot be emulated"),
         (["show", "xnr"], "nothing is called 'xnr'; nearest is 'xnor'"),
         (["list", "method"], "no command or kind 'method'; nearest is 'methods'"),
         (["data", "verfy", "fsdd"], "no command or kind 'verfy'; nearest is 'verify'"),
