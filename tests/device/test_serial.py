@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import kilobench.device
-from kilobench.api import CellError, UserError
+from kilobench.api import CellError
 from kilobench.device import elf
 from kilobench.device.serial import SerialLink, claim
 from kilobench.measure import measure, measure_over
@@ -72,11 +72,6 @@ def test_measure_claims_the_port_uploads_and_waits_for_the_board(
         rig.__exit__()
     assert (found.cycles, found.stack_bytes) == (example.undisturbed.cycles, example.undisturbed.stack_bytes)
     assert (found.clock_hz, found.conditions["counter"]) == (80_000_000, "emulated")
-
-
-def test_unknown_links_are_refused(example: Example, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no link 'usb'; boards are run on: emulator, serial\[:PORT\]"):
-        measure(tmp_path, example.graph, example.evaluation, example.board, tmp_path, "zig", "usb")
 
 
 def test_two_users_of_one_port(example: Example, tmp_path: Path) -> None:
