@@ -80,7 +80,7 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "seeds": seeds,
         "folds": len({record.fold for record in group}),
         "verified": min(record.verified_inputs for record in group),
-        "commands": _commands(group),
+        "commands": commands(group),
         "results": correct,
     }
 
@@ -98,7 +98,7 @@ def _mean_of_crops(group: list[Record]) -> float:
     return sum(accuracy.correct for accuracy in crops) / sum(accuracy.total for accuracy in crops)
 
 
-def _commands(group: list[Record]) -> tuple[str, ...]:
+def commands(group: list[Record]) -> tuple[str, ...]:
     """Those that repeat a row, one for all folds of a seed where there are several."""
     commands = [record.command for record in group]
     if len({record.fold for record in group}) > 1:
