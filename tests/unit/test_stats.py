@@ -68,7 +68,7 @@ def test_intervals_over_seeds_cover_the_truth_in_95_percent_of_trials(seeds: int
         results = {(("digest", 0), seed): right[seed] for seed in range(seeds)}
         estimate = pooled(results)
         covered += estimate.low <= truth <= estimate.high
-    assert 0.93 < covered / trials < 0.985  # on the safe side, as the docstring says
+    assert 0.93 < covered / trials < 0.98  # the sum of variances is on the safe side
 
 
 def test_mcnemar_equals_the_exact_binomial_test() -> None:
