@@ -128,11 +128,30 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
     _output(commands.add_parser("leaderboard", help="make the pages from the records"))
+    _comparing(commands)
     new = commands.add_parser("new", help="a working file to start from")
     new.add_argument("kind", choices=("method", "task", "board"))
     new.add_argument("name")
     new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
     return parser
+
+
+def _comparing(commands: Any) -> None:
+    """The commands that read records."""
+    comparing = commands.add_parser("compare", help="two recipes, or two files or folders of records, on one page")
+    comparing.add_argument("a", metavar="A", help="recipe, as in int8, or a record's file, or a folder of records")
+    comparing.add_argument("b", metavar="B", help="what to compare with it, of the same kind")
+    comparing.add_argument("--fail-if-worse", action="store_true", help="exit code 1 if B is worse in anything")
+    advising = commands.add_parser("advise", help="which recipes fit a board and limits, best first")
+    for parser, required in ((comparing, False), (advising, True)):
+        parser.add_argument("--task", required=required, help="as in esc10")
+        parser.add_argument("--board", required=required)
+        parser.add_argument(
+            "--records", type=Path, default=Path("leaderboard/records"), help="folder (default: leaderboard/records)"
+        )
+    advising.add_argument("--max-latency", metavar="TIME", help="as in 200ms")
+    for memory in ("flash", "ram"):
+        advising.add_argument(f"--max-{memory}", metavar="SIZE", help="as in 256KiB, if less than the board has")
 
 
 def _fold(text: str) -> int | str:
@@ -369,6 +388,27 @@ def _leaderboard(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from kilobench.compare import compare
+
+    page, worse = compare(options.a, options.b, options.records, options.task, options.board)
+    print(page)
+    return 1 if worse and options.fail_if_worse else 0
+
+
+def _advise(options: argparse.Namespace) -> int:
+    from kilobench.advise import Limits, advise, quantity
+
+    given = (
+        ("latency_ms", options.max_latency, "milliseconds"),
+        ("flash_bytes", options.max_flash, "bytes"),
+        ("ram_bytes", options.max_ram, "bytes"),
+    )
+    limits = Limits(**{name: quantity(text, kind) for name, text, kind in given if text is not None})
+    print(advise(options.task, options.board, limits, options.records))
+    return 0
+
+
 def _new(options: argparse.Namespace) -> int:
     from kilobench.scaffold import create
 
@@ -389,5 +429,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "doctor": _doctor,
     "test": _test,
     "leaderboard": _leaderboard,
+    "compare": _compare,
+    "advise": _advise,
     "new": _new,
 }

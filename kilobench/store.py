@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from kilobench.api import UserError
 from kilobench.files import write_atomically
 from kilobench.record import Record
+from kilobench.spec import nearest
 
 _MAX_BYTES = 1 << 24
 
@@ -55,6 +56,28 @@ class Store:
     def read_all(self) -> list[Record]:
         """Every record, in the order of their file names."""
         return [self.read(path) for path in sorted(self.folder.rglob("*.json"))]
+
+    def select(self, **wanted: str | None) -> list[Record]:
+        """The records whose fields, as in ``task="esc10"``, have the wanted values; None wants nothing.
+
+        Raises UserError naming the nearest value that there is, and others, where none has.
+        """
+        records = self.read_all() if self.folder.is_dir() else []
+        if not records:
+            raise UserError(f"{self.folder} holds no records; kilobench run makes some")
+        for name, value in wanted.items():
+            there = sorted({str(getattr(record, name)) for record in records})
+            records = [record for record in records if value in (None, getattr(record, name))]
+            if not records:
+                before = [
+                    f"{other} {wanted[other]}" for other in list(wanted)[: list(wanted).index(name)] if wanted[other]
+                ]
+                among = f" among those of {', '.join(before)}" if before else ""
+                shown = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
+                raise UserError(
+                    f"no records of {name} {value!r}{among}{nearest(str(value), there)}; there are: {shown}"
+                )
+        return records
 
 
 def _timeless(record: Record) -> dict[str, object]:

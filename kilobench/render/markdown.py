@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kilobench.record import Record
-from kilobench.render.table import CONTEST, class_curves, energy, families, misses, slug
+from kilobench.render.table import CONTEST, PLACES, class_curves, energy, families, misses, place, slug
 
 
 def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
@@ -38,6 +38,7 @@ def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
             commands=list(dict.fromkeys(command for commands in task["commands"] for command in commands)),
             commits=commits,
             toolchains=sorted(task["toolchain"].unique()),
+            places=PLACES,
         )
     return files
 
@@ -52,9 +53,9 @@ def _summary(rows: pd.DataFrame, name: str) -> dict[str, Any]:
         if len(fitting):
             best = fitting.loc[fitting["accuracy"].idxmax()]
             contest = fitting[(fitting[CONTEST] == best[CONTEST]).all(axis=1)]
-            small = contest[contest["tied"]].sort_values("flash_bytes").head(1)
-            cheapest = small.iloc[0] if len(small) else best
-            table.append({"Board": board, **_cells(best), "Smallest that ties": f"`{cheapest['recipe']}`"})
+            ties = contest[contest["place"] == best["place"]].sort_values("flash_bytes", kind="stable")
+            smallest = f"`{ties['recipe'].iloc[0]}`" if len(ties) else ""
+            table.append({"Board": board, **_cells(best), "Smallest that ties": smallest})
         else:
             table.append({"Board": board, "Recipe": "none fits"})
     columns = ["Board", "Recipe", "Accuracy % (95 %)", "Flash KiB", "RAM KiB", "Latency ms", "Smallest that ties"]
@@ -67,7 +68,7 @@ def _contest(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
     boards = []
     for board, group in rows.groupby("board"):
         first = group.iloc[0]
-        table = pd.DataFrame([_cells(row) for _, row in group.iterrows()]).fillna("")
+        table = pd.DataFrame([{"Place": place(row), **_cells(row)} for _, row in group.iterrows()]).fillna("")
         boards.append(
             {
                 "name": board,
@@ -98,8 +99,7 @@ def _cells(row: pd.Series) -> dict[str, str]:
     crops = {} if pd.isna(row["crops"]) else {"10 crops %": f"{100 * row['crops']:.1f}"}
     return {
         "Recipe": f"`{row['recipe']}`{' ◆' if row['pareto'] else ''}",
-        "Accuracy % (95 %)": f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
-        + (" =" if row["tied"] else ""),
+        "Accuracy % (95 %)": f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})",
         **crops,
         "Flash KiB": f"{row['flash_bytes'] / 1024:.1f}",
         "smaller": ratio(row["flash_ratio"]),

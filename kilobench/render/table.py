@@ -10,14 +10,18 @@ import numpy as np
 import pandas as pd
 
 from kilobench.record import Record
-from kilobench.stats import correctness, mcnemar, pareto, wilson
+from kilobench.stats import pareto, places, pooled, results
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 CONTEST = ["task", "network", "training", "link", "toolchain"]
 """What must be equal for two rows to be compared at all; within it, costs are compared per board."""
-_SIGNIFICANT = 0.05
+PLACES = (
+    "place: 1 + how many recipes of the table are significantly more accurate (paired tests, Holm's correction); "
+    "equal places are ties, – has not all folds"
+)
+"""What the column means, under every table."""
 
 
 def slug(text: str) -> str:
@@ -26,12 +30,11 @@ def slug(text: str) -> str:
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
-    """All rows, best accuracy first within a board of a task.
+    """All rows, best place first within a board of a contest, then best accuracy.
 
-    Accuracies are shares of 1 with 95 % Wilson intervals: over all samples of all folds, and for several seeds around the
-    mean of the seeds with the samples counted once. ``tied``: McNemar's exact test does not tell it from the most accurate
-    recipe of its contest (p > 0.05, uncorrected). ``pareto``: it fits,
-    and no other that fits its board is at least as good in accuracy, flash and cycles and better in one.
+    Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.pooled``). ``place``: ``stats.places`` of the
+    rows of one board that CONTEST does not tell apart. ``pareto``: it fits, and no other that fits its board is at least as good
+    in accuracy, flash and cycles and better in one.
     """
     keys = [*CONTEST, "board", "recipe"]
     groups: dict[tuple[str, ...], list[Record]] = {}
@@ -42,23 +45,22 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group) for key, group in groups.items()])
     _compare(rows)
     rows = rows.sort_values(
-        [*CONTEST, "board", "accuracy", "flash_bytes"], ascending=[True] * 6 + [False, True], kind="stable"
+        [*CONTEST, "board", "place", "accuracy", "flash_bytes"], ascending=[True] * 7 + [False, True], kind="stable"
     )
     return rows.reset_index(drop=True)
 
 
 def _figures(group: list[Record]) -> dict[str, object]:
     seeds = len({record.seed for record in group})
-    correct = sum(record.accuracy.correct for record in group) / seeds
-    total = sum(record.accuracy.total for record in group) // seeds
-    low, high = wilson(correct, total)
+    correct = results(group)
+    estimate = pooled(correct)
     cycles = float(np.mean([record.cycles for record in group]))
     worst = max(group, key=lambda record: record.over_flash_bytes + record.over_ram_bytes)
     return {
-        "accuracy": correct / total,
-        "low": low,
-        "high": high,
-        "samples": total,
+        "accuracy": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "samples": sum({part: len(right) for (part, _), right in correct.items()}.values()),
         "crops": _mean_of_crops(group),
         "partial": max(record.partial for record in group),
         "flash_bytes": float(np.mean([record.flash_bytes for record in group])),
@@ -79,9 +81,8 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "seeds": seeds,
         "folds": len({record.fold for record in group}),
         "verified": min(record.verified_inputs for record in group),
-        "commands": _commands(group),
-        "bits": np.concatenate([correctness(record.accuracy) for record in group]),
-        "samples_of": tuple((record.data_digest, record.seed, record.fold) for record in group),
+        "commands": commands(group),
+        "results": correct,
     }
 
 
@@ -98,7 +99,7 @@ def _mean_of_crops(group: list[Record]) -> float:
     return sum(accuracy.correct for accuracy in crops) / sum(accuracy.total for accuracy in crops)
 
 
-def _commands(group: list[Record]) -> tuple[str, ...]:
+def commands(group: list[Record]) -> tuple[str, ...]:
     """Those that repeat a row, one for all folds of a seed where there are several."""
     commands = [record.command for record in group]
     if len({record.fold for record in group}) > 1:
@@ -107,25 +108,26 @@ def _commands(group: list[Record]) -> tuple[str, ...]:
 
 
 def _compare(rows: pd.DataFrame) -> None:
-    """Add the columns that need other rows: tied, pareto, flash_ratio, cycles_ratio."""
-    rows["tied"] = False
+    """Add the columns that need other rows: place, pareto, flash_ratio, cycles_ratio."""
+    rows["place"] = pd.array([None] * len(rows), dtype="Int64")
     rows["pareto"] = False
     rows["flash_ratio"] = np.nan
     rows["cycles_ratio"] = np.nan
-    for _, contest in rows.groupby(CONTEST):
-        best = contest.loc[contest["accuracy"].idxmax()]
-        for index, row in contest.iterrows():
-            same = row["samples_of"] == best["samples_of"]
-            rows.loc[index, "tied"] = same and mcnemar(row["bits"], best["bits"]) > _SIGNIFICANT
-        for _, board in contest.groupby("board"):
-            fitting = board[board["fits"]]
-            front = pareto([tuple(p) for p in fitting[["accuracy", "flash_bytes", "cycles"]].to_numpy()])
-            rows.loc[[fitting.index[i] for i in front], "pareto"] = True
-            full = board[board["recipe"] == "full"]
-            if len(full):
-                for cost in ("flash", "cycles"):
-                    column = "flash_bytes" if cost == "flash" else "cycles"
-                    rows.loc[board.index, f"{cost}_ratio"] = full[column].iloc[0] / board[column]
+    known: dict[tuple[object, ...], list[int | None]] = {}
+    for _, board in rows.groupby([*CONTEST, "board"]):
+        contest = list(board["results"])
+        # Models are right about the same samples on every board.
+        same = tuple(tuple((part, right.tobytes()) for part, right in one.items()) for one in contest)
+        known[same] = known.get(same) or places(contest)
+        rows.loc[board.index, "place"] = pd.array(known[same], dtype="Int64")
+        fitting = board[board["fits"]]
+        front = pareto([tuple(p) for p in fitting[["accuracy", "flash_bytes", "cycles"]].to_numpy()])
+        rows.loc[[fitting.index[i] for i in front], "pareto"] = True
+        full = board[board["recipe"] == "full"]
+        if len(full):
+            for cost in ("flash", "cycles"):
+                column = "flash_bytes" if cost == "flash" else "cycles"
+                rows.loc[board.index, f"{cost}_ratio"] = full[column].iloc[0] / board[column]
 
 
 def families(rows: pd.DataFrame) -> list[str]:
@@ -162,23 +164,37 @@ def misses(row: pd.Series) -> str:
     return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size) + at
 
 
+def place(row: pd.Series) -> str:
+    """A number, or a dash for a row that has none."""
+    return "–" if pd.isna(row["place"]) else str(row["place"])
+
+
 def energy(row: pd.Series) -> str:
     """Microjoules per inference, or nothing where it was not measured."""
     return "" if np.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
 
 
+def _title(rows: pd.DataFrame, everything: pd.DataFrame) -> str:
+    """Task and board, and what else tells the contest from others of this task and board."""
+    first = rows.iloc[0]
+    others = everything[(everything["task"] == first["task"]) & (everything["board"] == first["board"])]
+    told = [first[name] for name in CONTEST[1:] if others[name].nunique() > 1 and first[name]]
+    return ", ".join([f"{first['task']} on {first['board']}", *told])
+
+
 def terminal(records: Sequence[Record]) -> Group:
-    """Compact tables for the end of a run, one per task and board, fit for 80 columns."""
+    """Compact tables for the end of a run, one per contest and board, fit for 80 columns."""
     from rich.console import Group
     from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
     parts: list[Table | Text] = [Text()]
-    for (task, board), rows in frame(records).groupby(["task", "board"], sort=False):
-        table = Table(title=f"{escape(task)} on {escape(board)}", title_justify="left", title_style="bold")
+    everything = frame(records)
+    for _, rows in everything.groupby([*CONTEST, "board"], sort=False):
+        table = Table(title=escape(_title(rows, everything)), title_justify="left", title_style="bold")
         table.box, table.pad_edge = None, False
-        table.add_column("", min_width=14)
+        table.add_column("place", min_width=16)
         for name, width in (("accuracy %", 13), ("flash KiB", 9), ("RAM KiB", 7), ("Mcycles", 7), ("ms", 7)):
             table.add_column(name, justify="right", min_width=width)
         measured = not rows["energy_uj"].isna().all()
@@ -187,7 +203,7 @@ def terminal(records: Sequence[Record]) -> Group:
         table.add_column("fits")
         for _, row in rows.iterrows():
             table.add_row(
-                f"{'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
+                f"{place(row)} {'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
                 f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",
                 f"{row['flash_bytes'] / 1024:.1f}",
                 f"{row['ram_bytes'] / 1024:.1f}",
@@ -199,4 +215,4 @@ def terminal(records: Sequence[Record]) -> Group:
         parts += [table, Text()]
     labels = " and ".join(sorted({record.timing.split()[0] for record in records}))
     note = f"◆ fits, and none that fits is better in accuracy, flash and cycles at once; cycles are {labels}"
-    return Group(*parts, Text(note, style="dim"))
+    return Group(*parts, Text(f"{PLACES}\n{note}", style="dim"))

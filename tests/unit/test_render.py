@@ -1,8 +1,14 @@
 import random
+import re
 from pathlib import Path
 
+import pandas as pd
+import pytest
+from rich.console import Console
+
 from kilobench.render import render
-from kilobench.render.table import frame
+from kilobench.render.table import frame, terminal
+from kilobench.stats import wilson
 from tests.unit.records import contest, record
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -23,17 +29,32 @@ def test_pages_are_the_golden_ones(tmp_path: Path) -> None:
 
 
 def test_folds_are_pooled_and_compared_on_the_same_samples() -> None:
-    rows = frame([record(fold=0, correct=80), record(fold=1, correct=60), record("int8", fold=0, correct=80)])
+    rows = frame([record(fold=0, correct=80), record(fold=1, correct=60), record("int8", fold=0, correct=90)])
     full = rows[rows["recipe"] == "full"].iloc[0]
     assert (full["accuracy"], full["samples"], full["folds"]) == (0.7, 200, 2)
-    assert not rows[rows["recipe"] == "full"]["tied"].iloc[0], "other folds than the best row's"
+    assert (full["low"], full["high"]) != wilson(140, 200), "folds that differ this much say little about others"
+    assert full["place"] == 1 and pd.isna(rows[rows["recipe"] == "int8"]["place"].iloc[0]), "one fold has no place"
+    assert list(rows["recipe"]) == ["full", "int8"], "those without a place stand last"
 
 
 def test_ratios_and_ties_are_those_of_the_figures() -> None:
     rows = frame(contest())
     row = rows[(rows["recipe"] == "xnor+int8") & (rows["board"] == "nucleo_l476rg")].iloc[0]
     assert (row["flash_ratio"], row["cycles_ratio"]) == (10, 8)
-    assert set(rows[rows["tied"]]["recipe"]) == {"full", "int8"}
+    assert dict(zip(rows["recipe"], rows["place"], strict=True)) == {"full": 1, "int8": 1, "xnor+int8": 3}
+
+
+def test_a_board_has_places_of_its_own() -> None:
+    rows = frame([record(correct=60), record("int8", correct=90, board="raspberry_pi_pico")])
+    assert list(rows["place"]) == [1, 1]
+
+
+def test_terminal_tables_are_one_per_contest(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(width=80).print(terminal([*contest(), record("xnor+int8", correct=99, network="other", fold=3)]))
+    text = capsys.readouterr().out
+    for title in ("fsdd[classes=5] on nucleo_l476rg, acdnet\n", "fsdd[classes=5] on nucleo_l476rg, other\n"):
+        assert title in re.sub(r" +\n", "\n", text)
+    assert "1 ◆ int8" in text and "3 ◆ xnor+int8" in text
 
 
 def test_curves_are_drawn_for_a_family_with_several_numbers_of_classes(tmp_path: Path) -> None:
@@ -52,7 +73,7 @@ def test_the_index_does_not_compare_one_fold_with_two(tmp_path: Path) -> None:
 
 def test_other_trainings_are_other_contests() -> None:
     rows = frame([record(correct=60), record(correct=80, training_changes="epochs=99")])
-    assert list(rows["training"]) == ["", "epochs=99"] and rows["tied"].all()
+    assert list(rows["training"]) == ["", "epochs=99"] and list(rows["place"]) == [1, 1]
 
 
 def test_ten_crops_are_shown_where_they_were_measured(tmp_path: Path) -> None:
