@@ -19,7 +19,10 @@
 
 static uint8_t arena[KB_ARENA_BYTES] KB_ARENA;
 
-static uint8_t output[KB_OUTPUT_BYTES] __attribute__((aligned(4)));
+static union {
+    uint8_t bytes[KB_OUTPUT_BYTES];
+    float values[(KB_OUTPUT_BYTES + 3) / 4];
+} output;
 static uint32_t loaded, expected;
 static uint8_t fresh;         /* the whole input is loaded and not overwritten yet */
 static uint32_t input_check;  /* its CRC-32, once asked for */
@@ -51,7 +54,7 @@ static void infer(void)
     cycles = spent;
     result_check = input_check;
     for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
-        output[i] = arena[kb_model.output_offset + i];
+        output.bytes[i] = arena[kb_model.output_offset + i];
 }
 
 /* Replies of our own: m-NAME-[TAG,FIELD,...]*CRC */
@@ -167,7 +170,7 @@ KB_SMALL static int own_command(const char *name)
         hex_field(result_check);
         put_char(',');
         for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
-            put_hex_byte(output[i]);
+            put_hex_byte(output.bytes[i]);
         close_reply();
     } else if (same_text(name, "stack")) {
         open_reply(name);
@@ -188,9 +191,9 @@ KB_SMALL static int32_t exponent(uint32_t i)
     const float per_nat = 1.44269504f * 65536.0f;
     float value;
     if (kb_model.output_dtype == KB_FLOAT32)
-        value = ((const float *)(const void *)output)[i] * per_nat;
+        value = output.values[i] * per_nat;
     else
-        value = (float)((int32_t)(int8_t)output[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
+        value = (float)((int32_t)(int8_t)output.bytes[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
     const float limit = 1e9f;
     return (int32_t)(value < -limit ? -limit : value > limit ? limit : value);
 }
