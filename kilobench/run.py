@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kilobench.api import UserError
-from kilobench.executors import Executor, Failed, Finished, Progressed, log_path
+from kilobench.executors import Event, Executor, Failed, Finished, Progressed, log_path
 from kilobench.files import write_atomically
 from kilobench.paths import cache_dir
 from kilobench.plan import Cell
@@ -116,17 +116,21 @@ def _execute(work: Work, executor: Executor, progress: OverallProgress) -> Itera
     while sorter.is_active():
         for key in sorter.get_ready():
             heapq.heappush(ready, order[key])
-        while ready and executor.free():
+        events: list[Event] = []
+        while ready and executor.free() and not events:
             unit = work.units[keys[heapq.heappop(ready)]]
             if reason := next((failed[need] for need in unit.needs if need in failed), None):
                 failed[unit.key] = reason
                 sorter.done(unit.key)
                 yield unit.key, reason
-                break
+                break  # what needed it may be ready
             progress.begin(unit.key, unit.label, work.seconds(unit))
-            executor.submit(unit)
+            try:
+                executor.submit(unit)
+            except UserError as error:
+                events = [Failed(unit.key, str(error), lasting=False)]
         else:
-            for event in executor.events():
+            for event in events or executor.events():
                 unit = work.units[event.key]
                 if isinstance(event, Progressed):
                     progress.update(event.key, event.text, event.done, event.total)
@@ -135,7 +139,7 @@ def _execute(work: Work, executor: Executor, progress: OverallProgress) -> Itera
                 if isinstance(event, Failed):
                     failed[unit.key] = event
                     _keep_failure(unit, event)
-                    progress.end(unit.key, "")
+                    progress.end(unit.key, None)
                     yield unit.key, event
                 else:
                     _finish(unit, event, work.costs)
