@@ -13,7 +13,7 @@ from kilobench.api import Board
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Patience
 
-WAITS = Patience(reply=0.5, inference=1.5, boot=1.5)
+WAITS = Patience(reply=0.5, inference=1.0, boot=1.0)
 Kind = Literal["dropped", "doubled", "flipped"]
 Direction = Literal["to board", "to host"]
 
