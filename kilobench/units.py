@@ -19,7 +19,7 @@ _PRODUCTS = {
     "evaluate": "evaluations/{}.safetensors",
     "measure": "records/{}.json",
 }
-_USUAL = {"train": 60.0, "evaluate": 10.0, "measure": 5.0}
+_USUAL = {"train": 20.0, "evaluate": 5.0, "measure": 4.0}
 """Seconds, for the ETA, where no unit of a kind was ever timed."""
 
 

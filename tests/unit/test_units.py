@@ -54,7 +54,7 @@ def test_times_come_from_like_units_else_from_the_kind(cache: Path) -> None:
     train, *_ = units(cells()).values()
     other = next(u for u in units(cells(seeds=(1,))).values())
     foreign = next(u for u in units(cells(training="epochs=3")).values())
-    assert Costs().seconds(train) == 60.0 and not Costs().known(train)
+    assert Costs().seconds(train) == 20.0 and not Costs().known(train)
     Costs().add(train, 8.0)
     with (cache / "costs.jsonl").open("a") as file:
         file.write('{"kind": "train", "like": "an')  # a power cut
