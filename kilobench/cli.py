@@ -273,7 +273,8 @@ def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
         console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
     for word, cells in (("failed", outcome.failed), ("skipped, failed before", outcome.skipped)):
         for cell, failed in cells.values():
-            line = f"{word}: {cell.label}: {failed.reason} (kilobench log {failed.key[:8]})"
+            log = f" (kilobench log {failed.key[:8]})" if failed.lasting else ""
+            line = f"{word}: {cell.label}: {failed.reason}{log}"
             console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
     counts = f"{outcome.measured} measured, {outcome.cached} cached, {len(outcome.failed)} failed"
     skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""

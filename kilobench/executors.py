@@ -286,5 +286,6 @@ def logged(key: str) -> Iterator[None]:
             os.dup2(handle, number)
             os.close(handle)
         os.close(log)
-        if not path.stat().st_size:
-            path.unlink()
+        with suppress(FileNotFoundError):  # another run that waited for the same unit has put the empty log away
+            if not path.stat().st_size:
+                path.unlink()
