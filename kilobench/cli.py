@@ -68,38 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         "--plugins", action="append", default=[], metavar="PATH", help="folder or file with contributions"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    run = commands.add_parser("run", help="train, compress, build, run on boards, and write records and pages")
-    run.add_argument("suite", nargs="?", help="name of a suite or a YAML file")
-    run.add_argument("--task", help="for a single cell, as in 'fsdd[classes=5]'")
-    run.add_argument("--recipe", help="methods joined by +, as in prune+int8")
-    run.add_argument("--board")
-    run.add_argument("--network", help="another network than the task's own")
-    run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
-    run.add_argument("--seed", type=int, default=0)
-    run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
-    run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run: emulator, or serial[:PORT]")
-    run.add_argument("--power", default="", metavar="METER", help="in a real board's supply: ppk2[:PORT]")
-    run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
-    run.add_argument(
-        "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
+    _add_run_arguments(
+        commands.add_parser("run", help="train, compress, build, run on boards, and write records and pages")
     )
-    run.add_argument(
-        "--validation",
-        action="store_true",
-        help="measure on a fifth of the training data instead of the test fold, to choose parameters; writes no records",
-    )
-    _allow_partial(run)
-    run.add_argument("--dry-run", action="store_true", help="show what would be done, and about how long it takes")
-    run.add_argument("--retry-failed", action="store_true", help="try again what failed before")
-    run.add_argument(
-        "--workers", type=_number, default=1, metavar="N", help="processes that work at a time (1); 0: all in this one"
-    )
-    run.add_argument(
-        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="work on a Ray cluster (auto: the one of this host)"
-    )
-    run.add_argument("--time-limit", type=_number, default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)")
-    run.add_argument("--memory-limit", type=_number, default=0, metavar="GIB", help="of one worker (none)")
-    _output(run)
     log = commands.add_parser("log", help="why a cell failed, and what it wrote")
     log.add_argument("cell", nargs="?", default="", help="beginning of its key; without one all failures are listed")
     listing = commands.add_parser("list", help="what there is")
@@ -152,6 +123,40 @@ def _comparing(commands: Any) -> None:
     advising.add_argument("--max-latency", metavar="TIME", help="as in 200ms")
     for memory in ("flash", "ram"):
         advising.add_argument(f"--max-{memory}", metavar="SIZE", help="as in 256KiB, if less than the board has")
+
+
+def _add_run_arguments(run: argparse.ArgumentParser) -> None:
+    run.add_argument("suite", nargs="?", help="name of a suite or a YAML file")
+    run.add_argument("--task", help="for a single cell, as in 'fsdd[classes=5]'")
+    run.add_argument("--recipe", help="methods joined by +, as in prune+int8")
+    run.add_argument("--board")
+    run.add_argument("--network", help="another network than the task's own")
+    run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
+    run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run: emulator, or serial[:PORT]")
+    run.add_argument("--power", default="", metavar="METER", help="in a real board's supply: ppk2[:PORT]")
+    run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+    run.add_argument(
+        "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
+    )
+    run.add_argument(
+        "--validation",
+        action="store_true",
+        help="measure on a fifth of the training data instead of the test fold, to choose parameters; writes no records",
+    )
+    _allow_partial(run)
+    run.add_argument("--dry-run", action="store_true", help="show what would be done, and about how long it takes")
+    run.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    run.add_argument(
+        "--workers", type=_number, default=1, metavar="N", help="processes that work at a time (1); 0: all in this one"
+    )
+    run.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="work on a Ray cluster (auto: the one of this host)"
+    )
+    run.add_argument("--time-limit", type=_number, default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)")
+    run.add_argument("--memory-limit", type=_number, default=0, metavar="GIB", help="of one worker (none)")
+    _output(run)
 
 
 def _fold(text: str) -> int | str:
