@@ -58,14 +58,16 @@ class Work:
 
 def work_for(cells: list[Cell], *, retry_failed: bool) -> Work:
     """Look into the cache for what is done, and what failed before."""
-    absent = [cell for cell in cells if not _record_path(cell).is_file()]
+    needed = {cell.key: units([cell]) for cell in cells if not _record_path(cell).is_file()}
     skipped = {}
     if not retry_failed:
-        failures = {key: failed for key in units(absent) if (failed := kept_failure(key))}
-        for cell in absent:
-            if reason := next((failures[key] for key in units([cell]) if key in failures), None):
+        failures = {
+            key: failed for key in {k for each in needed.values() for k in each} if (failed := kept_failure(key))
+        }
+        for cell in cells:
+            if reason := next((failures[key] for key in needed.get(cell.key, ()) if key in failures), None):
                 skipped[cell.key] = cell, reason
-    missing = [cell for cell in absent if cell.key not in skipped]
+    missing = [cell for cell in cells if cell.key in needed and cell.key not in skipped]
     return Work(cells, missing, skipped, units(missing), Costs())
 
 
