@@ -112,7 +112,7 @@ def attempt(unit: Unit, workshop: Any, say: Any) -> Finished | Failed:
     except UserError as error:
         return Failed(unit.key, str(error), lasting=False)
     except CellError as error:
-        return Failed(unit.key, str(error), lasting=True)
+        return Failed(unit.key, str(error), lasting=not unit.on_real_board)
     except MemoryError:
         return Failed(unit.key, "not enough memory (--memory-limit)", lasting=True)
     except OSError as error:

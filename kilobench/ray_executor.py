@@ -82,7 +82,7 @@ class RayExecutor:
         board = f"board:{unit.point.board}"
         if unit.kind == "measure" and board in announced:
             return {"num_cpus": 0, "resources": {board: 1}}
-        if unit.kind == "measure" and unit.point.link != "emulator":
+        if unit.on_real_board:
             raise UserError(f"no host of the Ray cluster announces {board}; it has {_boards(announced)}")
         return {"num_cpus": 1}
 

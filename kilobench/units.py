@@ -40,6 +40,11 @@ class Unit:
     """Units with the same take about as long."""
 
     @property
+    def on_real_board(self) -> bool:
+        """Whether it needs one, which may be unplugged, or in use."""
+        return self.kind == "measure" and self.point.link != "emulator"
+
+    @property
     def product(self) -> str:
         """The file, relative to the cache."""
         return _PRODUCTS[self.kind].format(self.key)

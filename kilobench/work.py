@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -56,8 +56,12 @@ class Workshop:
         cell = self._planner.cell(unit.point)
         if units([cell]).get(unit.key) != unit:
             raise CellError("the source code has changed since the run began; start it again")
-        unit.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(unit.path.with_suffix(".lock"), progress):
+        board = (
+            _locked(cache_dir() / "ports" / f"{unit.point.board}.lock", progress)
+            if unit.on_real_board
+            else nullcontext()
+        )
+        with _locked(unit.path.with_suffix(".lock"), progress), board:
             if unit.kind == "train":
                 return self._train(unit, cell, progress)
             if unit.path.is_file():
@@ -151,12 +155,13 @@ class Workshop:
 
 @contextmanager
 def _locked(path: Path, progress: Progress) -> Iterator[None]:
-    """While another process makes the same, wait for it."""
+    """While another process makes the same, or uses the same board, wait for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        progress("waiting for another run that makes it", 0, 0)
+        progress("waiting for another worker or run", 0, 0)
         lock.acquire()
     try:
         yield

@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 
 from kilobench import forecast
+from kilobench.api import CellError
+from kilobench.executors import Failed, attempt
 from kilobench.plan import Cell, plan
 from kilobench.registry import load_registry
 from kilobench.run import work_for
 from kilobench.suite import Suite
-from kilobench.units import Costs, units
+from kilobench.units import Costs, Unit, units
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +109,19 @@ def test_ten_thousand_cached_cells_are_planned_in_three_seconds() -> None:
     work = work_for(planned, retry_failed=False)
     assert not work.missing
     assert perf_counter() - start < 9.0
+
+
+def test_what_fails_on_a_real_board_is_tried_again_by_the_next_run() -> None:
+    suite = Suite(title="t", tasks=("digits",), recipes=("full",), boards=("nucleo_l476rg",))
+    kinds = {}
+    for link in ("emulator", "serial"):
+        for unit in units(plan(suite, load_registry(), link, "zig")).values():
+            failed = attempt(unit, Unplugged(), lambda event: None)
+            assert isinstance(failed, Failed)
+            kinds[unit.kind, link] = failed.lasting
+    assert kinds["measure", "emulator"] and kinds["train", "serial"] and not kinds["measure", "serial"]
+
+
+class Unplugged:
+    def do(self, unit: Unit, progress: object) -> None:
+        raise CellError("the port has vanished")
