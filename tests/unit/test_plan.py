@@ -107,3 +107,9 @@ def test_mistakes_in_suites_name_file_and_key(text: str, message: str, tmp_path:
 def test_a_fold_that_a_task_has_not_is_refused() -> None:
     with pytest.raises(UserError, match="digits has no fold 1"):
         keys(folds=(1,))
+
+
+@pytest.mark.parametrize("name", sorted(load_registry().entries["suites"]))
+def test_every_suite_of_the_project_can_be_planned(name: str) -> None:
+    registry = load_registry()
+    assert plan(load_suite(registry.find("suites", name).path, registry), registry, "emulator", "zig")
