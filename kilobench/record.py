@@ -103,6 +103,9 @@ class Record(_Part):
     """Those that differ from the task's own, as in ``epochs=40``."""
     recipe: Name
     board: Name
+    board_flash_bytes: int
+    board_ram_bytes: int
+    """What the board has; RAM in all its regions."""
     clock_hz: int
     """As the board read it back."""
     conditions: dict[Name, Line] = {}

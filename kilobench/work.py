@@ -224,6 +224,8 @@ def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurem
         training_changes=model.training_changes,
         recipe=model.recipe,
         board=cell.board.name,
+        board_flash_bytes=cell.board.flash.bytes,
+        board_ram_bytes=cell.board.ram_bytes,
         clock_hz=measured.clock_hz,
         conditions=measured.conditions,
         link=cast(Literal["emulator", "serial"], cell.point.link.partition(":")[0]),
