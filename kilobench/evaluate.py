@@ -9,31 +9,40 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kilobench.api import Progress, Split
+from kilobench.api import CellError, Progress, Split
 from kilobench.emit import emit
 from kilobench.graph import Graph
 from kilobench.graphfile import load_graph, save_graph
 from kilobench.host import HostModel
+from kilobench.record import Line, ModelFacts
 from kilobench.simulate import quantise_input
 
-VERIFIED_INPUTS = 8
+MEASURED_INPUTS = 8
 CROPS = 10
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What host C makes of the measured inputs: what boards are checked against."""
+
+    inputs: NDArray[Any]
+    """As the board gets them, [n, height, width, channels]: ``measured_inputs``."""
+    outputs: NDArray[Any]
+    """Raw, [n, classes]."""
+    checksums: NDArray[np.int64]
+    """Operator and CRC-32 of everything made on the way, [n, parts, 2]."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """What host C says about the whole test set, and what boards are checked against."""
+    """What host C says about the whole test set, and about the measured inputs."""
 
     correct: NDArray[np.bool_]
     correct_10_crops: NDArray[np.bool_] | None
     """By the mean softmax over 10 equally spaced windows of every clip; None where there are no longer clips."""
-    inputs: NDArray[Any]
-    """The inputs that boards are checked on, as the board gets them: [up to VERIFIED_INPUTS, height, width, channels]."""
-    outputs: NDArray[Any]
-    """Host C's raw outputs for them, [len(inputs), classes]."""
-    checksums: NDArray[np.int64]
-    """Operator and CRC-32 of everything made on the way for each of them, [len(inputs), parts, 2]."""
+    reference: Reference
     arena_lower_bound: int
     """The least bytes that any placing of the feature maps could need."""
     peak: str
@@ -41,41 +50,86 @@ class Evaluation:
     seconds: float
 
 
+class About(BaseModel):
+    """What is known of an evaluated model besides its graph."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    model: ModelFacts
+    key: str
+    """Of the evaluation, kilobench.plan.Model.evaluation_key."""
+    arguments: tuple[Line, ...]
+    """Of the kilobench run that repeats it; the board and its options are missing."""
+    arena_lower_bound: int
+    peak: Line
+    train_s: float
+    evaluate_s: float
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A lowered model and all that is known of it: one file, that can be published and measured on any board."""
+
+    graph: Graph
+    reference: Reference
+    about: About
+
+
 def evaluate(graph: Graph, folder: Path, name: str, split: Split, progress: Progress) -> Evaluation:
-    """Emit the model into ``folder``, compile it for the host and run the test set."""
+    """Emit the model into ``folder``, compile it for the host and run the test set, and the measured inputs."""
     start = perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     memory = emit(graph, folder, name)
     host = HostModel(folder)
-    inputs = quantise_input(graph, split.test_x)
-    outputs = host.run(inputs)
-    chosen = np.unique(np.linspace(0, len(inputs) - 1, VERIFIED_INPUTS).astype(int))
+    correct = host.run(quantise_input(graph, split.test_x)).argmax(axis=1) == split.test_y
     crops = None if split.test_clips is None else _crops(graph, host, split.test_clips, progress) == split.test_y
     return Evaluation(
-        correct=outputs.argmax(axis=1) == split.test_y,
+        correct=correct,
         correct_10_crops=crops,
-        inputs=inputs[chosen],
-        outputs=outputs[chosen],
-        checksums=np.array([host.checksums(inputs[i]) for i in chosen]),
+        reference=reference(graph, host, MEASURED_INPUTS),
         arena_lower_bound=memory.lower_bound_bytes,
         peak=memory.peak,
         seconds=perf_counter() - start,
     )
 
 
-def save_evaluation(path: Path, graph: Graph, evaluation: Evaluation, facts: dict[str, Any]) -> None:
-    """Write a graph, what host C says about it, and more ``facts`` (plain JSON) into one file."""
-    values = {name: value for name, value in vars(evaluation).items() if value is not None}
-    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    plain = {name: value for name, value in values.items() if name not in arrays}
-    save_graph(graph, path, {"evaluation": plain, **facts}, arrays)
+def reference(graph: Graph, host: HostModel, count: int) -> Reference:
+    """What host C makes of the first ``count`` measured inputs."""
+    inputs = measured_inputs(graph, count)
+    return Reference(inputs, host.run(inputs), np.array([host.checksums(x) for x in inputs]))
 
 
-def load_evaluation(path: Path) -> tuple[Graph, Evaluation, dict[str, Any]]:
-    """What save_evaluation wrote. Raises CellError for a file that is damaged."""
+def measured_inputs(graph: Graph, count: int) -> NDArray[Any]:
+    """The inputs on which a model is measured on boards, [count, height, width, channels], as the board gets them.
+
+    Random walks along the width with their peak at 1, the same on every machine: whole numbers from a generator whose stream
+    NumPy has frozen. So a measurement can be repeated from the model alone, without its data set. Only the cycles of
+    binary layers (and of software floating point) depend on the input; docs/timing.md says how much.
+    """
+    height, width, channels = graph.tensors[graph.input].shape
+    steps = np.random.RandomState(0).randint(-128, 128, (count, channels, height, width))
+    walks = steps.cumsum(axis=-1)
+    walks -= walks.sum(axis=-1, keepdims=True) // width
+    return quantise_input(graph, (walks / np.abs(walks).max(axis=(1, 2, 3), keepdims=True)).astype(np.float32))
+
+
+def save_model_file(path: Path, graph: Graph, reference: Reference, about: About) -> None:
+    """Write an evaluated model; the same content gives the same bytes."""
+    arrays = {"outputs": reference.outputs, "checksums": reference.checksums}
+    save_graph(graph, path, about.model_dump(), arrays)
+
+
+def load_model_file(path: Path) -> EvaluatedModel:
+    """What save_model_file wrote. Raises CellError for a file that is damaged, or whose graph has another digest than it says."""
     graph, facts, arrays = load_graph(path)
-    plain = facts.pop("evaluation")
-    return graph, Evaluation(**{"correct_10_crops": None, **arrays, **plain}), facts
+    try:
+        about = About.model_validate(facts)
+        reference = Reference(measured_inputs(graph, len(arrays["outputs"])), arrays["outputs"], arrays["checksums"])
+    except (ValidationError, KeyError) as error:
+        raise CellError(f"{path} is no model file: {str(error).splitlines()[0]}") from None
+    if about.model.model_digest != graph.digest():
+        raise CellError(f"{path}: its graph is not the one that it says")
+    return EvaluatedModel(graph, reference, about)
 
 
 def _crops(graph: Graph, host: HostModel, clips: NDArray[np.float32], progress: Progress) -> NDArray[np.int64]:

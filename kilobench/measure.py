@@ -13,7 +13,7 @@ from kilobench.device import elf
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Identity, Patience, Session, Transport
-from kilobench.evaluate import Evaluation
+from kilobench.evaluate import Reference
 from kilobench.graph import Graph
 
 SLOWEST_CYCLES_PER_MAC = 1000
@@ -33,7 +33,7 @@ class Measurement:
     over_flash_bytes: int
     over_ram_bytes: int
     cycles: list[int]
-    """Of each verified input."""
+    """Of each measured input."""
     layer_cycles: list[int]
     toolchain: str
     flags: str
@@ -54,7 +54,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Run:
-    """What a board did with the verified inputs, all of whose outputs equalled host C's."""
+    """What a board did with the measured inputs, all of whose outputs equalled host C's."""
 
     cycles: list[int]
     layer_cycles: list[int]
@@ -66,7 +66,7 @@ class Run:
 def measure(
     model: Path,
     graph: Graph,
-    evaluation: Evaluation,
+    reference: Reference,
     board: Board,
     workdir: Path,
     toolchain: str,
@@ -82,18 +82,18 @@ def measure(
     """
     kind, _, port = link.partition(":")
     if kind == "serial":
-        return _measure_serial(model, graph, evaluation, board, workdir, port, power)
+        return _measure_serial(model, graph, reference, board, workdir, port, power)
     start = perf_counter()
     firmware = build(model, board, workdir, cast(Literal["zig", "gcc"], toolchain))
     built = perf_counter()
     sizes = elf.sizes(firmware.elf)
     with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
-        run = measure_over(emulated, graph, evaluation, board)
+        run = measure_over(emulated, graph, reference, board)
     return _measurement(firmware, sizes, elf.overflow(sizes, board), run, start, built)
 
 
 def _measure_serial(
-    model: Path, graph: Graph, evaluation: Evaluation, board: Board, workdir: Path, port: str, power: str
+    model: Path, graph: Graph, reference: Reference, board: Board, workdir: Path, port: str, power: str
 ) -> Measurement:
     from kilobench.device import arduino
     from kilobench.device.attached import find_port
@@ -107,20 +107,20 @@ def _measure_serial(
         arduino.upload(workdir, board, port)
         built = perf_counter()
         with SerialLink(port, board.name, wait=Patience.boot) as link:
-            run = measure_over(link, graph, evaluation, board)
+            run = measure_over(link, graph, reference, board)
             if supply is not None:
-                energy = energy_uj(supply, link, graph, evaluation, board, run.cycles[0])
+                energy = energy_uj(supply, link, graph, reference, board, run.cycles[0])
                 run = replace(run, energy_uj=energy)
     return _measurement(firmware, arduino.sizes(firmware.elf), (0, 0), run, start, built)
 
 
 def energy_uj(
-    supply: PowerMeter, transport: Transport, graph: Graph, evaluation: Evaluation, board: Board, cycles: int
+    supply: PowerMeter, transport: Transport, graph: Graph, reference: Reference, board: Board, cycles: int
 ) -> float:
     """Microjoules per inference of the whole board, from so many in a row that they take some seconds."""
     session = Session(transport, board.name, graph.digest(), patience(graph, board))
     count = max(1, round(_ENERGY_SECONDS * board.clock_hz / cycles))
-    session.load(evaluation.inputs[0].tobytes())
+    session.load(reference.inputs[0].tobytes())
     return supply.sampled(lambda: session.infer(count)).energy_uj / count
 
 
@@ -151,9 +151,9 @@ def patience(graph: Graph, board: Board) -> Patience:
 
 
 def measure_over(
-    transport: Transport, graph: Graph, evaluation: Evaluation, board: Board, waits: Patience | None = None
+    transport: Transport, graph: Graph, reference: Reference, board: Board, waits: Patience | None = None
 ) -> Run:
-    """Run the verified inputs on a board whose firmware is there already; ``waits`` replaces ``patience``'s deadlines.
+    """Run the measured inputs on a board whose firmware is there already; ``waits`` replaces ``patience``'s deadlines.
 
     Raises CellError in one line, naming board, port and step, if the firmware is another one, the board's clock is not
     what its file says, the link fails for good, or an output differs from host C.
@@ -165,7 +165,7 @@ def measure_over(
             f"{transport.label}: clock: the board runs at {clock_hz / 1e6:g} MHz, its file says {board.clock_hz / 1e6:g}"
         )
     cycles = []
-    for x, expected, checksums in zip(evaluation.inputs, evaluation.outputs, evaluation.checksums, strict=True):
+    for x, expected, checksums in zip(reference.inputs, reference.outputs, reference.checksums, strict=True):
         session.load(x.tobytes())
         session.infer()
         cycles.append(session.cycles())
@@ -174,7 +174,7 @@ def measure_over(
             found = [(op, crc) for op, _, crc in session.layers()]
             difference = _first_difference(graph, found, [(op, crc) for op, crc in checksums.tolist()])
             raise CellError(f"{transport.label}: output: {difference}")
-    session.load(evaluation.inputs[0].tobytes())
+    session.load(reference.inputs[0].tobytes())
     layer_cycles = [0] * len(graph.ops)
     for op, count, _ in session.layers():
         layer_cycles[op] += count

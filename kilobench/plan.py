@@ -10,8 +10,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -43,6 +42,7 @@ _MEASURING = (
     "evaluate.py",
     "work.py",
     "measure.py",
+    "recording.py",
     "record.py",
     "device",
 )
@@ -99,6 +99,8 @@ class Model:
     """The boards that methods of the recipe measure candidates on."""
     evaluation_key: str
     """Key of the finished model lowered and run on the test set."""
+    arguments: tuple[str, ...]
+    """Of the kilobench run that makes it; the board and its options are missing."""
 
     @property
     def label(self) -> str:
@@ -119,29 +121,6 @@ class Cell:
     def label(self) -> str:
         """For people: what it is, without the hash."""
         return f"{self.model.label} on {self.board.name}, seed {self.point.seed}, fold {self.point.fold}"
-
-    @property
-    def command(self) -> str:
-        """The command that repeats this cell alone."""
-        point, model = self.point, self.model
-        words = ["kilobench", "run", "--task", canonical(model.task), "--recipe", model.recipe]
-        words += ["--board", self.board.name]
-        if canonical(model.network) != model.task.network:
-            words += ["--network", canonical(model.network)]
-        if model.training_changes:
-            words += ["--training", model.training_changes]
-        words += ["--seed", str(point.seed), "--fold", str(point.fold)]
-        if point.link != "emulator":
-            words += ["--on", point.link]
-        if point.power:
-            words += ["--power", point.power]
-        if point.toolchain != "zig":
-            words += ["--toolchain", point.toolchain]
-        if point.threads != 2:
-            words += ["--threads", str(point.threads)]
-        if point.validation:
-            words.append("--validation")
-        return shlex.join(words)
 
 
 def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: int = 2, power: str = "") -> list[Cell]:
@@ -197,8 +176,9 @@ class Planner:
             if point.power:
                 raise UserError("--power is for real boards: --on serial")
         model = self._model(dataclasses.replace(point, board="", link="", toolchain="", power=""))
-        where = [self._board(point.board), link, point.toolchain, point.power.partition(":")[0]]
-        return Cell(_hash(model.evaluation_key, *where, measuring_digest()), point, model, board)
+        values = self._board(point.board)
+        key = measuring_key(model.evaluation_key, values, point.link, point.toolchain, point.power)
+        return Cell(key, point, model, board)
 
     def _model_of(self, point: Point) -> Model:
         task: Task = self._get("tasks", point.task)
@@ -221,6 +201,7 @@ class Planner:
             stages=stages,
             costing=tuple(self._get("boards", name) for m in methods for name in m.boards),
             evaluation_key=_hash(stages[-1].key, data, measuring_digest()),
+            arguments=_arguments(point, task, network, methods, _changes(task.training, training)),
         )
 
     def _stages(
@@ -246,6 +227,20 @@ class Planner:
         return tuple(stages)
 
 
+def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Method], changes: str) -> tuple[str, ...]:
+    words = ["--task", canonical(task), "--recipe", "+".join(canonical(method) for method in methods)]
+    if canonical(network) != task.network:
+        words += ["--network", canonical(network)]
+    if changes:
+        words += ["--training", changes]
+    words += ["--seed", str(point.seed), "--fold", str(point.fold)]
+    if point.threads != 2:
+        words += ["--threads", str(point.threads)]
+    if point.validation:
+        words.append("--validation")
+    return tuple(words)
+
+
 def _changes(default: Training, training: Training) -> str:
     values = dataclasses.asdict(training)
     return ",".join(
@@ -262,6 +257,12 @@ def _identity(contribution: Contribution) -> list[Any]:
 @cache
 def _digest(sources: tuple[str, ...], packages: tuple[str, ...] = ()) -> str:
     return _hash(_sources(_ENGINE / name for name in sources), _versions(packages))
+
+
+def measuring_key(evaluation_key: str, board: Mapping[str, Any], link: str, toolchain: str, power: str) -> str:
+    """Key of the measurement of an evaluated model on a board (its fields); ports tell nothing apart."""
+    where = [board, link.partition(":")[0], toolchain, power.partition(":")[0]]
+    return _hash(evaluation_key, *where, measuring_digest())
 
 
 @cache

@@ -87,12 +87,9 @@ class Times(_Part):
     run_s: float
 
 
-class Record(_Part):
-    """One cell as measured. Keys carry their units."""
+class ModelFacts(_Part):
+    """What is known of a trained and compressed model, whatever board it runs on."""
 
-    schema_version: Literal["kilobench/1"] = Field(alias="schema")
-    cell: str
-    """Content hash of everything that the result depends on."""
     task: Name
     classes: int
     synthetic: bool
@@ -102,6 +99,28 @@ class Record(_Part):
     training_changes: Line = ""
     """Those that differ from the task's own, as in ``epochs=40``."""
     recipe: Name
+    seed: int
+    fold: int
+    accuracy: Accuracy
+    """Audio: of one window of every clip, as deployed; the figure that ranks."""
+    accuracy_10_crops: Accuracy | None = None
+    """Audio whose clips are longer than the window: by the mean softmax over 10 windows, as the papers report."""
+    macs: dict[str, int]
+    """Counted, by type: fp32, int8, binary."""
+    parameters: int
+    model_digest: str
+    data_digest: str
+    partial: int = 0
+    """Inputs that the published data set has and this run lacked."""
+    notes: tuple[str, ...] = ()
+
+
+class Record(ModelFacts):
+    """One cell as measured. Keys carry their units."""
+
+    schema_version: Literal["kilobench/1"] = Field(alias="schema")
+    cell: str
+    """Content hash of everything that the result depends on."""
     board: Name
     board_flash_bytes: int
     board_ram_bytes: int
@@ -115,12 +134,6 @@ class Record(_Part):
     """How cycles came about, as in ``emulated cortex-m4`` or ``estimated cortex-m7``."""
     toolchain: Line
     flags: Line
-    seed: int
-    fold: int
-    accuracy: Accuracy
-    """Audio: of one window of every clip, as deployed; the figure that ranks."""
-    accuracy_10_crops: Accuracy | None = None
-    """Audio whose clips are longer than the window: by the mean softmax over 10 windows, as the papers report."""
     flash_bytes: int
     ram_bytes: int
     """Arena + static + stack peak."""
@@ -138,16 +151,8 @@ class Record(_Part):
     energy_uj: float | None = Field(default=None, ge=0)
     """Per inference, of the whole board, by a meter (kilobench.api.PowerTrace); None where none was attached."""
     layers: tuple[Layer, ...]
-    macs: dict[str, int]
-    """Counted, by type: fp32, int8, binary."""
-    parameters: int
     verified_inputs: int
-    """Inputs on which the board's outputs equalled host C bit for bit."""
-    model_digest: str
-    data_digest: str
-    partial: int = 0
-    """Inputs that the published data set has and this run lacked."""
-    notes: tuple[str, ...] = ()
+    """Synthetic inputs (kilobench.evaluate.measured_inputs) on which the board's outputs equalled host C bit for bit."""
     versions: dict[str, str]
     git_commit: Line
     command: Command

@@ -102,6 +102,7 @@ def _collect(cell: Cell, store: Store | None, outcome: Outcome) -> None:
     outcome.records.append(record)
     if store is not None:
         store.write(record)
+        store.publish(record, product_path("evaluate", cell.model.evaluation_key))
 
 
 def _execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterable[tuple[str, Failed | None]]:

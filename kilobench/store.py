@@ -15,13 +15,26 @@ from kilobench.record import Record
 from kilobench.spec import nearest
 
 _MAX_BYTES = 1 << 24
+MODEL_BYTES = 1_000_000
+"""The most that a published model may have; of larger ones a record names the digest alone."""
 
 
 class Store:
-    """A folder of records."""
+    """A folder of records, and beside it the folder ``models`` of the models that they are about."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.models = folder.parent / "models"
+
+    def model_path(self, record: Record) -> Path:
+        """``models/DIGEST.safetensors``; models over MODEL_BYTES are not there."""
+        return self.models / f"{record.model_digest}.safetensors"
+
+    def publish(self, record: Record, model: Path) -> None:
+        """Keep the model file of a record (kilobench.evaluate.save_model_file), if it is not too large."""
+        path, content = self.model_path(record), model.read_bytes()
+        if len(content) <= MODEL_BYTES and not (path.is_file() and path.read_bytes() == content):
+            write_atomically(path, content)
 
     def path(self, record: Record) -> Path:
         """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN[-TRAINING]-seedN-foldN.json``, brackets and commas as dashes."""

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
-from functools import cache
-from itertools import repeat
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from kilobench.api import CellError, Cost, Progress, Split, Task
 from kilobench.data import validation
-from kilobench.device.boards import timing_label
 from kilobench.files import write_atomically
 from kilobench.modelfile import load_model, read_facts, save_model
 from kilobench.paths import cache_dir
-from kilobench.plan import Cell, Planner, Point, versions
-from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
+from kilobench.plan import Cell, Planner, Point
+from kilobench.record import ModelFacts
 from kilobench.registry import Registry
 from kilobench.spec import canonical
 from kilobench.stats import accuracy
@@ -33,9 +28,8 @@ from kilobench.units import Unit, product_path, units
 if TYPE_CHECKING:
     from torch import nn
 
-    from kilobench.evaluate import Evaluation
-    from kilobench.graph import Graph, Op
-    from kilobench.measure import Measurement
+    from kilobench.evaluate import About, Evaluation
+    from kilobench.graph import Graph
     from kilobench.train import Teacher
 
 VALIDATION_SHARE = 0.2
@@ -95,7 +89,7 @@ class Workshop:
             training=model.training,
             checkpoints=checkpoints,
             teacher=_teacher(cell, index),
-            costs=lambda candidate, board: _cost(cell, split, candidate, board, progress),
+            costs=lambda candidate, board: _cost(cell, candidate, board),
         )
         method = model.stages[index].method
         if method is None:
@@ -109,42 +103,25 @@ class Workshop:
         return f"{unit.label} done"
 
     def _evaluate(self, unit: Unit, cell: Cell, progress: Progress) -> str:
-        from kilobench.evaluate import evaluate, save_evaluation
+        from kilobench.evaluate import evaluate, save_model_file
         from kilobench.lower import lower
 
         split = self._split(unit.point, cell.model.task, progress)
         graph = lower(_stage(cell, -1), cell.model.task.input_shape)
         with tempfile.TemporaryDirectory() as folder:
             evaluation = evaluate(graph, Path(folder), cell.model.label, split, progress)
-        facts = {
-            "data": split.digest,
-            "partial": split.partial,
-            "notes": list(split.notes),
-            "train_s": sum(read_facts(_stage_path(cell, i))["seconds"] for i in range(len(cell.model.stages))),
-        }
-        save_evaluation(unit.path, graph, evaluation, facts)
+        save_model_file(unit.path, graph, evaluation.reference, _about(cell, graph, evaluation, split))
         return ""
 
     def _measure(self, unit: Unit, cell: Cell, progress: Progress) -> str:
-        from kilobench.emit import emit
-        from kilobench.evaluate import load_evaluation
-        from kilobench.measure import measure
+        from kilobench.evaluate import load_model_file
+        from kilobench.recording import Where, record_of
 
-        graph, evaluation, facts = load_evaluation(product_path("evaluate", cell.model.evaluation_key))
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            emit(graph, folder, cell.model.label)
-            point = unit.point
-            try:
-                measured = measure(
-                    folder, graph, evaluation, cell.board, folder / "build", point.toolchain, point.link, point.power
-                )
-            except CellError:
-                for log in folder.glob("build/*.log"):
-                    print(log.read_text())  # into the unit's log
-                raise
-            write_atomically(cache_dir() / "firmware" / f"{unit.key}.elf", measured.program.read_bytes())
-        record = _record(cell, graph, evaluation, measured, facts)
+        model, point = load_model_file(product_path("evaluate", cell.model.evaluation_key)), unit.point
+        with tempfile.TemporaryDirectory() as folder:
+            where = Where(cell.board, point.link, point.toolchain, point.power)
+            record, program = record_of(model, where, Path(folder))
+            write_atomically(cache_dir() / "firmware" / f"{unit.key}.elf", program.read_bytes())
         write_atomically(unit.path, record.model_dump_json(by_alias=True).encode())
         fits = "fits" if record.fits else "does not fit"
         return (
@@ -188,18 +165,21 @@ def _teacher(cell: Cell, index: int) -> Teacher | None:
     return None
 
 
-def _cost(cell: Cell, split: Split, model: nn.Module, board_name: str, progress: Progress) -> Cost:
-    """What a candidate takes on a board: its program is built and runs the first training input."""
-    from kilobench.evaluate import evaluate
+def _cost(cell: Cell, model: nn.Module, board_name: str) -> Cost:
+    """What a candidate takes on a board: its program is built and runs one input."""
+    from kilobench.emit import emit
+    from kilobench.evaluate import reference
+    from kilobench.host import HostModel
     from kilobench.lower import lower
     from kilobench.measure import measure
 
-    width, (board,) = cell.model.task.input_shape[2], [b for b in cell.model.costing if b.name == board_name]
-    one = Split(split.train_x[:0], split.train_y[:0], split.train_x[:1, ..., :width], split.train_y[:1], (), "")
-    with tempfile.TemporaryDirectory() as folder:
+    (board,) = [b for b in cell.model.costing if b.name == board_name]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         graph = lower(model, cell.model.task.input_shape)
-        evaluation = evaluate(graph, Path(folder), "candidate", one, progress)
-        measured = measure(Path(folder), graph, evaluation, board, Path(folder) / "build", cell.point.toolchain)
+        emit(graph, folder, "candidate")
+        expected = reference(graph, HostModel(folder), 1)
+        measured = measure(folder, graph, expected, board, folder / "build", cell.point.toolchain)
     return Cost(
         flash_bytes=measured.sizes.flash_bytes,
         ram_bytes=measured.ram_bytes,
@@ -210,12 +190,11 @@ def _cost(cell: Cell, split: Split, model: nn.Module, board_name: str, progress:
     )
 
 
-def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurement, facts: dict[str, Any]) -> Record:
-    model, sizes = cell.model, measured.sizes
-    counter = "" if cell.point.link == "emulator" else measured.conditions["counter"]
-    return Record(
-        schema=SCHEMA,
-        cell=cell.key,
+def _about(cell: Cell, graph: Graph, evaluation: Evaluation, split: Split) -> About:
+    from kilobench.evaluate import About
+
+    model, crops = cell.model, evaluation.correct_10_crops
+    facts = ModelFacts(
         task=canonical(model.task),
         classes=model.task.class_count,
         synthetic=model.task.synthetic,
@@ -223,69 +202,24 @@ def _record(cell: Cell, graph: Graph, evaluation: Evaluation, measured: Measurem
         training=asdict(model.training),
         training_changes=model.training_changes,
         recipe=model.recipe,
-        board=cell.board.name,
-        board_flash_bytes=cell.board.flash.bytes,
-        board_ram_bytes=cell.board.ram_bytes,
-        clock_hz=measured.clock_hz,
-        conditions=measured.conditions,
-        link=cast(Literal["emulator", "serial"], cell.point.link.partition(":")[0]),
-        timing=timing_label(cell.board, counter),
-        toolchain=measured.toolchain,
-        flags=measured.flags,
         seed=cell.point.seed,
         fold=cell.point.fold,
         accuracy=accuracy(evaluation.correct),
-        accuracy_10_crops=None if evaluation.correct_10_crops is None else accuracy(evaluation.correct_10_crops),
-        flash_bytes=sizes.flash_bytes,
-        ram_bytes=measured.ram_bytes,
-        stack_bytes=measured.stack_bytes,
-        flash=FlashSplit(weights=sizes.weights, runtime=sizes.runtime, board_support=sizes.board_support),
-        ram=RamSplit(
-            arena=sizes.arena,
-            arena_lower_bound=evaluation.arena_lower_bound,
-            peak=evaluation.peak,
-            static=sizes.static,
-            stack=measured.stack_bytes,
-        ),
-        fits=not (measured.over_flash_bytes or measured.over_ram_bytes),
-        over_flash_bytes=measured.over_flash_bytes,
-        over_ram_bytes=measured.over_ram_bytes,
-        cycles=round(sum(measured.cycles) / len(measured.cycles)),
-        cycles_low=min(measured.cycles),
-        cycles_high=max(measured.cycles),
-        energy_uj=measured.energy_uj,
-        layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles)),
+        accuracy_10_crops=None if crops is None else accuracy(crops),
         macs=graph.macs(),
         parameters=graph.parameters(),
-        verified_inputs=len(measured.cycles),
         model_digest=graph.digest(),
-        data_digest=facts["data"],
-        partial=facts["partial"],
-        notes=tuple(facts["notes"]),
-        versions=versions(),
-        git_commit=_git_commit(),
-        command=cell.command + (" --allow-partial" if facts["partial"] else ""),
-        times=Times(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            train_s=round(facts["train_s"], 1),
-            build_s=round(measured.build_seconds, 1),
-            evaluate_s=round(evaluation.seconds, 1),
-            run_s=round(measured.run_seconds, 1),
-        ),
+        data_digest=split.digest,
+        partial=split.partial,
+        notes=tuple(split.notes),
     )
-
-
-def _layer(op: Op, graph: Graph, cycles: int) -> Layer:
-    tensor = graph.tensors[op.output]
-    height, width, channels = tensor.shape
-    return Layer(name=op.name, kind=op.kind, output=f"{tensor.dtype} {height}x{width}x{channels}", cycles=cycles)
-
-
-@cache
-def _git_commit() -> str:
-    """Of the checkout that runs, as the run began, with "-dirty" where tracked files differ; "none" outside one."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "none"
+    train_s = sum(read_facts(_stage_path(cell, index))["seconds"] for index in range(len(model.stages)))
+    return About(
+        model=facts,
+        key=model.evaluation_key,
+        arguments=(*model.arguments, *(["--allow-partial"] if split.partial else [])),
+        arena_lower_bound=evaluation.arena_lower_bound,
+        peak=evaluation.peak,
+        train_s=round(train_s, 1),
+        evaluate_s=round(evaluation.seconds, 1),
+    )

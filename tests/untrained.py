@@ -3,13 +3,14 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import torch
 from torch import nn
 
-from kilobench.api import Network, Shape, Split
-from kilobench.evaluate import Evaluation, evaluate
+from kilobench.api import Network, Shape
+from kilobench.emit import emit
+from kilobench.evaluate import Reference, reference
 from kilobench.graph import Graph
+from kilobench.host import HostModel
 from kilobench.lower import lower
 from kilobench.registry import load_registry
 from kilobench.spec import parse_recipe
@@ -36,7 +37,8 @@ def untrained(network: str, recipe: str, input_shape: Shape, classes: int, sampl
     return lower(model, input_shape)
 
 
-def evaluated(graph: Graph, folder: Path, x: np.ndarray) -> Evaluation:
-    """The emitted C of a graph on the host, for inputs float32 [n, c, h, w] of no particular class."""
-    y = np.zeros(len(x), dtype=np.int64)
-    return evaluate(graph, folder, "untrained", Split(x[:0], y[:0], x, y, (), ""), lambda text, done, total: None)
+def emitted(graph: Graph, folder: Path, count: int) -> Reference:
+    """Emit a graph into ``folder``; what its C makes of ``count`` measured inputs on the host."""
+    folder.mkdir(parents=True, exist_ok=True)
+    emit(graph, folder, "untrained")
+    return reference(graph, HostModel(folder), count)

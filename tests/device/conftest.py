@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import pytest
 
 from kilobench.api import Board
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.evaluate import Evaluation
+from kilobench.evaluate import Reference
 from kilobench.graph import Graph
 from kilobench.measure import Run, measure_over
 from kilobench.registry import load_registry
 from tests.device.test_boards import model
-from tests.untrained import evaluated
+from tests.untrained import emitted
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Example:
     firmware: Firmware
     board: Board
     graph: Graph
-    evaluation: Evaluation
+    reference: Reference
     undisturbed: Run
 
 
@@ -35,12 +34,11 @@ class Example:
 def example(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Example:
     folder = tmp_path_factory.mktemp("example")
     graph, board = model(), load_registry().get("boards", "nucleo_l476rg")
-    x = np.random.default_rng(0).normal(0, 1, (2, 3, 1, 24)).astype(np.float32)
-    evaluation = evaluated(graph, folder / "model", x)
+    expected = emitted(graph, folder / "model", 2)
     firmware = build(folder / "model", board, folder / "build")
     with EmulatedBoard(firmware.elf, board) as emulated:
-        undisturbed = measure_over(emulated, graph, evaluation, board)
-    return Example(firmware, board, graph, evaluation, undisturbed)
+        undisturbed = measure_over(emulated, graph, expected, board)
+    return Example(firmware, board, graph, expected, undisturbed)
 
 
 @pytest.fixture

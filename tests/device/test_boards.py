@@ -19,7 +19,7 @@ from kilobench.layout import layout
 from kilobench.measure import measure
 from kilobench.registry import load_registry
 from tests.unit.graphs import Builder
-from tests.untrained import evaluated, untrained
+from tests.untrained import emitted, untrained
 
 EMULATED = [name for name, entry in load_registry().entries["boards"].items() if entry.value.timing]  # type: ignore[union-attr]
 BOARDS = [
@@ -59,9 +59,8 @@ def model(dtype: str = "int8", width: int = 24) -> Graph:
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_board_equals_the_host_bit_for_bit(name: str, dtype: str, tmp_path: Path) -> None:
     graph, board = model(dtype), load_registry().get("boards", name)
-    x = np.random.default_rng(0).normal(0, 1, (9, 3, 1, 24)).astype(np.float32)
-    evaluation = evaluated(graph, tmp_path / "model", x)
-    measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
+    expected = emitted(graph, tmp_path / "model", 8)
+    measured = measure(tmp_path / "model", graph, expected, board, tmp_path / "build", "zig")
     assert len(measured.cycles) == 8
     assert len(measured.layer_cycles) == len(graph.ops)
     assert 0 < measured.stack_bytes < 2048
@@ -99,22 +98,20 @@ def test_what_cannot_be_emulated_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BOARDS)
 def test_firmware_of_the_other_toolchain_equals_the_host_too(name: str, tmp_path: Path) -> None:
     graph, board = untrained("resnet8[width=4]", "int8", (3, 8, 8), 3), load_registry().get("boards", name)
-    x = np.random.default_rng(0).uniform(-1, 1, (8, 3, 8, 8)).astype(np.float32)
-    evaluation = evaluated(graph, tmp_path / "model", x)
-    measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "gcc")
+    expected = emitted(graph, tmp_path / "model", 8)
+    measured = measure(tmp_path / "model", graph, expected, board, tmp_path / "build", "gcc")
     assert measured.toolchain.startswith("gcc ")
 
 
 def test_a_difference_names_the_first_operator(tmp_path: Path) -> None:
     graph, board = model(), load_registry().get("boards", "nucleo_l476rg")
-    x = np.random.default_rng(0).normal(0, 1, (9, 3, 1, 24)).astype(np.float32)
-    evaluation = evaluated(graph, tmp_path / "model", x)
+    expected = emitted(graph, tmp_path / "model", 8)
     second = graph.ops[1]
     second.params["flip"] ^= np.uint32(1)
     emit(graph, tmp_path / "model", "untrained")
-    evaluation = replace(evaluation, outputs=evaluation.outputs + 1)
+    expected = replace(expected, outputs=expected.outputs + 1)
     with pytest.raises(CellError, match=f"first at operator {second.name} "):
-        measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
+        measure(tmp_path / "model", graph, expected, board, tmp_path / "build", "zig")
 
 
 def test_programs_do_not_depend_on_where_they_are_built(tmp_path: Path) -> None:
@@ -126,9 +123,8 @@ def test_programs_do_not_depend_on_where_they_are_built(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_said_and_measured_all_the_same(tmp_path: Path) -> None:
     graph, board = model("float32", 8000), load_registry().get("boards", "nucleo_l476rg")
-    x = np.random.default_rng(0).normal(0, 1, (8, 3, 1, 8000)).astype(np.float32)
-    evaluation = evaluated(graph, tmp_path / "model", x)
-    measured = measure(tmp_path / "model", graph, evaluation, board, tmp_path / "build", "zig")
+    expected = emitted(graph, tmp_path / "model", 8)
+    measured = measure(tmp_path / "model", graph, expected, board, tmp_path / "build", "zig")
     assert measured.over_ram_bytes == measured.sizes.arena - board.ram[0].bytes > 0
     assert measured.over_flash_bytes == 0
     assert min(measured.cycles) > 0

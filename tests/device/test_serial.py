@@ -29,7 +29,7 @@ def kilobench_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_board_at_a_port_says_what_an_emulated_one_says(example: Example) -> None:
     with Rig(example.firmware.elf, example.board) as rig, SerialLink(rig.port, example.board.name) as link:
-        assert measure_over(link, example.graph, example.evaluation, example.board) == example.undisturbed
+        assert measure_over(link, example.graph, example.reference, example.board) == example.undisturbed
     assert example.undisturbed.identity.board == "nucleo_l476rg"
     assert example.undisturbed.identity.model == example.graph.digest()
     assert example.undisturbed.identity.clock_hz == 80_000_000
@@ -39,14 +39,14 @@ def test_a_board_at_a_port_says_what_an_emulated_one_says(example: Example) -> N
 @pytest.mark.parametrize("delay", [0.0, 0.7])
 def test_boot_messages_are_passed_over(delay: float, example: Example) -> None:
     with Rig(example.firmware.elf, example.board, first=BOOT, delay=delay) as rig, SerialLink(rig.port) as link:
-        assert measure_over(link, example.graph, example.evaluation, example.board, WAITS) == example.undisturbed
+        assert measure_over(link, example.graph, example.reference, example.board, WAITS) == example.undisturbed
 
 
 def test_a_board_may_be_used_again(example: Example) -> None:
     with Rig(example.firmware.elf, example.board) as rig:
         for _ in range(2):
             with SerialLink(rig.port) as link:
-                assert measure_over(link, example.graph, example.evaluation, example.board) == example.undisturbed
+                assert measure_over(link, example.graph, example.reference, example.board) == example.undisturbed
 
 
 def test_measure_claims_the_port_uploads_and_waits_for_the_board(
@@ -67,7 +67,7 @@ def test_measure_claims_the_port_uploads_and_waits_for_the_board(
         monkeypatch.setattr(kilobench.device, name, value, raising=False)
         monkeypatch.setitem(sys.modules, f"kilobench.device.{name}", value)
     try:
-        found = measure(tmp_path, example.graph, example.evaluation, example.board, tmp_path, "zig", "serial")
+        found = measure(tmp_path, example.graph, example.reference, example.board, tmp_path, "zig", "serial")
     finally:
         rig.__exit__()
     assert (found.cycles, found.stack_bytes) == (example.undisturbed.cycles, example.undisturbed.stack_bytes)
@@ -106,11 +106,11 @@ def test_a_board_at_another_clock_is_refused(example: Example) -> None:
             CellError, match=f"^nucleo_l476rg at {rig.port}: clock: the board runs at 80 MHz, its file says 4$"
         ),
     ):
-        measure_over(link, example.graph, example.evaluation, board, WAITS)
+        measure_over(link, example.graph, example.reference, board, WAITS)
 
 
 def test_an_output_that_differs_is_an_error(example: Example) -> None:
-    changed = replace(example.evaluation, outputs=example.evaluation.outputs + 1)
+    changed = replace(example.reference, outputs=example.reference.outputs + 1)
     with (
         Rig(example.firmware.elf, example.board) as rig,
         SerialLink(rig.port, "b") as link,

@@ -19,7 +19,7 @@ ONE_LINE = re.compile(r"nucleo_l476rg at /dev/pts/\d+: (identity|load|infer|cycl
 
 def run(example: Example, way: Way) -> Run:
     with Rig(example.firmware.elf, example.board, way) as rig, SerialLink(rig.port, example.board.name) as link:
-        return measure_over(link, example.graph, example.evaluation, example.board, WAITS)
+        return measure_over(link, example.graph, example.reference, example.board, WAITS)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -92,10 +92,10 @@ def test_the_wrong_firmware(example: Example) -> None:
     other = replace(example.graph, ops=(replace(first, name="other"), *example.graph.ops[1:]))
     with Rig(example.firmware.elf, example.board) as rig:
         with SerialLink(rig.port, "nucleo_f446re") as link, pytest.raises(CellError) as caught:
-            measure_over(link, example.graph, example.evaluation, other_board, WAITS)
+            measure_over(link, example.graph, example.reference, other_board, WAITS)
         assert str(caught.value) == f"nucleo_f446re at {rig.port}: identity: the firmware is for nucleo_l476rg"
         with SerialLink(rig.port, "nucleo_l476rg") as link, pytest.raises(CellError) as caught:
-            measure_over(link, other, example.evaluation, example.board, WAITS)
+            measure_over(link, other, example.reference, example.board, WAITS)
         assert re.fullmatch(
             rf"nucleo_l476rg at {rig.port}: identity: the firmware has another model \(\w{{12}}, not \w{{12}}\)",
             str(caught.value),

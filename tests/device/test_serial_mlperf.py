@@ -60,7 +60,7 @@ def runner(example: Example) -> Iterator[Runner]:
 
 def softmax(example: Example, index: int) -> np.ndarray:
     output = example.graph.tensors[example.graph.output]
-    logits = (example.evaluation.outputs[index].astype(float) - output.zero_point) * output.scale
+    logits = (example.reference.outputs[index].astype(float) - output.zero_point) * output.scale
     shares = np.exp(logits - logits.max())
     return shares / shares.sum()
 
@@ -74,7 +74,7 @@ def test_accuracy_and_performance_modes(runner: Runner, example: Example) -> Non
     assert re.match(r"^m-(name)-dut-\[([^]]+)]$", runner.command("name")[-1])
     profile = [re.match(r"^m-(model|profile)-\[([^]]+)]$", line) for line in runner.command("profile")]
     assert [match and match[1] for match in profile] == ["profile", "model"]
-    for index, x in enumerate(example.evaluation.inputs):
+    for index, x in enumerate(example.reference.inputs):
         data = x.tobytes()
         loaded = runner.load(data)
         assert loaded == [[f"m-[Expecting {len(data)} bytes]"], [], [], ["m-load-done"]]

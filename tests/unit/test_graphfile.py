@@ -1,14 +1,18 @@
 """Lowered graphs as files."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kilobench.api import CellError
-from kilobench.evaluate import load_evaluation, save_evaluation
+from kilobench.evaluate import About, load_model_file, measured_inputs, save_model_file
+from kilobench.graph import Graph
 from kilobench.graphfile import load_graph, save_graph
-from tests.untrained import evaluated, untrained
+from kilobench.record import ModelFacts
+from tests.unit.records import record
+from tests.untrained import emitted, untrained
 
 
 @pytest.mark.parametrize("recipe", ["full", "int8", "xnor[keep=first]", "int8[input=int8]"])
@@ -26,17 +30,40 @@ def test_a_graph_comes_back_as_it_was(recipe: str, tmp_path: Path) -> None:
     assert path.read_bytes() == first
 
 
-def test_an_evaluation_comes_back_as_it_was(tmp_path: Path) -> None:
-    graph = untrained("resnet8[width=4]", "int8", (1, 8, 8), 3)
-    x = np.random.default_rng(0).uniform(-1, 1, (20, 1, 8, 8)).astype(np.float32)
-    evaluation = evaluated(graph, tmp_path, x)
-    save_evaluation(tmp_path / "e.safetensors", graph, evaluation, {"data": "d"})
-    again_graph, again, facts = load_evaluation(tmp_path / "e.safetensors")
-    assert again_graph.digest() == graph.digest() and facts == {"data": "d"}
-    assert again.correct_10_crops is None
-    for name, value in vars(evaluation).items():
-        assert np.array_equal(getattr(again, name), value), name
-        assert not isinstance(value, np.ndarray) or getattr(again, name).dtype == value.dtype
+def about(graph: Graph) -> About:
+    facts = {name: value for name, value in record().model_dump().items() if name in ModelFacts.model_fields}
+    model = ModelFacts.model_validate(facts | {"model_digest": graph.digest()})
+    arguments = ("--task", "digits", "--recipe", "int8")
+    return About(
+        model=model, key="0", arguments=arguments, arena_lower_bound=1, peak="a.b", train_s=1.5, evaluate_s=0.1
+    )
+
+
+def test_a_model_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    graph, path = untrained("resnet8[width=4]", "int8", (1, 8, 8), 3), tmp_path / "m.safetensors"
+    expected = emitted(graph, tmp_path / "c", 4)
+    save_model_file(path, graph, expected, about(graph))
+    again = load_model_file(path)
+    assert again.graph.digest() == graph.digest() and again.about == about(graph)
+    for name, value in vars(expected).items():
+        assert np.array_equal(getattr(again.reference, name), value), name
+        assert getattr(again.reference, name).dtype == value.dtype
+
+
+def test_a_model_file_with_another_graph_is_refused(tmp_path: Path) -> None:
+    graph, path = untrained("resnet8[width=4]", "int8", (1, 8, 8), 3), tmp_path / "m.safetensors"
+    expected, before = emitted(graph, tmp_path / "c", 1), about(graph)
+    graph.ops[0].params["weight"].flat[0] ^= 1
+    save_model_file(path, graph, expected, before)
+    with pytest.raises(CellError, match="its graph is not the one that it says"):
+        load_model_file(path)
+
+
+def test_measured_inputs_are_the_same_everywhere() -> None:
+    graph = untrained("resnet8[width=4]", "full", (3, 8, 8), 3)
+    first = measured_inputs(graph, 8)
+    assert (first[:3] == measured_inputs(graph, 3)).all()
+    assert zlib.crc32(first.tobytes()) == 110134819
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-10], lambda b: b[:5], lambda b: b"\xff" * 100])

@@ -6,6 +6,7 @@ import pytest
 
 from kilobench.api import UserError
 from kilobench.plan import plan
+from kilobench.recording import Where, command
 from kilobench.registry import Registry, load_registry
 from kilobench.suite import Suite, load_suite
 
@@ -56,7 +57,7 @@ def test_a_changed_method_changes_its_own_cells_only(tmp_path: Path) -> None:
 
 def test_a_command_names_the_cell_alone() -> None:
     cell = plan(suite(recipes=("int8",), network="resnet8[width=4]", seeds=(3,)), load_registry(), "emulator", "gcc")[0]
-    assert cell.command == (
+    assert command(cell.model.arguments, Where(cell.board, toolchain="gcc")) == (
         "kilobench run --task digits --recipe int8 --board nucleo_l476rg "
         "--network 'resnet8[width=4]' --seed 3 --fold 0 --toolchain gcc"
     )
@@ -64,7 +65,7 @@ def test_a_command_names_the_cell_alone() -> None:
 
 def test_a_changed_training_is_part_of_the_command() -> None:
     cell = plan(suite(training="optimiser=sgd,epochs=3"), load_registry(), "emulator", "zig")[0]
-    assert "--training epochs=3,optimiser=sgd" in cell.command
+    assert "--training epochs=3,optimiser=sgd" in " ".join(cell.model.arguments)
     assert (cell.model.training.epochs, cell.model.training.lr) == (3, cell.model.task.training.lr)
     same = plan(suite(training=f"lr={cell.model.task.training.lr}"), load_registry(), "emulator", "zig")[0]
     assert same.model.training_changes == "" and same.key == keys()[0]
