@@ -99,12 +99,36 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
     _output(commands.add_parser("leaderboard", help="make the pages from the records"))
+    _contributing(commands)
     _comparing(commands)
     new = commands.add_parser("new", help="a working file to start from")
     new.add_argument("kind", choices=("method", "task", "board"))
     new.add_argument("name")
     new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
     return parser
+
+
+def _contributing(commands: Any) -> None:
+    """The commands for results of others."""
+    measuring = commands.add_parser("measure", help="a published model on a board: adds a record without any training")
+    measuring.add_argument("model", type=Path, help="model file, as in leaderboard/models/DIGEST.safetensors")
+    measuring.add_argument("--board", required=True)
+    _where(measuring)
+    _output(measuring)
+    submitting = commands.add_parser("submit", help="check the records and models of a folder, and put them into place")
+    submitting.add_argument("folder", type=Path, help="as kilobench run --output makes it")
+    submitting.add_argument("--check", action="store_true", help="only check; write nothing")
+    submitting.add_argument("--report", type=Path, metavar="FILE", help="what changes, as Markdown")
+    _output(submitting)
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    """How a board is run."""
+    parser.add_argument(
+        "--on", default="emulator", metavar="LINK", help="how boards are run: emulator, or serial[:PORT]"
+    )
+    parser.add_argument("--power", default="", metavar="METER", help="in a real board's supply: ppk2[:PORT]")
+    parser.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
 
 
 def _comparing(commands: Any) -> None:
@@ -134,9 +158,7 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
-    run.add_argument("--on", default="emulator", metavar="LINK", help="how boards are run: emulator, or serial[:PORT]")
-    run.add_argument("--power", default="", metavar="METER", help="in a real board's supply: ppk2[:PORT]")
-    run.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+    _where(run)
     run.add_argument(
         "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
     )
@@ -394,6 +416,52 @@ def _leaderboard(options: argparse.Namespace) -> int:
     return 0
 
 
+def _measure(options: argparse.Namespace) -> int:
+    from kilobench.registry import load_registry
+
+    board: Board = load_registry().get("boards", options.board)
+    if not options.model.is_file():
+        raise UserError(f"{options.model} is no file; published models are in leaderboard/models")
+    import tempfile
+
+    from rich.console import Console
+
+    from kilobench.evaluate import load_model_file
+    from kilobench.plan import check_link
+    from kilobench.recording import Where, record_of
+    from kilobench.render.table import terminal
+    from kilobench.store import Store
+
+    check_link(board, options.on, options.power)
+    where = Where(board, options.on, options.toolchain, options.power)
+    model = load_model_file(options.model)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with console.status(f"{board.name}: building and running"), tempfile.TemporaryDirectory() as folder:
+        record, _ = record_of(model, where, Path(folder))
+    store = Store(options.output / "records")
+    path = store.write(record)
+    store.publish(record, options.model)
+    console.print(terminal([record]))
+    console.print(f"record: {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from kilobench.registry import load_registry
+    from kilobench.submit import submit
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    outcome = submit(options.folder, options.output, load_registry(), console, keep=not options.check)
+    if options.report:
+        options.report.write_text(outcome.report + "\n")
+    console.print(outcome.report, highlight=False, markup=False, soft_wrap=True)
+    if outcome.refused:
+        raise UserError(f"{len(outcome.refused)} refused; nothing was written")
+    return 0
+
+
 def _compare(options: argparse.Namespace) -> int:
     from kilobench.compare import compare
 
@@ -435,6 +503,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "doctor": _doctor,
     "test": _test,
     "leaderboard": _leaderboard,
+    "measure": _measure,
+    "submit": _submit,
     "compare": _compare,
     "advise": _advise,
     "new": _new,

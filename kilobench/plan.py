@@ -168,13 +168,7 @@ class Planner:
     def cell(self, point: Point) -> Cell:
         """Raises UserError for names and folds that are not there, and for a board that cannot be run as asked."""
         board: Board = self._get("boards", point.board)
-        link = point.link.partition(":")[0]
-        if link not in LINKS:
-            raise UserError(f"no link {point.link!r}; boards are run on: emulator, serial[:PORT]")
-        if link == "emulator":
-            require_emulated(board)
-            if point.power:
-                raise UserError("--power is for real boards: --on serial")
+        check_link(board, point.link, point.power)
         model = self._model(dataclasses.replace(point, board="", link="", toolchain="", power=""))
         values = self._board(point.board)
         key = measuring_key(model.evaluation_key, values, point.link, point.toolchain, point.power)
@@ -225,6 +219,17 @@ class Planner:
             key = _hash(key, self._identity(method), _digest(_COMPRESSING), measured)
             stages.append(Stage(key, method, canonical(method)))
         return tuple(stages)
+
+
+def check_link(board: Board, link: str, power: str) -> None:
+    """Raises UserError for a board that cannot be run as asked."""
+    kind = link.partition(":")[0]
+    if kind not in LINKS:
+        raise UserError(f"no link {link!r}; boards are run on: emulator, serial[:PORT]")
+    if kind == "emulator":
+        require_emulated(board)
+        if power:
+            raise UserError("--power is for real boards: --on serial")
 
 
 def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Method], changes: str) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Store:
         """Write a record atomically; a file that differs only in its times is left as it is, one of another form replaced."""
         path = self.path(record)
         with suppress(UserError):
-            if path.is_file() and _timeless(self.read(path)) == _timeless(record):
+            if path.is_file() and timeless(self.read(path)) == timeless(record):
                 return path
         write_atomically(path, (json.dumps(record.model_dump(by_alias=True), indent=1) + "\n").encode())
         return path
@@ -93,5 +93,6 @@ class Store:
         return records
 
 
-def _timeless(record: Record) -> dict[str, object]:
+def timeless(record: Record) -> dict[str, object]:
+    """All of a record but when and by which commit it was made."""
     return record.model_dump(exclude={"times", "git_commit"})

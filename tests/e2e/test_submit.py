@@ -1,0 +1,230 @@
+"""Submitting results: good ones are taken, tampered ones are refused, each for its reason."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kilobench.api import Task
+from kilobench.check import problems
+from kilobench.cli import main
+from kilobench.evaluate import About, evaluate, load_model_file, save_model_file
+from kilobench.record import ModelFacts, Record
+from kilobench.recording import Where, record_of
+from kilobench.registry import load_registry
+from kilobench.stats import accuracy, correctness
+from kilobench.store import Store
+from tests.untrained import untrained
+
+REGISTRY = load_registry()
+Values = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def made(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One record of an untrained network, and its model file."""
+    folder = tmp_path_factory.mktemp("made")
+    task: Task = REGISTRY.get("tasks", "digits")
+    split = task.load(0, cache / "data", lambda text, done, total: None)
+    graph = untrained("resnet8[width=8]", "int8", task.input_shape, 10)
+    evaluation = evaluate(graph, folder / "c", "m", split, lambda text, done, total: None)
+    facts = ModelFacts(
+        task="digits",
+        classes=10,
+        synthetic=False,
+        network="resnet8[width=8]",
+        training=asdict(task.training),
+        recipe="int8",
+        seed=0,
+        fold=0,
+        accuracy=accuracy(evaluation.correct),
+        macs=graph.macs(),
+        parameters=graph.parameters(),
+        model_digest=graph.digest(),
+        data_digest=split.digest,
+    )
+    about = About(
+        model=facts,
+        key="0" * 32,
+        arguments=("--task", "digits", "--recipe", "int8", "--seed", "0", "--fold", "0"),
+        arena_lower_bound=evaluation.arena_lower_bound,
+        peak=evaluation.peak,
+        train_s=1.0,
+        evaluate_s=1.0,
+    )
+    model = folder / "m.safetensors"
+    save_model_file(model, graph, evaluation.reference, about)
+    record, _ = record_of(load_model_file(model), Where(REGISTRY.get("boards", "nucleo_l476rg")), folder / "c")
+    store = Store(folder / "results" / "records")
+    store.write(record)
+    store.publish(record, model)
+    return folder / "results"
+
+
+@pytest.fixture
+def results(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "results"))
+
+
+def only(results: Path) -> tuple[Path, Values]:
+    (path,) = (results / "records").rglob("*.json")
+    return path, json.loads(path.read_text())
+
+
+def submit(results: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    code = main(["submit", str(results), "--output", str(results.parent / "board"), *options])
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def test_good_results_are_put_into_place_once(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _ = only(results)
+    board = results.parent / "board"
+    code, text = submit(results, capsys, "--check")
+    assert code == 0 and "1 new" in text and "measured again, predicted again" in text
+    assert not board.exists()
+    code, text = submit(results, capsys, "--report", str(results.parent / "report.md"))
+    assert code == 0 and (results.parent / "report.md").read_text().startswith("**Records**: 1 new, 0 changed")
+    assert (board / path.relative_to(results)).read_bytes() == path.read_bytes()
+    assert [p.name for p in (board / "models").iterdir()] == [p.name for p in (results / "models").iterdir()]
+    code, text = submit(results, capsys)
+    assert code == 0 and "0 new, 0 changed, 1 unchanged" in text
+
+
+def changed(*keys: str, to: object) -> Callable[[Values], None]:
+    def change(values: Values) -> None:
+        for key in keys[:-1]:
+            values = values[key]
+        values[keys[-1]] = to
+
+    return change
+
+
+def better(values: Values) -> None:
+    """The bitmap as well."""
+    bits = correctness(Record.model_validate(values).accuracy)
+    values["accuracy"] = accuracy(np.ones_like(bits)).model_dump()
+
+
+def faster(values: Values) -> None:
+    for key in ("cycles", "cycles_low", "cycles_high"):
+        values[key] -= 1
+
+
+def smaller(values: Values) -> None:
+    values["flash_bytes"] -= 1000
+    values["flash"]["runtime"] -= 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed("accuracy", "mean", to=0.99), "accuracy"),
+        (changed("flash_bytes", to=1000), "flash_bytes is not the sum of its parts"),
+        (changed("ram_bytes", to=1000), "ram_bytes is not the sum of its parts"),
+        (changed("over_flash_bytes", to=7), "over_flash_bytes is not what"),
+        (changed("fits", to=False), "fits does not agree"),
+        (changed("parameters", to=10**9), "cannot hold 1000000000 parameters"),
+        (changed("cycles", to=10), "cycles does not lie between"),
+        (lambda v: v.update(cycles=10, cycles_low=10, cycles_high=10), "cycles: 10 for"),
+        (changed("layers", to=[]), "layers: they take 0 cycles together"),
+        (changed("macs", to={"int4": 1}), "macs: no kind 'int4'"),
+        (changed("board", to="nucleo_l476"), "no board 'nucleo_l476'; nearest is 'nucleo_l476rg'"),
+        (changed("board_flash_bytes", to=1 << 22), "nucleo_l476rg has 1048576 bytes of flash"),
+        (changed("clock_hz", to=800_000_000), "clock_hz 800000000 is not the board's"),
+        (changed("classes", to=11), "digits has 10 classes"),
+        (changed("recipe", to="int9"), "no method 'int9'; nearest is 'int8'"),
+        (changed("network", to="resnet8[width=08]"), "resnet8[width=08] is to be written resnet8[width=8]"),
+        (changed("fold", to=3), "digits has no fold 3"),
+        (changed("seed", to=1), "command: its --seed is 0, the record's 1"),
+        (changed("training", "epochs", to=999), "training is not the task's own"),
+        (changed("model_digest", to="0"), "model_digest and cell must be"),
+        (changed("times", "created", to="2999-01-01T00:00:00+00:00"), "is no time of the past"),
+        (changed("times", "created", to="yesterday"), "is no time of the past"),
+        (changed("verified_inputs", to=0), "verified_inputs"),
+        (changed("unheard", to=0), "unheard"),
+        (better, "accuracy: not that of its model"),
+        (faster, "measured again, cycles is"),
+        (smaller, "measured again, flash_bytes is"),
+    ],
+)
+def test_tampered_records_are_refused(
+    change: Callable[[Values], None], reason: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, values = only(results)
+    change(values)
+    path.write_text(json.dumps(values))
+    code, text = submit(results, capsys)
+    assert code == 2 and reason in text, text
+    assert not (results.parent / "board").exists()
+
+
+def test_a_model_with_made_up_accuracy_is_found_out(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, values = only(results)
+    better(values)
+    path.write_text(json.dumps(values))
+    (file,) = (results / "models").iterdir()
+    model = load_model_file(file)
+    facts = model.about.model.model_copy(update={"accuracy": Record.model_validate(values).accuracy})
+    save_model_file(file, model.graph, model.reference, model.about.model_copy(update={"model": facts}))
+    code, text = submit(results, capsys)
+    assert code == 2 and "predicted again, other test samples are right than its bitmap says" in text
+
+
+def test_a_model_must_be_there_and_be_the_one(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file,) = (results / "models").iterdir()
+    content = file.read_bytes()
+    file.unlink()
+    assert "its model is missing" in submit(results, capsys)[1]
+    file.write_bytes(content[: len(content) // 2])
+    code, text = submit(results, capsys)
+    assert code == 2 and "cannot be read as a graph" in text
+
+
+def test_records_lie_where_they_belong(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _ = only(results)
+    path.rename(path.with_name("mine.json"))
+    code, text = submit(results, capsys)
+    assert code == 2 and "it belongs into digits/resnet8-width=8/int8@nucleo_l476rg" in text
+
+
+def test_published_results_do_not_change_silently(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(results, results.parent / "board")
+    path, values = only(results)
+    faster(values)
+    path.write_text(json.dumps(values))
+    code, text = submit(results, capsys)
+    assert code == 2 and "the published record of the same cell has another cycles, cycles_low, cycles_high" in text
+
+
+def test_one_model_is_not_two_results(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, values = only(results)
+    values |= {"seed": 1, "command": values["command"].replace("--seed 0", "--seed 1")}
+    record = Record.model_validate(values)
+    assert problems(record, REGISTRY) == []
+    Store(results / "records").write(record)
+    code, text = submit(results, capsys)
+    assert code == 2 and "its model is that of kilobench run --task digits" in text
+
+
+def test_nothing_to_submit_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = submit(tmp_path / "none", capsys)
+    assert code == 2 and "holds no records; kilobench run --output" in text
+
+
+def test_a_published_model_is_measured_on_another_board(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file,) = (results / "models").iterdir()
+    assert main(["measure", str(file), "--board", "raspberry_pi_pico", "--output", str(results)]) == 0
+    assert "record: " in capsys.readouterr().out
+    first, second = Store(results / "records").read_all()
+    assert (first.board, second.board) == ("nucleo_l476rg", "raspberry_pi_pico")
+    assert first.accuracy == second.accuracy and second.cycles > first.cycles
+    assert submit(results, capsys, "--check")[0] == 0
+    assert main(["measure", str(file), "--board", "esp32_devkitc"]) == 2
+    assert "cannot be emulated" in capsys.readouterr().err
+    assert main(["measure", str(results / "none"), "--board", "nucleo_l476rg"]) == 2
