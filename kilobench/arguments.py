@@ -1,0 +1,174 @@
+"""The arguments of the command ``kilobench``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+KINDS = ("tasks", "networks", "methods", "boards", "suites")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice" in message:
+            from kilobench.spec import nearest
+
+            wrong, *known = re.findall(r"'([^']*)'", message.split("invalid choice: ")[1])
+            message = f"no command or kind {wrong!r}{nearest(wrong, known)} (see kilobench --help)"
+        self.exit(2, f"kilobench: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    parser = _Parser(
+        "kilobench", description="Benchmarks neural networks on microcontrollers: accuracy, flash, RAM, cycles."
+    )
+    parser.add_argument("--version", action="version", version=f"kilobench {version('kilobench')}")
+    parser.add_argument(
+        "--plugins", action="append", default=[], metavar="PATH", help="folder or file with contributions"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_run_arguments(
+        commands.add_parser("run", help="train, compress, build, run on boards, and write records and pages")
+    )
+    log = commands.add_parser("log", help="why a cell failed, and what it wrote")
+    log.add_argument("cell", nargs="?", default="", help="beginning of its key; without one all failures are listed")
+    listing = commands.add_parser("list", help="what there is")
+    listing.add_argument("kind", nargs="?", choices=KINDS)
+    show = commands.add_parser("show", help="one contribution: what it is, parameters, reference")
+    show.add_argument("name")
+    sets = commands.add_parser("data", help="data sets: which there are, getting, verifying and importing them")
+    actions = sets.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    actions.add_parser("list", help="all of them: where, how large, licence, how to get them")
+    for action, text in (("fetch", "download and verify one"), ("verify", "read all of it again; say what is wrong")):
+        actions.add_parser(action, help=text).add_argument("name", help="task, as in 'esc50[classes=20]', or folder")
+    importing = actions.add_parser("import", help="link a folder, or unpack an archive, as a publisher made it")
+    importing.add_argument("path", type=Path)
+    _allow_partial(importing)
+    commands.add_parser("boards", help="known boards, those attached, and what is installed for them")
+    emulating = commands.add_parser("emulate", help="run a firmware on an emulated board, to be talked to")
+    emulating.add_argument("firmware", type=Path, help="ELF file")
+    emulating.add_argument("--board", required=True)
+    emulating.add_argument(
+        "--pty", action="store_true", help="behind a pseudo-terminal, whose path is printed; else on standard input"
+    )
+    timing = commands.add_parser("latency", help="time inferences of any firmware that speaks the MLPerf Tiny protocol")
+    timing.add_argument("--port", required=True)
+    timing.add_argument("--inferences", type=_threads, default=10, metavar="N", help="in a round (10)")
+    commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
+    test = commands.add_parser("test", help="contract tests of one contribution")
+    test.add_argument("name", help="name, or file of a plug-in")
+    _output(commands.add_parser("leaderboard", help="make the pages from the records"))
+    _contributing(commands)
+    _comparing(commands)
+    new = commands.add_parser("new", help="a working file to start from")
+    new.add_argument("kind", choices=("method", "task", "board"))
+    new.add_argument("name")
+    new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
+    return parser
+
+
+def _contributing(commands: Any) -> None:
+    """The commands for results of others."""
+    measuring = commands.add_parser("measure", help="a published model on a board: adds a record without any training")
+    measuring.add_argument("model", type=Path, help="model file, as in leaderboard/models/DIGEST.safetensors")
+    measuring.add_argument("--board", required=True)
+    _where(measuring)
+    _output(measuring)
+    submitting = commands.add_parser("submit", help="check the records and models of a folder, and put them into place")
+    submitting.add_argument("folder", type=Path, help="as kilobench run --output makes it")
+    submitting.add_argument("--check", action="store_true", help="only check; write nothing")
+    submitting.add_argument("--report", type=Path, metavar="FILE", help="what changes, as Markdown")
+    _output(submitting)
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    """How a board is run."""
+    parser.add_argument(
+        "--on", default="emulator", metavar="LINK", help="how boards are run: emulator, or serial[:PORT]"
+    )
+    parser.add_argument("--power", default="", metavar="METER", help="in a real board's supply: ppk2[:PORT]")
+    parser.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+
+
+def _comparing(commands: Any) -> None:
+    """The commands that read records."""
+    comparing = commands.add_parser("compare", help="two recipes, or two files or folders of records, on one page")
+    comparing.add_argument("a", metavar="A", help="recipe, as in int8, or a record's file, or a folder of records")
+    comparing.add_argument("b", metavar="B", help="what to compare with it, of the same kind")
+    comparing.add_argument("--fail-if-worse", action="store_true", help="exit code 1 if B is worse in anything")
+    advising = commands.add_parser("advise", help="which recipes fit a board and limits, best first")
+    for parser, required in ((comparing, False), (advising, True)):
+        parser.add_argument("--task", required=required, help="as in esc10")
+        parser.add_argument("--board", required=required)
+        parser.add_argument(
+            "--records", type=Path, default=Path("leaderboard/records"), help="folder (default: leaderboard/records)"
+        )
+    advising.add_argument("--max-latency", metavar="TIME", help="as in 200ms")
+    for memory in ("flash", "ram"):
+        advising.add_argument(f"--max-{memory}", metavar="SIZE", help="as in 256KiB, if less than the board has")
+
+
+def _add_run_arguments(run: argparse.ArgumentParser) -> None:
+    run.add_argument("suite", nargs="?", help="name of a suite or a YAML file")
+    run.add_argument("--task", help="for a single cell, as in 'fsdd[classes=5]'")
+    run.add_argument("--recipe", help="methods joined by +, as in prune+int8")
+    run.add_argument("--board")
+    run.add_argument("--network", help="another network than the task's own")
+    run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
+    _where(run)
+    run.add_argument(
+        "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
+    )
+    run.add_argument(
+        "--validation",
+        action="store_true",
+        help="measure on a fifth of the training data instead of the test fold, to choose parameters; writes no records",
+    )
+    _allow_partial(run)
+    run.add_argument("--dry-run", action="store_true", help="show what would be done, and about how long it takes")
+    run.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    run.add_argument(
+        "--workers", type=_number, default=1, metavar="N", help="processes that work at a time (1); 0: all in this one"
+    )
+    run.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="work on a Ray cluster (auto: the one of this host)"
+    )
+    run.add_argument("--time-limit", type=_number, default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)")
+    run.add_argument("--memory-limit", type=_number, default=0, metavar="GIB", help="of one worker (none)")
+    _output(run)
+
+
+def _fold(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
+    return text if text == "all" else int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
+def _threads(text: str) -> int:
+    if not _number(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
+
+
+def _allow_partial(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="go on where a data set lacks files, and mark the record so"
+    )
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, default=Path("leaderboard"), help="folder (default: leaderboard)")
