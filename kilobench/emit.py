@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def emit(graph: Graph, folder: Path, name: str) -> Plan:
 def _description(graph: Graph, memory: Plan, name: str) -> str:
     source, result = graph.tensors[graph.input], graph.tensors[graph.output]
     fields = {
-        "name": f'"{name}"',
+        "name": f'"{_plain(name)}"',
         "digest": f'"{graph.digest()}"',
         "ops": len(graph.ops),
         "arena_bytes": "KB_ARENA_BYTES",
@@ -163,7 +164,7 @@ class _Op:
         elif self.op.kind == "max_pool" and self.sources[0].dtype != "bit":
             kind = "kb_max_pool_params"
         body = "".join(f"    .{key} = {value},\n" for key, value in values.items())
-        comment = f"/* {self.op.name}: {self.op.kind} */\n".replace("*//*", "* /")
+        comment = f"/* {_plain(self.op.name)}: {self.op.kind} */\n"
         return comment + "".join(self.arrays) + f"static const {kind} op{self.index} = {{\n{body}}};\n"
 
     def laid_out(self) -> dict[str, Any]:
@@ -229,6 +230,11 @@ class _Op:
 
 def _shape(tensor: Tensor) -> str:
     return "{" + ", ".join(map(str, tensor.shape)) + "}"
+
+
+def _plain(text: str) -> str:
+    """A name as it may stand in a comment or a string."""
+    return re.sub(r"[^A-Za-z0-9 _.,:+=\[\]-]", "_", text)
 
 
 def _float(value: float) -> str:

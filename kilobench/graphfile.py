@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from kilobench.api import CellError
 from kilobench.files import write_atomically
 from kilobench.graph import Graph, Op, Tensor
+from kilobench.graphcheck import check_graph
 
 _FORM = "kilobench graph 1"
 
@@ -39,16 +40,22 @@ def save_graph(graph: Graph, path: Path, facts: Mapping[str, Any], arrays: Mappi
 
 
 def load_graph(path: Path) -> tuple[Graph, dict[str, Any], dict[str, NDArray[Any]]]:
-    """Graph, facts and other arrays of a file. Raises CellError for a file that is no graph."""
+    """Graph, facts and other arrays of a file.
+
+    Raises CellError for a file that is no graph, or one whose graph C cannot run (kilobench.graphcheck).
+    """
     try:
         with safe_open(path, "numpy") as file:
             content = json.loads((file.metadata() or {}).get("kilobench", "{}"))
             if content.get("form") != _FORM:
                 raise CellError(f"{path} holds no {_FORM}")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-        return _graph(content["graph"], arrays), content["facts"], _below("array/", arrays)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CellError(f"{path} cannot be read as a graph: {error}") from None
+        graph = _graph(content["graph"], arrays)
+        check_graph(graph)
+        return graph, content["facts"], _below("array/", arrays)
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise CellError(f"{path} cannot be read as a graph: {line}") from None
 
 
 def _graph(structure: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Graph:
