@@ -110,7 +110,8 @@ def measured_inputs(graph: Graph, count: int) -> NDArray[Any]:
     steps = np.random.RandomState(0).randint(-128, 128, (count, channels, height, width))
     walks = steps.cumsum(axis=-1)
     walks -= walks.sum(axis=-1, keepdims=True) // width
-    return quantise_input(graph, (walks / np.abs(walks).max(axis=(1, 2, 3), keepdims=True)).astype(np.float32))
+    peaks = np.maximum(1, np.abs(walks).max(axis=(1, 2, 3), keepdims=True))
+    return quantise_input(graph, (walks / peaks).astype(np.float32))
 
 
 def save_model_file(path: Path, graph: Graph, reference: Reference, about: About) -> None:
@@ -123,13 +124,22 @@ def load_model_file(path: Path) -> EvaluatedModel:
     """What save_model_file wrote. Raises CellError for a file that is damaged, or whose graph has another digest than it says."""
     graph, facts, arrays = load_graph(path)
     try:
-        about = About.model_validate(facts)
-        reference = Reference(measured_inputs(graph, len(arrays["outputs"])), arrays["outputs"], arrays["checksums"])
-    except (ValidationError, KeyError) as error:
+        about, reference = About.model_validate(facts), _stored(graph, **arrays)
+    except (ValidationError, ValueError, TypeError) as error:
         raise CellError(f"{path} is no model file: {str(error).splitlines()[0]}") from None
     if about.model.model_digest != graph.digest():
         raise CellError(f"{path}: its graph is not the one that it says")
     return EvaluatedModel(graph, reference, about)
+
+
+def _stored(graph: Graph, outputs: NDArray[Any], checksums: NDArray[Any]) -> Reference:
+    """The reference of a model file. Raises ValueError where its arrays are no such thing."""
+    count, output = len(outputs), graph.tensors[graph.output]
+    if not 1 <= count <= MEASURED_INPUTS or outputs.shape != (count, output.shape[2]) or outputs.dtype != output.dtype:
+        raise ValueError("outputs of another shape or type than the model's")
+    if checksums.ndim != 3 or (len(checksums), checksums.shape[2]) != (count, 2) or checksums.dtype != np.int64:
+        raise ValueError("checksums of another shape or type")
+    return Reference(measured_inputs(graph, count), outputs, checksums)
 
 
 def _crops(graph: Graph, host: HostModel, clips: NDArray[np.float32], progress: Progress) -> NDArray[np.int64]:

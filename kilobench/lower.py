@@ -18,6 +18,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from kilobench.api import Shape, UserError
 from kilobench.graph import DType, Graph, Kind, Op, Tensor, pack
+from kilobench.graphcheck import check_graph
 from kilobench.layers import Add, FakeQuant, SwapAxes, XnorConv2d, trace
 from kilobench.layout import MAX_BIT_COLUMN, MAX_BIT_TAPS
 
@@ -55,7 +56,12 @@ def lower(model: nn.Module, input_shape: Shape) -> Graph:
 
     Raises LoweringError naming the module path where something is not supported.
     """
-    return _Lowering(model.eval().cpu(), input_shape).graph()
+    graph = _Lowering(model.eval().cpu(), input_shape).graph()
+    try:
+        check_graph(graph)
+    except ValueError as error:
+        raise LoweringError(str(error)) from None
+    return graph
 
 
 def multiplier(real: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

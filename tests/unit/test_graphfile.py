@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kilobench.api import CellError
-from kilobench.evaluate import About, load_model_file, measured_inputs, save_model_file
+from kilobench.evaluate import About, Reference, load_model_file, measured_inputs, save_model_file
 from kilobench.graph import Graph
 from kilobench.graphfile import load_graph, save_graph
 from kilobench.record import ModelFacts
@@ -56,6 +56,22 @@ def test_a_model_file_with_another_graph_is_refused(tmp_path: Path) -> None:
     graph.ops[0].params["weight"].flat[0] ^= 1
     save_model_file(path, graph, expected, before)
     with pytest.raises(CellError, match="its graph is not the one that it says"):
+        load_model_file(path)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "checksums"),
+    [
+        (np.zeros((1 << 40, 0), np.int8), np.zeros((1, 3, 2), np.int64)),
+        (np.zeros((9, 3), np.int8), np.zeros((9, 3, 2), np.int64)),
+        (np.zeros((1, 3), np.float32), np.zeros((1, 3, 2), np.int64)),
+        (np.zeros((1, 3), np.int8), np.zeros((2, 3, 2), np.int64)),
+    ],
+)
+def test_a_model_file_with_another_reference_is_refused(outputs: object, checksums: object, tmp_path: Path) -> None:
+    graph, path = untrained("resnet8[width=4]", "int8", (1, 8, 8), 3), tmp_path / "m.safetensors"
+    save_model_file(path, graph, Reference(None, outputs, checksums), about(graph))  # type: ignore[arg-type]
+    with pytest.raises(CellError, match=r"is no model file: (outputs|checksums) of another shape"):
         load_model_file(path)
 
 
