@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from kilobench.record import Record
-from kilobench.stats import pareto, places, pooled, results
+from kilobench.stats import Estimate, Results, paired, pareto, places, pooled, results
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 CONTEST = ["task", "network", "training", "link", "toolchain"]
 """What must be equal for two rows to be compared at all; within it, costs are compared per board."""
+DIFFERENCE = ["difference", "difference_low", "difference_high"]
+"""Columns: accuracy less that of `full` of the same contest and board, on the same samples, and its 95 % interval (``stats.paired``)."""
 PLACES = (
     "place: 1 + how many recipes of the table are significantly more accurate (paired tests, Holm's correction); "
     "equal places are ties, – has not all folds"
@@ -42,7 +45,8 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
         training = record.training_changes
         key = (record.task, record.network, training, record.link, record.toolchain, record.board, record.recipe)
         groups.setdefault(key, []).append(record)
-    rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group) for key, group in groups.items()])
+    pools: dict[object, tuple[Results, Estimate]] = {}
+    rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group, pools) for key, group in groups.items()])
     _compare(rows)
     rows = rows.sort_values(
         [*CONTEST, "board", "place", "accuracy", "flash_bytes"], ascending=[True] * 7 + [False, True], kind="stable"
@@ -50,11 +54,19 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
-def _figures(group: list[Record]) -> dict[str, object]:
+def _pool(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> tuple[Results, Estimate]:
+    """Results of a row and their pool; the same objects for the same model, which is right about the same samples everywhere."""
+    key = tuple((r.data_digest, r.fold, r.seed, r.accuracy.total, r.accuracy.bitmap) for r in group)
+    if key not in pools:
+        correct = results(group)
+        pools[key] = correct, pooled(correct)
+    return pools[key]
+
+
+def _figures(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> dict[str, object]:
     seeds = len({record.seed for record in group})
-    correct = results(group)
-    estimate = pooled(correct)
-    cycles = float(np.mean([record.cycles for record in group]))
+    correct, estimate = _pool(group, pools)
+    cycles = fmean([record.cycles for record in group])
     worst = max(group, key=lambda record: record.over_flash_bytes + record.over_ram_bytes)
     return {
         "accuracy": estimate.mean,
@@ -63,8 +75,8 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "samples": sum({part: len(right) for (part, _), right in correct.items()}.values()),
         "crops": _mean_of_crops(group),
         "partial": max(record.partial for record in group),
-        "flash_bytes": float(np.mean([record.flash_bytes for record in group])),
-        "ram_bytes": float(np.mean([record.ram_bytes for record in group])),
+        "flash_bytes": fmean([record.flash_bytes for record in group]),
+        "ram_bytes": fmean([record.ram_bytes for record in group]),
         "cycles": cycles,
         "latency_ms": 1000 * cycles / group[0].clock_hz,
         "energy_uj": _mean_energy(group),
@@ -88,7 +100,7 @@ def _figures(group: list[Record]) -> dict[str, object]:
 
 def _mean_energy(group: list[Record]) -> float:
     """Per inference, in microjoules; NaN where it was not measured throughout."""
-    return float(np.mean([float("nan") if record.energy_uj is None else record.energy_uj for record in group]))
+    return fmean([float("nan") if record.energy_uj is None else record.energy_uj for record in group])
 
 
 def _mean_of_crops(group: list[Record]) -> float:
@@ -108,26 +120,43 @@ def commands(group: list[Record]) -> tuple[str, ...]:
 
 
 def _compare(rows: pd.DataFrame) -> None:
-    """Add the columns that need other rows: place, pareto, flash_ratio, cycles_ratio."""
-    rows["place"] = pd.array([None] * len(rows), dtype="Int64")
-    rows["pareto"] = False
-    rows["flash_ratio"] = np.nan
-    rows["cycles_ratio"] = np.nan
-    known: dict[tuple[object, ...], list[int | None]] = {}
-    for _, board in rows.groupby([*CONTEST, "board"]):
-        contest = list(board["results"])
-        # Models are right about the same samples on every board.
-        same = tuple(tuple((part, right.tobytes()) for part, right in one.items()) for one in contest)
-        known[same] = known.get(same) or places(contest)
-        rows.loc[board.index, "place"] = pd.array(known[same], dtype="Int64")
-        fitting = board[board["fits"]]
-        front = pareto([tuple(p) for p in fitting[["accuracy", "flash_bytes", "cycles"]].to_numpy()])
-        rows.loc[[fitting.index[i] for i in front], "pareto"] = True
-        full = board[board["recipe"] == "full"]
-        if len(full):
-            for cost in ("flash", "cycles"):
-                column = "flash_bytes" if cost == "flash" else "cycles"
-                rows.loc[board.index, f"{cost}_ratio"] = full[column].iloc[0] / board[column]
+    """Add the columns that need other rows: place, pareto, flash_ratio, cycles_ratio, DIFFERENCE."""
+    place: list[int | None] = [None] * len(rows)
+    on_front = np.zeros(len(rows), dtype=bool)
+    ratios = np.full((len(rows), 2), np.nan)
+    differences = np.full((len(rows), 3), np.nan)
+    costs = rows[["flash_bytes", "cycles"]].to_numpy(dtype=float)
+    accuracy, fits = rows["accuracy"].to_numpy(), rows["fits"].to_numpy()
+    recipes, tested = list(rows["recipe"]), list(rows["results"])
+    # Results are the same objects on every board (see _pool), so that everything is tested once.
+    known: dict[tuple[int, ...], list[int | None]] = {}
+    tests: dict[tuple[int, int], tuple[float, float, float]] = {}
+    for board in rows.groupby([*CONTEST, "board"]).indices.values():
+        same = tuple(id(tested[i]) for i in board)
+        known[same] = known.get(same) or places([tested[i] for i in board])
+        for i, found in zip(board, known[same], strict=True):
+            place[i] = found
+        fitting = board[fits[board]]
+        front = pareto([(accuracy[i], *costs[i]) for i in fitting])
+        on_front[fitting[list(front)]] = True
+        full = next((i for i in board if recipes[i] == "full"), None)
+        if full is not None:
+            ratios[board] = costs[full] / costs[board]
+            differences[board] = [_difference(tested[full], tested[i], tests) for i in board]
+    rows["place"], rows["pareto"] = pd.array(place, dtype="Int64"), on_front
+    rows[["flash_ratio", "cycles_ratio"]], rows[DIFFERENCE] = ratios, differences
+
+
+def _difference(
+    full: Results, other: Results, tests: dict[tuple[int, int], tuple[float, float, float]]
+) -> tuple[float, float, float]:
+    """DIFFERENCE of a recipe to ``full``; NaN where they have no samples in common."""
+    key = (id(full), id(other))
+    if key not in tests:
+        test = paired(full, other)
+        found = test and (test.difference.mean, test.difference.low, test.difference.high)
+        tests[key] = found or (np.nan, np.nan, np.nan)
+    return tests[key]
 
 
 def families(rows: pd.DataFrame) -> list[str]:
