@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 CONTEST = ["task", "network", "training", "link", "toolchain"]
 """What must be equal for two rows to be compared at all; within it, costs are compared per board."""
 DIFFERENCE = ["difference", "difference_low", "difference_high"]
-"""Columns: accuracy less that of `full` of the same contest and board, on the same samples, and its 95 % interval (``stats.paired``)."""
+"""Columns: accuracy less that of ``full`` of the same contest, and its 95 % interval (``stats.paired``)."""
 PLACES = (
     "place: 1 + how many recipes of the table are significantly more accurate (paired tests, Holm's correction); "
     "equal places are ties, – has not all folds"
@@ -80,6 +81,8 @@ def _figures(group: list[Record], pools: dict[object, tuple[Results, Estimate]])
         "cycles": cycles,
         "latency_ms": 1000 * cycles / group[0].clock_hz,
         "energy_uj": _mean_energy(group),
+        "board_flash_bytes": group[0].board_flash_bytes,
+        "board_ram_bytes": group[0].board_ram_bytes,
         "clock_hz": group[0].clock_hz,
         "timing": group[0].timing,
         "conditions": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in group[0].conditions.items()),
@@ -159,6 +162,11 @@ def _difference(
     return tests[key]
 
 
+def methods(recipe: str) -> list[str]:
+    """Names of the methods of a recipe, without their parameters."""
+    return [part.partition("[")[0] for part in re.split(r"\+(?![^\[]*\])", recipe)]
+
+
 def families(rows: pd.DataFrame) -> list[str]:
     """Data sets that were measured with several numbers of classes by one network and training."""
     counts = rows.groupby([rows["task"].map(_family), "network", "training"])["classes"].nunique()
@@ -166,25 +174,52 @@ def families(rows: pd.DataFrame) -> list[str]:
 
 
 def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
-    """Accuracy by number of classes: columns line, classes, accuracy, low, high; a line is a recipe of a network.
+    """A row per network, training, number of classes and recipe, with accuracy, low, high and place at that number of classes.
 
     A model's accuracy is the same on every board, so that boards are not told apart.
     """
     chosen = rows[rows["task"].map(_family) == family]
     several = chosen.groupby(["network", "training"])["classes"].transform("nunique") > 1
-    chosen = chosen[several].drop_duplicates(["network", "training", "recipe", "classes"])
-    contests = chosen.groupby(["network", "training"]).ngroups
-    line = chosen["recipe"]
-    if contests > 1:
-        line = line + ", " + chosen["network"] + chosen["training"].map(lambda text: f", {text}" if text else "")
-    return chosen.assign(line=line)[["line", "classes", "accuracy", "low", "high"]].sort_values(["line", "classes"])
+    chosen = chosen[several].drop_duplicates(["network", "training", "classes", "recipe"])
+    curves = chosen.sort_values(["network", "training", "classes", "recipe"]).reset_index(drop=True)
+    for _, contest in curves.groupby(["network", "training", "classes"]):
+        curves.loc[contest.index, "place"] = pd.array(places(list(contest["results"])), dtype="Int64")
+    return curves[["network", "training", "classes", "recipe", "accuracy", "low", "high", "place"]]
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The most accurate recipe at a number of classes."""
+
+    classes: int
+    recipe: str
+    ties: tuple[str, ...]
+    """Others that share its place: its lead may be chance."""
+    changed: bool
+    """Another recipe leads at the next smaller number of classes."""
+    new: bool
+    """And this one was not measured there."""
+
+
+def leaders(curve: pd.DataFrame) -> list[Leader]:
+    """By number of classes, of one network and training in ``class_curves``; only recipes that have all folds lead."""
+    found: list[Leader] = []
+    before: set[str] = set()
+    for classes, contest in curve[curve["place"].notna()].groupby("classes"):
+        ranked = contest.sort_values(["place", "accuracy", "recipe"], ascending=[True, False, True])
+        first, *others = ranked[ranked["place"] == ranked["place"].iloc[0]]["recipe"]
+        changed = bool(found) and found[-1].recipe != first
+        found.append(Leader(int(str(classes)), first, tuple(others), changed, changed and first not in before))
+        before = set(contest["recipe"])
+    return found
 
 
 def _family(task: str) -> str:
-    return task.partition("[")[0]
+    """A task without its number of classes."""
+    return re.sub(r"\[\]|,(?=\])", "", re.sub(r"\bclasses=[^,\]]*,?", "", task))
 
 
-def misses(row: pd.Series) -> str:
+def misses(row: Mapping[Hashable, Any]) -> str:
     """ "yes", or by how much a row exceeds its board, and the operator that needs the most RAM."""
     if row["fits"]:
         return "yes"
@@ -193,12 +228,12 @@ def misses(row: pd.Series) -> str:
     return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size) + at
 
 
-def place(row: pd.Series) -> str:
+def place(row: Mapping[Hashable, Any]) -> str:
     """A number, or a dash for a row that has none."""
     return "–" if pd.isna(row["place"]) else str(row["place"])
 
 
-def energy(row: pd.Series) -> str:
+def energy(row: Mapping[Hashable, Any]) -> str:
     """Microjoules per inference, or nothing where it was not measured."""
     return "" if np.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
 
@@ -230,7 +265,7 @@ def terminal(records: Sequence[Record]) -> Group:
         if measured:
             table.add_column("µJ", justify="right", min_width=7)
         table.add_column("fits")
-        for _, row in rows.iterrows():
+        for row in rows.to_dict("records"):
             table.add_row(
                 f"{place(row)} {'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
                 f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",

@@ -178,7 +178,8 @@ def test_all_pairs_at_once_are_those_one_by_one(folds: int, seeds: int) -> None:
     contest += [dict(list(contest[0].items())[1:]), dict(list(contest[1].items())[:-1]), contest[2]]
     for (a, b), (difference, p) in zip(combinations(contest, 2), all_pairs(contest), strict=True):
         test = paired(a, b)
-        assert (difference, p) == (pytest.approx((test.difference.mean, test.p), abs=1e-9) if test else (0, 1))
+        expected = (test.difference.mean, test.p) if test else (0.0, 1.0)
+        assert (difference, p) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_recipe_with_fewer_folds_has_no_place() -> None:
