@@ -42,7 +42,10 @@ SIGNIFICANT = 0.05
 Index = NDArray[np.intp]
 
 Part = tuple[str, int]
-"""What was tested on: data digest and fold. The digest also tells a validation part from the test fold."""
+"""What was tested on: data digest with the number of samples, and fold.
+
+The digest also tells a validation part from the test fold.
+"""
 Results = Mapping[tuple[Part, int], NDArray[np.bool_]]
 """Correctness of every test sample, by part and seed."""
 
@@ -102,7 +105,7 @@ def correctness(accuracy: Accuracy) -> NDArray[np.bool_]:
 
 def results(records: Iterable[Record]) -> Results:
     """Of one recipe on one board."""
-    return {((r.data_digest, r.fold), r.seed): correctness(r.accuracy) for r in records}
+    return {((f"{r.data_digest} of {r.accuracy.total}", r.fold), r.seed): correctness(r.accuracy) for r in records}
 
 
 def pooled(results: Results) -> Estimate:

@@ -121,7 +121,7 @@ def _curves(curve: pd.DataFrame, heading: str) -> Spec:
     ]
     shared = {"x": x, "color": looks["color"]}
     return {
-        "title": {"text": heading, "anchor": "start", "fontSize": 12, "offset": 32},
+        "title": {"text": heading, "anchor": "start", "fontSize": 12, "offset": 8},
         "width": 520,
         "height": 260,
         "layer": [{"data": {"values": points}, "encoding": shared, "layer": layers}, *_leading(curve, x, counts)],
@@ -145,7 +145,7 @@ def _leading(curve: pd.DataFrame, x: Spec, counts: list[int]) -> list[Spec]:
             "data": {"values": [one]},
             "mark": {"type": "text", "align": one["align"], "baseline": "bottom", "fontSize": 11, "lineHeight": 13,
                      "fontWeight": "bold" if one["changed"] else "normal"},
-            "encoding": {"x": x, "y": {"value": -6}, "text": {"field": "text"}},
+            "encoding": {"x": x, "y": {"value": -19}, "text": {"field": "text"}},
         }
         for one in found
     ]  # fmt: skip
