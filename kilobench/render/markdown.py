@@ -38,7 +38,7 @@ _LEFT = {
 }
 
 
-def pages(rows: pd.DataFrame, records: Sequence[Record], site: bool = False) -> dict[str, str]:
+def pages(rows: pd.DataFrame, records: Sequence[Record], *, site: bool = False) -> dict[str, str]:
     """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
 
     For the ``site``, <div>s for interactive plots and tables stand where pages have images and tables of recipes.

@@ -13,7 +13,7 @@ _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
     "cycles": ("mcycles", "million cycles per inference (logarithmic)"),
 }
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C510A"]
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C510A"]
 """Okabe and Ito's palette, told apart by the colour-blind, and brown."""
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 _OTHERS, _PALE = "others", "#BBBBBB"
@@ -33,24 +33,26 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
                 _chart(task, column, label, f"{name}: accuracy, {axis}")
             )
     for family in families(rows):
-        curves = class_curves(rows, family)
-        panels = [
-            _curves(curve, ", ".join(filter(None, key))) for key, curve in curves.groupby(["network", "training"])
-        ]
         subtitle = [
             "Above: who leads at every number of classes; dashed where that changes.",
             "Whiskers: 95 % interval.",
         ]
-        title = {
+        title: Spec = {
             "text": f"{family}: accuracy, number of classes",
             "subtitle": subtitle,
             "anchor": "start",
             "offset": 16,
         }
-        files[f"plots/{slug(family)}-classes.svg"] = _svg(
-            {"vconcat": panels, "title": title, "resolve": {"scale": {"color": "independent", "shape": "independent"}}}
-        )
+        apart = {"scale": {"color": "independent", "shape": "independent"}}
+        chart = {"vconcat": class_panels(rows, family), "title": title, "resolve": apart}
+        files[f"plots/{slug(family)}-classes.svg"] = _svg(chart)
     return files
+
+
+def class_panels(rows: pd.DataFrame, family: str) -> list[Spec]:
+    """Accuracy against the number of classes, a panel for every network and training."""
+    curves = class_curves(rows, family)
+    return [_curves(curve, ", ".join(filter(None, key))) for key, curve in curves.groupby(["network", "training"])]
 
 
 def _svg(chart: Spec) -> str:
@@ -76,7 +78,7 @@ def _looks(labels: list[str], crowded: bool = False, **legend: object) -> Spec:
         "type": "nominal",
         "legend": {"title": None, "labelFontSize": 12, "labelLimit": 0, "symbolOpacity": 1, **legend},
     }
-    colours, shapes = _COLOURS[: len(labels)], _SHAPES[: len(labels)]
+    colours, shapes = COLOURS[: len(labels)], _SHAPES[: len(labels)]
     if crowded:
         labels, colours, shapes = [*labels, _OTHERS], [*colours, _PALE], [*shapes, "circle"]
     return {
@@ -90,15 +92,16 @@ def _curves(curve: pd.DataFrame, heading: str) -> Spec:
     recipes = sorted(
         curve["recipe"].unique(), key=lambda name: (-curve[curve["recipe"] == name]["accuracy"].max(), name)
     )
-    recipes = sorted(recipes[: len(_COLOURS)])
+    recipes = sorted(recipes[: len(COLOURS)])
     counts = sorted(int(count) for count in curve["classes"].unique())
     # Side by side, so that whiskers can be told apart.
     beside = {name: 1.018 ** (i - (len(recipes) - 1) / 2) for i, name in enumerate(recipes)}
     points = [
         {
             "label": r.recipe,
-            "classes": r.classes * beside[r.recipe],
-            **{k: 100 * getattr(r, k) for k in ("accuracy", "low", "high")},
+            "classes": r.classes,
+            "at": r.classes * beside[r.recipe],
+            **{k: round(100 * getattr(r, k), 2) for k in ("accuracy", "low", "high")},
         }
         for r in curve.itertuples()
         if r.recipe in beside
@@ -107,7 +110,7 @@ def _curves(curve: pd.DataFrame, heading: str) -> Spec:
     scale = {"domain": [max(0, domain[0]), min(100, domain[1])], "zero": False, "nice": False}
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy (%)", "scale": scale}
     x = {
-        "field": "classes", "type": "quantitative", "title": "classes (logarithmic)", "axis": {"values": counts, "grid": False},
+        "field": "at", "type": "quantitative", "title": "classes (logarithmic)", "axis": {"values": counts, "grid": False},
         "scale": {"type": "log", "domain": [counts[0] / 1.15, counts[-1] * 1.15], "nice": False},
     }  # fmt: skip
     looks = _looks(recipes, orient="right")
@@ -132,14 +135,14 @@ def _leading(curve: pd.DataFrame, x: Spec, counts: list[int]) -> list[Spec]:
     """Who leads at every number of classes, above the panel; a dashed line where it changes."""
     found = [
         {
-            "classes": one.classes,
+            "at": one.classes,
             "text": [one.recipe, _tie(one.ties)],
             "changed": one.changed,
             "align": {counts[0]: "left", counts[-1]: "right"}.get(one.classes, "center"),
         }
         for one in leaders(curve)
     ]
-    changes = [{"classes": one["classes"]} for one in found if one["changed"]]
+    changes = [{"at": one["at"]} for one in found if one["changed"]]
     texts: list[Spec] = [
         {
             "data": {"values": [one]},
@@ -166,7 +169,7 @@ def _named(points: pd.DataFrame) -> list[str]:
     )
     ranked["full"] = ranked["recipe"] == "full"
     ranked = ranked.sort_index().sort_values(["full", "front", "accuracy"], ascending=False, kind="stable")
-    return sorted(ranked.index[: len(_COLOURS)])
+    return sorted(ranked.index[: len(COLOURS)])
 
 
 def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:

@@ -30,7 +30,7 @@ def made_up() -> list[Record]:
 
 
 def of(records: list[Record], site: bool = False) -> dict[str, str]:
-    return pages(frame(records), records, site)
+    return pages(frame(records), records, site=site)
 
 
 def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
