@@ -17,6 +17,8 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, told apart by the colour-blind, and brown."""
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 _OTHERS, _PALE = "others", "#BBBBBB"
+_NAMED = 12
+"""Labels that are told apart at most: the ninth has the first colour again, and another shape."""
 _PANELS = 6
 _TICKS = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5)]
 
@@ -30,7 +32,7 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
     for name, task in rows.groupby("task"):
         for axis, (column, label) in _AXES.items():
             files[f"plots/{slug(str(name))}-{axis}.svg"] = _svg(
-                _chart(task, column, label, f"{name}: accuracy, {axis}")
+                _chart(task, column, label, f"{name}: accuracy against {axis}")
             )
     for family in families(rows):
         subtitle = [
@@ -38,7 +40,7 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
             "Whiskers: 95 % interval.",
         ]
         title: Spec = {
-            "text": f"{family}: accuracy, number of classes",
+            "text": f"{family}: accuracy against number of classes",
             "subtitle": subtitle,
             "anchor": "start",
             "offset": 16,
@@ -78,7 +80,9 @@ def _looks(labels: list[str], crowded: bool = False, **legend: object) -> Spec:
         "type": "nominal",
         "legend": {"title": None, "labelFontSize": 12, "labelLimit": 0, "symbolOpacity": 1, **legend},
     }
-    colours, shapes = COLOURS[: len(labels)], _SHAPES[: len(labels)]
+    again = len(COLOURS)
+    colours = [COLOURS[i % again] for i in range(len(labels))]
+    shapes = [_SHAPES[(i + 3 * (i // again)) % again] for i in range(len(labels))]
     if crowded:
         labels, colours, shapes = [*labels, _OTHERS], [*colours, _PALE], [*shapes, "circle"]
     return {
@@ -92,7 +96,7 @@ def _curves(curve: pd.DataFrame, heading: str) -> Spec:
     recipes = sorted(
         curve["recipe"].unique(), key=lambda name: (-curve[curve["recipe"] == name]["accuracy"].max(), name)
     )
-    recipes = sorted(recipes[: len(COLOURS)])
+    recipes = sorted(recipes[:_NAMED])
     counts = sorted(int(count) for count in curve["classes"].unique())
     # Side by side, so that whiskers can be told apart.
     beside = {name: 1.018 ** (i - (len(recipes) - 1) / 2) for i, name in enumerate(recipes)}
@@ -169,7 +173,7 @@ def _named(points: pd.DataFrame) -> list[str]:
     )
     ranked["full"] = ranked["recipe"] == "full"
     ranked = ranked.sort_index().sort_values(["full", "front", "accuracy"], ascending=False, kind="stable")
-    return sorted(ranked.index[: len(COLOURS)])
+    return sorted(ranked.index[:_NAMED])
 
 
 def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
@@ -190,10 +194,11 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
     scale = {"domain": [max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], "zero": False}
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy (%)", "scale": scale}
     looks = _looks(labels, orient="bottom", columns=3, crowded=crowded)
+    size = {"condition": {"test": f"datum.label == '{_OTHERS}'", "value": 30}, "value": 80}
     pale = {"condition": {"test": "datum.fits", "value": 1}, "value": 0.35}
     dots = {
-        "mark": {"type": "point", "size": 80, "filled": True},
-        "encoding": {"x": x, "y": y, "opacity": pale, **looks},
+        "mark": {"type": "point", "filled": True},
+        "encoding": {"x": x, "y": y, "opacity": pale, "size": size, **looks},
     }
     whiskers = {
         "transform": [{"filter": f"datum.label != '{_OTHERS}'"}],

@@ -14,6 +14,7 @@ from kilobench.render.markdown import pages
 from kilobench.render.plots import plots
 from kilobench.render.table import Leader, class_curves, frame, leaders, methods, terminal
 from kilobench.stats import accuracy, wilson
+from kilobench.store import Store
 from tests.unit.records import contest, record
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,12 @@ def test_pages_are_the_golden_ones() -> None:
     assert set(made) == {path.relative_to(GOLDEN).as_posix() for path in GOLDEN.rglob("*.md")}
     for name, text in made.items():
         assert text == (GOLDEN / name).read_text(), name
+
+
+def test_committed_pages_are_those_of_the_committed_records() -> None:
+    """After new records or other templates: python -m kilobench leaderboard."""
+    for name, text in of(Store(ROOT / "leaderboard" / "records").read_all()).items():
+        assert text == (ROOT / "leaderboard" / name).read_text(), name
 
 
 def test_every_link_leads_to_a_page_or_a_plot_and_every_page_says_how_to_cite_it() -> None:
