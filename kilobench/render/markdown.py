@@ -112,7 +112,8 @@ def _summary(rows: pd.DataFrame) -> str:
 
 def _costs(row: Row) -> str:
     """Recipe, accuracy and costs in a cell."""
-    return f"`{row['recipe']}` **{100 * row['accuracy']:.1f} %**, {_size(row['flash_bytes'])}, {_time(row)}"
+    training = f" ({row['training']})" if row["training"] else ""
+    return f"`{row['recipe']}`{training} **{100 * row['accuracy']:.1f} %**, {_size(row['flash_bytes'])}, {_time(row)}"
 
 
 def _full(row: Row, best: Row) -> str:

@@ -59,8 +59,11 @@ def class_panels(rows: pd.DataFrame, family: str) -> list[Spec]:
 
 def _svg(chart: Spec) -> str:
     # Pages show images, whose text alternative is theirs; without labels of every mark they take half the time and bytes.
-    config = {"background": "#ffffff", "font": "sans-serif", "aria": False, "mark": {"aria": False}}
-    return vl_convert.vegalite_to_svg({**chart, "config": config}) + "\n"
+    font = "Arial, Liberation Sans, Helvetica, sans-serif"
+    config = {"background": "#ffffff", "font": font, "aria": False, "mark": {"aria": False}}
+    # To the right is room for the letters of a browser's font, which may be wider than those measured here.
+    chart = {**chart, "config": config, "padding": {"left": 5, "top": 5, "bottom": 5, "right": 60}}
+    return vl_convert.vegalite_to_svg(chart) + "\n"
 
 
 def _labels(task: pd.DataFrame) -> pd.Series:
@@ -78,7 +81,14 @@ def _looks(labels: list[str], crowded: bool = False, **legend: object) -> Spec:
     shown = {
         "field": "label",
         "type": "nominal",
-        "legend": {"title": None, "labelFontSize": 12, "labelLimit": 0, "symbolOpacity": 1, **legend},
+        "legend": {
+            "title": None,
+            "labelFontSize": 12,
+            "labelLimit": 0,
+            "symbolOpacity": 1,
+            "columnPadding": 28,
+            **legend,
+        },
     }
     again = len(COLOURS)
     colours = [COLOURS[i % again] for i in range(len(labels))]
