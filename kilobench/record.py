@@ -34,7 +34,7 @@ _PARAMETER = r"[A-Za-z0-9_]+=[^\x00-\x1f\x7f<>`|()/\\,=\[\]]*"
 _SPEC = rf"[A-Za-z0-9][A-Za-z0-9_.-]*(\[{_PARAMETER}(,{_PARAMETER})*\])?"
 Spec = Annotated[str, Field(max_length=150, pattern=rf"^{_SPEC}$")]
 """``name[key=value,...]``; two of them never have one file name."""
-Recipe = Annotated[str, Field(max_length=150, pattern=rf"^{_SPEC}(\+{_SPEC})*$")]
+Recipe = Annotated[str, Field(max_length=200, pattern=rf"^{_SPEC}(\+{_SPEC})*$")]
 Count = Annotated[int, Field(ge=0, lt=1 << 40)]
 Positive = Annotated[int, Field(ge=1, lt=1 << 50)]
 Share = Annotated[float, Field(ge=0, le=1)]
