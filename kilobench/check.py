@@ -55,14 +55,11 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
 
 
 def _accuracy(record: Record) -> Iterator[str]:
-    """The bitmap says the same as the figures, which are those of kilobench.stats."""
+    """The intervals are those of kilobench.stats; that the bitmaps agree with the rest is checked as a record is read."""
     for name in ("accuracy", "accuracy_10_crops"):
         stated = getattr(record, name)
-        if stated is None:
-            continue
-        bits = correctness(stated)
-        if not stated.total or len(bits) != stated.total or accuracy(bits) != stated:
-            yield f"{name}: its bitmap does not give the stated {stated.correct} of {stated.total}"
+        if stated is not None and accuracy(correctness(stated)) != stated:
+            yield f"{name}: its bitmap gives {accuracy(correctness(stated)).low} to {accuracy(correctness(stated)).high}"
     if record.classes < 2:
         yield f"classes: {record.classes}"
 
@@ -74,9 +71,6 @@ def _sizes(record: Record) -> Iterator[str]:
         yield "flash_bytes is not the sum of its parts"
     if record.ram_bytes != ram.arena + ram.static + ram.stack or ram.stack != record.stack_bytes:
         yield "ram_bytes is not the sum of its parts"
-    parts = (*dict(flash).values(), ram.arena, ram.arena_lower_bound, ram.static, record.over_ram_bytes)
-    if min(value for value in parts if isinstance(value, int)) < 0:
-        yield "a size is negative"
     if ram.arena < ram.arena_lower_bound:
         yield "ram: the arena is smaller than it can be"
     if flash.weights * 8 < record.parameters:

@@ -243,8 +243,8 @@ def _leaderboard(options: argparse.Namespace) -> int:
     records = Store(options.output / "records").read_all()
     if not records:
         raise UserError(f"{options.output / 'records'} holds no records; kilobench run makes some")
-    for path in render(records, options.output):
-        print(path)
+    made = [path for path in render(records, options.output) if path.suffix == ".md"]
+    print(f"{len(made)} pages of {len(records)} records in {options.output}: see {options.output / 'README.md'}")
     return 0
 
 

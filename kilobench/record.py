@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA: Literal["kilobench/1"] = "kilobench/1"
 
@@ -18,11 +19,26 @@ def _quoted(command: str) -> str:
     return command
 
 
-# Records come from anybody, and their texts go into file names and pages.
-Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f<>`|]*$")]
+def _unlinked(text: str) -> str:
+    if "](" in text:
+        raise ValueError("has a link")
+    return text
+
+
+# Records come from anybody: their texts go into file names and pages, their numbers into sums and logarithmic plots.
+Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f<>`|]*$"), AfterValidator(_unlinked)]
 """Text that is nothing but text in a table of a page."""
 Name = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9][^\x00-\x1f\x7f<>`|()/\\]*$")]
-"""A name or specification, harmless in a file name too."""
+"""A name, harmless in a file name too."""
+_PARAMETER = r"[A-Za-z0-9_]+=[^\x00-\x1f\x7f<>`|()/\\,=\[\]]*"
+_SPEC = rf"[A-Za-z0-9][A-Za-z0-9_.-]*(\[{_PARAMETER}(,{_PARAMETER})*\])?"
+Spec = Annotated[str, Field(max_length=150, pattern=rf"^{_SPEC}$")]
+"""``name[key=value,...]``; two of them never have one file name."""
+Recipe = Annotated[str, Field(max_length=200, pattern=rf"^{_SPEC}(\+{_SPEC})*$")]
+Count = Annotated[int, Field(ge=0, lt=1 << 40)]
+Positive = Annotated[int, Field(ge=1, lt=1 << 50)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, lt=1e9)]
 Command = Annotated[Line, AfterValidator(_quoted)]
 """A command of kilobench and nothing else."""
 
@@ -34,34 +50,45 @@ class _Part(BaseModel):
 class Accuracy(_Part):
     """Of the emitted C compiled for the host on the whole test set, with a 95 % Wilson interval; shares of 1."""
 
-    mean: float
-    low: float
-    high: float
-    correct: int
-    total: int
+    mean: Share
+    low: Share
+    high: Share
+    correct: Count
+    total: int = Field(ge=1, le=10_000_000)
     bitmap: str
     """Base64 of the per-sample correctness, packed most significant bit first (numpy.packbits)."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Accuracy:
+        packed = base64.b64decode(self.bitmap, validate=True)
+        if len(packed) != -(-self.total // 8):
+            raise ValueError(f"the bitmap has {len(packed)} bytes, not those of {self.total} samples")
+        if int.from_bytes(packed).bit_count() != self.correct or int.from_bytes(packed[-1:]) % (1 << -self.total % 8):
+            raise ValueError(f"the bitmap has not {self.correct} correct samples of {self.total}")
+        if abs(self.mean - self.correct / self.total) > 1e-6 or not self.low <= self.mean <= self.high:
+            raise ValueError("mean is not correct / total, or not between low and high")
+        return self
 
 
 class FlashSplit(_Part):
     """Flash by use, in bytes."""
 
-    weights: int
-    runtime: int
+    weights: Count
+    runtime: Count
     """Kernels, the model's code and tables, and the protocol."""
-    board_support: int
+    board_support: Count
 
 
 class RamSplit(_Part):
     """RAM by use, in bytes."""
 
-    arena: int
-    arena_lower_bound: int
+    arena: Count
+    arena_lower_bound: Count
     """The most that is live at once: what no placing of the arena can go below."""
     peak: Line
     """The operator during which it is."""
-    static: int
-    stack: int
+    static: Count
+    stack: Count
     """Peak, by painting."""
 
 
@@ -72,47 +99,47 @@ class Layer(_Part):
     kind: Line
     output: Line
     """Type and shape of its output, as in ``int8 16x16x32`` (height x width x channels)."""
-    cycles: int
+    cycles: Count
 
 
 class Times(_Part):
     """Seconds spent, and when: the only part that differs between two runs of one cell on one machine."""
 
-    created: str
+    created: str = Field(max_length=40, pattern=r"^\d{4}-\d{2}-\d{2}T[0-9:.]+(Z|[+-]\d{2}:\d{2})$")
     """UTC, ISO 8601."""
-    train_s: float
+    train_s: Seconds
     """Training and compression, all stages of the recipe (as first spent; cached stages keep their figure)."""
-    build_s: float
-    evaluate_s: float
-    run_s: float
+    build_s: Seconds
+    evaluate_s: Seconds
+    run_s: Seconds
 
 
 class ModelFacts(_Part):
     """What is known of a trained and compressed model, whatever board it runs on."""
 
-    task: Name
-    classes: int
+    task: Spec
+    classes: Positive
     synthetic: bool
-    network: Name
+    network: Spec
     training: dict[str, bool | int | float | str] = {}
     """All settings of the full network's training (kilobench.api.Training)."""
     training_changes: Line = ""
     """Those that differ from the task's own, as in ``epochs=40``."""
-    recipe: Name
-    seed: int
-    fold: int
+    recipe: Recipe
+    seed: Count
+    fold: Count
     accuracy: Accuracy
     """Audio: of one window of every clip, as deployed; the figure that ranks."""
     accuracy_10_crops: Accuracy | None = None
     """Audio whose clips are longer than the window: by the mean softmax over 10 windows, as the papers report."""
-    macs: dict[str, int]
+    macs: dict[Name, Count]
     """Counted, by type: fp32, int8, binary."""
-    parameters: int
+    parameters: Count
     model_digest: str
     data_digest: str
-    partial: int = 0
+    partial: Count = 0
     """Inputs that the published data set has and this run lacked."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Line, ...] = ()
 
 
 class Record(ModelFacts):
@@ -121,11 +148,11 @@ class Record(ModelFacts):
     schema_version: Literal["kilobench/1"] = Field(alias="schema")
     cell: str
     """Content hash of everything that the result depends on."""
-    board: Name
-    board_flash_bytes: int
-    board_ram_bytes: int
+    board: Spec
+    board_flash_bytes: Positive
+    board_ram_bytes: Positive
     """What the board has; RAM in all its regions."""
-    clock_hz: int
+    clock_hz: Positive
     """As the board read it back."""
     conditions: dict[Name, Line] = {}
     """What else cycles depend on, as the board read it back: counter, flash wait states, caches, ..."""
@@ -134,24 +161,24 @@ class Record(ModelFacts):
     """How cycles came about, as in ``emulated cortex-m4`` or ``estimated cortex-m7``."""
     toolchain: Line
     flags: Line
-    flash_bytes: int
-    ram_bytes: int
+    flash_bytes: Positive
+    ram_bytes: Positive
     """Arena + static + stack peak."""
-    stack_bytes: int
+    stack_bytes: Count
     flash: FlashSplit
     ram: RamSplit
     fits: bool
-    over_flash_bytes: int
-    over_ram_bytes: int
+    over_flash_bytes: Count
+    over_ram_bytes: Count
     """By how much it misses the board's memory; its cycles are then those of the same core with more memory."""
-    cycles: int
+    cycles: Positive
     """Per inference: the mean over the verified inputs, rounded."""
-    cycles_low: int
-    cycles_high: int
-    energy_uj: float | None = Field(default=None, ge=0)
+    cycles_low: Positive
+    cycles_high: Positive
+    energy_uj: float | None = Field(default=None, ge=0, lt=1e12)
     """Per inference, of the whole board, by a meter (kilobench.api.PowerTrace); None where none was attached."""
     layers: tuple[Layer, ...]
-    verified_inputs: int
+    verified_inputs: Count
     """Synthetic inputs (kilobench.evaluate.measured_inputs) on which the board's outputs equalled host C bit for bit."""
     versions: dict[str, str]
     git_commit: Line

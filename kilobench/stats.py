@@ -24,7 +24,8 @@ import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import lru_cache
+from itertools import combinations, combinations_with_replacement
 from typing import TypeVar
 
 import numpy as np
@@ -38,8 +39,13 @@ T = TypeVar("T", np.bool_, np.int64)
 SIGNIFICANT = 0.05
 """Two recipes are told apart where the p-value, corrected for many comparisons, is below."""
 
+Index = NDArray[np.intp]
+
 Part = tuple[str, int]
-"""What was tested on: data digest and fold. The digest also tells a validation part from the test fold."""
+"""What was tested on: data digest with the number of samples, and fold.
+
+The digest also tells a validation part from the test fold.
+"""
 Results = Mapping[tuple[Part, int], NDArray[np.bool_]]
 """Correctness of every test sample, by part and seed."""
 
@@ -99,7 +105,7 @@ def correctness(accuracy: Accuracy) -> NDArray[np.bool_]:
 
 def results(records: Iterable[Record]) -> Results:
     """Of one recipe on one board."""
-    return {((r.data_digest, r.fold), r.seed): correctness(r.accuracy) for r in records}
+    return {((f"{r.data_digest} of {r.accuracy.total}", r.fold), r.seed): correctness(r.accuracy) for r in records}
 
 
 def pooled(results: Results) -> Estimate:
@@ -126,15 +132,21 @@ def sign_flips(differences: NDArray[np.int64]) -> float:
     For differences of -1, 0, 1 it is McNemar's test. Over several seeds a sample's difference is the sum over the seeds, so that
     its results, which are alike, count as one observation (Fisher's randomisation test, The Design of Experiments, 1935).
     """
-    distribution = np.ones(1)
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
-    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+    return _sign_flips(tuple(zip(sizes.tolist(), counts.tolist(), strict=True)), abs(int(differences.sum())))
+
+
+@lru_cache(maxsize=1 << 16)
+def _sign_flips(sizes: tuple[tuple[int, int], ...], total: int) -> float:
+    """The same of how many differences have which size, and the size of their sum."""
+    distribution = np.ones(1)
+    for size, count in sizes:
         k = np.arange(count + 1)
         spread = np.zeros(2 * size * count + 1)
         spread[:: 2 * size] = np.exp(gammaln(count + 1) - gammaln(k + 1) - gammaln(count - k + 1) - count * math.log(2))
         distribution = np.convolve(distribution, spread)
     sums = np.arange(len(distribution)) - len(distribution) // 2
-    return min(1.0, float(distribution[np.abs(sums) >= abs(int(differences.sum()))].sum()))
+    return min(1.0, float(distribution[np.abs(sums) >= total].sum()))
 
 
 def paired(a: Results, b: Results) -> Paired | None:
@@ -212,22 +224,100 @@ def places(contest: Sequence[Results]) -> list[int | None]:
     most = max(contest, key=lambda results: sum(map(len, results.values())))
     parts = {part for part, _ in most}
     ranked = [i for i, one in enumerate(contest) if {part for part, _ in one.keys() & most.keys()} == parts]
-    pairs = list(combinations(ranked, 2))
-    tests = [paired(contest[i], contest[j]) for i, j in pairs]
+    pairs = [(ranked[i], ranked[j]) for i, j in combinations(range(len(ranked)), 2)]
+    tests = all_pairs([contest[i] for i in ranked])
     better = np.zeros((len(contest), len(contest)), dtype=bool)
-    for (i, j), test, p in zip(pairs, tests, holm([test.p if test else 1.0 for test in tests]), strict=True):
-        if test and p < SIGNIFICANT:
-            better[(j, i) if test.difference.mean > 0 else (i, j)] = True
+    for (i, j), (difference, _), p in zip(pairs, tests, holm([p for _, p in tests]), strict=True):
+        if p < SIGNIFICANT:
+            better[(j, i) if difference > 0 else (i, j)] = True
     for k in ranked:
         better |= better[:, [k]] & better[[k], :]
-    return [1 + int(better[:, i].sum()) if i in ranked else None for i in range(len(contest))]
+    place: list[int | None] = [None] * len(contest)
+    for i in ranked:
+        place[i] = 1 + int(better[:, i].sum())
+    return place
+
+
+def all_pairs(contest: Sequence[Results]) -> list[tuple[float, float]]:
+    """Mean difference and p-value of ``paired`` for every two recipes, in the order of ``combinations``; (0, 1) where untested.
+
+    Recipes tested on the same parts and seeds go together, as sums over samples are products of matrices: 80 000 pairs take a
+    second.
+    """
+    tests = dict.fromkeys(combinations(range(len(contest)), 2), (0.0, 1.0))
+    alike: dict[frozenset[tuple[Part, int]], list[int]] = {}
+    for i, one in enumerate(contest):
+        alike.setdefault(frozenset(one), []).append(i)
+    for (keys, some), (others_keys, others) in combinations_with_replacement(alike.items(), 2):
+        shared = keys & others_keys
+        pairs = combinations(some, 2) if some is others else ((min(i, j), max(i, j)) for i in some for j in others)
+        wanted = list(pairs)
+        if shared and wanted:
+            together = sorted({*some, *others})
+            local = np.searchsorted(together, np.array(wanted))
+            groups = [_groups({key: contest[i][key] for key in shared}) for i in together]
+            tests.update(zip(wanted, _tests(groups, local[:, 0], local[:, 1]), strict=True))
+    return list(tests.values())
+
+
+def _tests(groups: Sequence[list[NDArray[np.bool_]]], first: Index, second: Index) -> list[tuple[float, float]]:
+    """``all_pairs`` of pairs of recipes, of each of which there are ``_groups`` of the same shapes."""
+    differences, p_scatter = _scatter_tests([np.stack(parts) for parts in zip(*groups, strict=True)], first, second)
+    sums = np.stack([np.concatenate([part.sum(0) for part in parts]) for parts in groups])
+    totals = np.abs(sums.sum(1)[second] - sums.sum(1)[first])
+    p_flips = [
+        _sign_flips(tuple((size, count) for size, count in enumerate(counts, 1) if count), total)
+        for counts, total in zip(_sizes(sums, first, second).tolist(), totals.tolist(), strict=True)
+    ]
+    return list(zip(differences.tolist(), np.maximum(p_flips, p_scatter).tolist(), strict=True))
+
+
+def _sizes(sums: NDArray[np.int64], first: Index, second: Index) -> NDArray[np.int64]:
+    """How many samples of ``sums`` [recipes, samples] differ by 1, 2, ... between two recipes: [pairs, sizes]."""
+    values = range(int(sums.max()) + 1)
+    has = [(sums == value).astype(np.float32) for value in values]  # float32 counts to 2**24 and has fast products
+    counts = np.zeros((len(first), max(len(values) - 1, 1)), dtype=np.int64)
+    for a in values:
+        for b in values:
+            if a != b:
+                counts[:, abs(a - b) - 1] += (has[a] @ has[b].T)[first, second].astype(np.int64)
+    return counts
+
+
+def _scatter_tests(
+    groups: Sequence[NDArray[np.bool_]], first: Index, second: Index
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean differences of pairs of recipes and p of Student's t over folds or seeds, 0 where there is one; see ``_scatter``.
+
+    ``groups``: per part an array [recipes, seeds, samples].
+    """
+    means = [group.mean(1) for group in groups]
+    everything = np.concatenate(means, axis=1)
+    overall, total, seeds = everything.mean(1), everything.shape[1], groups[0].shape[1]
+    differences = overall[second] - overall[first]
+    if len(groups) > 1:
+        deviations = np.stack([(mean - overall[:, None]).sum(1) for mean in means], axis=1)
+        scatter = (((deviations[second] - deviations[first]) ** 2).sum(1)) / total**2
+        variance, degrees = len(groups) / (len(groups) - 1) * scatter, np.full(len(first), len(groups) - 1.0)
+    elif seeds > 1:
+        products = np.cov(everything, bias=True)
+        over_samples = (products[first, first] + products[second, second] - 2 * products[first, second]) / total
+        of_seeds = groups[0].mean(2)
+        over_seeds = (of_seeds[second] - of_seeds[first]).var(1, ddof=1) / seeds
+        variance = over_samples + over_seeds
+        spread = over_samples**2 / max(total - 1, 1) + over_seeds**2 / (seeds - 1)
+        degrees = variance**2 / np.where(spread > 0, spread, 1.0)
+    else:
+        return differences, np.zeros(len(first))
+    chance = variance > 1e-15  # what rounding leaves of 0
+    t = -np.abs(differences) / np.sqrt(np.where(chance, variance, 1.0))
+    return differences, np.where(chance, 2 * stdtr(np.where(chance, degrees, 1.0), t), 0.0)
 
 
 def pareto(points: Sequence[tuple[float, ...]]) -> set[int]:
     """Indices of points (benefit, cost, cost, ...) that no other point beats or equals everywhere and beats somewhere."""
 
-    def dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-        no_worse = a[0] >= b[0] and all(x <= y for x, y in zip(a[1:], b[1:], strict=True))
-        return no_worse and a != b
-
-    return {i for i, point in enumerate(points) if not any(dominates(other, point) for other in points)}
+    values = np.array([(-benefit, *costs) for benefit, *costs in points], dtype=float)  # less is better everywhere
+    return {
+        i for i, point in enumerate(values) if not ((values <= point).all(axis=1) & (values < point).any(axis=1)).any()
+    }

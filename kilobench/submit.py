@@ -110,7 +110,9 @@ def _sort(
     submitted: Store, paths: list[Path], published: Store, registry: Registry, outcome: Submission
 ) -> Iterator[tuple[Path, Record]]:
     """The records that are new or changed, and good as far as can be said without measuring; the others go to ``outcome``."""
-    known = {_identity(record): record for record in (published.read_all() if published.folder.is_dir() else [])}
+    there = published.read_all() if published.folder.is_dir() else []
+    known = {_identity(record): record for record in there}
+    totals = {record.data_digest: record.accuracy.total for record in there}
     for path in paths:
         try:
             record = submitted.read(path)
@@ -126,6 +128,9 @@ def _sort(
         if submitted.path(record) != path:
             wrong.append(f"it belongs into {submitted.path(record).relative_to(submitted.folder)}")
         wrong += _disagreements(record, before, known)
+        total = totals.setdefault(record.data_digest, record.accuracy.total)
+        if total != record.accuracy.total:
+            wrong.append(f"the data of this digest has {total} test samples, not {record.accuracy.total}")
         if wrong:
             outcome.refused += [f"{path}: {line}" for line in wrong]
             continue

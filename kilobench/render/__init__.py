@@ -9,7 +9,7 @@ from kilobench.record import Record
 
 
 def render(records: Sequence[Record], output: Path) -> list[Path]:
-    """Write README.md, a page per task and its plots under ``output``; returns the files written."""
+    """Write README.md, pages per task, board and method, and plots under ``output``; returns the files written."""
     from kilobench.render.markdown import pages
     from kilobench.render.plots import plots
     from kilobench.render.table import frame

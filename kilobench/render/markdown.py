@@ -2,94 +2,249 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kilobench.record import Record
-from kilobench.render.table import CONTEST, PLACES, class_curves, energy, families, misses, place, slug
+from kilobench.render.table import (
+    CONTEST,
+    PLACES,
+    Leader,
+    class_curves,
+    energy,
+    families,
+    leaders,
+    methods,
+    misses,
+    place,
+    slug,
+)
+
+Row = Mapping[Hashable, Any]
+_LEFT = {
+    "Task",
+    "Board",
+    "Method",
+    "Recipe",
+    "Network",
+    "Fits",
+    "Most accurate",
+    "Smallest as good",
+    "Uncompressed: full",
+}
 
 
-def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
-    """Text by file name: README.md and tasks/TASK.md."""
-    templates = Environment(
-        loader=PackageLoader("kilobench.render"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def pages(rows: pd.DataFrame, records: Sequence[Record], *, site: bool = False) -> dict[str, str]:
+    """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
+
+    For the ``site``, <div>s for interactive plots and tables stand where pages have images and tables of recipes.
+    """
+    environment = Environment(
+        loader=PackageLoader("kilobench.render"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    names = sorted(rows["task"].unique())
-    summaries = [_summary(rows, name) for name in names]
-    files = {"README.md": templates.get_template("index.md.j2").render(tasks=summaries, families=families(rows))}
-    if families(rows):
-        tables = [
-            {"name": name, "slug": slug(name), "table": _markdown(_by_classes(rows, name))} for name in families(rows)
-        ]
-        files["classes.md"] = templates.get_template("classes.md.j2").render(families=tables)
-    commits = sorted({record.git_commit for record in records})
-    for name in names:
-        task = rows[rows["task"] == name]
-        contests = [_contest(dict(zip(CONTEST, key, strict=True)), contest) for key, contest in task.groupby(CONTEST)]
-        files[f"tasks/{slug(name)}.md"] = templates.get_template("task.md.j2").render(
-            name=name,
-            slug=slug(name),
-            synthetic=bool(task["synthetic"].any()),
-            classes=int(task["classes"].iloc[0]),
-            contests=contests,
-            commands=list(dict.fromkeys(command for commands in task["commands"] for command in commands)),
-            commits=commits,
-            toolchains=sorted(task["toolchain"].unique()),
-            places=PLACES,
-        )
+    environment.globals.update(slug=slug, site=site, places=PLACES, **_origin(records))
+    shown = rows.drop(columns="results").assign(methods=rows["recipe"].map(methods))
+    shown["cells"] = [_cells(row) for row in shown.to_dict("records")]
+
+    def text(template: str, **values: object) -> str:
+        return environment.get_template(f"{template}.md.j2").render(**values)
+
+    by_method = shown.explode("methods")
+    boards = {str(name): _board(group) for name, group in shown.groupby("board")}
+    known = {str(name): _method(str(name), group) for name, group in by_method.groupby("methods")}
+    names = families(rows)
+    files = {"README.md": text("index", summary=_summary(shown), boards=boards, methods=known, families=names)}
+    if names:
+        files["classes.md"] = text("classes", families={name: _classes(class_curves(rows, name)) for name in names})
+    for name, task in shown.groupby("task"):
+        files[f"tasks/{slug(str(name))}.md"] = text("task", name=name, **_task(task))
+    for board, values in boards.items():
+        files[f"boards/{slug(board)}.md"] = text("board", name=board, **values)
+    for method, values in known.items():
+        files[f"methods/{slug(method)}.md"] = text("method", name=method, **values)
     return files
 
 
-def _summary(rows: pd.DataFrame, name: str) -> dict[str, Any]:
-    """For the index: the most accurate recipe that fits, per board, among the rows measured on the most samples."""
-    task = rows[rows["task"] == name]
+def _origin(records: Sequence[Record]) -> dict[str, Any]:
+    """Where the records come from, for the foot of every page."""
+    newest = max(records, key=lambda record: (record.times.created, record.git_commit))
+    return {
+        "commits": sorted({record.git_commit for record in records}),
+        "toolchains": sorted({record.toolchain for record in records}),
+        "newest": newest.times.created[:10],
+        "cited": newest.git_commit,
+    }
+
+
+def _summary(rows: pd.DataFrame) -> str:
+    """Per task and board, of the rows measured on the most samples: who wins, what ties with it, and ``full``."""
     table = []
-    for board, group in task.groupby("board"):
+    for (task, board), group in rows.groupby(["task", "board"]):
         fitting = group[group["fits"]]
-        fitting = fitting[fitting["samples"] == fitting["samples"].max()]
+        synthetic = ", *synthetic*" if group["synthetic"].any() else ""
+        line = {
+            "Task": f"[{task}](tasks/{slug(task)}.md){synthetic}",
+            "Board": f"[{board}](boards/{slug(board)}.md)",
+        }
         if len(fitting):
+            fitting = fitting[fitting["samples"] == fitting["samples"].max()]
             best = fitting.loc[fitting["accuracy"].idxmax()]
-            contest = fitting[(fitting[CONTEST] == best[CONTEST]).all(axis=1)]
-            ties = contest[contest["place"] == best["place"]].sort_values("flash_bytes", kind="stable")
-            smallest = f"`{ties['recipe'].iloc[0]}`" if len(ties) else ""
-            table.append({"Board": board, **_cells(best), "Smallest that ties": smallest})
+            contest = group[(group[CONTEST] == best[CONTEST]).all(axis=1)]
+            ties = contest[contest["fits"] & (contest["place"] == best["place"])]
+            smallest = ties.loc[ties["flash_bytes"].idxmin()] if len(ties) else best
+            same = smallest["recipe"] == best["recipe"]
+            line |= {"Most accurate": _costs(best), "Smallest as good": "the same" if same else _costs(smallest)}
+            full = contest[contest["recipe"] == "full"]
+            line["Uncompressed: full"] = _full(full.iloc[0], best) if len(full) else ""
         else:
-            table.append({"Board": board, "Recipe": "none fits"})
-    columns = ["Board", "Recipe", "Accuracy % (95 %)", "Flash KiB", "RAM KiB", "Latency ms", "Smallest that ties"]
-    shown = pd.DataFrame(table).reindex(columns=columns).fillna("")
-    synthetic = bool(task["synthetic"].any())
-    return {"name": name, "slug": slug(name), "synthetic": synthetic, "table": _markdown(shown)}
+            line["Most accurate"] = "none fits"
+        table.append(line)
+    return _markdown(table)
 
 
-def _contest(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+def _costs(row: Row) -> str:
+    """Recipe, accuracy and costs in a cell."""
+    training = f" ({row['training']})" if row["training"] else ""
+    return f"`{row['recipe']}`{training} **{100 * row['accuracy']:.1f} %**, {_size(row['flash_bytes'])}, {_time(row)}"
+
+
+def _full(row: Row, best: Row) -> str:
+    if row["recipe"] == best["recipe"]:
+        return "the same"
+    fits = "" if row["fits"] else ", does not fit"
+    return f"{100 * row['accuracy']:.1f} %, {_size(row['flash_bytes'])}, {_time(row)}{fits}"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1024:.0f} KiB"
+
+
+def _time(row: Row) -> str:
+    return f"{row['latency_ms']:.{0 if row['latency_ms'] >= 100 else 1}f} ms"
+
+
+def _task(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "synthetic": bool(rows["synthetic"].any()),
+        "classes": int(rows["classes"].iloc[0]),
+        "contests": [_contest(contest) for _, contest in rows.groupby(CONTEST)],
+        "commands": list(dict.fromkeys(command for commands in rows["commands"] for command in commands)),
+    }
+
+
+def _contest(rows: pd.DataFrame) -> dict[str, Any]:
+    """What rows that CONTEST does not tell apart have in common, and a table for every board."""
+    first = rows.iloc[0]
     boards = []
     for board, group in rows.groupby("board"):
-        first = group.iloc[0]
-        table = pd.DataFrame([{"Place": place(row), **_cells(row)} for _, row in group.iterrows()]).fillna("")
-        boards.append(
-            {
-                "name": board,
-                "timing": first["timing"],
-                "mhz": f"{first['clock_hz'] / 1e6:g}",
-                "conditions": first["conditions"],
-                "table": _markdown(table),
-            }
-        )
-    first = rows.iloc[0]
-    counts = {name: int(first[name]) for name in ("folds", "seeds", "samples", "verified", "partial")}
+        table = _markdown([{"Place": place(row), **row["cells"]} for row in group.to_dict("records")])
+        boards.append({"name": board, "table": table, **_timing(group.iloc[0])})
     return {
-        **key,
-        **counts,
+        **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial"]},
         "boards": boards,
         "crops": not rows["crops"].isna().all(),
         "energy": not rows["energy_uj"].isna().all(),
     }
 
 
-def _cells(row: pd.Series) -> dict[str, str]:
+def _timing(row: pd.Series) -> dict[str, str]:
+    """How cycles of a board came about."""
+    return {"timing": row["timing"], "mhz": f"{row['clock_hz'] / 1e6:g}", "conditions": row["conditions"]}
+
+
+def _board(rows: pd.DataFrame) -> dict[str, Any]:
+    """What records say about a board, and per task how every recipe fits it."""
+    first = rows.iloc[0]
+    links = rows.drop_duplicates(["link", "timing", "clock_hz", "conditions"])
+    contests = [
+        {
+            **contest.iloc[0][CONTEST].to_dict(),
+            "table": _markdown([{"Place": place(row), **_headroom(row)} for row in contest.to_dict("records")]),
+        }
+        for _, contest in rows.groupby(CONTEST)
+    ]
+    return {
+        "flash": _size(first["board_flash_bytes"]),
+        "ram": _size(first["board_ram_bytes"]),
+        "links": [{"link": row["link"], **_timing(row)} for _, row in links.iterrows()],
+        "contests": contests,
+        "tasks": rows["task"].nunique(),
+        "fitting": int(rows["fits"].sum()),
+        "rows": len(rows),
+    }
+
+
+def _headroom(row: Row) -> dict[str, str]:
+    """Cells of a row, and how much of the board's memory it takes."""
+    cells = row["cells"]
+    share = {name: 100 * row[f"{name}_bytes"] / row[f"board_{name}_bytes"] for name in ("flash", "ram")}
+    kept = {name: cells[name] for name in ("Recipe", "Accuracy % (95 %)")}
+    costs = {name: cells[name] for name in ("Mcycles", "Latency ms", "Energy µJ") if name in cells}
+    memory = {
+        "Flash KiB": cells["Flash KiB"],
+        "% of flash": f"{share['flash']:.0f}",
+        "RAM KiB": cells["RAM KiB"],
+        "% of RAM": f"{share['ram']:.0f}",
+    }
+    return {**kept, **memory, **costs, "Fits": cells["Fits"]}
+
+
+def _method(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """Every recipe with a method, compared with ``full``, per task."""
+    tasks = {}
+    for task, group in rows.groupby("task"):
+        several = [name for name in CONTEST[1:] if group[name].nunique() > 1]
+        tasks[str(task)] = _markdown([_compared(row, several) for row in group.to_dict("records")])
+    return {
+        "tasks": tasks,
+        "recipes": sorted(rows["recipe"].unique()),
+        "boards": rows["board"].nunique(),
+        "gains": _gains(rows[rows["recipe"] != "full"].dropna(subset=["difference", "flash_ratio"])),
+    }
+
+
+def _compared(row: Row, several: Sequence[str]) -> dict[str, str]:
+    """A row beside ``full``; ``several``: what else tells rows of the table apart."""
+    cells, points = row["cells"], [100 * row[name] for name in ("difference", "difference_low", "difference_high")]
+    told = "" if pd.isna(points[0]) or row["recipe"] == "full" else "{:+.1f} ({:+.1f} to {:+.1f})".format(*points)
+    return {
+        "Recipe": cells["Recipe"],
+        "Board": row["board"],
+        **{name.capitalize(): row[name] for name in several},
+        "Accuracy % (95 %)": cells["Accuracy % (95 %)"],
+        "To full, points (95 %)": told,
+        **{name: cells[name] for name in ("Flash KiB", "smaller", "Mcycles", "faster", "Fits")},
+    }
+
+
+def _gains(rows: pd.DataFrame) -> dict[str, Any]:
+    """Of rows that can be compared with ``full``: medians of costs, the span of differences, and how many are told apart."""
+    if rows.empty:
+        return {}
+    models = rows.drop_duplicates([*CONTEST, "recipe"])  # accuracy is the same on every board
+    worse, better = int((models["difference_high"] < 0).sum()), int((models["difference_low"] > 0).sum())
+    return {
+        "rows": len(rows),
+        "smaller": f"{median(rows['flash_ratio']):.1f}x",
+        "faster": f"{median(rows['cycles_ratio']):.1f}x",
+        "lowest": f"{100 * models['difference'].min():+.1f}",
+        "highest": f"{100 * models['difference'].max():+.1f}",
+        "models": len(models),
+        "worse": worse,
+        "better": better,
+        "alike": len(models) - worse - better,
+    }
+
+
+def _cells(row: Row) -> dict[str, str]:
     """One row as people read it."""
 
     def ratio(value: float) -> str:
@@ -113,17 +268,34 @@ def _cells(row: pd.Series) -> dict[str, str]:
     }
 
 
-def _by_classes(rows: pd.DataFrame, family: str) -> pd.DataFrame:
-    """Accuracy of every recipe for every number of classes that the family was measured with."""
-    curves = class_curves(rows, family)
-    shown = curves.assign(
-        Recipe=curves["line"].map("`{}`".format),
-        cell=[f"{100 * r.accuracy:.1f} ({100 * r.low:.1f}-{100 * r.high:.1f})" for r in curves.itertuples()],
-    )
-    table = shown.pivot(index="Recipe", columns="classes", values="cell").fillna("").reset_index()
-    return table.rename(columns={count: f"{count} classes" for count in table.columns if count != "Recipe"})
+def _classes(curves: pd.DataFrame) -> list[dict[str, Any]]:
+    """Per network and training: who leads, and accuracy by recipe and number of classes."""
+    contests = []
+    for (network, training), curve in curves.groupby(["network", "training"]):
+        found = leaders(curve)
+        counts = sorted(curve["classes"].unique())
+        table = []
+        for recipe, line in curve.groupby("recipe"):
+            cells = {
+                r.classes: f"{100 * r.accuracy:.1f} ({100 * r.low:.1f}-{100 * r.high:.1f})" for r in line.itertuples()
+            }
+            table.append({"Recipe": f"`{recipe}`", **{f"{count} classes": cells.get(count, "") for count in counts}})
+        led = {one.classes: f"`{one.recipe}`{' (tie)' if one.ties else ''}" for one in found}
+        table.append({"Recipe": "**leader**", **{f"{count} classes": led.get(count, "") for count in counts}})
+        sentence = ", ".join(map(_leader, found))
+        contests.append({"network": network, "training": training, "leaders": sentence, "table": _markdown(table)})
+    return contests
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    align = ["left" if name in ("Board", "Recipe", "Fits", "Smallest that ties") else "right" for name in table.columns]
+def _leader(one: Leader) -> str:
+    """As in ``**50 classes `full`** (tie with `int8`)``, bold where the leader changes."""
+    bold = "**" if one.changed else ""
+    ties = [f"tie with {', '.join(f'`{name}`' for name in one.ties)}"] if one.ties else ["significant"]
+    new = ["not measured with fewer"] if one.new else []
+    return f"{bold}{one.classes} classes `{one.recipe}`{bold} ({'; '.join(ties + new)})"
+
+
+def _markdown(lines: Sequence[Mapping[str, str]]) -> str:
+    table = pd.DataFrame(lines).fillna("")
+    align = ["left" if name in _LEFT else "right" for name in table.columns]
     return table.to_markdown(index=False, disable_numparse=True, colalign=align)

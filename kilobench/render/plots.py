@@ -1,34 +1,69 @@
-"""Rows -> SVG: accuracy against flash and against cycles, one panel per board."""
+"""Rows -> SVG: accuracy against flash and cycles, one panel per board, and against the number of classes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import vl_convert
 
-from kilobench.render.table import class_curves, families, slug
+from kilobench.render.table import class_curves, families, leaders, slug
 
 _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
-    "cycles": ("mcycles", "million cycles per inference (emulated, logarithmic)"),
+    "cycles": ("mcycles", "million cycles per inference (logarithmic)"),
 }
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
-"""Okabe and Ito's palette, told apart by the colour-blind."""
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C510A"]
+"""Okabe and Ito's palette, told apart by the colour-blind, and brown."""
+_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
+_OTHERS, _PALE = "others", "#BBBBBB"
+_NAMED = 12
+"""Labels that are told apart at most: the ninth has the first colour again, and another shape."""
+_PANELS = 6
+_TICKS = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5)]
+
+Spec = dict[str, Any]
+"""Of Vega-Lite, or a part of it."""
 
 
 def plots(rows: pd.DataFrame) -> dict[str, str]:
-    """SVG text by file name, two per task."""
+    """SVG text by file name: two per task, one per family of tasks that differ in their number of classes."""
     files = {}
     for name, task in rows.groupby("task"):
-        for axis, (column, title) in _AXES.items():
-            chart = _chart(task, column, title, f"{name}: accuracy against {axis}")
-            files[f"plots/{slug(str(name))}-{axis}.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
+        for axis, (column, label) in _AXES.items():
+            files[f"plots/{slug(str(name))}-{axis}.svg"] = _svg(
+                _chart(task, column, label, f"{name}: accuracy against {axis}")
+            )
     for family in families(rows):
-        chart = _curves(class_curves(rows, family), f"{family}: accuracy against number of classes")
-        files[f"plots/{slug(family)}-classes.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
+        subtitle = [
+            "Above: who leads at every number of classes; dashed where that changes.",
+            "Whiskers: 95 % interval.",
+        ]
+        title: Spec = {
+            "text": f"{family}: accuracy against number of classes",
+            "subtitle": subtitle,
+            "anchor": "start",
+            "offset": 16,
+        }
+        apart = {"scale": {"color": "independent", "shape": "independent"}}
+        chart = {"vconcat": class_panels(rows, family), "title": title, "resolve": apart}
+        files[f"plots/{slug(family)}-classes.svg"] = _svg(chart)
     return files
+
+
+def class_panels(rows: pd.DataFrame, family: str) -> list[Spec]:
+    """Accuracy against the number of classes, a panel for every network and training."""
+    curves = class_curves(rows, family)
+    return [_curves(curve, ", ".join(filter(None, key))) for key, curve in curves.groupby(["network", "training"])]
+
+
+def _svg(chart: Spec) -> str:
+    # Pages show images, whose text alternative is theirs; without labels of every mark they take half the time and bytes.
+    font = "Arial, Liberation Sans, Helvetica, sans-serif"
+    config = {"background": "#ffffff", "font": font, "aria": False, "mark": {"aria": False}}
+    # To the right is room for the letters of a browser's font, which may be wider than those measured here.
+    chart = {**chart, "config": config, "padding": {"left": 5, "top": 5, "bottom": 5, "right": 60}}
+    return vl_convert.vegalite_to_svg(chart) + "\n"
 
 
 def _labels(task: pd.DataFrame) -> pd.Series:
@@ -41,72 +76,153 @@ def _labels(task: pd.DataFrame) -> pd.Series:
     return labels
 
 
-def _curves(points: pd.DataFrame, heading: str) -> dict[str, Any]:
-    """One line per recipe, with a whisker for the 95 % interval at every number of classes."""
-    shown = points.assign(**{name: 100 * points[name] for name in ("accuracy", "low", "high")})
-    lines = sorted(shown["line"].unique())
-    scale = alt.Scale(domain=[max(0, shown["low"].min() - 2), 100], zero=False)
-    counts = sorted(int(count) for count in shown["classes"].unique())
-    base = alt.Chart(shown).encode(
-        x=alt.X("classes:Q", title="classes", axis=alt.Axis(values=counts), scale=alt.Scale(nice=False, padding=20)),
-        color=alt.Color("line:N", scale=alt.Scale(domain=lines, range=_COLOURS), legend=alt.Legend(title=None)),
+def _looks(labels: list[str], crowded: bool = False, **legend: object) -> Spec:
+    """Encoding of lines and points: a colour and a shape for every label, and a pale dot for others where it is crowded."""
+    shown = {
+        "field": "label",
+        "type": "nominal",
+        "legend": {
+            "title": None,
+            "labelFontSize": 12,
+            "labelLimit": 0,
+            "symbolOpacity": 1,
+            "columnPadding": 28,
+            **legend,
+        },
+    }
+    again = len(COLOURS)
+    colours = [COLOURS[i % again] for i in range(len(labels))]
+    shapes = [_SHAPES[(i + 3 * (i // again)) % again] for i in range(len(labels))]
+    if crowded:
+        labels, colours, shapes = [*labels, _OTHERS], [*colours, _PALE], [*shapes, "circle"]
+    return {
+        "color": {**shown, "scale": {"domain": labels, "range": colours}},
+        "shape": {**shown, "scale": {"domain": labels, "range": shapes}},
+    }
+
+
+def _curves(curve: pd.DataFrame, heading: str) -> Spec:
+    """One line per recipe of one network and training, and above it who leads."""
+    recipes = sorted(
+        curve["recipe"].unique(), key=lambda name: (-curve[curve["recipe"] == name]["accuracy"].max(), name)
     )
-    y = alt.Y("accuracy:Q", title="accuracy (%)", scale=scale)
-    layers = [
-        base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title="accuracy (%)", scale=scale), y2="high:Q"),
-        base.mark_line().encode(y=y),
-        base.mark_point(size=80, filled=True).encode(
-            y=y, shape=alt.Shape("line:N", scale=alt.Scale(domain=lines), legend=alt.Legend(title=None))
-        ),
-    ]
-    title = alt.TitleParams(heading, subtitle="Whiskers: 95 % interval.", anchor="start")
-    chart = alt.layer(*layers).properties(width=420, height=260, title=title)
-    shown_chart: dict[str, Any] = chart.configure(background="#ffffff", font="sans-serif").to_dict()
-    return shown_chart
-
-
-def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[str, Any]:
-    points = pd.DataFrame(
+    recipes = sorted(recipes[:_NAMED])
+    counts = sorted(int(count) for count in curve["classes"].unique())
+    # Side by side, so that whiskers can be told apart.
+    beside = {name: 1.018 ** (i - (len(recipes) - 1) / 2) for i, name in enumerate(recipes)}
+    points = [
         {
-            "board": task["board"],
-            "recipe": _labels(task),
-            "accuracy": 100 * task["accuracy"],
-            "low": 100 * task["low"],
-            "high": 100 * task["high"],
-            "flash_kib": task["flash_bytes"] / 1024,
-            "mcycles": task["cycles"] / 1e6,
-            "fits": task["fits"],
+            "label": r.recipe,
+            "classes": r.classes,
+            "at": r.classes * beside[r.recipe],
+            **{k: round(100 * getattr(r, k), 2) for k in ("accuracy", "low", "high")},
         }
+        for r in curve.itertuples()
+        if r.recipe in beside
+    ]
+    domain = [min(p["low"] for p in points) - 2, max(p["high"] for p in points) + 1]
+    scale = {"domain": [max(0, domain[0]), min(100, domain[1])], "zero": False, "nice": False}
+    y = {"field": "accuracy", "type": "quantitative", "title": "accuracy (%)", "scale": scale}
+    x = {
+        "field": "at", "type": "quantitative", "title": "classes (logarithmic)", "axis": {"values": counts, "grid": False},
+        "scale": {"type": "log", "domain": [counts[0] / 1.15, counts[-1] * 1.15], "nice": False},
+    }  # fmt: skip
+    looks = _looks(recipes, orient="right")
+    layers = [
+        {"mark": {"type": "rule", "opacity": 0.6}, "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}}},
+        {"mark": "line", "encoding": {"y": y}},
+        {
+            "mark": {"type": "point", "size": 70, "filled": True, "opacity": 1},
+            "encoding": {"y": y, "shape": looks["shape"]},
+        },
+    ]
+    shared = {"x": x, "color": looks["color"]}
+    return {
+        "title": {"text": heading, "anchor": "start", "fontSize": 12, "offset": 8},
+        "width": 520,
+        "height": 260,
+        "layer": [{"data": {"values": points}, "encoding": shared, "layer": layers}, *_leading(curve, x, counts)],
+    }
+
+
+def _leading(curve: pd.DataFrame, x: Spec, counts: list[int]) -> list[Spec]:
+    """Who leads at every number of classes, above the panel; a dashed line where it changes."""
+    found = [
+        {
+            "at": one.classes,
+            "text": [one.recipe, _tie(one.ties)],
+            "changed": one.changed,
+            "align": {counts[0]: "left", counts[-1]: "right"}.get(one.classes, "center"),
+        }
+        for one in leaders(curve)
+    ]
+    changes = [{"at": one["at"]} for one in found if one["changed"]]
+    texts: list[Spec] = [
+        {
+            "data": {"values": [one]},
+            "mark": {"type": "text", "align": one["align"], "baseline": "bottom", "fontSize": 11, "lineHeight": 13,
+                     "fontWeight": "bold" if one["changed"] else "normal"},
+            "encoding": {"x": x, "y": {"value": -19}, "text": {"field": "text"}},
+        }
+        for one in found
+    ]  # fmt: skip
+    dashed = {"type": "rule", "strokeDash": [4, 4], "color": "#555555"}
+    return texts + ([{"data": {"values": changes}, "mark": dashed, "encoding": {"x": x}}] if changes else [])
+
+
+def _tie(ties: tuple[str, ...]) -> str:
+    if len(ties) > 1:
+        return f"ties with {len(ties)} others"
+    return f"ties with {ties[0]}" if ties else "alone"
+
+
+def _named(points: pd.DataFrame) -> list[str]:
+    """The labels that get a colour: all if there are few, else those of full and of the most Pareto fronts."""
+    ranked = points.groupby("label").agg(
+        front=("pareto", "sum"), accuracy=("accuracy", "max"), recipe=("recipe", "first")
     )
-    recipes = sorted(points["recipe"].unique())
-    lowest, highest = points[column].min(), points[column].max()
-    ticks = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
-    x = alt.X(
-        f"{column}:Q",
-        title=title,
-        axis=alt.Axis(values=ticks, format="~r", labelOverlap=True),
-        scale=alt.Scale(type="log", domain=[lowest / 1.5, highest * 1.5], nice=False),
-    )
-    y_scale = alt.Scale(domain=[max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], zero=False)
-    legend = alt.Legend(title=None, orient="bottom", labelFontSize=12, labelLimit=0, columns=3)
-    colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=_COLOURS), legend=legend)
-    base = alt.Chart(points)
-    whisker = base.mark_rule(opacity=0.6).encode(
-        x=x, y=alt.Y("low:Q", title="accuracy (%)", scale=y_scale), y2="high:Q", color=colour
-    )
-    dots = base.mark_point(size=80, filled=True).encode(
-        x=x,
-        y=alt.Y("accuracy:Q", scale=y_scale),
-        color=colour,
-        shape=alt.Shape("recipe:N", scale=alt.Scale(domain=recipes), legend=legend),
-        opacity=alt.condition("datum.fits", alt.value(1.0), alt.value(0.35)),
-    )
-    panel = alt.layer(whisker, dots).properties(width=260, height=220)
-    chart = panel.facet(column=alt.Column("board:N", title=None, header=alt.Header(labelFontSize=12)))
-    subtitle = "Whiskers: 95 % interval. Pale: does not fit the board."
-    shown: dict[str, Any] = (
-        chart.properties(title=alt.TitleParams(heading, subtitle=subtitle, anchor="start"))
-        .configure(background="#ffffff", font="sans-serif")
-        .to_dict()
-    )
-    return shown
+    ranked["full"] = ranked["recipe"] == "full"
+    ranked = ranked.sort_index().sort_values(["full", "front", "accuracy"], ascending=False, kind="stable")
+    return sorted(ranked.index[:_NAMED])
+
+
+def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
+    """A panel for every board; boards and recipes beyond what can be told apart are left out or pale."""
+    boards = task["board"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
+    points = task[task["board"].isin(boards[:_PANELS])][["board", "recipe", "fits", "pareto"]].assign(
+        label=_labels(task), flash_kib=task["flash_bytes"] / 1024, mcycles=task["cycles"] / 1e6,
+        **{name: 100 * task[name] for name in ("accuracy", "low", "high")},
+    )  # fmt: skip
+    labels = _named(points)
+    crowded = points["label"].nunique() > len(labels)
+    points.loc[~points["label"].isin(labels), "label"] = _OTHERS
+    x = {
+        "field": column, "type": "quantitative", "title": title,
+        "axis": {"values": _TICKS, "format": "~r", "labelOverlap": True},
+        "scale": {"type": "log", "domain": [points[column].min() / 1.5, points[column].max() * 1.5], "nice": False},
+    }  # fmt: skip
+    scale = {"domain": [max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], "zero": False}
+    y = {"field": "accuracy", "type": "quantitative", "title": "accuracy (%)", "scale": scale}
+    looks = _looks(labels, orient="bottom", columns=3, crowded=crowded)
+    size = {"condition": {"test": f"datum.label == '{_OTHERS}'", "value": 30}, "value": 80}
+    pale = {"condition": {"test": "datum.fits", "value": 1}, "value": 0.35}
+    dots = {
+        "mark": {"type": "point", "filled": True},
+        "encoding": {"x": x, "y": y, "opacity": pale, "size": size, **looks},
+    }
+    whiskers = {
+        "transform": [{"filter": f"datum.label != '{_OTHERS}'"}],
+        "mark": {"type": "rule", "opacity": 0.6},
+        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": looks["color"]},
+    }
+    subtitle = ["Whiskers: 95 % interval. Pale: does not fit the board."]
+    if len(boards) > _PANELS:
+        subtitle.append(f"{_PANELS} of {len(boards)} boards; the tables have all.")
+    values = points[["board", "label", "fits", "accuracy", "low", "high", column]].to_dict("records")
+    return {
+        "data": {"values": values[::-1] if crowded else values},
+        "title": {"text": heading, "subtitle": subtitle, "anchor": "start"},
+        "facet": {"field": "board", "type": "nominal", "title": None, "header": {"labelFontSize": 12}},
+        "columns": 2 if points["board"].nunique() == 4 else 3,
+        "spec": {"width": 260, "height": 220, "layer": [whiskers, dots]},
+    }

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from kilobench.record import Record
-from kilobench.stats import pareto, places, pooled, results
+from kilobench.stats import Estimate, Results, paired, pareto, places, pooled, results
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 CONTEST = ["task", "network", "training", "link", "toolchain"]
 """What must be equal for two rows to be compared at all; within it, costs are compared per board."""
+DIFFERENCE = ["difference", "difference_low", "difference_high"]
+"""Columns: accuracy less that of ``full`` of the same contest, and its 95 % interval (``stats.paired``)."""
 PLACES = (
     "place: 1 + how many recipes of the table are significantly more accurate (paired tests, Holm's correction); "
     "equal places are ties, – has not all folds"
@@ -42,7 +46,8 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
         training = record.training_changes
         key = (record.task, record.network, training, record.link, record.toolchain, record.board, record.recipe)
         groups.setdefault(key, []).append(record)
-    rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group) for key, group in groups.items()])
+    pools: dict[object, tuple[Results, Estimate]] = {}
+    rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group, pools) for key, group in groups.items()])
     _compare(rows)
     rows = rows.sort_values(
         [*CONTEST, "board", "place", "accuracy", "flash_bytes"], ascending=[True] * 7 + [False, True], kind="stable"
@@ -50,11 +55,19 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
-def _figures(group: list[Record]) -> dict[str, object]:
+def _pool(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> tuple[Results, Estimate]:
+    """Results of a row and their pool; the same objects for the same model, which is right about the same samples everywhere."""
+    key = tuple((r.data_digest, r.fold, r.seed, r.accuracy.total, r.accuracy.bitmap) for r in group)
+    if key not in pools:
+        correct = results(group)
+        pools[key] = correct, pooled(correct)
+    return pools[key]
+
+
+def _figures(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> dict[str, object]:
     seeds = len({record.seed for record in group})
-    correct = results(group)
-    estimate = pooled(correct)
-    cycles = float(np.mean([record.cycles for record in group]))
+    correct, estimate = _pool(group, pools)
+    cycles = fmean([record.cycles for record in group])
     worst = max(group, key=lambda record: record.over_flash_bytes + record.over_ram_bytes)
     return {
         "accuracy": estimate.mean,
@@ -63,11 +76,13 @@ def _figures(group: list[Record]) -> dict[str, object]:
         "samples": sum({part: len(right) for (part, _), right in correct.items()}.values()),
         "crops": _mean_of_crops(group),
         "partial": max(record.partial for record in group),
-        "flash_bytes": float(np.mean([record.flash_bytes for record in group])),
-        "ram_bytes": float(np.mean([record.ram_bytes for record in group])),
+        "flash_bytes": fmean([record.flash_bytes for record in group]),
+        "ram_bytes": fmean([record.ram_bytes for record in group]),
         "cycles": cycles,
         "latency_ms": 1000 * cycles / group[0].clock_hz,
         "energy_uj": _mean_energy(group),
+        "board_flash_bytes": group[0].board_flash_bytes,
+        "board_ram_bytes": group[0].board_ram_bytes,
         "clock_hz": group[0].clock_hz,
         "timing": group[0].timing,
         "conditions": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in group[0].conditions.items()),
@@ -88,7 +103,7 @@ def _figures(group: list[Record]) -> dict[str, object]:
 
 def _mean_energy(group: list[Record]) -> float:
     """Per inference, in microjoules; NaN where it was not measured throughout."""
-    return float(np.mean([float("nan") if record.energy_uj is None else record.energy_uj for record in group]))
+    return fmean([float("nan") if record.energy_uj is None else record.energy_uj for record in group])
 
 
 def _mean_of_crops(group: list[Record]) -> float:
@@ -108,26 +123,48 @@ def commands(group: list[Record]) -> tuple[str, ...]:
 
 
 def _compare(rows: pd.DataFrame) -> None:
-    """Add the columns that need other rows: place, pareto, flash_ratio, cycles_ratio."""
-    rows["place"] = pd.array([None] * len(rows), dtype="Int64")
-    rows["pareto"] = False
-    rows["flash_ratio"] = np.nan
-    rows["cycles_ratio"] = np.nan
-    known: dict[tuple[object, ...], list[int | None]] = {}
-    for _, board in rows.groupby([*CONTEST, "board"]):
-        contest = list(board["results"])
-        # Models are right about the same samples on every board.
-        same = tuple(tuple((part, right.tobytes()) for part, right in one.items()) for one in contest)
-        known[same] = known.get(same) or places(contest)
-        rows.loc[board.index, "place"] = pd.array(known[same], dtype="Int64")
-        fitting = board[board["fits"]]
-        front = pareto([tuple(p) for p in fitting[["accuracy", "flash_bytes", "cycles"]].to_numpy()])
-        rows.loc[[fitting.index[i] for i in front], "pareto"] = True
-        full = board[board["recipe"] == "full"]
-        if len(full):
-            for cost in ("flash", "cycles"):
-                column = "flash_bytes" if cost == "flash" else "cycles"
-                rows.loc[board.index, f"{cost}_ratio"] = full[column].iloc[0] / board[column]
+    """Add the columns that need other rows: place, pareto, flash_ratio, cycles_ratio, DIFFERENCE."""
+    place: list[int | None] = [None] * len(rows)
+    on_front = np.zeros(len(rows), dtype=bool)
+    ratios = np.full((len(rows), 2), np.nan)
+    differences = np.full((len(rows), 3), np.nan)
+    costs = rows[["flash_bytes", "cycles"]].to_numpy(dtype=float)
+    accuracy, fits = rows["accuracy"].to_numpy(), rows["fits"].to_numpy()
+    recipes, tested = list(rows["recipe"]), list(rows["results"])
+    # Results are the same objects on every board (see _pool), so that everything is tested once.
+    known: dict[tuple[int, ...], list[int | None]] = {}
+    tests: dict[tuple[int, int], tuple[float, float, float]] = {}
+    for board in rows.groupby([*CONTEST, "board"]).indices.values():
+        same = tuple(id(tested[i]) for i in board)
+        known[same] = known.get(same) or places([tested[i] for i in board])
+        for i, found in zip(board, known[same], strict=True):
+            place[i] = found
+        fitting = board[fits[board]]
+        front = pareto([(accuracy[i], *costs[i]) for i in fitting])
+        on_front[fitting[list(front)]] = True
+        full = next((i for i in board if recipes[i] == "full"), None)
+        if full is not None:
+            ratios[board] = costs[full] / costs[board]
+            differences[board] = [_difference(tested[full], tested[i], tests) for i in board]
+    rows["place"], rows["pareto"] = pd.array(place, dtype="Int64"), on_front
+    rows[["flash_ratio", "cycles_ratio"]], rows[DIFFERENCE] = ratios, differences
+
+
+def _difference(
+    full: Results, other: Results, tests: dict[tuple[int, int], tuple[float, float, float]]
+) -> tuple[float, float, float]:
+    """DIFFERENCE of a recipe to ``full``; NaN where they have no samples in common."""
+    key = (id(full), id(other))
+    if key not in tests:
+        test = paired(full, other)
+        found = test and (test.difference.mean, test.difference.low, test.difference.high)
+        tests[key] = found or (np.nan, np.nan, np.nan)
+    return tests[key]
+
+
+def methods(recipe: str) -> list[str]:
+    """Names of the methods of a recipe, without their parameters."""
+    return [part.partition("[")[0] for part in re.split(r"\+(?![^\[]*\])", recipe)]
 
 
 def families(rows: pd.DataFrame) -> list[str]:
@@ -137,25 +174,52 @@ def families(rows: pd.DataFrame) -> list[str]:
 
 
 def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
-    """Accuracy by number of classes: columns line, classes, accuracy, low, high; a line is a recipe of a network.
+    """A row per network, training, number of classes and recipe, with accuracy, low, high and place at that number of classes.
 
     A model's accuracy is the same on every board, so that boards are not told apart.
     """
     chosen = rows[rows["task"].map(_family) == family]
     several = chosen.groupby(["network", "training"])["classes"].transform("nunique") > 1
-    chosen = chosen[several].drop_duplicates(["network", "training", "recipe", "classes"])
-    contests = chosen.groupby(["network", "training"]).ngroups
-    line = chosen["recipe"]
-    if contests > 1:
-        line = line + ", " + chosen["network"] + chosen["training"].map(lambda text: f", {text}" if text else "")
-    return chosen.assign(line=line)[["line", "classes", "accuracy", "low", "high"]].sort_values(["line", "classes"])
+    chosen = chosen[several].drop_duplicates(["network", "training", "classes", "recipe"])
+    curves = chosen.sort_values(["network", "training", "classes", "recipe"]).reset_index(drop=True)
+    for _, contest in curves.groupby(["network", "training", "classes"]):
+        curves.loc[contest.index, "place"] = pd.array(places(list(contest["results"])), dtype="Int64")
+    return curves[["network", "training", "classes", "recipe", "accuracy", "low", "high", "place"]]
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The most accurate recipe at a number of classes."""
+
+    classes: int
+    recipe: str
+    ties: tuple[str, ...]
+    """Others that share its place: its lead may be chance."""
+    changed: bool
+    """Another recipe leads at the next smaller number of classes."""
+    new: bool
+    """And this one was not measured there."""
+
+
+def leaders(curve: pd.DataFrame) -> list[Leader]:
+    """By number of classes, of one network and training in ``class_curves``; only recipes that have all folds lead."""
+    found: list[Leader] = []
+    before: set[str] = set()
+    for classes, contest in curve[curve["place"].notna()].groupby("classes"):
+        ranked = contest.sort_values(["place", "accuracy", "recipe"], ascending=[True, False, True])
+        first, *others = ranked[ranked["place"] == ranked["place"].iloc[0]]["recipe"]
+        changed = bool(found) and found[-1].recipe != first
+        found.append(Leader(int(str(classes)), first, tuple(others), changed, changed and first not in before))
+        before = set(contest["recipe"])
+    return found
 
 
 def _family(task: str) -> str:
-    return task.partition("[")[0]
+    """A task without its number of classes."""
+    return re.sub(r"\[\]|,(?=\])", "", re.sub(r"\bclasses=[^,\]]*,?", "", task))
 
 
-def misses(row: pd.Series) -> str:
+def misses(row: Mapping[Hashable, Any]) -> str:
     """ "yes", or by how much a row exceeds its board, and the operator that needs the most RAM."""
     if row["fits"]:
         return "yes"
@@ -164,12 +228,12 @@ def misses(row: pd.Series) -> str:
     return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size) + at
 
 
-def place(row: pd.Series) -> str:
+def place(row: Mapping[Hashable, Any]) -> str:
     """A number, or a dash for a row that has none."""
     return "–" if pd.isna(row["place"]) else str(row["place"])
 
 
-def energy(row: pd.Series) -> str:
+def energy(row: Mapping[Hashable, Any]) -> str:
     """Microjoules per inference, or nothing where it was not measured."""
     return "" if np.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
 
@@ -201,7 +265,7 @@ def terminal(records: Sequence[Record]) -> Group:
         if measured:
             table.add_column("µJ", justify="right", min_width=7)
         table.add_column("fits")
-        for _, row in rows.iterrows():
+        for row in rows.to_dict("records"):
             table.add_row(
                 f"{place(row)} {'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
                 f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",

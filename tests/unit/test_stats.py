@@ -1,5 +1,7 @@
 """Statistics against SciPy, and on simulated data of which the truth is known."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from scipy.stats import binomtest
 from kilobench.stats import (
     Results,
     accuracy,
+    all_pairs,
     correctness,
     holm,
     mcnemar,
@@ -163,6 +166,20 @@ def test_equal_places_are_never_told_apart() -> None:
             assert value >= 0.05 or found[i] != found[j]
             difference = tests[i][j].difference.mean  # type: ignore[union-attr]
             assert value >= 0.05 or (found[i] > found[j]) == (difference > 0)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("folds", [1, 4])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_all_pairs_at_once_are_those_one_by_one(folds: int, seeds: int) -> None:
+    """Recipes that lack a fold or a seed, that are always right, and two that are equal are among them."""
+    random = np.random.default_rng(folds + 10 * seeds)
+    keys = [((f"digest {fold}", fold), seed) for fold in range(folds) for seed in range(seeds)]
+    contest = [{key: random.random(50 + key[0][1]) < share for key in keys} for share in (0.9, 0.6, 0.8, 0.7, 0.7, 1.0)]
+    contest += [dict(list(contest[0].items())[1:]), dict(list(contest[1].items())[:-1]), contest[2]]
+    for (a, b), (difference, p) in zip(combinations(contest, 2), all_pairs(contest), strict=True):
+        test = paired(a, b)
+        expected = (test.difference.mean, test.p) if test else (0.0, 1.0)
+        assert (difference, p) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_recipe_with_fewer_folds_has_no_place() -> None:
