@@ -1,5 +1,10 @@
-"""SCons build script of the emulated boards: compiler and flags come from the project's options."""
+"""SCons build script of the emulated boards: compiler and flags come from the project's options.
 
+Objects of what is the same for all models are kept in a folder that projects share, by what they were made of (SCons's
+CacheDir; PlatformIO's ``build_cache_dir`` would share its file of signatures as well, which two builds at a time may tear).
+"""
+
+import os
 import shlex
 
 from SCons.Script import DefaultEnvironment, Import  # noqa: F401
@@ -24,4 +29,9 @@ env.Replace(
     PROGSUFFIX=".elf",
 )
 env.Append(CCFLAGS=words("custom_compile_flags"), LINKFLAGS=words("custom_link_flags"), LIBS=words("custom_libraries"))
-env.Default(env.BuildProgram())
+objects = config.get(section, "custom_objects")
+os.makedirs(os.path.dirname(objects), exist_ok=True)
+env.CacheDir(objects)
+program = env.BuildProgram()
+env.NoCache(program, "$BUILD_DIR/src/model.o", "$BUILD_DIR/src/main.o")
+env.Default(program)
