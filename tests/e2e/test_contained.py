@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kilobench.store import Store
+from tests.caches import new_cache
 
 PLUGIN = '''
 import ctypes
@@ -43,8 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """Plug-ins and a suite that uses them, and a cache."""
     folder = tmp_path_factory.mktemp("contained")
     (folder / "plugins").mkdir()
-    (folder / "cache").mkdir()
-    (folder / "cache" / "zig").symlink_to(cache / "zig")
+    new_cache(folder / "cache", cache)
     for name, body in BODIES.items():
         (folder / "plugins" / f"{name.lower()}.py").write_text(PLUGIN.format(name=name, lower=name.lower(), body=body))
     recipes = ", ".join([*REASONS, "full"])
