@@ -73,7 +73,7 @@ def test_killed_at_random_moments(undisturbed: tuple[Path, Path, Path, float], t
     while kills < KILLS:
         process = start(suite, cache, output)
         try:
-            code = process.wait(timeout=dice.uniform(0.3, min(0.6 * seconds, 10.0)))
+            code = process.wait(timeout=dice.uniform(0.3, min(0.4 * seconds, 8.0)))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
