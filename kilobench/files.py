@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from kilobench.api import UserError
 
@@ -15,23 +17,47 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Put a file in place so that even after a loss of power it is the old one or the new one.
 
     The bytes go to a file beside it, are forced to the disk (fsync), and take the name by rename, which is forced as well.
-    Missing folders are made. Raises UserError in one line where that cannot be; then nothing is left behind.
+    Missing folders are made. Raises UserError in one line where that cannot be; then nothing is left behind. What a killed
+    process leaves, the next write of the same file takes over.
     """
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as file:
+        with _sole_writer(part) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+            os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(f"disk full: {path}" if full else f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _sole_writer(part: Path) -> Iterator[BinaryIO]:
+    """The file, empty, for one process or thread at a time; the kernel gives it to the next when a process dies."""
+    while True:
+        with part.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is(part, file):
+                continue  # the writer before has renamed or removed it meanwhile
+            file.truncate(0)
+            try:
+                yield file
+            finally:
+                if _is(part, file):
+                    with suppress(OSError):
+                        part.unlink()
+            return
+
+
+def _is(path: Path, file: BinaryIO) -> bool:
+    """Whether the open file has that name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -61,7 +61,7 @@ class HostModel:
             firmware / "ports/host/host.c",
         ]
         library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
-        includes = [f"-I{kernels}", f"-I{firmware}", f"-I{folder}"]
+        includes = [f"-I{kernels}", f"-I{firmware}"]
         zig("cc", *_FLAGS, *includes, *map(str, sources), "-o", str(library), what="the model for the host")
         self._library = ctypes.CDLL(str(library))
         library.unlink()

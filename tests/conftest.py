@@ -4,18 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.caches import new_cache
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache of their own for all tests of a worker; the compiler's part of it is that of all workers."""
-    folder = tmp_path_factory.mktemp("cache")
-    zig = folder / "zig"
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = tmp_path_factory.getbasetemp().parent / "zig"
-        shared.mkdir(exist_ok=True)
-        zig.symlink_to(shared)
-    else:
-        zig.mkdir()
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    shared.mkdir(exist_ok=True)
+    folder = new_cache(tmp_path_factory.mktemp("cache"), shared)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KILOBENCH_CACHE", str(folder))
         yield folder

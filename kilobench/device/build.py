@@ -13,8 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
-
 from kilobench.api import Board, CellError, Memory, UserError
 from kilobench.device.boards import require_emulated
 from kilobench.paths import cache_dir, hardware_dir
@@ -131,6 +129,7 @@ def _toolchain(board: Board, toolchain: Toolchain) -> tuple[str, dict[str, str]]
         "custom_compile_flags": f"{target} {_COMMON} {extra}".strip(),
         "custom_link_flags": f"{target} {_LINK}",
         "custom_libraries": libraries,
+        "custom_objects": str(cache_dir() / "objects" / name.replace(" ", "-")),
     }
     return name, options
 
@@ -155,8 +154,9 @@ def _write_project(model: Path, board: Board, workdir: Path, options: dict[str, 
 
 
 def _run(workdir: Path) -> str:
-    """``pio run``; its output if it failed, else nothing."""
-    core = cache_dir() / "platformio"
+    """``pio run``; its output if it failed, else nothing. PlatformIO's own folder is the project's, so that builds can go on
+    side by side."""
+    core = workdir / "platformio"
     _provide_scons(core)
     environment = os.environ | {
         "PLATFORMIO_CORE_DIR": str(core),
@@ -167,8 +167,7 @@ def _run(workdir: Path) -> str:
         "ZIG_LOCAL_CACHE_DIR": str(cache_dir() / "zig"),
     }
     command = [sys.executable, "-m", "platformio", "run", "--jobs", str(os.cpu_count() or 1)]
-    with FileLock(cache_dir() / "platformio.lock"):
-        done = subprocess.run(command, cwd=workdir, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=workdir, env=environment, capture_output=True, text=True, check=False)
     log = done.stdout + done.stderr
     (workdir / "build.log").write_text(log)
     return log if done.returncode else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kilobench.store import Store
+from tests.caches import new_cache
 
 PLUGIN = '''
 import ctypes
@@ -30,7 +31,7 @@ BODIES = {
     "Prints": "print('from Python'); os.write(1, b'from C'); raise ValueError('on purpose')",
 }
 REASONS = {
-    "loops": "it took longer than 45 s (--time-limit)",
+    "loops": "it took longer than 30 s (--time-limit)",
     "leaks": "not enough memory (--memory-limit)",
     "crashes": "the worker process ended: killed by SIGSEGV",
     "leaves": "the worker process ended: it exited with 3",
@@ -43,8 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """Plug-ins and a suite that uses them, and a cache."""
     folder = tmp_path_factory.mktemp("contained")
     (folder / "plugins").mkdir()
-    (folder / "cache").mkdir()
-    (folder / "cache" / "zig").symlink_to(cache / "zig")
+    new_cache(folder / "cache", cache)
     for name, body in BODIES.items():
         (folder / "plugins" / f"{name.lower()}.py").write_text(PLUGIN.format(name=name, lower=name.lower(), body=body))
     recipes = ", ".join([*REASONS, "full"])
@@ -63,7 +63,7 @@ def kilobench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 @pytest.fixture(scope="module")
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     """The first run."""
-    limits = ["--time-limit", "45", "--memory-limit", "2"]
+    limits = ["--time-limit", "30", "--memory-limit", "2"]
     return kilobench(folder, "run", str(folder / "s.yaml"), "--output", str(folder / "out"), *limits)
 
 

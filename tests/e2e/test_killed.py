@@ -14,6 +14,7 @@ import pytest
 
 from kilobench.record import Record
 from kilobench.store import Store
+from tests.caches import new_cache
 
 SUITE = """
 title: tiny
@@ -43,10 +44,11 @@ def units_done(cache: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, float]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Path, Path, float]:
     """Suite, cache, output and the seconds that a run takes once the compiler's cache is there."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "s.yaml").write_text(SUITE)
+    new_cache(folder / "cache", cache)
     for attempt in ("first", "out"):
         begin = time.monotonic()
         assert start(folder / "s.yaml", folder / "cache", folder / attempt).wait() == 0
@@ -65,15 +67,13 @@ def forget(cache: Path) -> None:
 
 def test_killed_at_random_moments(undisturbed: tuple[Path, Path, Path, float], tmp_path: Path) -> None:
     suite, toolchain, expected, seconds = undisturbed
-    cache, output = tmp_path / "cache", tmp_path / "out"
-    shutil.copytree(toolchain, cache, symlinks=True)
-    forget(cache)
+    cache, output = new_cache(tmp_path / "cache", toolchain), tmp_path / "out"
     dice = random.Random(1)
     kills = 0
     while kills < KILLS:
         process = start(suite, cache, output)
         try:
-            code = process.wait(timeout=dice.uniform(0.3, min(0.6 * seconds, 10.0)))
+            code = process.wait(timeout=dice.uniform(0.3, min(0.4 * seconds, 8.0)))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -92,9 +92,7 @@ def test_killed_at_random_moments(undisturbed: tuple[Path, Path, Path, float], t
 
 def test_two_runs_on_one_cache_do_nothing_twice(undisturbed: tuple[Path, Path, Path, float], tmp_path: Path) -> None:
     suite, toolchain, expected, _ = undisturbed
-    cache = tmp_path / "cache"
-    shutil.copytree(toolchain, cache, symlinks=True)
-    forget(cache)
+    cache = new_cache(tmp_path / "cache", toolchain)
     both = [start(suite, cache, tmp_path / name, workers) for name, workers in (("a", 1), ("b", 2))]
     assert [process.wait() for process in both] == [0, 0]
     for name in ("a", "b"):

@@ -22,6 +22,7 @@ from kilobench.record import Record  # noqa: E402
 from kilobench.registry import load_registry  # noqa: E402
 from kilobench.run import Outcome, run_cells, work_for  # noqa: E402
 from kilobench.suite import Suite  # noqa: E402
+from tests.caches import new_cache  # noqa: E402
 
 BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")
 SUITE = Suite(title="t", tasks=("digits",), recipes=("full", "int8"), boards=BOARDS, training="epochs=1")
@@ -46,11 +47,7 @@ def caches(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     )
-    folders = {name: tmp_path / name for name in ("head", "trains", "boards", "boards2", "alone")}
-    for folder in folders.values():
-        folder.mkdir()
-        (folder / "zig").symlink_to(cache / "zig")
-    return folders
+    return {name: new_cache(tmp_path / name, cache) for name in ("head", "trains", "boards", "boards2", "alone")}
 
 
 @pytest.fixture

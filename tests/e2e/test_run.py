@@ -12,6 +12,7 @@ import pytest
 
 from kilobench.record import Record
 from kilobench.store import Store
+from tests.caches import new_cache
 
 SUITE = """
 title: tiny
@@ -28,12 +29,12 @@ def kilobench(*arguments: str | Path, cache: Path) -> subprocess.CompletedProces
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+def run(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Path, Path]:
     """A finished run: suite, cache and output."""
     folder = tmp_path_factory.mktemp("run")
     suite = folder / "tiny.yaml"
     suite.write_text(SUITE)
-    done = kilobench("run", suite, "--output", folder / "out", cache=folder / "cache")
+    done = kilobench("run", suite, "--output", folder / "out", cache=new_cache(folder / "cache", cache))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 measured, 0 cached, 0 failed" in done.stdout
     return suite, folder / "cache", folder / "out"
@@ -87,7 +88,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_records(run: tuple[Path, Path, 
     """kill -9 after a while, again and again, until a run gets to its end."""
     suite, _, output = run
     command = [sys.executable, "-m", "kilobench", "run", str(suite), "--output", str(tmp_path / "out")]
-    environment = os.environ | {"KILOBENCH_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"KILOBENCH_CACHE": str(new_cache(tmp_path / "cache", run[1]))}
     for seconds in (3, 6, 9):
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as process:
             time.sleep(seconds)

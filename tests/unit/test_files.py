@@ -2,8 +2,10 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,39 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*/file/x: "):
         write_atomically(tmp_path / "file" / "x", b"")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from kilobench.files import write_atomically
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+write_atomically(Path(sys.argv[1]), b"lost" * 1000)
+"""
+
+
+def test_what_a_killed_process_leaves_is_taken_over_by_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old" and len(os.listdir(tmp_path)) == 2
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["file"]
+
+
+def test_many_writers_of_one_file_take_turns(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    contents = [bytes([letter]) * 100_000 for letter in b"abcd"]
+
+    def write(content: bytes) -> set[bytes]:
+        seen = set()
+        for _ in range(25):
+            write_atomically(path, content)
+            seen.add(path.read_bytes())
+        return seen
+
+    with ThreadPoolExecutor(len(contents)) as pool:
+        seen = set().union(*pool.map(write, contents))
+    assert seen <= set(contents)
+    assert os.listdir(tmp_path) == ["file"]
