@@ -11,6 +11,7 @@ import pytest
 
 from kilobench.plan import plan
 from kilobench.record import Record
+from kilobench.recording import Where, command
 from kilobench.registry import load_registry
 from kilobench.store import Store
 from kilobench.suite import Suite, load_suite
@@ -88,7 +89,11 @@ def pretend(suite: Path, cache: Path) -> None:
     there = [cache / "records" / f"{cell.key}.json" for cell in cells[:SEEDS]]
     for number, cell in enumerate(cells[SEEDS:], SEEDS):
         record = Record.model_validate_json(there[number % SEEDS].read_bytes())
-        changes = {"cell": cell.key, "seed": cell.point.seed, "command": cell.command}
+        changes = {
+            "cell": cell.key,
+            "seed": cell.point.seed,
+            "command": command(cell.model.arguments, Where(cell.board)),
+        }
         (cache / "records" / f"{cell.key}.json").write_text(
             record.model_copy(update=changes).model_dump_json(by_alias=True)
         )
