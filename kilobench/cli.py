@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
-    _output(commands.add_parser("leaderboard", help="make the pages from the records"))
+    _output(commands.add_parser("leaderboard", help="make the pages and the site from the records"))
     _comparing(commands)
     new = commands.add_parser("new", help="a working file to start from")
     new.add_argument("kind", choices=("method", "task", "board"))
@@ -389,7 +389,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     records = Store(options.output / "records").read_all()
     if not records:
         raise UserError(f"{options.output / 'records'} holds no records; kilobench run makes some")
-    for path in render(records, options.output):
+    for path in render(records, options.output, site=True):
         print(path)
     return 0
 

@@ -12,8 +12,8 @@ from kilobench.record import Record
 from kilobench.render.table import CONTEST, PLACES, class_curves, energy, families, misses, place, slug
 
 
-def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
-    """Text by file name: README.md and tasks/TASK.md."""
+def pages(rows: pd.DataFrame, records: Sequence[Record], *, site: bool = False) -> dict[str, str]:
+    """Text by file name: README.md and tasks/TASK.md; for the site with places for what ``explore.js`` makes."""
     templates = Environment(
         loader=PackageLoader("kilobench.render"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -24,12 +24,13 @@ def pages(rows: pd.DataFrame, records: Sequence[Record]) -> dict[str, str]:
         tables = [
             {"name": name, "slug": slug(name), "table": _markdown(_by_classes(rows, name))} for name in families(rows)
         ]
-        files["classes.md"] = templates.get_template("classes.md.j2").render(families=tables)
+        files["classes.md"] = templates.get_template("classes.md.j2").render(families=tables, site=site)
     commits = sorted({record.git_commit for record in records})
     for name in names:
         task = rows[rows["task"] == name]
         contests = [_contest(dict(zip(CONTEST, key, strict=True)), contest) for key, contest in task.groupby(CONTEST)]
         files[f"tasks/{slug(name)}.md"] = templates.get_template("task.md.j2").render(
+            site=site,
             name=name,
             slug=slug(name),
             synthetic=bool(task["synthetic"].any()),

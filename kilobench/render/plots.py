@@ -14,7 +14,7 @@ _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
     "cycles": ("mcycles", "million cycles per inference (emulated, logarithmic)"),
 }
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
 """Okabe and Ito's palette, told apart by the colour-blind."""
 
 
@@ -26,7 +26,7 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
             chart = _chart(task, column, title, f"{name}: accuracy against {axis}")
             files[f"plots/{slug(str(name))}-{axis}.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
     for family in families(rows):
-        chart = _curves(class_curves(rows, family), f"{family}: accuracy against number of classes")
+        chart = class_chart(class_curves(rows, family), f"{family}: accuracy against number of classes")
         files[f"plots/{slug(family)}-classes.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
     return files
 
@@ -41,7 +41,7 @@ def _labels(task: pd.DataFrame) -> pd.Series:
     return labels
 
 
-def _curves(points: pd.DataFrame, heading: str) -> dict[str, Any]:
+def class_chart(points: pd.DataFrame, heading: str) -> dict[str, Any]:
     """One line per recipe, with a whisker for the 95 % interval at every number of classes."""
     shown = points.assign(**{name: 100 * points[name] for name in ("accuracy", "low", "high")})
     lines = sorted(shown["line"].unique())
@@ -49,7 +49,7 @@ def _curves(points: pd.DataFrame, heading: str) -> dict[str, Any]:
     counts = sorted(int(count) for count in shown["classes"].unique())
     base = alt.Chart(shown).encode(
         x=alt.X("classes:Q", title="classes", axis=alt.Axis(values=counts), scale=alt.Scale(nice=False, padding=20)),
-        color=alt.Color("line:N", scale=alt.Scale(domain=lines, range=_COLOURS), legend=alt.Legend(title=None)),
+        color=alt.Color("line:N", scale=alt.Scale(domain=lines, range=COLOURS), legend=alt.Legend(title=None)),
     )
     y = alt.Y("accuracy:Q", title="accuracy (%)", scale=scale)
     layers = [
@@ -89,7 +89,7 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> dict[st
     )
     y_scale = alt.Scale(domain=[max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], zero=False)
     legend = alt.Legend(title=None, orient="bottom", labelFontSize=12, labelLimit=0, columns=3)
-    colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=_COLOURS), legend=legend)
+    colour = alt.Color("recipe:N", scale=alt.Scale(domain=recipes, range=COLOURS), legend=legend)
     base = alt.Chart(points)
     whisker = base.mark_rule(opacity=0.6).encode(
         x=x, y=alt.Y("low:Q", title="accuracy (%)", scale=y_scale), y2="high:Q", color=colour
