@@ -28,7 +28,8 @@ def pages(rows: pd.DataFrame, records: Sequence[Record], *, site: bool = False) 
     commits = sorted({record.git_commit for record in records})
     for name in names:
         task = rows[rows["task"] == name]
-        contests = [_contest(dict(zip(CONTEST, key, strict=True)), contest) for key, contest in task.groupby(CONTEST)]
+        groups = [] if site else task.groupby(CONTEST)  # explore.js shows them
+        contests = [_contest(dict(zip(CONTEST, key, strict=True)), contest) for key, contest in groups]
         files[f"tasks/{slug(name)}.md"] = templates.get_template("task.md.j2").render(
             site=site,
             name=name,

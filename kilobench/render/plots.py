@@ -26,9 +26,17 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
             chart = _chart(task, column, title, f"{name}: accuracy against {axis}")
             files[f"plots/{slug(str(name))}-{axis}.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
     for family in families(rows):
-        chart = class_chart(class_curves(rows, family), f"{family}: accuracy against number of classes")
+        (chart,) = class_panels(rows, family)
+        chart["config"] = {"background": "#ffffff", "font": "sans-serif"}
         files[f"plots/{slug(family)}-classes.svg"] = vl_convert.vegalite_to_svg(chart) + "\n"
     return files
+
+
+def class_panels(rows: pd.DataFrame, family: str) -> list[dict[str, Any]]:
+    """Vega-Lite without colours of a page: accuracy against the number of classes."""
+    chart = _curves(class_curves(rows, family), f"{family}: accuracy against number of classes")
+    del chart["config"]
+    return [chart]
 
 
 def _labels(task: pd.DataFrame) -> pd.Series:
@@ -41,7 +49,7 @@ def _labels(task: pd.DataFrame) -> pd.Series:
     return labels
 
 
-def class_chart(points: pd.DataFrame, heading: str) -> dict[str, Any]:
+def _curves(points: pd.DataFrame, heading: str) -> dict[str, Any]:
     """One line per recipe, with a whisker for the 95 % interval at every number of classes."""
     shown = points.assign(**{name: 100 * points[name] for name in ("accuracy", "low", "high")})
     lines = sorted(shown["line"].unique())

@@ -23,8 +23,8 @@ import vl_convert
 
 from kilobench.record import Record
 from kilobench.render import markdown
-from kilobench.render.plots import COLOURS, class_chart
-from kilobench.render.table import CONTEST, class_curves, families, slug
+from kilobench.render.plots import COLOURS, class_panels
+from kilobench.render.table import CONTEST, PLACES, families, slug
 
 AXES = {
     "flash": "flash (KiB)",
@@ -37,16 +37,6 @@ AXES = {
 CITATION = (
     "The kilobench authors. kilobench: a benchmark suite and leaderboard for neural networks on microcontrollers, 2026."
 )
-_TOOLTIP = {
-    **{name: name for name in ("recipe", "board", "place")},
-    "accuracy": "accuracy %",
-    "flash": "flash KiB",
-    "ram": "RAM KiB",
-    "cycles": "Mcycles",
-    "latency": "latency ms",
-    "fits": "fits",
-}
-"""Columns of explore.js under the pointer, and their titles."""
 _THEME = Path(__file__).with_name("theme")
 _SECTIONS = {"Tasks": "tasks", "Boards": "boards", "Methods": "methods"}
 _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml", "sitemap.xml.gz", "404.html")
@@ -235,7 +225,7 @@ def _add_libraries(assets: Path) -> None:
     assert found == 1, "itables exports otherwise than it did"
     (assets / "tables.js").write_text(f"(() => {{{script}}})();\n")
     (assets / "tables.css").write_text(bundle.joinpath("dt_bundle.css").read_text())
-    shared = {"colours": COLOURS, "axes": AXES, "plots": {axis: plot(axis) for axis in AXES}}
+    shared = {"colours": COLOURS, "places": PLACES, "plots": {axis: plot(axis) for axis in AXES}}
     (assets / "plots.js").write_text(f"window.kilobench = {json.dumps(shared)};\n")
 
 
@@ -248,7 +238,8 @@ def _vega() -> str:
 def plot(axis: str) -> dict[str, Any]:
     """Vega-Lite: accuracy of the data set ``rows`` against one of AXES, with the Pareto front of what fits.
 
-    ``rows`` come from the page, with their ``colour`` and ``shape``; parameter ``chosen`` is the ``id`` of the selected one.
+    ``rows`` come from the page, with their ``colour`` and ``shape``; parameters: ``chosen``, the ``id`` of the selected
+    one, and ``size`` of the others.
     """
     ticks = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5)]
     scale = alt.Scale(type="log", nice=False, padding=24)
@@ -259,11 +250,12 @@ def plot(axis: str) -> dict[str, Any]:
     chosen = "datum.id === chosen"
     base = alt.Chart(alt.NamedData("rows"))
     front = (
-        base.transform_filter("datum.fits")
+        base.transform_filter("datum.within")
         .transform_window(
-            best="max(accuracy)", sort=[alt.SortField(axis), alt.SortField("accuracy", "descending")], frame=[None, -1]
+            best="max(accuracy)", sort=[alt.SortField(axis), alt.SortField("accuracy", "descending")], frame=[None, 0]
         )
-        .transform_filter("!(datum.accuracy <= datum.best)")
+        .transform_window(before="lag(best)")
+        .transform_filter("!(datum.accuracy <= datum.before)")
         .mark_line(interpolate="step-after", strokeDash=[4, 3], color="#888888", strokeWidth=1.5)
         .encode(x=x, y=y)
     )
@@ -276,24 +268,36 @@ def plot(axis: str) -> dict[str, Any]:
         color=colour,
         stroke=alt.Stroke("colour:N", scale=None, legend=None),
         shape=alt.Shape("shape:N", scale=None, legend=None),
-        fillOpacity=alt.condition("datum.fits", alt.value(1), alt.value(0)),
+        fillOpacity=alt.condition("datum.within", alt.value(1), alt.value(0)),
         strokeWidth=alt.condition(chosen, alt.value(4), alt.value(1.5)),
-        size=alt.condition(chosen, alt.value(320), alt.value(90)),
-        tooltip=[alt.Tooltip(f"text.{name}:N", title=title) for name, title in _TOOLTIP.items()],
+        size=alt.condition(chosen, alt.value(320), {"value": {"expr": "size"}}),
+        tooltip=[
+            *(alt.Tooltip(f"{name}:N") for name in ("recipe", "board", "place")),
+            alt.Tooltip("accuracy:Q", title="accuracy %", format=".1f"),
+            *(alt.Tooltip(f"{name}:Q", title=f"{name} %", format=".1f") for name in ("low", "high")),
+            *(alt.Tooltip(f"{name}:Q", title=title, format=",.4~r") for name, title in AXES.items() if name != "energy"),
+            alt.Tooltip("fitText:N", title="fits"),
+        ],
     )
-    chart = alt.layer(front, whiskers, points).add_params(alt.param(name="chosen", value=-1))
+    chart = alt.layer(front, whiskers, points).add_params(alt.param(name="chosen", value=-1), alt.param(name="size", value=90))
     text = f"Accuracy against {AXES[axis]}; the same figures are in the table."
     spec: dict[str, Any] = chart.properties(width="container", height=190, description=text).to_dict()
     return spec
 
 
-def _curves(rows: pd.DataFrame, family: str) -> dict[str, Any]:
-    """The picture of ``plots`` as wide as the page, in its colours, with the figures under the pointer."""
-    spec = class_chart(class_curves(rows, family), f"{family}: accuracy against number of classes")
-    spec["width"] = "container"
-    spec["description"] = f"{family}: accuracy against number of classes; the same figures are in the table."
-    del spec["config"]["background"]
-    for layer in spec["layer"]:
-        if layer["mark"]["type"] == "point":
-            layer["mark"]["tooltip"] = {"content": "data"}
-    return spec
+def _curves(rows: pd.DataFrame, family: str) -> list[dict[str, Any]]:
+    """The panels of ``plots`` as wide as the page, with the figures under the pointer."""
+    panels = []
+    for panel in class_panels(rows, family):
+        text = f"{family}: accuracy against number of classes; the same figures are in the table."
+        panels.append({**_pointed(panel), "width": "container", "description": text})
+    return panels
+
+
+def _pointed(spec: dict[str, Any]) -> dict[str, Any]:
+    """The same with tooltips on all points."""
+    layers = {"layer": [_pointed(layer) for layer in spec["layer"]]} if "layer" in spec else {}
+    mark = spec.get("mark")
+    if isinstance(mark, dict) and mark["type"] == "point":
+        layers["mark"] = {**mark, "tooltip": {"content": "data"}}
+    return {**spec, **layers}

@@ -61,12 +61,12 @@ const missText = ({ name, by, unit, at }) => `${name} by ${by.toFixed(1)} ${unit
 
 /** The most accurate that fits, and the smallest that shares its place; those that lack folds rank last. */
 function answer(rows) {
-  const fitting = rows.filter((row) => !row.misses.length);
+  const fitting = rows.filter((row) => row.within);
   const ranked = fitting.some((row) => row.place !== null) ? fitting.filter((row) => row.place !== null) : fitting;
   const best = ranked.reduce((a, b) => (a && a.accuracy >= b.accuracy ? a : b), null);
   const ties = best ? ranked.filter((row) => row.board === best.board && row.place !== null && row.place === best.place) : [];
   const smallest = ties.reduce((a, b) => (a.flash <= b.flash ? a : b), best);
-  const missing = rows.filter((row) => row.misses.length).sort((a, b) => b.accuracy - a.accuracy || a.id - b.id);
+  const missing = rows.filter((row) => !row.within).sort((a, b) => b.accuracy - a.accuracy || a.id - b.id);
   return { fitting, best, smallest, missing };
 }
 
@@ -144,13 +144,12 @@ const COLUMNS = [
 ];
 
 /** How a cell sorts, filters and looks. */
-function cell(column, state) {
+function cell(column) {
   return (_, type, row) => {
     if (type === "sort" || type === "type") return row[column.key] ?? (column.left ? "" : Infinity);
     if (type !== "display") return column.text(row);
     if (column.key !== "recipe") return document.createTextNode(column.text(row));
-    const pressed = String(row.id === state.chosen);
-    const button = make("button", { type: "button", "aria-pressed": pressed, title: "Select" }, row.recipe);
+    const button = make("button", { type: "button", title: "Select" }, row.recipe);
     return make("span", {}, button, row.pareto ? " ◆" : "");
   };
 }
@@ -249,6 +248,7 @@ class Explorer {
     this.shown = this.rows.filter((row) => row.contest === state.contest && (!state.board || row.board === state.board));
     for (const row of this.shown) {
       row.misses = misses(row, state);
+      row.within = !row.misses.length;
       row.fitText = row.misses.length ? `no: misses ${row.misses.map(missText).join(", ")}` : "yes";
     }
     this.tell(answer(this.shown));
@@ -285,14 +285,14 @@ class Explorer {
   makeTable() {
     const columns = COLUMNS.filter(({ key, optional }) => !optional || this.rows.some((row) => row[key] !== null));
     const head = make("tr", {}, ...columns.map(({ title }) => make("th", { scope: "col" }, title)));
-    const caption = make("caption", {}, `${this.data.task}: all rows. ◆: no other that fits its board is better in accuracy, flash and cycles at once.`);
+    const caption = make("caption", {}, `Recipes measured on ${this.data.task}`);
     const element = make("table", { className: "rows" }, caption, make("thead", {}, head));
     this.root.append(element);
     const name = (column) => `${column.left ? "text " : ""}${column.key}`;
     const { state } = this;
     const sorted = columns.findIndex(({ key }) => key === state.sort[0]);
     this.table = new window.DataTable(element, {
-      columns: columns.map((column) => ({ name: column.key, className: name(column), data: null, render: cell(column, state) })),
+      columns: columns.map((column) => ({ name: column.key, className: name(column), data: null, render: cell(column) })),
       order: sorted < 0 ? [] : [[sorted, state.sort[1] === "desc" ? "desc" : "asc"]],
       search: { search: state.filter },
       autoWidth: false,
@@ -300,10 +300,11 @@ class Explorer {
       pageLength: 25,
       lengthMenu: [25, 100, { label: "all", value: -1 }],
       language: { search: "Filter", lengthMenu: "Rows _MENU_", zeroRecords: "No row matches.", infoFiltered: "(of _MAX_)" },
-      createdRow: (tr, row) => tr.classList.toggle("selected", row.id === state.chosen),
     });
-    element.before(make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Table of all rows" }));
+    element.before(make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Table, scrolls sideways" }));
     element.previousSibling.append(element);
+    this.root.append(make("p", { className: "hint" }, `${window.kilobench.places}. Select a recipe to see how it was measured, and to repeat it.`));
+    this.table.on("draw", () => this.mark());
     this.table.on("search", () => this.filtered());
     this.table.on("order", () => this.ordered(columns));
     element.tBodies[0].addEventListener("click", (event) => {
@@ -316,7 +317,7 @@ class Explorer {
     if (this.state.filter === this.table.search()) return;
     this.state.filter = this.table.search();
     this.state.write();
-    setTimeout(() => this.feed());
+    this.feed();
   }
 
   ordered(columns) {
@@ -330,15 +331,18 @@ class Explorer {
     this.state.chosen = id;
     this.state.write();
     for (const view of this.views) view.signal("chosen", id).runAsync();
-    this.table.rows().every(function mark() {
-      const tr = this.node();
-      if (!tr) return;
-      const chosen = this.data().id === id;
-      tr.classList.toggle("selected", chosen);
-      tr.querySelector("button")?.setAttribute("aria-pressed", String(chosen));
-    });
+    this.mark();
     this.describe(this.rows[id]);
     if (go && id >= 0) this.reveal(id);
+  }
+
+  mark() {
+    for (const button of this.root.querySelectorAll("table.rows tbody button")) {
+      const tr = button.closest("tr");
+      const chosen = this.table.row(tr).data().id === this.state.chosen;
+      tr.classList.toggle("selected", chosen);
+      button.setAttribute("aria-pressed", String(chosen));
+    }
   }
 
   reveal(id) {
@@ -363,21 +367,24 @@ class Explorer {
     );
   }
 
-  /** Rows as the plots need them. */
+  /** The rows that the filter leaves, as plots need them. */
   points() {
     const applied = this.table.rows({ search: "applied" }).data().toArray();
-    return applied.map((row) => ({
-      id: row.id, accuracy: row.accuracy, low: row.low, high: row.high, flash: row.flash, ram: row.ram, cycles: row.cycles,
-      latency: row.latency, energy: row.energy, fits: !row.misses.length, whisker: applied.length <= MANY,
-      colour: readable(this.looks.get(row.group).colour), shape: this.looks.get(row.group).shape,
-      text: Object.fromEntries(COLUMNS.map((column) => [column.key, column.text(row)])),
-    }));
+    return applied.map((row) => {
+      const { colour, shape } = this.looks.get(row.group);
+      return { ...row, colour: readable(colour), shape, whisker: applied.length <= MANY }; // Vega marks what it is given
+    });
   }
 
   feed() {
-    if (!this.views.length) return;
-    const points = this.points();
-    for (const view of this.views) view.data("rows", points).resize().runAsync();
+    clearTimeout(this.feeding);
+    this.feeding = setTimeout(async () => {
+      const points = this.views.length ? this.points() : [];
+      for (const view of this.views) {
+        await view.data("rows", points).signal("size", points.length > MANY ? 20 : 90).resize().runAsync();
+        await pause();
+      }
+    });
   }
 
   /** All plots anew: at first, and when light turns to dark. */
@@ -387,15 +394,17 @@ class Explorer {
     this.legend.replaceChildren(...legend([...this.looks].slice(0, 40).map(([name, look]) => [this.simple ? name : `${name} …`, look])));
     const points = this.points();
     const axes = Object.keys(window.kilobench.plots).filter((axis) => this.rows.some((row) => row[axis] !== null));
-    const places = axes.map((axis) => make("div", { className: "plot", id: `plot-${axis}` }));
+    const label = (axis) => window.kilobench.plots[axis].description;
+    const places = axes.map((axis) => make("div", { className: "plot", id: `plot-${axis}`, role: "group", "aria-label": label(axis) }));
     this.plots.replaceChildren(...places);
     const made = [];
     for (const [i, axis] of axes.entries()) {
-      const spec = { ...window.kilobench.plots[axis], datasets: { rows: points }, config: theme() };
+      const spec = { ...window.kilobench.plots[axis], datasets: { rows: points }, config: { ...theme(), aria: points.length <= MANY } };
+      await pause();
       const { view } = await embed(places[i], spec, points.length);
       if (turn !== this.turn) return;
       view.addEventListener("click", (_, item) => item?.datum?.id !== undefined && this.choose(item.datum.id, true));
-      view.signal("chosen", this.state.chosen).runAsync();
+      view.signal("chosen", this.state.chosen).signal("size", points.length > MANY ? 20 : 90).runAsync();
       made.push(view);
     }
     this.views = made;

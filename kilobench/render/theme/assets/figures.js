@@ -42,6 +42,9 @@ function legend(entries) {
 /** Black is the page's own colour of text, so that it is seen in the dark. */
 const readable = (colour) => (colour === "#000000" ? getComputedStyle(document.body).color : colour);
 
+/** Lets the page answer to its reader between two long steps. */
+const pause = () => new Promise((done) => setTimeout(done));
+
 const dark = () => document.body.dataset.mdColorScheme === "slate";
 
 /** Calls ``draw`` whenever light turns to dark or back. */
@@ -56,7 +59,7 @@ function theme() {
   const faint = style.getPropertyValue("--md-default-fg-color--lightest").trim();
   const axis = { labelColor: text, titleColor: text, gridColor: faint, domainColor: faint, tickColor: faint, labelFontSize: 11 };
   return {
-    background: "transparent", font: "inherit", axis, title: { color: text, subtitleColor: text },
+    background: "transparent", font: "inherit", axis, title: { color: text, subtitleColor: text }, text: { color: text },
     legend: { labelColor: text, titleColor: text, labelLimit: 0 }, view: { stroke: faint },
   };
 }
@@ -71,11 +74,15 @@ function embed(element, spec, count) {
   });
 }
 
-/** The class page: its curves, by family. */
+/** The class page: the panels of every family. */
 function drawCurves(curves) {
   for (const element of document.querySelectorAll("div.classes")) {
-    const spec = curves[element.dataset.family];
-    embed(element, { ...spec, config: { ...spec.config, ...theme() } }, 0);
+    element.replaceChildren();
+    for (const panel of curves[element.dataset.family]) {
+      const spec = JSON.parse(JSON.stringify(panel).replaceAll('"#000000"', JSON.stringify(readable("#000000"))));
+      const place = element.appendChild(make("div", { className: "plot" }));
+      embed(place, { ...spec, config: theme() }, 0);
+    }
   }
 }
 
