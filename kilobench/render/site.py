@@ -191,9 +191,9 @@ def _mkdocs(docs: Path, site: Path, nav: list[dict[str, Any]], extra: dict[str, 
                 "features": ["navigation.tabs", "navigation.prune"],
                 "icon": {"logo": "material/chip"},
                 "palette": [
-                    palette("default", "", "brightness-auto", "Light, as the system says. Switch to light"),
+                    palette("default", "", "brightness-auto", "As the system says. Switch to light"),
                     palette("default", ": light", "weather-sunny", "Light. Switch to dark"),
-                    palette("slate", ": dark", "weather-night", "Dark. Switch to what the system says"),
+                    palette("slate", ": dark", "weather-night", "Dark. Switch to as the system says"),
                 ],
             },
         }
@@ -256,10 +256,10 @@ def plot(axis: str) -> dict[str, Any]:
         )
         .transform_window(before="lag(best)")
         .transform_filter("!(datum.accuracy <= datum.before)")
-        .mark_line(interpolate="step-after", strokeDash=[4, 3], color="#888888", strokeWidth=1.5)
+        .mark_line(aria=False, interpolate="step-after", strokeDash=[4, 3], color="#888888", strokeWidth=1.5)
         .encode(x=x, y=y)
     )
-    whiskers = base.transform_filter("datum.whisker").mark_rule(opacity=0.55).encode(
+    whiskers = base.transform_filter("datum.whisker").mark_rule(aria=False, opacity=0.55).encode(
         x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", color=colour
     )  # fmt: skip
     points = base.mark_point(filled=True, opacity=1, cursor="pointer").encode(
@@ -271,15 +271,22 @@ def plot(axis: str) -> dict[str, Any]:
         fillOpacity=alt.condition("datum.within", alt.value(1), alt.value(0)),
         strokeWidth=alt.condition(chosen, alt.value(4), alt.value(1.5)),
         size=alt.condition(chosen, alt.value(320), {"value": {"expr": "size"}}),
+        description=alt.Description("label:N"),
         tooltip=[
             *(alt.Tooltip(f"{name}:N") for name in ("recipe", "board", "place")),
             alt.Tooltip("accuracy:Q", title="accuracy %", format=".1f"),
             *(alt.Tooltip(f"{name}:Q", title=f"{name} %", format=".1f") for name in ("low", "high")),
-            *(alt.Tooltip(f"{name}:Q", title=title, format=",.4~r") for name, title in AXES.items() if name != "energy"),
+            *(
+                alt.Tooltip(f"{name}:Q", title=title, format=",.4~r")
+                for name, title in AXES.items()
+                if name != "energy"
+            ),
             alt.Tooltip("fitText:N", title="fits"),
         ],
     )
-    chart = alt.layer(front, whiskers, points).add_params(alt.param(name="chosen", value=-1), alt.param(name="size", value=90))
+    chart = alt.layer(front, whiskers, points).add_params(
+        alt.param(name="chosen", value=-1), alt.param(name="size", value=90)
+    )
     text = f"Accuracy against {AXES[axis]}; the same figures are in the table."
     spec: dict[str, Any] = chart.properties(width="container", height=190, description=text).to_dict()
     return spec

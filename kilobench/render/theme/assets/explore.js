@@ -59,6 +59,10 @@ function misses(row, state) {
 
 const missText = ({ name, by, unit, at }) => `${name} by ${by.toFixed(1)} ${unit}${at ? ` (at ${at})` : ""}`;
 
+const costs = (row) =>
+  `${fixed(row.accuracy, 1)} % (${fixed(row.low, 1)}–${fixed(row.high, 1)}) with ${fixed(row.flash, 1)} KiB of flash, ` +
+  `${fixed(row.ram, 1)} KiB of RAM, ${fixed(row.latency, 1)} ms`;
+
 /** The most accurate that fits, and the smallest that shares its place; those that lack folds rank last. */
 function answer(rows) {
   const fitting = rows.filter((row) => row.within);
@@ -130,7 +134,7 @@ const COLUMNS = [
   { key: "place", title: "Place", text: (row) => (row.place === null ? "–" : String(row.place)) },
   { key: "recipe", title: "Recipe", left: true, text: (row) => row.recipe },
   { key: "board", title: "Board", left: true, text: (row) => row.board },
-  { key: "fits", title: "Fits", left: true, text: (row) => row.fitText },
+  { key: "within", title: "Fits", left: true, text: (row) => row.fitText },
   { key: "accuracy", title: "Accuracy % (95 %)", text: (row) => `${fixed(row.accuracy, 1)} (${fixed(row.low, 1)}–${fixed(row.high, 1)})` },
   { key: "flash", title: "Flash KiB", text: number("flash", 1) },
   { key: "ram", title: "RAM KiB", text: number("ram", 1) },
@@ -193,17 +197,17 @@ class Explorer {
   makeForm() {
     const { rows, state } = this;
     const form = make("form", { onsubmit: (event) => event.preventDefault() });
-    const select = (title, options, change) => {
-      const element = make("select", { onchange: () => change(element.value) });
+    const select = (name, title, options, change) => {
+      const element = make("select", { name, "aria-label": title, onchange: () => change(element.value) });
       element.append(...options.map(([value, text]) => make("option", { value }, text)));
       form.append(make("label", { className: "wide" }, title, element));
       return element;
     };
     const contests = [...new Set(rows.map((row) => row.contest))];
     if (contests.length > 1) {
-      this.contestBox = select("Compared among", contests.map((name) => [name, name]), (contest) => this.setContest(contest));
+      this.contestBox = select("contest", "Compared among", contests.map((name) => [name, name]), (contest) => this.setContest(contest));
     }
-    this.boardBox = select("Board", [], (board) => this.change(() => state.setBoard(board)));
+    this.boardBox = select("board", "Board", [], (board) => this.change(() => state.setBoard(board)));
     this.boxes = LIMITS.map(({ key, title }) => {
       const box = make("input", { type: "number", min: "0", step: "any", name: key, placeholder: "any" });
       box.oninput = () => this.change(() => (state[key] = box.value === "" ? null : Number(box.value)), false);
@@ -261,9 +265,6 @@ class Explorer {
   /** The answer in words. */
   tell({ fitting, best, smallest, missing }) {
     const strong = (row) => make("strong", {}, make("code", {}, row.recipe), this.state.board ? "" : ` on ${row.board}`);
-    const costs = (row) =>
-      `${fixed(row.accuracy, 1)} % (${fixed(row.low, 1)}–${fixed(row.high, 1)}) with ${fixed(row.flash, 1)} KiB of flash, ` +
-      `${fixed(row.ram, 1)} KiB of RAM, ${fixed(row.latency, 1)} ms`;
     const where = this.state.board || "these limits";
     const parts = [];
     if (best) {
@@ -372,7 +373,8 @@ class Explorer {
     const applied = this.table.rows({ search: "applied" }).data().toArray();
     return applied.map((row) => {
       const { colour, shape } = this.looks.get(row.group);
-      return { ...row, colour: readable(colour), shape, whisker: applied.length <= MANY }; // Vega marks what it is given
+      const label = `${row.recipe} on ${row.board}: ${costs(row)}`;
+      return { ...row, colour: readable(colour), shape, label, whisker: applied.length <= MANY }; // Vega marks what it is given
     });
   }
 
