@@ -231,8 +231,8 @@ def _add_libraries(assets: Path) -> None:
 
 @cache
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script; takes seconds."""
-    return str(vl_convert.javascript_bundle())
+    """Vega-Embed, with Vega and Vega-Lite in it, as one script; takes seconds."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def plot(axis: str) -> dict[str, Any]:
@@ -249,12 +249,11 @@ def plot(axis: str) -> dict[str, Any]:
     colour = alt.Color("colour:N", scale=None, legend=None)
     chosen = "datum.id === chosen"
     base = alt.Chart(alt.NamedData("rows"))
+    order = [alt.SortField(axis), alt.SortField("accuracy", "descending")]
     front = (
         base.transform_filter("datum.within")
-        .transform_window(
-            best="max(accuracy)", sort=[alt.SortField(axis), alt.SortField("accuracy", "descending")], frame=[None, 0]
-        )
-        .transform_window(before="lag(best)")
+        .transform_window(best="max(accuracy)", sort=order, frame=[None, 0])
+        .transform_window(before="lag(best)", sort=order)
         .transform_filter("!(datum.accuracy <= datum.before)")
         .mark_line(aria=False, interpolate="step-after", strokeDash=[4, 3], color="#888888", strokeWidth=1.5)
         .encode(x=x, y=y)
@@ -303,8 +302,9 @@ def _curves(rows: pd.DataFrame, family: str) -> list[dict[str, Any]]:
 
 def _pointed(spec: dict[str, Any]) -> dict[str, Any]:
     """The same with tooltips on all points."""
-    layers = {"layer": [_pointed(layer) for layer in spec["layer"]]} if "layer" in spec else {}
-    mark = spec.get("mark")
+    if "layer" in spec:
+        return {**spec, "layer": [_pointed(layer) for layer in spec["layer"]]}
+    mark = spec["mark"]
     if isinstance(mark, dict) and mark["type"] == "point":
-        layers["mark"] = {**mark, "tooltip": {"content": "data"}}
-    return {**spec, **layers}
+        return {**spec, "mark": {**mark, "tooltip": {"content": "data"}}}
+    return spec

@@ -178,6 +178,20 @@ def test_misses_say_by_how_much(visit: Any) -> None:
     playwright.expect(hollow).to_have_count(3)
 
 
+def test_the_front_joins_what_fits_and_nothing_that_another_beats(visit: Any) -> None:
+    page = visit(FSDD)
+
+    def corners(axis: str) -> int:
+        path = page.locator(f"#plot-{axis} .role-mark.mark-line path").get_attribute("d")
+        return len(re.findall("[HVL]", path))
+
+    # By flash xnor+int8, prune+int8, int8 (full does not fit); two corners on the way to each next one.
+    assert corners("flash") == 4 and corners("cycles") == 4
+    page.locator("input[name=flash]").fill("64")
+    page.wait_for_timeout(200)
+    assert corners("flash") == 2
+
+
 def test_a_board_fills_its_limits(visit: Any) -> None:
     page = visit(FSDD)
     assert page.locator("input[name=flash]").input_value() == "1024"
@@ -281,11 +295,11 @@ def _luminance(colour: str) -> float:
 
 def test_pages_are_as_wide_as_a_phone(visit: Any, site: Path) -> None:
     page = visit("index.html", drawn=False, width=390)
-    for path in sorted(site.rglob("*.html")):
-        page.goto(path.as_uri())
-        if path.parent.name == "tasks":
+    for name in ("index.html", "classes.html", FSDD, "tasks/esc10.html"):
+        page.goto((site / name).as_uri())
+        if name.startswith("tasks"):
             page.wait_for_selector(".explore[data-drawn]")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
 
 
 def test_class_curves_are_drawn(visit: Any) -> None:

@@ -59,7 +59,7 @@ function theme() {
   const faint = style.getPropertyValue("--md-default-fg-color--lightest").trim();
   const axis = { labelColor: text, titleColor: text, gridColor: faint, domainColor: faint, tickColor: faint, labelFontSize: 11 };
   return {
-    background: "transparent", font: "inherit", axis, title: { color: text, subtitleColor: text }, text: { color: text },
+    background: "transparent", font: style.fontFamily, axis, title: { color: text, subtitleColor: text }, text: { color: text },
     legend: { labelColor: text, titleColor: text, labelLimit: 0 }, view: { stroke: faint },
   };
 }
