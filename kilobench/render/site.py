@@ -20,6 +20,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
+from markdown import Markdown
+from markdown.extensions import Extension
 
 from kilobench.record import Record
 from kilobench.render import markdown
@@ -34,9 +36,21 @@ AXES = {
     "energy": "energy per inference (µJ)",
 }
 """What accuracy is plotted against, all logarithmic."""
+MOST_ROWS = 100
+"""Of a table that is no interactive one."""
 CITATION = (
     "The kilobench authors. kilobench: a benchmark suite and leaderboard for neural networks on microcontrollers, 2026."
 )
+_MARKDOWN_UNUSED = (
+    "reference",
+    "image_reference",
+    "short_reference",
+    "short_image_ref",
+    "autolink",
+    "automail",
+    "linebreak",
+)
+"""What pages do not say and names must not; without it Python-Markdown is a third faster."""
 _THEME = Path(__file__).with_name("theme")
 _SECTIONS = {"Tasks": "tasks", "Boards": "boards", "Methods": "methods"}
 _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml", "sitemap.xml.gz", "404.html")
@@ -57,7 +71,7 @@ def build_site(rows: pd.DataFrame, records: Sequence[Record], output: Path) -> P
         docs, site = Path(folder) / "docs", Path(folder) / "site"
         for name, text in texts.items():
             (docs / name).parent.mkdir(parents=True, exist_ok=True)
-            (docs / name).write_text(_front_matter(name) + text)
+            (docs / name).write_text(_front_matter(name) + _shortened(text))
         _copy_plots(texts, output.parent, docs)
         _mkdocs(docs, site, _navigation(texts), {"explore": _embedded(data), "made": _made(records)})
         _add_libraries(site / "assets")
@@ -71,6 +85,21 @@ def _front_matter(name: str) -> str:
     """Which of Material's columns beside the text a page does without."""
     hidden = {"README.md": "navigation", "classes.md": "navigation"}.get(name, "toc")
     return f"---\nhide: [{hidden}]\n---\n"
+
+
+def _shortened(text: str) -> str:
+    """Without what is beyond MOST_ROWS of a table: the pages of tasks have all."""
+
+    def cut(table: re.Match[str]) -> str:
+        lines = table[0].splitlines(keepends=True)
+        more = len(lines) - 2 - MOST_ROWS  # names and dashes come first
+        if more <= 0:
+            return table[0]
+        return (
+            "".join(lines[: 2 + MOST_ROWS]) + f"\nThe first {MOST_ROWS} rows; {more} more are on the pages of tasks.\n"
+        )
+
+    return re.sub(r"(?:^\|.*\n?)+", cut, text, flags=re.MULTILINE)
 
 
 def task_data(task: pd.DataFrame, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -182,6 +211,7 @@ def _mkdocs(docs: Path, site: Path, nav: list[dict[str, Any]], extra: dict[str, 
             "site_dir": str(site),
             "use_directory_urls": False,
             "plugins": [],
+            "markdown_extensions": ["kilobench.render.site:Plain"],
             "nav": nav,
             "extra": {"generator": False, **extra},
             "theme": {
@@ -213,6 +243,15 @@ def _mkdocs(docs: Path, site: Path, nav: list[dict[str, Any]], extra: dict[str, 
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for path in site.rglob("*.map"):
         path.unlink()
+
+
+class Plain(Extension):
+    """Markdown as pages use it."""
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 (Python-Markdown's name)
+        """Takes away what is not used."""
+        for name in _MARKDOWN_UNUSED:
+            md.inlinePatterns.deregister(name)
 
 
 def _add_libraries(assets: Path) -> None:
