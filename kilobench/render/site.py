@@ -248,7 +248,7 @@ def _mkdocs(docs: Path, site: Path, nav: list[dict[str, Any]], extra: dict[str, 
 class Plain(Extension):
     """Markdown as pages use it."""
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 (Python-Markdown's name)
+    def extendMarkdown(self, md: Markdown) -> None:
         """Takes away what is not used."""
         for name in _MARKDOWN_UNUSED:
             md.inlinePatterns.deregister(name)
@@ -288,7 +288,7 @@ def plot(axis: str) -> dict[str, Any]:
     colour = alt.Color("colour:N", scale=None, legend=None)
     chosen = "datum.id === chosen"
     base = alt.Chart(alt.NamedData("rows"))
-    order = [alt.SortField(axis), alt.SortField("accuracy", "descending")]
+    order: list[alt.SortField | dict[str, str]] = [alt.SortField(axis), alt.SortField("accuracy", "descending")]
     front = (
         base.transform_filter("datum.within")
         .transform_window(best="max(accuracy)", sort=order, frame=[None, 0])
