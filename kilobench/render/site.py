@@ -245,7 +245,7 @@ def _mkdocs(docs: Path, site: Path, nav: list[dict[str, Any]], extra: dict[str, 
         path.unlink()
 
 
-class Plain(Extension):
+class Plain(Extension):  # type: ignore[misc]  # Python-Markdown has no types
     """Markdown as pages use it."""
 
     def extendMarkdown(self, md: Markdown) -> None:
