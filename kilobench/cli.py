@@ -389,6 +389,9 @@ def _leaderboard(options: argparse.Namespace) -> int:
     records = Store(options.output / "records").read_all()
     if not records:
         raise UserError(f"{options.output / 'records'} holds no records; kilobench run makes some")
+    site = options.output / "site"
+    if site.exists() and not (site / "assets" / "explore.js").exists():
+        raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
     for path in render(records, options.output, site=True):
         print(path)
     return 0

@@ -42,15 +42,10 @@ CITATION = (
     "The kilobench authors. kilobench: a benchmark suite and leaderboard for neural networks on microcontrollers, 2026."
 )
 _MARKDOWN_UNUSED = (
-    "reference",
-    "image_reference",
-    "short_reference",
-    "short_image_ref",
-    "autolink",
-    "automail",
-    "linebreak",
+    *("reference", "image_reference", "short_reference", "short_image_ref"),
+    *("autolink", "automail", "linebreak"),
 )
-"""What pages do not say and names must not; without it Python-Markdown is a third faster."""
+"""What pages do not say and names must not; without it Python-Markdown has half as much to look for in every cell."""
 _THEME = Path(__file__).with_name("theme")
 _SECTIONS = {"Tasks": "tasks", "Boards": "boards", "Methods": "methods"}
 _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml", "sitemap.xml.gz", "404.html")

@@ -35,7 +35,7 @@ def of_the_tests() -> list[Record]:
     """A contest on two boards, the same with more training, and names as bad as records allow."""
     longer = [record(name, correct=90, training_changes="epochs=99") for name in ("full", "int8")]
     energy = [record("int8", task="digits[classes=3]", classes=3, energy_uj=12.5)]
-    nasty = [record(NASTY, task="esc10[a='\"&lt;b&gt;{{7*7}}]", network="a[b='\"};alert]", command="kilobench run")]
+    nasty = [record(NASTY, task="esc10[a='\"&lt;b&gt;{{7*7}}]", network="a[b='\"};alert]")]
     return [
         *contest(),
         record("prune+int8", correct=78, flash_bytes=61_440, cycles=4_000_000),
@@ -208,6 +208,13 @@ def test_contests_are_never_ranked_together(visit: Any) -> None:
     assert set(column(page, "Place")) == {"1"} and "2 of 2 fit" in page.locator(".answer").inner_text()
 
 
+def test_the_filter_outlives_a_change_of_contest(visit: Any) -> None:
+    page = visit(FSDD)
+    page.locator(".dt-search input").fill("epochs no match")
+    page.locator("select[name=contest]").select_option("epochs=99")
+    assert "filter=epochs+no+match" in page.url and column(page, "Place") == ["No row matches."]
+
+
 def test_an_address_restores_what_was_seen(visit: Any, site: Path) -> None:
     page = visit(FSDD)
     page.locator("select[name=board]").select_option("raspberry_pi_pico")
@@ -316,7 +323,9 @@ def test_bad_names_stay_text(visit: Any, site: Path) -> None:
     assert page.locator("table.rows button").inner_text() == NASTY
     assert NASTY in page.locator(".answer").inner_text()
     page.locator("table.rows button").click()
-    assert "a[b='\"};alert], emulator" in page.locator(".chosen").inner_text()
+    said = page.locator(".chosen").inner_text()
+    assert "a[b='\"};alert], emulator" in said
+    assert of_the_tests()[-1].command in said, "quoted as a shell needs it"
 
 
 def test_what_no_record_may_hold_stays_text_too(visit: Any, site: Path, rows: pd.DataFrame, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ function unpack(columns) {
 
 /** As Python's shlex.quote. */
 function quoted(text) {
-  return /^[\w@%+=:,./-]+$/.test(text) && !/[^\x00-\x7f]/.test(text) ? text : `'${text.replaceAll("'", "'\"'\"'")}'`;
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\"'\"'")}'`;
 }
 
 /** The contest measured on most: what is shown first. */
@@ -232,7 +232,11 @@ class Explorer {
   }
 
   setContest(contest) {
-    this.change(() => this.state.read(new URLSearchParams({ contest })));
+    const { filter, sort } = this.state;
+    this.change(() => {
+      this.state.read(new URLSearchParams({ contest }));
+      Object.assign(this.state, { filter, sort });
+    });
   }
 
   reset() {
