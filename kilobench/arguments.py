@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
-    _output(commands.add_parser("leaderboard", help="make the pages from the records"))
+    _output(commands.add_parser("leaderboard", help="make the pages and the site from the records"))
     _contributing(commands)
     _comparing(commands)
     new = commands.add_parser("new", help="a working file to start from")

@@ -243,8 +243,13 @@ def _leaderboard(options: argparse.Namespace) -> int:
     records = Store(options.output / "records").read_all()
     if not records:
         raise UserError(f"{options.output / 'records'} holds no records; kilobench run makes some")
-    made = [path for path in render(records, options.output) if path.suffix == ".md"]
-    print(f"{len(made)} pages of {len(records)} records in {options.output}: see {options.output / 'README.md'}")
+    site = options.output / "site"
+    if site.exists() and not (site / "assets" / "explore.js").exists():
+        raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
+    made = [path for path in render(records, options.output, site=True) if path.suffix == ".md"]
+    print(
+        f"{len(made)} pages of {len(records)} records: {options.output / 'README.md'}, or with interaction {site / 'index.html'}"
+    )
     return 0
 
 

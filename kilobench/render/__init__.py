@@ -1,4 +1,4 @@
-"""Records -> pages: Markdown and SVG, the same bytes for the same records."""
+"""Records -> pages: Markdown and SVG, and a site, the same bytes for the same records."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from kilobench.record import Record
 
 
-def render(records: Sequence[Record], output: Path) -> list[Path]:
-    """Write README.md, pages per task, board and method, and plots under ``output``; returns the files written."""
+def render(records: Sequence[Record], output: Path, *, site: bool = False) -> list[Path]:
+    """Write README.md, pages per task, board and method, plots, and the site if asked; returns the files to read."""
     from kilobench.render.markdown import pages
     from kilobench.render.plots import plots
     from kilobench.render.table import frame
@@ -20,4 +20,9 @@ def render(records: Sequence[Record], output: Path) -> list[Path]:
         path = output / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return [output / name for name in files]
+    written = [output / name for name in files]
+    if site:
+        from kilobench.render.site import build_site
+
+        written.append(build_site(rows, records, output / "site"))
+    return written

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from kilobench.cli import main
+from kilobench.store import Store
+from tests.unit.records import record
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,20 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert message in error_text
     assert error_text.startswith("kilobench: ")
     assert error_text.count("\n") == 1
+
+
+def test_the_site_replaces_no_other_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Store(tmp_path / "records").write(record())
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "mine.html").write_text("mine")
+    assert main(["leaderboard", "--output", str(tmp_path)]) == 2
+    assert "is no site of kilobench" in capsys.readouterr().err
+    assert (tmp_path / "site" / "mine.html").read_text() == "mine"
+    (tmp_path / "site" / "mine.html").rename(tmp_path / "mine.html")
+    (tmp_path / "site").rmdir()
+    for _ in range(2):  # its own it replaces
+        assert main(["leaderboard", "--output", str(tmp_path)]) == 0
+    assert str(tmp_path / "site" / "index.html") in capsys.readouterr().out
 
 
 def test_doctor_finds_what_the_tests_run_on(capsys: pytest.CaptureFixture[str]) -> None:
