@@ -247,9 +247,8 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if site.exists() and not (site / "assets" / "explore.js").exists():
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
     made = [path for path in render(records, options.output, site=True) if path.suffix == ".md"]
-    print(
-        f"{len(made)} pages of {len(records)} records: {options.output / 'README.md'}, or with interaction {site / 'index.html'}"
-    )
+    print(f"{len(made)} pages of {len(records)} records: {options.output / 'README.md'}")
+    print(f"with interaction: {site / 'index.html'}")
     return 0
 
 
