@@ -181,11 +181,13 @@ env.BuildSources("$BUILD_DIR/core", %(core)r)
 """
 
 
-def test_platformio_builds_a_project_that_runs(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_platformio_builds_a_project_that_runs(
+    graph: Graph, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PlatformIO itself, its project and its options; only the platform behind them is a stand-in."""
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
     for kind in ("GLOBAL", "LOCAL"):
-        monkeypatch.setenv(f"ZIG_{kind}_CACHE_DIR", str(tmp_path / "zig"))
+        monkeypatch.setenv(f"ZIG_{kind}_CACHE_DIR", str(cache / "zig"))
     one = board("nucleo_l476rg")
     emit(graph, tmp_path, "m")
     with pytest.raises(UserError) as missing:
