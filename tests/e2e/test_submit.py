@@ -19,6 +19,7 @@ from kilobench.recording import Where, record_of
 from kilobench.registry import load_registry
 from kilobench.stats import accuracy, correctness
 from kilobench.store import Store
+from kilobench.submit import MOST_RECORDS
 from tests.untrained import untrained
 
 REGISTRY = load_registry()
@@ -212,6 +213,15 @@ def test_one_model_is_not_two_results(results: Path, capsys: pytest.CaptureFixtu
     Store(results / "records").write(record)
     code, text = submit(results, capsys)
     assert code == 2 and "its model is that of kilobench run --task digits" in text
+
+
+def test_more_than_anybody_measures_is_refused_unread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "many" / "records"
+    folder.mkdir(parents=True)
+    for number in range(MOST_RECORDS + 1):
+        (folder / f"{number}.json").touch()
+    code, text = submit(tmp_path / "many", capsys)
+    assert code == 2 and "holds 10001 records; submit at most 10000 at a time" in text
 
 
 def test_nothing_to_submit_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
