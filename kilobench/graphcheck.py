@@ -174,8 +174,9 @@ def _check_window(op: Op, source: Tensor) -> None:
         whole = isinstance(pair, tuple) and len(pair) == 2 and all(_is_int(value, low, high) for value in pair)
         _require(whole, f"has {key}={pair!r:.50}")
     kernel, stride, padding = (op.attrs[key] for key in ("kernel", "stride", "padding"))
-    least = kernel if op.kind in CONVOLUTIONS else (1, 1)
-    _require(padding[0] < least[0] and padding[1] < least[1], f"has padding={padding} for kernel={kernel}")
+    # A window may lie on padding as a whole, except that the depthwise kernels count on a tap in every one.
+    most = {"conv2d": kernel, "depthwise_conv2d": (kernel[0] - 1, kernel[1] - 1)}.get(op.kind, (0, 0))
+    _require(padding[0] <= most[0] and padding[1] <= most[1], f"has padding={padding} for kernel={kernel}")
     fits = all(size + 2 * p >= k for size, p, k in zip(source.shape, padding, kernel, strict=False))
     _require(fits, f"has kernel={kernel} for {source.shape}")
     _require(max(stride) * kernel[0] * source.shape[2] <= _INT32, f"has stride={stride} for {source.shape}")
