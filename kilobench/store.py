@@ -31,9 +31,11 @@ class Store:
         return self.models / f"{record.model_digest}.safetensors"
 
     def publish(self, record: Record, model: Path) -> None:
-        """Keep the model file of a record (kilobench.evaluate.save_model_file), if it is not too large."""
+        """Keep the model file of a record (kilobench.evaluate.save_model_file), if it is there and not too large."""
+        if not model.is_file() or model.stat().st_size > MODEL_BYTES:
+            return
         path, content = self.model_path(record), model.read_bytes()
-        if len(content) <= MODEL_BYTES and not (path.is_file() and path.read_bytes() == content):
+        if not (path.is_file() and path.read_bytes() == content):
             write_atomically(path, content)
 
     def path(self, record: Record) -> Path:

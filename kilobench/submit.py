@@ -101,8 +101,7 @@ def submit(source: Path, target: Path, registry: Registry, console: Console, *, 
     if keep and not outcome.refused:
         for _, record in fresh:
             published.write(record)
-            if (model := submitted.model_path(record)).is_file():
-                published.publish(record, model)
+            published.publish(record, submitted.model_path(record))
     return outcome
 
 
