@@ -176,9 +176,9 @@ def families(rows: pd.DataFrame) -> list[str]:
 def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
     """A row per network, training, number of classes and recipe, with accuracy, low, high and place at that number of classes.
 
-    A model's accuracy is the same on every board, so that boards are not told apart.
+    A model's accuracy is the same on every board, so that boards are not told apart: the one with the most results counts.
     """
-    chosen = rows[rows["task"].map(_family) == family]
+    chosen = rows[rows["task"].map(_family) == family].sort_values("seeds", ascending=False, kind="stable")
     several = chosen.groupby(["network", "training"])["classes"].transform("nunique") > 1
     chosen = chosen[several].drop_duplicates(["network", "training", "classes", "recipe"])
     curves = chosen.sort_values(["network", "training", "classes", "recipe"]).reset_index(drop=True)

@@ -85,6 +85,12 @@ def test_the_site_has_places_for_plots_and_tables_of_its_own() -> None:
     )
 
 
+def test_a_curve_has_all_seeds_wherever_they_were_measured() -> None:
+    more = [record("full", "raspberry_pi_pico", 60, seed=seed) for seed in (1, 2)]
+    curve = class_curves(frame([*made_up(), *more]), "fsdd").set_index(["classes", "recipe"])
+    assert curve.loc[(5, "full"), "accuracy"] == pytest.approx((80 + 60 + 60) / 300)
+
+
 def test_a_recipe_is_on_the_page_of_each_of_its_methods() -> None:
     assert methods("prune[keep=1e+1,rank=a]+my-own.x+int8[a=b]") == ["prune", "my-own.x", "int8"]
     made = of(made_up())
