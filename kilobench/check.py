@@ -58,8 +58,8 @@ def _accuracy(record: Record) -> Iterator[str]:
     """The intervals are those of kilobench.stats; that the bitmaps agree with the rest is checked as a record is read."""
     for name in ("accuracy", "accuracy_10_crops"):
         stated = getattr(record, name)
-        if stated is not None and accuracy(correctness(stated)) != stated:
-            yield f"{name}: its bitmap gives {accuracy(correctness(stated)).low} to {accuracy(correctness(stated)).high}"
+        if stated is not None and (found := accuracy(correctness(stated))) != stated:
+            yield f"{name}: its bitmap gives {found.low} to {found.high}"
     if record.classes < 2:
         yield f"classes: {record.classes}"
 

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -258,8 +259,6 @@ def _measure(options: argparse.Namespace) -> int:
     board: Board = load_registry().get("boards", options.board)
     if not options.model.is_file():
         raise UserError(f"{options.model} is no file; published models are in leaderboard/models")
-    import tempfile
-
     from rich.console import Console
 
     from kilobench.evaluate import load_model_file

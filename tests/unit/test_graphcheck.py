@@ -196,20 +196,18 @@ def stride_overflows(graph: Graph) -> Graph:
     return b.graph(source, b.pool(source, "max_pool", (1, 1), (1, 2**20)))
 
 
-def many_maps(graph: Graph) -> Graph:
-    b = Builder(0)
-    source = x = b.tensor((2**12, 2**14, 1), "int8")
-    for _ in range(20):
-        x = b.pool(x, "max_pool", (1, 1), (1, 1))
-    return b.graph(source, b.pool(x, "max_pool", x.shape[:2], (1, 1)))
+def pools(count: int, shape: tuple[int, int, int], kernel: tuple[int, int]) -> Change:
+    def chain(graph: Graph) -> Graph:
+        b = Builder(0)
+        source = x = b.tensor(shape, "int8")
+        for _ in range(count):
+            x = b.pool(x, "max_pool", kernel, (1, 1))
+        return b.graph(source, b.pool(x, "max_pool", x.shape[:2], (1, 1)))
+
+    return chain
 
 
-def much_work(graph: Graph) -> Graph:
-    b = Builder(0)
-    source = x = b.tensor((2**12, 2**12, 1), "int8")
-    for _ in range(3):
-        x = b.pool(x, "max_pool", (64, 64), (1, 1))
-    return b.graph(source, b.pool(x, "max_pool", x.shape[:2], (1, 1)))
+many_maps, much_work = pools(20, (2**12, 2**14, 1), (1, 1)), pools(3, (2**12, 2**12, 1), (64, 64))
 
 
 def large_pool(graph: Graph) -> Graph:
