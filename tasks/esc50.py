@@ -44,7 +44,7 @@ class _Esc(Task):
     network = "acdnet[channels=paper]"
     folds = _FOLDS
     sample_rate = RATE
-    training = Training(epochs=50, stretch=1.25, tilt=0.9, mix=0.5)
+    training = Training(epochs=100, stretch=1.25, tilt=0.9, mix=0.5)
     source = _SOURCE
 
     @property
