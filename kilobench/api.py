@@ -146,8 +146,11 @@ class Task(Contribution):
     """Samples per second of audio tasks, 0 for images."""
     source: ClassVar[Source | None] = None
     """The published data that it reads; None if it comes with a package or is made here."""
-    training: ClassVar[Training] = Training()
-    """How the full network is trained; methods fine-tune for a multiple of its epochs."""
+
+    @property
+    def training(self) -> Training:
+        """How the full network is trained; methods fine-tune for a multiple of its epochs."""
+        return Training()
 
     @property
     def class_count(self) -> int:
