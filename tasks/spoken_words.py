@@ -72,7 +72,7 @@ class SpokenWords(Task):
     @property
     def training(self) -> Training:
         """With 94 voices, and four times as many clips, fewer epochs for more words."""
-        epochs = 60 if self.voices == _FEW else max(10, 300 // self.classes)
+        epochs = 60 if self.voices == _FEW else max(10, 300 // self.class_count)
         return Training(epochs=epochs, stretch=1.25, tilt=0.9)
 
     @property
@@ -94,9 +94,9 @@ class SpokenWords(Task):
         words = WORDS[: self.class_count]
         version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
         cache = cache / f"spoken-words-{version}"
-        training = ("train", "more") if self.voices == _MANY else ("train",)
+        train_parts = ("train", "more") if self.voices == _MANY else ("train",)
         wanted: dict[str, tuple[str, Sequence[str]]] = {word: (word, ("train", "test")) for word in words}
-        if "more" in training:
+        if "more" in train_parts:
             wanted |= {f"{word}-more": (word, ("more",)) for word in words}
         made: dict[str, list[NDArray[np.float32]]] = {part: [] for part in _SPEAKERS}
         with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
@@ -112,10 +112,10 @@ class SpokenWords(Task):
             counts = [len(clips) for part in parts for clips in made[part]]
             return x, np.repeat(np.tile(np.arange(len(words)), len(parts)), counts)
 
-        train_x, train_y = joined(training)
+        train_x, train_y = joined(train_parts)
         test_x, test_y = joined(["test"])
         digest = data.digest([train_x, train_y, test_x, test_y])
-        groups = np.concatenate([_speakers(part, len(words)) for part in training])
+        groups = np.concatenate([_speakers(part, len(words)) for part in train_parts])
         return Split(train_x, train_y, test_x, test_y, tuple(words), digest, ("synthetic speech",), train_groups=groups)
 
 
