@@ -41,7 +41,7 @@ _SPEAKERS = {
         "steph2 steph3 travis victor whisper whisperf zac"
     ).split(),
 }
-"""Variants of espeak-ng. In none are five that share at least half of their settings with one of the test."""
+"""Variants of espeak-ng, all but five that share at least half of their settings with one of the test (and "Mr serious")."""
 _TAKES = {"train": 3, "test": 2, "more": 1}
 _FEW = len(_SPEAKERS["train"])
 _MANY = _FEW + len(_SPEAKERS["more"])
