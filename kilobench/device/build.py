@@ -76,9 +76,14 @@ def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig"
 
 
 def enlarged(board: Board) -> Board:
-    """The board with so much flash and RAM that anything fits."""
-    ram = (Memory(board.ram[0].origin, ENLARGED_BYTES), *board.ram[1:])
-    return replace(board, flash=Memory(board.flash.origin, ENLARGED_BYTES), ram=ram)
+    """The board with so much flash and RAM that anything fits; regions stay where they are and do not meet."""
+    origins = [board.flash.origin, *(region.origin for region in board.ram)]
+
+    def grown(region: Memory) -> Memory:
+        room = min((origin - region.origin for origin in origins if origin > region.origin), default=ENLARGED_BYTES)
+        return Memory(region.origin, min(room, ENLARGED_BYTES))
+
+    return replace(board, flash=grown(board.flash), ram=tuple(map(grown, board.ram)))
 
 
 def linker_script(board: Board) -> str:

@@ -9,6 +9,7 @@ import pytest
 from kilobench.api import Board, UserError
 from kilobench.cli import main
 from kilobench.device.boards import load_board, timing_label
+from kilobench.device.build import enlarged
 from kilobench.registry import load_registry
 
 ENTRIES = load_registry().entries["boards"]
@@ -94,3 +95,12 @@ def test_show_tells_the_conditions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "flash_wait_states: 2" in shown
     assert "caches: prefetch buffer" in shown
     assert "'platform': 'ststm32@19.6.0'" in shown
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_an_enlarged_board_has_a_mebibyte_or_more_everywhere_and_no_two_regions_meet(board: Board) -> None:
+    larger = enlarged(board)
+    regions = sorted((larger.flash, *larger.ram), key=lambda region: region.origin)
+    assert [region.origin for region in larger.ram] == [region.origin for region in board.ram]
+    assert all(region.bytes >= 1 << 20 for region in regions)
+    assert all(first.origin + first.bytes <= second.origin for first, second in pairwise(regions))
