@@ -110,7 +110,7 @@ def task_data(task: pd.DataFrame, boards: Mapping[str, Sequence[int]]) -> dict[s
         "contest": pd.Series(contest, index=task.index),
         "place": task["place"].astype(object).where(task["place"].notna(), None),
         **{name: task[name].astype(int) for name in ("pareto", "fits", "samples", "folds", "seeds", "verified")},
-        **{name: (100 * task[name]).round(2) for name in ("accuracy", "low", "high", "crops")},
+        **{name: (100 * task[name]).round(1) for name in ("accuracy", "low", "high", "crops")},
         **{name: task[name].round().astype(int) for name in ("over_flash_bytes", "over_ram_bytes", "partial")},
         "flash": (task["flash_bytes"] / 1024).round(4),
         "ram": (task["ram_bytes"] / 1024).round(4),
