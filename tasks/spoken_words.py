@@ -135,7 +135,10 @@ def _store(clips: dict[str, NDArray[np.int16]], create: data.Create) -> None:
 
 
 def synthesise(seed: str, word: str, parts: Sequence[str]) -> dict[str, NDArray[np.int16]]:
-    """All clips of one word in some parts of the data, int16 [n, LENGTH]; to be called once per process."""
+    """All clips of one word in some parts of the data, int16 [n, LENGTH]; to be called once per process.
+
+    What varies is drawn from a generator that ``seed`` starts.
+    """
     import numpy as np
 
     engine = _Engine()
