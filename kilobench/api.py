@@ -6,7 +6,6 @@ This module imports nothing of kilobench and no torch, so that listing contribut
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -344,21 +343,3 @@ class PowerMeter(Protocol):
         Raises CellError where samples are lost; errors of the work pass through.
         """
         ...
-
-
-_LAZY = {
-    **dict.fromkeys(("XnorConv2d", "FakeQuant", "SwapAxes", "Add", "trace"), "layers"),
-    **dict.fromkeys(("quantise", "fold_norms"), "quantise"),
-    **dict.fromkeys(("weights_through", "int8_grid"), "latent"),
-    "ChannelRanking": "pruning",
-}
-"""What is importable from here without importing torch before use, and its module."""
-
-
-def __getattr__(name: str) -> Any:
-    """The engine's layers and tools, and the module ``data``."""
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"kilobench.{_LAZY[name]}"), name)
-    if name == "data":
-        return importlib.import_module("kilobench.data")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if "invalid choice" in message:
-            from kilobench.spec import nearest
+            from kilobench.plugins.spec import nearest
 
             wrong, *known = re.findall(r"'([^']*)'", message.split("invalid choice: ")[1])
             message = f"no command or kind {wrong!r}{nearest(wrong, known)} (see kilobench --help)"

@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from kilobench.registry import load_registry
-    from kilobench.suite import Suite, load_suite
+    from kilobench.plugins.registry import load_registry
+    from kilobench.runs.suite import Suite, load_suite
 
     registry = load_registry()
     single = {"--task": options.task, "--recipe": options.recipe, "--board": options.board}
@@ -76,10 +76,10 @@ def _run(options: argparse.Namespace) -> int:
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from kilobench import forecast
-    from kilobench.plan import plan
-    from kilobench.run import run_cells, work_for
-    from kilobench.store import Store
+    from kilobench.commands import forecast
+    from kilobench.results.store import Store
+    from kilobench.runs.plan import plan
+    from kilobench.runs.run import run_cells, work_for
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
@@ -100,7 +100,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
 def _check_real_boards(cells: Any) -> None:
     """What would fail in the end fails before anything is trained."""
     from kilobench.device.arduino import require_platform
-    from kilobench.device.attached import find_port
+    from kilobench.device.ports import find_port
 
     for board, link in {cell.board.name: (cell.board, cell.point.link) for cell in cells}.values():
         require_platform(board)
@@ -109,11 +109,11 @@ def _check_real_boards(cells: Any) -> None:
 
 
 def _executor(registry: Any, options: argparse.Namespace, work: Any) -> Any:
-    from kilobench.executors import GIB, InProcess, Limits, Processes
+    from kilobench.runs.executors import GIB, InProcess, Limits, Processes
 
     limits = Limits(float(options.time_limit), options.memory_limit * GIB)
     if options.ray and work.missing:
-        from kilobench.ray_executor import RayExecutor
+        from kilobench.runs.ray_executor import RayExecutor
 
         return RayExecutor(options.ray, limits)
     return Processes(options.workers, limits) if options.workers else InProcess(registry)
@@ -122,7 +122,7 @@ def _executor(registry: Any, options: argparse.Namespace, work: Any) -> Any:
 def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
     """The table, the pages, and what failed."""
     from kilobench.render import render
-    from kilobench.render.table import terminal
+    from kilobench.results.table import terminal
 
     if outcome.records:
         console.print(terminal(outcome.records))
@@ -142,14 +142,14 @@ def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
 
 
 def _log(options: argparse.Namespace) -> int:
-    from kilobench.run import failure_log
+    from kilobench.runs.run import failure_log
 
     print(failure_log(options.cell) or "nothing has failed")
     return 0
 
 
 def _list(options: argparse.Namespace) -> int:
-    from kilobench.registry import load_registry
+    from kilobench.plugins.registry import load_registry
 
     registry = load_registry()
     for kind in (options.kind,) if options.kind else KINDS:
@@ -161,8 +161,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from kilobench.registry import load_registry
-    from kilobench.spec import nearest, parameters
+    from kilobench.plugins.registry import load_registry
+    from kilobench.plugins.spec import nearest, parameters
 
     registry = load_registry()
     found = [(kind, registry.loaded(kind, options.name)) for kind in KINDS if options.name in registry.entries[kind]]
@@ -188,8 +188,8 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from kilobench import datasets
-    from kilobench.registry import load_registry
+    from kilobench.commands import datasets
+    from kilobench.plugins.registry import load_registry
 
     registry = load_registry()
     if options.action == "list":
@@ -200,37 +200,37 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _boards(options: argparse.Namespace) -> int:
-    from kilobench.device.attached import report
-    from kilobench.registry import load_registry
+    from kilobench.commands.attached import report
+    from kilobench.plugins.registry import load_registry
 
     entries = load_registry().entries["boards"]
     return report({name: entry.value for name, entry in sorted(entries.items()) if isinstance(entry.value, Board)})
 
 
 def _emulate(options: argparse.Namespace) -> int:
-    from kilobench.registry import load_registry
+    from kilobench.plugins.registry import load_registry
 
     board: Board = load_registry().get("boards", options.board)
-    from kilobench.device.terminal import emulate
+    from kilobench.commands.terminal import emulate
 
     return emulate(options.firmware, board, pty=options.pty)
 
 
 def _latency(options: argparse.Namespace) -> int:
-    from kilobench.device.latency import report
+    from kilobench.commands.latency import report
 
     return report(options.port, options.inferences)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from kilobench.doctor import report
+    from kilobench.commands.doctor import report
 
     return report()
 
 
 def _test(options: argparse.Namespace) -> int:
-    from kilobench.contract import report
-    from kilobench.registry import load_registry
+    from kilobench.commands.contract import report
+    from kilobench.plugins.registry import load_registry
 
     path = Path(options.name)
     registry = load_registry([options.name] if path.exists() else [])
@@ -239,7 +239,7 @@ def _test(options: argparse.Namespace) -> int:
 
 def _leaderboard(options: argparse.Namespace) -> int:
     from kilobench.render import render
-    from kilobench.store import Store
+    from kilobench.results.store import Store
 
     records = Store(options.output / "records").read_all()
     if not records:
@@ -254,18 +254,18 @@ def _leaderboard(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    from kilobench.registry import load_registry
+    from kilobench.plugins.registry import load_registry
 
     board: Board = load_registry().get("boards", options.board)
     if not options.model.is_file():
         raise UserError(f"{options.model} is no file; published models are in leaderboard/models")
     from rich.console import Console
 
-    from kilobench.evaluate import load_model_file
-    from kilobench.plan import check_link
-    from kilobench.recording import Where, record_of
-    from kilobench.render.table import terminal
-    from kilobench.store import Store
+    from kilobench.measure.evaluate import load_model_file
+    from kilobench.measure.recording import Where, record_of
+    from kilobench.results.store import Store
+    from kilobench.results.table import terminal
+    from kilobench.runs.plan import check_link
 
     check_link(board, options.on, options.power)
     where = Where(board, options.on, options.toolchain, options.power)
@@ -284,8 +284,8 @@ def _measure(options: argparse.Namespace) -> int:
 def _submit(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from kilobench.registry import load_registry
-    from kilobench.submit import submit
+    from kilobench.plugins.registry import load_registry
+    from kilobench.results.submit import submit
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     outcome = submit(options.folder, options.output, load_registry(), console, keep=not options.check)
@@ -298,7 +298,7 @@ def _submit(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from kilobench.compare import compare
+    from kilobench.results.compare import compare
 
     page, worse = compare(options.a, options.b, options.records, options.task, options.board)
     print(page)
@@ -306,7 +306,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _advise(options: argparse.Namespace) -> int:
-    from kilobench.advise import Limits, advise, quantity
+    from kilobench.results.advise import Limits, advise, quantity
 
     given = (
         ("latency_ms", options.max_latency, "milliseconds"),
@@ -319,7 +319,7 @@ def _advise(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from kilobench.scaffold import create
+    from kilobench.commands.scaffold import create
 
     path = create(options.kind, options.name, options.to)
     print(f"{path}\ntry it: kilobench --plugins {options.to} test {options.name}")

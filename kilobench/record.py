@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 import shlex
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from scipy.special import ndtri
 
 SCHEMA: Literal["kilobench/1"] = "kilobench/1"
 
@@ -68,6 +72,38 @@ class Accuracy(_Part):
         if abs(self.mean - self.correct / self.total) > 1e-6 or not self.low <= self.mean <= self.high:
             raise ValueError("mean is not correct / total, or not between low and high")
         return self
+
+
+def wilson(correct: float, total: float, z: float | None = None) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson, JASA 22, 1927), 95 % unless another quantile ``z`` is given.
+
+    ``correct`` may be a mean over seeds and ``total`` an effective number of samples.
+    """
+    z = float(ndtri(0.975)) if z is None else z
+    share = correct / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def accuracy(correct: NDArray[np.bool_]) -> Accuracy:
+    """The record's accuracy from the correctness of every test sample."""
+    count, total = int(correct.sum()), len(correct)
+    low, high = wilson(count, total)
+    return Accuracy(
+        mean=round(count / total, 6),
+        low=round(low, 6),
+        high=round(high, 6),
+        correct=count,
+        total=total,
+        bitmap=base64.b64encode(np.packbits(correct).tobytes()).decode(),
+    )
+
+
+def correctness(accuracy: Accuracy) -> NDArray[np.bool_]:
+    """The inverse of ``accuracy``: the correctness of every test sample."""
+    packed = np.frombuffer(base64.b64decode(accuracy.bitmap), dtype=np.uint8)
+    return np.unpackbits(packed)[: accuracy.total].astype(bool)
 
 
 class FlashSplit(_Part):
@@ -179,7 +215,7 @@ class Record(ModelFacts):
     """Per inference, of the whole board, by a meter (kilobench.api.PowerTrace); None where none was attached."""
     layers: tuple[Layer, ...]
     verified_inputs: Count
-    """Synthetic inputs (kilobench.evaluate.measured_inputs) on which the board's outputs equalled host C bit for bit."""
+    """Synthetic inputs (kilobench.measure.evaluate.measured_inputs) on which the board's outputs equalled host C bit for bit."""
     versions: dict[str, str]
     git_commit: Line
     command: Command

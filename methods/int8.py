@@ -31,7 +31,7 @@ class Int8(Method):
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Observe ranges on training data and fix scales and zero points."""
-        from kilobench.api import quantise
+        from kilobench.learn.quantise import quantise
 
-        bits = 8 if self.input == "int8" else 16
+        bits: Literal[8, 16] = 8 if self.input == "int8" else 16
         return quantise(model, job.batches(self.batches), input_bits=bits, calibrate=self.calibrate)

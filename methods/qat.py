@@ -33,9 +33,10 @@ class Qat(Method):
         """Fold, find ranges, and train through the rounding."""
         from torch import nn
 
-        from kilobench.api import fold_norms, int8_grid, quantise, weights_through
+        from kilobench.learn.latent import int8_grid, weights_through
+        from kilobench.learn.quantise import fold_norms, quantise
 
-        bits = 8 if self.input == "int8" else 16
+        bits: Literal[8, 16] = 8 if self.input == "int8" else 16
         marked = quantise(fold_norms(model), job.batches(8), input_bits=bits, calibrate=self.calibrate)
         layers = [module for module in marked.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         with weights_through(layers, int8_grid):

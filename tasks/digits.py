@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kilobench.api import Progress, Shape, Split, Task, Training, data
+from kilobench import data
+from kilobench.api import Progress, Shape, Split, Task, Training
 
 
 class Digits(Task):

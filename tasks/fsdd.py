@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError, data
+from kilobench import data
+from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError
 
 if TYPE_CHECKING:
     import numpy as np

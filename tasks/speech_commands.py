@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError, data
+from kilobench import data
+from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError
 
 if TYPE_CHECKING:
     import numpy as np

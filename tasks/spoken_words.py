@@ -6,12 +6,14 @@ import ctypes
 import hashlib
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench.api import Progress, Shape, Split, Task, Training, UserError, data
+from kilobench import data
+from kilobench.api import Progress, Shape, Split, Task, Training, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,9 +104,9 @@ class SpokenWords(Task):
         with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
             missing = {key: pool.submit(synthesise, key, *wanted[key]) for key in wanted if not (cache / key).is_dir()}
             for done, (key, (_, parts)) in enumerate(wanted.items()):
-                clips = data.cached_arrays(cache, key, lambda create, key=key: _store(missing[key].result(), create))
+                clips = data.cached_arrays(cache, key, partial(_store, missing.get(key)))
                 for part in parts:
-                    made[part].append(clips[part].astype(np.float32) / 32768)
+                    made[part].append(np.asarray(clips[part], dtype=np.float32) / np.float32(32768))
                 progress("synthesising words", done + 1, len(wanted))
 
         def joined(parts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -128,9 +130,10 @@ def _speakers(part: str, words: int) -> NDArray[np.int64]:
     return np.tile(once, len(_ACCENTS) * words)
 
 
-def _store(clips: dict[str, NDArray[np.int16]], create: data.Create) -> None:
-    """Put the clips of a word into the cache."""
-    for part, samples in clips.items():
+def _store(synthesis: Future[dict[str, NDArray[np.int16]]] | None, create: data.Create) -> None:
+    """Put the clips of a word, once they are there, into the cache."""
+    assert synthesis is not None
+    for part, samples in synthesis.result().items():
         create(part, samples.shape, "<i2")[:] = samples
 
 

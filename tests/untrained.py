@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from kilobench.api import Network, Shape
-from kilobench.emit import emit
-from kilobench.evaluate import Reference, reference
-from kilobench.graph import Graph
-from kilobench.host import HostModel
-from kilobench.lower import lower
-from kilobench.registry import load_registry
-from kilobench.spec import parse_recipe
-from kilobench.train import seed_everything
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph
+from kilobench.compile.host import HostModel
+from kilobench.compile.lower import lower
+from kilobench.learn.train import seed_everything
+from kilobench.measure.evaluate import Reference, reference
+from kilobench.plugins.registry import load_registry
+from kilobench.plugins.spec import parse_recipe
 
 
 def untrained(network: str, recipe: str, input_shape: Shape, classes: int, sample_rate: int = 0) -> Graph:

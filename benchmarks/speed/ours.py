@@ -5,8 +5,8 @@ import time
 
 from benchmarks.speed.study import BATCH, CLASSES, LENGTH, RATE, STEM, clips
 from kilobench.api import Method, Network, Split, Task, Training
-from kilobench.registry import load_registry
-from kilobench.train import TrainingJob, seed_everything
+from kilobench.learn.train import TrainingJob, seed_everything
+from kilobench.plugins.registry import load_registry
 
 
 class Noise(Task):

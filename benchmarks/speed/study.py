@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kilobench.registry import load_registry
+from kilobench.plugins.registry import load_registry
 
 RATE, LENGTH, CLIP, BATCH, CLASSES = 20_000, 30_225, 100_000, 64, 50
 N_FFT = 2048

@@ -10,15 +10,15 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from kilobench.api import Board
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import DType, Graph, Tensor
+from kilobench.compile.host import HostModel
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.emit import emit
-from kilobench.graph import DType, Graph, Tensor
-from kilobench.host import HostModel
-from kilobench.registry import load_registry
+from kilobench.plugins.registry import load_registry
+from tests.compile.graphs import HAS_DEPTHWISE, Builder, random_inputs
 from tests.fuzz.batch import Case
-from tests.unit.graphs import HAS_DEPTHWISE, Builder, random_inputs
 from tests.untrained import untrained
 
 Report = Callable[[str, float], None]

@@ -9,12 +9,12 @@ from time import perf_counter
 
 import pytest
 
-from kilobench.plan import plan
+from kilobench.measure.recording import Where, command
+from kilobench.plugins.registry import load_registry
 from kilobench.record import Record
-from kilobench.recording import Where, command
-from kilobench.registry import load_registry
-from kilobench.store import Store
-from kilobench.suite import Suite, load_suite
+from kilobench.results.store import Store
+from kilobench.runs.plan import plan
+from kilobench.runs.suite import Suite, load_suite
 
 SEEDS, CACHED = 8, 400
 SUITE = f"""

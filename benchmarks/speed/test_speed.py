@@ -8,18 +8,18 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from kilobench.api import Board, Network, Task
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph, Tensor
+from kilobench.compile.host import HostModel
+from kilobench.compile.lower import lower
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.emit import emit
-from kilobench.graph import Graph, Tensor
-from kilobench.host import HostModel
-from kilobench.lower import lower
-from kilobench.plan import plan
-from kilobench.registry import load_registry
-from kilobench.suite import load_suite
-from kilobench.train import seed_everything
-from tests.unit.graphs import Builder
+from kilobench.learn.train import seed_everything
+from kilobench.plugins.registry import load_registry
+from kilobench.runs.plan import plan
+from kilobench.runs.suite import load_suite
+from tests.compile.graphs import Builder
 
 BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")
 

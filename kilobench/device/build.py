@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from kilobench.api import Board, CellError, Memory, UserError
-from kilobench.device.boards import require_emulated
 from kilobench.paths import cache_dir, hardware_dir
+from kilobench.plugins.boards import require_emulated
 
 Toolchain = Literal["zig", "gcc"]
 STACK_BYTES = 2048

@@ -24,11 +24,11 @@ from elftools.elf.elffile import ELFFile
 from unicorn import arm_const, unicorn_const
 
 from kilobench.api import Board, CellError
-from kilobench.device.boards import require_emulated
 from kilobench.device.build import enlarged as enlarged_board
 from kilobench.device.timing import Table, block_cost
-from kilobench.host import zig
 from kilobench.paths import cache_dir
+from kilobench.plugins.boards import require_emulated
+from kilobench.toolchain import zig
 
 _PAGE = 4096
 _READ_WRITE = unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_WRITE

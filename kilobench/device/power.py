@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Self
 
 from kilobench.api import CellError, PowerMeter, PowerTrace, UserError
-from kilobench.spec import nearest
+from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:
     import numpy as np

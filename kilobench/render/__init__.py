@@ -12,7 +12,7 @@ def render(records: Sequence[Record], output: Path, *, site: bool = False) -> li
     """Write README.md, pages per task, board and method, plots, and the site if asked; returns the files to read."""
     from kilobench.render.markdown import pages
     from kilobench.render.plots import plots
-    from kilobench.render.table import frame
+    from kilobench.results.table import frame
 
     rows = frame(records)
     files = {**pages(rows, records), **plots(rows)}

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kilobench.record import Record
-from kilobench.render.table import (
+from kilobench.results.table import (
     CONTEST,
     PLACES,
     Leader,

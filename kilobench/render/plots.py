@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
-from kilobench.render.table import class_curves, families, leaders, slug
+from kilobench.results.table import class_curves, families, leaders, slug
 
 _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),

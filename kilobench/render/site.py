@@ -26,7 +26,7 @@ from markdown.extensions import Extension
 from kilobench.record import Record
 from kilobench.render import markdown
 from kilobench.render.plots import COLOURS, class_panels
-from kilobench.render.table import CONTEST, PLACES, families, slug
+from kilobench.results.table import CONTEST, PLACES, families, slug
 
 AXES = {
     "flash": "flash (KiB)",

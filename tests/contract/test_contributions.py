@@ -3,8 +3,8 @@
 import pytest
 
 from kilobench.api import DataUnavailable
-from kilobench.contract import Check, checks
-from kilobench.registry import load_registry
+from kilobench.commands.contract import Check, checks
+from kilobench.plugins.registry import load_registry
 
 CHECKS = [
     pytest.param(check, id=f"{kind}-{entry.name}-{check[0].replace(' ', '_')}")

@@ -9,12 +9,12 @@ from types import FrameType
 import pytest
 
 from kilobench.api import Board
+from kilobench.compile.graph import Graph
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.evaluate import Reference
-from kilobench.graph import Graph
-from kilobench.measure import Run, measure_over
-from kilobench.registry import load_registry
+from kilobench.measure.evaluate import Reference
+from kilobench.measure.onboard import Run, measure_over
+from kilobench.plugins.registry import load_registry
 from tests.device.test_boards import model
 from tests.untrained import emitted
 

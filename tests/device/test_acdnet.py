@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.measure import measure
-from kilobench.registry import load_registry
+from kilobench.measure.onboard import measure
+from kilobench.plugins.registry import load_registry
 from tests.untrained import emitted, untrained
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from kilobench.api import Board, CellError, UserError
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph
+from kilobench.compile.host import zig
+from kilobench.compile.simulate import simulate
 from kilobench.device import arduino
 from kilobench.device.build import _ZIG, _ZIG_COMPILE, _provide_scons, linker_script
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.emit import emit
-from kilobench.graph import Graph
-from kilobench.host import zig
 from kilobench.paths import hardware_dir
-from kilobench.registry import load_registry
-from kilobench.simulate import simulate
+from kilobench.plugins.registry import load_registry
 from tests.untrained import untrained
 
 STANDIN = Path(__file__).with_name("standin")

@@ -9,16 +9,16 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from kilobench.api import Board, CellError, UserError
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import DType, Graph, Tensor
+from kilobench.compile.layout import layout
 from kilobench.device import elf
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.emit import emit
-from kilobench.graph import DType, Graph, Tensor
-from kilobench.layout import layout
-from kilobench.measure import measure
-from kilobench.registry import load_registry
-from tests.unit.graphs import Builder
+from kilobench.measure.onboard import measure
+from kilobench.plugins.registry import load_registry
+from tests.compile.graphs import Builder
 from tests.untrained import emitted, untrained
 
 EMULATED = [name for name, entry in load_registry().entries["boards"].items() if entry.value.timing]  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ import pytest
 from kilobench.api import Board, CellError
 from kilobench.device.build import linker_script
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.registry import load_registry
+from kilobench.plugins.registry import load_registry
 
 BOARD: Board = load_registry().get("boards", "nucleo_l476rg")
 

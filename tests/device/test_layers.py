@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import DType
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.emit import emit
-from kilobench.graph import DType
-from kilobench.registry import load_registry
-from tests.unit.graphs import random_inputs
-from tests.unit.layers import exact_maps, random_layers
+from kilobench.plugins.registry import load_registry
+from tests.compile.graphs import random_inputs
+from tests.compile.layers import exact_maps, random_layers
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from kilobench.compile.simulate import quantise_input
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.registry import load_registry
-from kilobench.simulate import quantise_input
-from tests.unit.trained import digits, run_in_c
+from kilobench.plugins.registry import load_registry
+from tests.learn.trained import digits, run_in_c
 
 
 @pytest.mark.parametrize(

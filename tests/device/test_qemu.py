@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from kilobench.api import Board, Memory
+from kilobench.compile.emit import emit
+from kilobench.compile.host import HostModel, zig
 from kilobench.device.build import linker_script
-from kilobench.emit import emit
-from kilobench.host import HostModel, zig
 from kilobench.paths import hardware_dir
+from tests.compile.graphs import random_graph, random_inputs
 from tests.fuzz.batch import Case
-from tests.unit.graphs import random_graph, random_inputs
 
 AN386 = Board(
     name="mps2_an386",

@@ -14,7 +14,7 @@ import kilobench.device
 from kilobench.api import CellError
 from kilobench.device import elf
 from kilobench.device.serial import SerialLink, claim
-from kilobench.measure import measure, measure_over
+from kilobench.measure.onboard import measure, measure_over
 from tests.device.conftest import Example
 from tests.device.rig import WAITS, Rig
 

@@ -9,7 +9,7 @@ import pytest
 
 from kilobench.api import CellError
 from kilobench.device.serial import SerialLink
-from kilobench.measure import Run, measure_over
+from kilobench.measure.onboard import Run, measure_over
 from tests.device.conftest import Example
 from tests.device.rig import WAITS, After, Direction, Kind, Noise, Rig, Way
 

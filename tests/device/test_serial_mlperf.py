@@ -13,7 +13,7 @@ import pytest
 import serial
 
 from kilobench.api import CellError
-from kilobench.device.latency import latency
+from kilobench.commands.latency import latency
 from kilobench.device.protocol import Session
 from kilobench.device.serial import SerialLink
 from tests.device.conftest import Example

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.store import Store
+from kilobench.results.store import Store
 from tests.caches import new_cache
 
 PLUGIN = '''

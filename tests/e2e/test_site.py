@@ -18,9 +18,9 @@ import yaml
 
 from kilobench.record import Record
 from kilobench.render.site import CITATION, _embedded, build_site, task_data
-from kilobench.render.table import frame
-from kilobench.store import Store
-from tests.unit.records import contest, record
+from kilobench.results.store import Store
+from kilobench.results.table import frame
+from tests.results.records import contest, record
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium")

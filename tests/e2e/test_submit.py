@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 
 from kilobench.api import Task
-from kilobench.check import problems
 from kilobench.cli import main
-from kilobench.evaluate import About, evaluate, load_model_file, save_model_file
-from kilobench.record import ModelFacts, Record
-from kilobench.recording import Where, record_of
-from kilobench.registry import load_registry
-from kilobench.stats import accuracy, correctness
-from kilobench.store import Store
-from kilobench.submit import MOST_RECORDS
+from kilobench.measure.evaluate import About, evaluate, load_model_file, save_model_file
+from kilobench.measure.recording import Where, record_of
+from kilobench.plugins.registry import load_registry
+from kilobench.record import ModelFacts, Record, accuracy, correctness
+from kilobench.results.check import problems
+from kilobench.results.store import Store
+from kilobench.results.submit import MOST_RECORDS
 from tests.untrained import untrained
 
 REGISTRY = load_registry()

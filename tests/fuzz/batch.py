@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.api import Board, CellError
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph
+from kilobench.compile.host import _FLAGS, zig
+from kilobench.compile.lower import pack
+from kilobench.compile.simulate import simulate
 from kilobench.device.build import _toolchain, enlarged, linker_script
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.emit import emit
-from kilobench.graph import Graph
-from kilobench.host import _FLAGS, zig
-from kilobench.lower import pack
 from kilobench.paths import hardware_dir
-from kilobench.simulate import simulate
 
 INPUTS = 2
 """Of every graph."""
@@ -45,7 +45,7 @@ _SOURCES = ("crc32.c", "protocol.c", "libc.c", "ports/emulated/port.c")
 
 @dataclass(frozen=True)
 class Case:
-    """A graph, INPUTS inputs [INPUTS, h, w, c] as kilobench.simulate takes them, and a name for messages."""
+    """A graph, INPUTS inputs [INPUTS, h, w, c] as kilobench.compile.simulate takes them, and a name for messages."""
 
     name: str
     graph: Graph

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from kilobench.api import CellError
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph
+from kilobench.compile.memory import Plan
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.emit import emit
-from kilobench.graph import Graph
-from kilobench.memory import Plan
-from kilobench.registry import load_registry
+from kilobench.plugins.registry import load_registry
+from tests.compile.graphs import HAS_DEPTHWISE, random_graph, random_inputs
 from tests.fuzz.batch import INPUTS, Case, Target, differences, first_difference
-from tests.unit.graphs import HAS_DEPTHWISE, random_graph, random_inputs
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
 M4, M0PLUS = (load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico"))

@@ -1,0 +1,196 @@
+"""``kilobench data``: which data sets there are, getting, verifying and importing them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from kilobench import data
+from kilobench.api import Progress, Source, Task, UserError
+from kilobench.data import sources
+from kilobench.paths import cache_dir
+from kilobench.plugins.registry import Registry
+from kilobench.plugins.spec import canonical, nearest
+from kilobench.progress import OverallProgress
+
+
+def list_sets(registry: Registry) -> int:
+    """Print every data set: its folder and tasks, where it is, size, licence, how to get it."""
+    for source, tasks in _sets(registry).items():
+        here = sources.present(source, _cache())
+        fetch = f"kilobench data fetch {tasks[0].name}" if source.url else "no download; kilobench data import PATH"
+        print(f"{source.folder}: {', '.join(task.name for task in tasks)}")
+        print(f"  where    {here or 'not here'}")
+        print(f"  size     {_size(source.bytes)}, licence: {source.licence}")
+        print(f"  get      {fetch}; {source.page}")
+    rest = [task.name for task in _tasks(registry) if task.source is None]
+    print(f"nothing to get for: {', '.join(rest)}")
+    return 0
+
+
+def fetch(registry: Registry, name: str) -> int:
+    """Download a data set where it is not on this machine, and verify it; returns the exit code."""
+    source = _chosen(registry, name)[0].source
+    assert source is not None
+    with _shown() as progress:
+        folder = sources.fetched(source, _cache(), progress)
+    print(folder)
+    return verify(registry, name)
+
+
+def verify(registry: Registry, name: str) -> int:
+    """Read every file of a data set again and print counts or each damage; returns 0, or 2 for damage.
+
+    ``name`` is a task, with parameters if wanted, or a folder, which stands for all of its tasks.
+    """
+    tasks = _chosen(registry, name)
+    source = tasks[0].source
+    assert source is not None
+    folder = sources.present(source, _cache())
+    if folder is None:
+        raise UserError(f"{source.folder} is not on this machine (kilobench data list says how to get it)")
+    data.forget_digests(folder, _cache())
+    with _without("KILOBENCH_ALLOW_PARTIAL"):
+        good = [_report(task) for task in tasks]
+    return 0 if all(good) else 2
+
+
+def import_path(registry: Registry, path: Path) -> int:
+    """Link a folder, or unpack an archive, in a publisher's layout into the cache, and verify it.
+
+    ``path`` may also be a folder that holds several. What no task can use is not kept. Returns 0, or 2 for damage.
+    """
+    _cache().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
+        if path.is_file():
+            sources.unpack(path, Path(scratch) / "unpacked", sources.most_bytes(_sets(registry)))
+            found = _recognised(registry, sources.top(Path(scratch) / "unpacked"), path.name)
+        elif path.is_dir():
+            found = _recognised(registry, path.resolve(), path.name)
+        else:
+            raise UserError(f"{path}: no such file or folder")
+        return max([_keep(source, folder, _sets(registry)[source], move=path.is_file()) for source, folder in found])
+
+
+def _keep(source: Source, folder: Path, tasks: list[Task], *, move: bool) -> int:
+    target = _cache() / source.folder
+    if target.exists() or target.is_symlink():
+        raise UserError(f"{target} is there already; remove it to import {source.folder} again")
+    if move:
+        os.replace(folder, target)
+    else:
+        target.symlink_to(folder)
+    with _without("KILOBENCH_DATA"):
+        good = [_report(task) for task in tasks]
+    if any(good):
+        print(target)
+        return 0
+    shutil.rmtree(target) if move else target.unlink()
+    print(f"{source.folder} was not kept")
+    return 2
+
+
+def _recognised(registry: Registry, folder: Path, called: str) -> list[tuple[Source, Path]]:
+    """The data sets that a folder is, or holds, by their names or contents; raises UserError if there are none."""
+    known = list(_sets(registry))
+    for places in ([folder], sorted(place for place in folder.iterdir() if place.is_dir())):
+        found = [(source, place) for place in places for source in known if _is(source, place)]
+        if found:
+            return found
+    names = ", ".join(source.folder for source in known)
+    raise UserError(f"{called} is none of the data sets that there are tasks for: {names}")
+
+
+def _is(source: Source, folder: Path) -> bool:
+    marked = bool(source.marks) and all((folder / mark).exists() for mark in source.marks)
+    return folder.name == source.folder or marked
+
+
+def _report(task: Task) -> bool:
+    """Load a task, which verifies it, and print what there is or what is wrong."""
+    try:
+        with _shown() as progress:
+            split = task.load(0, _cache(), progress)
+    except data.Damaged as error:
+        print(f"{canonical(task)}: {error}")
+        for line in error.lines:
+            print(f"  {line}")
+        return False
+    except UserError as error:
+        print(f"{canonical(task)}: {error}")
+        return False
+    state = "partial" if split.partial else "complete"
+    counts = f"{len(split.train_y)} training and {len(split.test_y)} test inputs"
+    folds = f" in fold 0 of {task.folds}" if task.folds > 1 else ""
+    print(f"{canonical(task)}: {state}: {len(split.classes)} classes, {counts}{folds}")
+    for note in split.notes:
+        print(f"  {note}")
+    return True
+
+
+def _tasks(registry: Registry) -> list[Task]:
+    """Every task that can be used, with its default parameters."""
+    values = [entry.value for _, entry in sorted(registry.entries["tasks"].items())]
+    return [value() for value in values if isinstance(value, type) and issubclass(value, Task)]
+
+
+def _sets(registry: Registry) -> dict[Source, list[Task]]:
+    """The tasks of every data set, by name."""
+    result: dict[Source, list[Task]] = {}
+    for task in _tasks(registry):
+        if task.source is not None:
+            result.setdefault(task.source, []).append(task)
+    return result
+
+
+def _chosen(registry: Registry, name: str) -> list[Task]:
+    """The tasks of a folder, or the one task of a specification; raises UserError if there is no data to get for it."""
+    stem = name.partition("[")[0]
+    if stem in registry.entries["tasks"]:
+        registry.find("tasks", stem)
+    sets = _sets(registry)
+    for source, tasks in sets.items():
+        if source.folder == name:
+            return tasks
+    names = [task.name for task in _tasks(registry)]
+    if stem not in names:
+        known = [*names, *(source.folder for source in sets)]
+        raise UserError(f"no data set or task {name!r}{nearest(name, known)} (kilobench data list shows all)")
+    task: Task = registry.get("tasks", name)
+    if task.source is None:
+        raise UserError(f"{task.name} has no data to get: it comes with a package or is made here")
+    return [task]
+
+
+@contextmanager
+def _without(variable: str) -> Iterator[None]:
+    """An environment variable removed for a while."""
+    before = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[variable] = before
+
+
+@contextmanager
+def _shown() -> Iterator[Progress]:
+    """Progress on the terminal; it goes when the work is done."""
+    with OverallProgress(Console(file=sys.stderr), 1) as progress:
+        progress.begin("data", "data", 1)
+        yield lambda text, done, total: progress.update("data", text, done, total)
+
+
+def _cache() -> Path:
+    return cache_dir() / "data"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

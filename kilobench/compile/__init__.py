@@ -1,0 +1,1 @@
+"""A trained model to a graph, and the graph to C; what every operator means."""

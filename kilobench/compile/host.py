@@ -1,0 +1,93 @@
+"""The emitted C compiled for the host: the accuracy of a model is that of this library."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.paths import hardware_dir
+from kilobench.toolchain import zig
+
+_FLAGS = ["-O3", "-march=native", "-std=c99", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
+
+
+class _Description(ctypes.Structure):
+    """kb_model_t of hardware/kernels/kb_model.h."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("digest", ctypes.c_char_p),
+        ("ops", ctypes.c_uint32),
+        ("arena_bytes", ctypes.c_uint32),
+        ("input_offset", ctypes.c_uint32),
+        ("input_bytes", ctypes.c_uint32),
+        ("output_offset", ctypes.c_uint32),
+        ("output_count", ctypes.c_uint32),
+        ("input_dtype", ctypes.c_int),
+        ("output_dtype", ctypes.c_int),
+        ("output_scale", ctypes.c_float),
+        ("output_zero_point", ctypes.c_int32),
+    ]
+
+
+class HostModel:
+    """A model folder made by kilobench.compile.emit, compiled and loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
+        sources = [
+            folder / "model.c",
+            *sorted(kernels.glob("*.c")),
+            firmware / "crc32.c",
+            firmware / "ports/host/host.c",
+        ]
+        library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
+        includes = [f"-I{kernels}", f"-I{firmware}"]
+        zig("cc", *_FLAGS, *includes, *map(str, sources), "-o", str(library), what="the model for the host")
+        self._library = ctypes.CDLL(str(library))
+        library.unlink()
+        self._library.kb_host_model.restype = ctypes.POINTER(_Description)
+        self._model = self._library.kb_host_model().contents
+        self._output_dtype = np.dtype(np.float32 if self._model.output_dtype == 0 else np.int8)
+
+    def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """Raw outputs [n, elements] (float32 or int8) of inputs [n, h, w, c] as the model takes them, on all cores."""
+        inputs = np.ascontiguousarray(inputs)
+        outputs = np.empty((len(inputs), self._model.output_count), dtype=self._output_dtype)
+        chunks = np.array_split(np.arange(len(inputs)), os.cpu_count() or 1)
+
+        def run_chunk(chunk: NDArray[np.int64]) -> None:
+            if len(chunk):
+                x, y = inputs[chunk[0] : chunk[-1] + 1], outputs[chunk[0] : chunk[-1] + 1]
+                self._library.kb_host_run(self._arena(), _pointer(x), _pointer(y), ctypes.c_uint32(len(chunk)))
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(run_chunk, chunks))
+        return outputs
+
+    def checksums(self, x: NDArray[Any]) -> list[tuple[int, int]]:
+        """Operator and CRC-32 of everything made on the way for one input [h, w, c], in order: whole maps or strips."""
+        x, arena, capacity = np.ascontiguousarray(x), self._arena(), 0
+        while True:
+            ops, values = (np.zeros(capacity, dtype=np.uint32) for _ in range(2))
+            count = self._library.kb_host_checksums(
+                arena, _pointer(x), ctypes.c_uint32(capacity), _pointer(ops), _pointer(values)
+            )
+            if count <= capacity:
+                return list(zip(ops.tolist(), values.tolist(), strict=True))
+            capacity = count
+
+    def _arena(self) -> ctypes.Array[ctypes.c_double]:
+        """Fresh memory, aligned to 16 bytes by its size (malloc)."""
+        return (ctypes.c_double * (self._model.arena_bytes // 8 + 64))()
+
+
+def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

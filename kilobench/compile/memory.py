@@ -1,0 +1,118 @@
+"""Where every feature map, strip and scratch buffer lies in the one static arena."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kilobench.compile.graph import Graph
+from kilobench.compile.layout import layout
+from kilobench.compile.schedule import Step, steps
+
+ALIGNMENT = 16
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A piece of the arena, needed from step ``first`` to step ``last`` (inclusive)."""
+
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps; offsets in bytes by tensor (a strip of it, where it never exists as a whole), and of scratch by operator.
+
+    ``peak`` is the path of the operator that needs the most; ``lower_bound_bytes`` the least that any placing could need: the
+    largest sum of what is live at once.
+    """
+
+    steps: tuple[Step, ...]
+    offsets: dict[str, int]
+    scratch: dict[int, int]
+    arena_bytes: int
+    lower_bound_bytes: int
+    peak: str
+
+
+def plan(graph: Graph) -> Plan:
+    """Cut the graph into steps and place all that they need."""
+    cut = steps(graph)
+    needed = buffers(graph, cut)
+    offsets = _place(list(needed.values()))
+    placed = dict(zip(needed, offsets, strict=True))
+    in_place = _in_place(graph, cut)
+    tensors = {name: offset for name, offset in placed.items() if isinstance(name, str)}
+    for name in in_place:
+        tensors[name] = placed[_root(name, in_place)]
+    scratch = {op: offset for op, offset in placed.items() if isinstance(op, int)}
+    arena = max(offset + buffer.bytes for offset, buffer in zip(offsets, needed.values(), strict=True))
+    live = [sum(b.bytes for b in needed.values() if b.first <= step <= b.last) for step in range(len(cut))]
+    peak = cut[live.index(max(live))].ops[-1]
+    return Plan(tuple(cut), tensors, scratch, arena, max(live), graph.ops[peak].name)
+
+
+def buffers(graph: Graph, cut: list[Step]) -> dict[str | int, Buffer]:
+    """All buffers, by tensor or, for scratch, by the operator's place; a tensor made in place has its input's."""
+    in_place = _in_place(graph, cut)
+    spans = {graph.input: (0, 0)}
+    sizes = {graph.input: graph.tensors[graph.input].bytes}
+    result: dict[str | int, Buffer] = {}
+    for index, step in enumerate(cut):
+        for position, place in enumerate(step.ops):
+            op = graph.ops[place]
+            for name in op.inputs:
+                root = _root(name, in_place)
+                spans[root] = spans[root][0], index
+            output = _root(op.output, in_place)
+            spans[output] = spans.get(output, (index, index))[0], index
+            whole = position == len(step.ops) - 1
+            sizes[output] = graph.tensors[op.output].bytes if whole else step.strip_bytes(graph, position)
+            source, target = graph.tensors[op.inputs[0]], graph.tensors[op.output]
+            if scratch := layout(op, source, target).scratch_bytes:
+                result[place] = Buffer(_aligned(scratch), index, index)
+    last = _root(graph.output, in_place)
+    spans[last] = spans[last][0], len(cut)
+    return {**{name: Buffer(_aligned(sizes[name]), *span) for name, span in spans.items()}, **result}
+
+
+def _in_place(graph: Graph, cut: list[Step]) -> dict[str, str]:
+    """Sums that may overwrite an input which nothing reads later, by output: that input."""
+    last_read = {name: index for index, op in enumerate(graph.ops) for name in op.inputs}
+    result: dict[str, str] = {}
+    for index, op in enumerate(graph.ops):
+        if op.kind == "add":
+            free = [n for n in op.inputs if last_read[n] == index and n not in (graph.input, graph.output)]
+            if free:
+                result[op.output] = free[0]
+    return result
+
+
+def _root(name: str, in_place: dict[str, str]) -> str:
+    while name in in_place:
+        name = in_place[name]
+    return name
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _place(needed: list[Buffer]) -> list[int]:
+    """Greedy by size (Pisarchyk and Lee, arXiv 2001.03288, section 5): largest first, each at the lowest free offset."""
+    offsets: dict[int, int] = {}
+    for index in sorted(range(len(needed)), key=lambda i: (-needed[i].bytes, needed[i].first, i)):
+        buffer = needed[index]
+        neighbours = sorted(
+            (offset, offset + needed[other].bytes)
+            for other, offset in offsets.items()
+            if needed[other].first <= buffer.last and buffer.first <= needed[other].last
+        )
+        offset = 0
+        for start, end in neighbours:
+            if offset + buffer.bytes <= start:
+                break
+            offset = max(offset, end)
+        offsets[index] = offset
+    return [offsets[index] for index in range(len(needed))]

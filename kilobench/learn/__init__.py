@@ -1,0 +1,1 @@
+"""Training and compression: a network in, a smaller trained model out."""

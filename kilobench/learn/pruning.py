@@ -1,0 +1,180 @@
+"""Structured pruning: how much every channel of a network matters, and the network without those that matter least."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+import torch_pruning as tp
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kilobench.api import Shape
+from kilobench.learn.layers import SwapAxes, trace
+
+_STEP = 4
+"""Channel counts become multiples of it, which is what the kernels take at a time."""
+_MOST = 0.9
+"""The largest share of its channels that a layer may lose."""
+
+
+class ChannelRanking:
+    """The importance of every channel of a network, measured once on ``batches`` (pairs as from Job.batches).
+
+    ``how`` it is measured, L being the cross-entropy:
+
+    - ``l1``: sum of |w| over a channel's weights (arXiv 1608.08710, section 3.1);
+    - ``taylor``: sum of |w * dL/dw| over them (arXiv 1906.10771, section 3.1, by its absolute values);
+    - ``activation``: |sum of a * dL/da| over all values a of the channel in all batches (arXiv 1611.06440, section 2.2).
+
+    The first two also count what goes with a channel: the weights that read it, and the layers that are tied to it by a
+    residual sum; ``activation`` adds up the figures of tied layers. To be compared between layers, figures are divided by their
+    L2 norm over the layer (arXiv 1611.06440, section 2.2), so that a channel of a narrow layer counts for more.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        how: Literal["taylor", "l1", "activation"],
+    ) -> None:
+        self._model, self._how = model.eval(), how
+        self._scores: dict[str, Tensor] = {}
+        if how == "taylor":
+            _accumulate_gradients(model, batches)
+        elif how == "activation":
+            self._scores = _activation_scores(model, batches)
+
+    def without(self, ratio: float, input_shape: Shape) -> nn.Module:
+        """A copy without about the given share of all channels, the least important first; the classifier's outputs stay.
+
+        A layer keeps a multiple of four channels, and about a tenth of them at least. The channels of one before an axis swap
+        are rows of the map behind it: there the windows of pools are cut to what is left.
+        """
+        small = copy.deepcopy(self._model)
+        for parameter, original in zip(small.parameters(), self._model.parameters(), strict=True):
+            parameter.grad = None if original.grad is None else original.grad.clone()
+        names = {module: name for name, module in small.named_modules()}
+        x = torch.zeros(1, *input_shape)
+        swapped = _before_swaps(small)
+        linear = [module for module in small.modules() if isinstance(module, nn.Linear)]
+        stay = [*linear[-1:], *(conv for conv, _ in swapped)]
+        _, groups = _groups(small, x, stay)
+        scores = [self._score(conv, names[conv]) for conv, _ in swapped] + list(map(self._importance(names), groups))
+        least = _least_important([functional.normalize(torch.nan_to_num(score), dim=0) for score in scores], ratio)
+        for (conv, norm), channels in zip(swapped, least, strict=False):
+            tp.prune_conv_out_channels(conv, channels)
+            if norm is not None:
+                tp.prune_batchnorm_out_channels(norm, channels)
+        _cut_windows(small, x)
+        graph, groups = _groups(small, x, stay)
+        for group, channels in zip(groups, least[len(swapped) :], strict=True):
+            graph.get_pruning_group(group[0].dep.target.module, group[0].dep.handler, channels).prune()
+        return small
+
+    def _importance(self, names: dict[nn.Module, str]) -> Callable[[Any], Tensor]:
+        """What torch-pruning asks for the scores of a group of channels that can only go together."""
+        if self._how == "taylor":
+            return tp.importance.GroupTaylorImportance()
+        if self._how == "l1":
+            return tp.importance.GroupMagnitudeImportance(p=1)
+        outputs = (tp.prune_conv_out_channels, tp.prune_linear_out_channels)
+
+        def activation(group: Any) -> Tensor:
+            made = [(names[item.dep.target.module], item.idxs) for item in group if item.dep.handler in outputs]
+            return torch.stack([self._scores[name][channels] for name, channels in made]).sum(dim=0)
+
+        return activation
+
+    def _score(self, conv: nn.Conv2d, name: str) -> Tensor:
+        """Importance of the channels that one convolution makes, by its own weights alone."""
+        if self._how == "activation":
+            return self._scores[name]
+        weight = conv.weight.detach()
+        product = weight if self._how == "l1" or conv.weight.grad is None else weight * conv.weight.grad
+        return product.abs().sum(dim=(1, 2, 3))
+
+
+def _groups(model: nn.Module, x: Tensor, stay: list[nn.Module]) -> tuple[Any, list[Any]]:
+    """torch-pruning's graph of a model, and the channels of all layers but some in groups that can only go together."""
+    graph = tp.DependencyGraph().build_dependency(model, x)
+    return graph, list(graph.get_all_groups(stay, root_module_types=[nn.Conv2d, nn.Linear]))
+
+
+def _least_important(scores: list[Tensor], ratio: float) -> list[list[int]]:
+    """The channels of every layer that are among the given share of the lowest scores of all.
+
+    As many of each layer that a multiple of _STEP and the share 1 - _MOST are left.
+    """
+    order = torch.cat(scores).argsort(stable=True)
+    chosen = torch.zeros(len(order)).index_fill(0, order[: round(ratio * len(order))], 1)
+    lost = [int(part.sum()) for part in chosen.split([len(score) for score in scores])]
+    least = []
+    for score, count in zip(scores, lost, strict=True):
+        left = max(len(score) - count, len(score) * (1 - _MOST), _STEP)
+        least.append(score.argsort()[: max(0, len(score) - round(left / _STEP) * _STEP)].tolist())
+    return least
+
+
+def _accumulate_gradients(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    model.zero_grad()
+    for x, y in batches:
+        functional.cross_entropy(model(x), y).backward()
+
+
+def _activation_scores(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """The figure of every channel that a convolution or linear layer makes, by the layer's name."""
+    sums: dict[nn.Module, Tensor] = {}
+
+    def watch(layer: nn.Module, _: Any, output: Tensor) -> None:
+        def add(gradient: Tensor) -> None:
+            product = (output.detach() * gradient).transpose(0, 1).flatten(1).sum(dim=1)
+            sums[layer] = sums.get(layer, 0) + product
+
+        output.register_hook(add)
+
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    hooks = [layer.register_forward_hook(watch) for layer in layers.values()]
+    _accumulate_gradients(model, batches)
+    for hook in hooks:
+        hook.remove()
+    return {name: sums[layer].abs() for name, layer in layers.items()}
+
+
+def _before_swaps(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
+    """The convolutions whose channels become rows at an axis swap, each with the batch norm behind it."""
+    modules = dict(model.named_modules())
+    found = []
+    for node in trace(model).graph.nodes:
+        if not isinstance(modules.get(str(node.target)), SwapAxes):
+            continue
+        norm = None
+        while node.all_input_nodes:
+            node = node.all_input_nodes[0]
+            module = modules.get(str(node.target))
+            if isinstance(module, nn.BatchNorm2d):
+                norm = module
+            if isinstance(module, nn.Conv2d):
+                found.append((module, norm))
+                break
+    return found
+
+
+def _cut_windows(model: nn.Module, x: Tensor) -> None:
+    """Pools whose window has become larger than their map get a window of its size."""
+
+    def cut(pool: nn.Module, inputs: tuple[Tensor]) -> None:
+        size = inputs[0].shape[2:]
+        for name in ("kernel_size", "stride"):
+            value = getattr(pool, name)
+            pair = (value, value) if isinstance(value, int) else value
+            setattr(pool, name, (min(pair[0], size[0]), min(pair[1], size[1])))
+
+    pools = [module for module in model.modules() if isinstance(module, nn.MaxPool2d | nn.AvgPool2d)]
+    hooks = [pool.register_forward_pre_hook(cut) for pool in pools]
+    with torch.no_grad():
+        model(x)
+    for hook in hooks:
+        hook.remove()

@@ -1,0 +1,149 @@
+"""Post-training quantisation: which tensors of a network are stored as integers, and the range of each.
+
+Weights are not touched: the lowering rounds them per output channel to int8 (docs/arithmetic.md).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, trace
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+_TAIL = 1e-4
+"""Share of the values that percentile calibration may cut off at either end."""
+_BINS = 4096
+_FOLLOWING = (nn.BatchNorm2d, nn.ReLU, nn.Identity)
+_PASSING = (nn.MaxPool2d, nn.Dropout, nn.Identity)
+_SUMS = (operator.add, torch.add)
+
+
+def quantise(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    input_bits: Literal[8, 16] = 8,
+    calibrate: Literal["minmax", "percentile"] = "minmax",
+) -> fx.GraphModule:
+    """The model with a frozen FakeQuant behind every tensor that is stored; it shares the modules of ``model``.
+
+    ``batches`` are pairs as from Job.batches, whose inputs, float32 [n, channels, h, w], are run to find the range of every
+    tensor: from minimum to maximum, or for ``percentile`` from the 0.01th to the 99.99th percentile of its values, but
+    that of the input always from minimum to maximum. FakeQuants that the model had are replaced.
+    """
+    inputs = [x for x, _ in batches]
+    traced = _marked(model, input_bits)
+    quants = [module for module in traced.modules() if isinstance(module, FakeQuant)]
+    for quant in quants:
+        quant.observing = True
+    _run(traced, inputs)
+    if calibrate == "percentile":
+        for quant in quants:
+            quant.observing = False
+        _cut_tails(traced, quants[1:], inputs)
+    for quant in quants:
+        quant.freeze()
+    return traced
+
+
+def _marked(model: nn.Module, input_bits: Literal[8, 16]) -> fx.GraphModule:
+    """The traced model with a new FakeQuant behind every stored tensor, that of the input first."""
+    traced = trace(model.eval())
+    modules = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        if isinstance(_module(node, modules), FakeQuant):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    for index, node in enumerate(_stored(traced.graph, modules)):
+        traced.add_submodule(f"quant{index}", FakeQuant(8 if index else input_bits))
+        with traced.graph.inserting_after(node):
+            quant = traced.graph.call_module(f"quant{index}")
+        node.replace_all_uses_with(quant)
+        quant.args = (node,)
+    traced.recompile()
+    return traced.eval()
+
+
+def _stored(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[fx.Node]:
+    """The input, and what ends a chain of layer, batch norm and ReLU, unless binary layers need no more than its sign."""
+    stored = []
+    for node in graph.nodes:
+        layer = _module(node, modules)
+        known = isinstance(layer, nn.Conv2d | nn.Linear | nn.AvgPool2d | XnorConv2d | Add)
+        if node.op == "placeholder":
+            stored.append(node)
+        elif known or node.target in _SUMS:
+            end = node
+            while len(end.users) == 1 and _follows(user := next(iter(end.users)), modules):
+                end = user
+            if not (isinstance(layer, XnorConv2d) and _only_signs_follow(end, modules)):
+                stored.append(end)
+    return stored
+
+
+def _module(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
+    return modules.get(str(node.target)) if node.op == "call_module" else None
+
+
+def _follows(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether this is computed together with the layer before it."""
+    return isinstance(_module(node, modules), _FOLLOWING) or node.target in (torch.relu, functional.relu)
+
+
+def _only_signs_follow(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether all that reads this is a binary convolution, on the way through pools at most."""
+    for user in node.users:
+        reader = _module(user, modules)
+        if not isinstance(reader, XnorConv2d) and not (
+            isinstance(reader, _PASSING) and _only_signs_follow(user, modules)
+        ):
+            return False
+    return True
+
+
+def _run(model: nn.Module, inputs: Iterable[Tensor]) -> None:
+    with torch.no_grad():
+        for x in inputs:
+            model(x)
+
+
+def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tensor]) -> None:
+    """Narrow observed ranges to the percentiles, read from histograms of all values between their extremes."""
+    counts = {quant: torch.zeros(_BINS, dtype=torch.float64) for quant in quants}
+
+    def add(quant: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(quant, FakeQuant)
+        counts[quant] += torch.histc(args[0], _BINS, float(quant.low), float(quant.high))
+
+    hooks = [quant.register_forward_pre_hook(add) for quant in quants]
+    _run(model, inputs)
+    for hook in hooks:
+        hook.remove()
+    for quant, count in counts.items():
+        share = count.cumsum(0) / count.sum()
+        first, last = torch.searchsorted(share, torch.tensor([_TAIL, 1 - _TAIL], dtype=share.dtype)).tolist()
+        low, step = float(quant.low), (float(quant.high) - float(quant.low)) / _BINS
+        quant.low.fill_(low + step * first)
+        quant.high.fill_(low + step * (last + 1))
+
+
+def fold_norms(model: nn.Module) -> nn.Module:
+    """Merge every batch norm that follows a convolution into its weights, in place, by its running statistics."""
+    model.eval()
+    modules = dict(model.named_modules())
+    for node in trace(model).graph.nodes:
+        conv, user = _module(node, modules), next(iter(node.users), node)
+        norm = _module(user, modules)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1:
+            model.set_submodule(str(node.target), fuse_conv_bn_eval(conv, norm))
+            model.set_submodule(str(user.target), nn.Identity())
+    return model

@@ -1,0 +1,315 @@
+"""The one training loop: optimiser, schedule, augmentation by kind of task, checkpoints, distillation."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import io
+import math
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kilobench.api import Cost, Progress, Shape, Split, Task, Training, UserError
+from kilobench.files import write_atomically
+from kilobench.learn.augment import AudioAugmenter, ImageAugmenter
+
+CHECKPOINT_SECONDS = 60.0
+
+
+def seed_everything(seed: int, threads: int = 2) -> None:
+    """Seed every generator and ask torch for deterministic kernels.
+
+    The number of ``threads`` is not that of the cores, because sums are split, and thus rounded, by it.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it only
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    _keep_freed_memory()
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks instead of returning and faulting them in again at every step (mallopt(3))."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, mmap_threshold = -1, -3
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(mmap_threshold, 2**30)
+
+
+def _one_thread() -> None:
+    """Let torch use one thread in the calling thread, so that making batches does not contend with the step for cores."""
+    torch.get_num_threads()  # the first call in a thread sets OpenMP's number of threads
+    try:
+        ctypes.CDLL(None).omp_set_num_threads(1)
+    except (OSError, AttributeError):
+        return
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model whose outputs a student learns from (Hinton et al., arXiv 1503.02531, section 2)."""
+
+    model: nn.Module
+    weight: float
+    """Of the teacher's part of the loss; the classes have the rest."""
+    temperature: float
+
+
+class TrainingJob:
+    """What methods get (kilobench.api.Job): the training part of a split and the loop.
+
+    ``checkpoints`` is a folder in which trainings that are cut leave what the same job needs to go on; ``costs`` measures a
+    model on a board by its name.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        task: Task,
+        *,
+        seed: int,
+        progress: Progress,
+        training: Training | None = None,
+        checkpoints: Path | None = None,
+        teacher: Teacher | None = None,
+        costs: Callable[[nn.Module, str], Cost] | None = None,
+    ) -> None:
+        self.train_x, self.train_y = split.train_x, split.train_y
+        self.input_shape: Shape = task.input_shape
+        self.training = training or task.training
+        self.epochs = self.training.epochs
+        self.seed = seed
+        self.progress = progress
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._checkpoints, self._teacher, self._costs = checkpoints, teacher, costs
+        self._calls = 0
+        x = torch.from_numpy(np.ascontiguousarray(split.train_x)).to(self.device)
+        y = torch.from_numpy(split.train_y).to(self.device)
+        self._augmenter: AudioAugmenter | ImageAugmenter = (
+            AudioAugmenter(x, y, task.class_count, task.input_shape, task.sample_rate, self.training)
+            if task.kind == "audio"
+            else ImageAugmenter(x, y, task.class_count, self.training)
+        )
+
+    def cost(self, model: nn.Module, board: str) -> Cost:
+        """See kilobench.api.Job.cost. Raises UserError where this job has no boards."""
+        if self._costs is None:
+            raise UserError(f"nothing can be measured on {board} here")
+        return self._costs(model, board)
+
+    def train(
+        self,
+        model: nn.Module,
+        *,
+        epochs: int,
+        lr: float,
+        after_step: Callable[[nn.Module], None] | None = None,
+    ) -> nn.Module:
+        """See kilobench.api.Job.train. The result is the last epoch's model, on the CPU.
+
+        Raises UserError for negative epochs.
+        """
+        if epochs < 0:
+            raise UserError(f"epochs must not be negative, but are {epochs}")
+        torch.manual_seed(self.seed)
+        model = model.to(self.device).to(memory_format=_layout(model)).train()  # type: ignore[call-overload]
+        run = _Run(model, self.training, lr, epochs * self._steps_per_epoch)
+        path = self._checkpoints / f"{self._calls}.pt" if self._checkpoints else None
+        self._calls += 1
+        if path is not None and path.is_file():
+            run.load(path)
+        self._loop(run, epochs, after_step, path)
+        run.finish()
+        return model.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+
+    def _loop(self, run: _Run, epochs: int, after_step: Callable[[nn.Module], None] | None, path: Path | None) -> None:
+        saved = time.monotonic()
+        loss_mean = accuracy_mean = torch.zeros((), device=self.device)
+        teacher = None if self._teacher is None else self._teacher.model.to(self.device).eval()
+        layout = _layout(run.model)
+        for x, y in self._prefetched(run.step, run.steps):
+            x = x.contiguous(memory_format=layout)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+                logits = run.model(x)
+                taught = None if teacher is None else _no_grad(teacher, x)
+            loss = self._loss(logits.float(), y, taught)
+            run.update(loss)
+            if after_step is not None:
+                after_step(run.model)
+            right = (logits.detach().argmax(1) == y.argmax(1)).float().mean()
+            share = max(0.02, 1 / run.step)
+            loss_mean, accuracy_mean = loss_mean.lerp(loss.detach(), share), accuracy_mean.lerp(right, share)
+            if run.step % 5 == 0 or run.step == run.steps:
+                epoch = (run.step - 1) // self._steps_per_epoch + 1
+                text = (
+                    f"epoch {epoch}/{epochs}, loss {loss_mean.item():.2f}, accuracy {100 * accuracy_mean.item():.0f} %"
+                )
+                self.progress(text, run.step, run.steps)
+            if path is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == run.steps):
+                run.save(path)
+                saved = time.monotonic()
+
+    def _loss(self, logits: Tensor, y: Tensor, taught: Tensor | None) -> Tensor:
+        """Cross entropy with class shares; with a teacher, the weighted sum of both."""
+        loss = functional.cross_entropy(logits, y, label_smoothing=self.training.label_smoothing)
+        if taught is None or self._teacher is None:
+            return loss
+        t = self._teacher.temperature
+        target = functional.log_softmax(taught.float() / t, 1)
+        divergence = functional.kl_div(
+            functional.log_softmax(logits / t, 1), target, reduction="batchmean", log_target=True
+        )
+        return (1 - self._teacher.weight) * loss + self._teacher.weight * t * t * divergence
+
+    def batches(self, count: int, size: int = 64) -> list[tuple[Tensor, Tensor]]:
+        """See kilobench.api.Job.batches; windows of longer clips are random, nothing else is varied."""
+        generator = np.random.default_rng(self.seed)
+        chosen = generator.permutation(len(self.train_x))[: count * size]
+        result = []
+        for start in range(0, len(chosen), size):
+            part = chosen[start : start + size]
+            offset = int(generator.integers(0, self.train_x.shape[3] - self.input_shape[2] + 1))
+            x = self.train_x[part][..., offset : offset + self.input_shape[2]]
+            result.append((torch.from_numpy(x.copy()), torch.from_numpy(self.train_y[part])))
+        return result
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(len(self.train_x) / self.training.batch)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step: it depends on the seed and the step alone."""
+        epoch, index = divmod(step, self._steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train_x))
+        chosen = np.sort(order[index * self.training.batch : (index + 1) * self.training.batch])
+        return self._augmenter.batch(chosen, np.random.default_rng([self.seed, epoch, index]))
+
+    def _prefetched(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of some steps, made by a thread ahead of the step that uses them, in the same order."""
+        ready: queue.Queue[tuple[Tensor, Tensor] | Exception] = queue.Queue(maxsize=4)
+
+        def produce() -> None:
+            _one_thread()
+            try:
+                for step in range(start, stop):
+                    ready.put(self._batch(step))
+            except Exception as error:  # raised again where the batches are used
+                ready.put(error)
+
+        threading.Thread(target=produce, daemon=True).start()
+        for _ in range(start, stop):
+            item = ready.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+def _layout(model: nn.Module) -> torch.memory_format:
+    """Channels last, in which convolutions are fastest, unless the first, with the largest map, makes no multiple of four.
+
+    There batch norm is slow: channels last it takes half of a step of Micro-ACDNet, whose first layer has 7 channels.
+    """
+    kernels = (parameter for parameter in model.parameters() if parameter.ndim == 4)
+    whole = all(len(kernel) % 4 == 0 for kernel in islice(kernels, 1))
+    return torch.channels_last if whole else torch.contiguous_format
+
+
+class _Run:
+    """A model in training with all that changes from step to step, so that it can be saved and go on."""
+
+    def __init__(self, model: nn.Module, training: Training, lr: float, steps: int) -> None:
+        self.model, self.training, self.lr, self.steps, self.step = model, training, lr, steps, 0
+        decay = training.weight_decay
+        self.optimiser: torch.optim.Optimizer = (
+            torch.optim.AdamW(model.parameters(), lr, weight_decay=decay, fused=True)
+            if training.optimiser == "adamw"
+            else torch.optim.SGD(model.parameters(), lr, 0.9, weight_decay=decay, nesterov=True, fused=True)
+        )
+        self.averages = [t.detach().clone() for t in self._averaged()] if training.ema else []
+
+    def _averaged(self) -> list[Tensor]:
+        return [t for t in self.model.state_dict().values() if t.is_floating_point()]
+
+    def update(self, loss: Tensor) -> None:
+        """One step of the optimiser."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr * schedule(self.training.schedule, self.step, self.steps)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        if self.averages:
+            decay = min(self.training.ema, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(self.averages, self._averaged(), 1 - decay)
+
+    def finish(self) -> None:
+        """Put the averages, where there are some, into the model."""
+        for current, average in zip(self._averaged(), self.averages, strict=bool(self.averages)):
+            current.copy_(average)
+
+    def save(self, path: Path) -> None:
+        """Write everything that the next step depends on, behind its SHA-256."""
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "averages": self.averages,
+            "step": self.step,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        write_atomically(path, hashlib.sha256(content).digest() + content)
+
+    def load(self, path: Path) -> None:
+        """Go on from where a run was saved; a file that was damaged, as by a loss of power, is as good as none."""
+        data = path.read_bytes()
+        digest, content = data[:32], data[32:]
+        if hashlib.sha256(content).digest() != digest:
+            return
+        state = torch.load(io.BytesIO(content), weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.averages = state["averages"]
+        self.step = state["step"]
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+
+
+def _no_grad(model: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        result: Tensor = model(x)
+        return result
+
+
+def schedule(kind: str, step: int, steps: int) -> float:
+    """Factor on the learning rate: a linear warm-up over the first twentieth, then as Training.schedule says."""
+    warm_up = max(1, steps // 20)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    if kind == "step":
+        return float(0.1 ** sum(step >= share * steps for share in (0.3, 0.6, 0.9)))
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))

@@ -1,0 +1,1 @@
+"""A graph on a board: accuracy on the host, cost on the board, and the record of both."""

@@ -1,0 +1,127 @@
+"""Evaluated model + board -> record."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from itertools import repeat
+from pathlib import Path
+from typing import Literal, cast
+
+from kilobench.api import Board, CellError
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph, Op
+from kilobench.keys import measuring_key, versions
+from kilobench.measure.evaluate import EvaluatedModel
+from kilobench.measure.onboard import Measurement, measure
+from kilobench.plugins.boards import timing_label
+from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
+
+
+@dataclass(frozen=True)
+class Where:
+    """How a model is measured."""
+
+    board: Board
+    link: str = "emulator"
+    """``emulator``, ``serial`` or ``serial:PORT``."""
+    toolchain: str = "zig"
+    power: str = ""
+    """The meter in a real board's supply, as in ``ppk2``; empty for none."""
+
+
+def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record, Path]:
+    """Build a model's program in ``folder``, run it on the board, and say what was measured; also returns the program.
+
+    Raises CellError as kilobench.measure.onboard.measure does, after printing what the build wrote.
+    """
+    emit(model.graph, folder, f"{model.about.model.task} {model.about.model.recipe}")
+    board, build = where.board, folder / "build"
+    try:
+        measured = measure(folder, model.graph, model.reference, board, build, where.toolchain, where.link, where.power)
+    except CellError:
+        for log in build.glob("*.log"):
+            print(log.read_text())
+        raise
+    return _record(model, where, measured), measured.program
+
+
+def command(arguments: Sequence[str], where: Where) -> str:
+    """That of the kilobench run that makes the record of a model, whose own ``arguments`` begin with its task and recipe."""
+    words = ["kilobench", "run", *arguments[:4], "--board", where.board.name, *arguments[4:]]
+    if where.link != "emulator":
+        words += ["--on", where.link]
+    if where.power:
+        words += ["--power", where.power]
+    if where.toolchain != "zig":
+        words += ["--toolchain", where.toolchain]
+    return shlex.join(words)
+
+
+def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Record:
+    about, board, sizes, graph = model.about, where.board, measured.sizes, model.graph
+    counter = "" if where.link == "emulator" else measured.conditions["counter"]
+    return Record(
+        **dict(about.model),
+        schema=SCHEMA,
+        cell=measuring_key(about.key, asdict(board), where.link, where.toolchain, where.power),
+        board=board.name,
+        board_flash_bytes=board.flash.bytes,
+        board_ram_bytes=board.ram_bytes,
+        clock_hz=measured.clock_hz,
+        conditions=measured.conditions,
+        link=cast(Literal["emulator", "serial"], where.link.partition(":")[0]),
+        timing=timing_label(board, counter),
+        toolchain=measured.toolchain,
+        flags=measured.flags,
+        flash_bytes=sizes.flash_bytes,
+        ram_bytes=measured.ram_bytes,
+        stack_bytes=measured.stack_bytes,
+        flash=FlashSplit(weights=sizes.weights, runtime=sizes.runtime, board_support=sizes.board_support),
+        ram=RamSplit(
+            arena=sizes.arena,
+            arena_lower_bound=about.arena_lower_bound,
+            peak=about.peak,
+            static=sizes.static,
+            stack=measured.stack_bytes,
+        ),
+        fits=not (measured.over_flash_bytes or measured.over_ram_bytes),
+        over_flash_bytes=measured.over_flash_bytes,
+        over_ram_bytes=measured.over_ram_bytes,
+        cycles=round(sum(measured.cycles) / len(measured.cycles)),
+        cycles_low=min(measured.cycles),
+        cycles_high=max(measured.cycles),
+        energy_uj=measured.energy_uj,
+        layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles)),
+        verified_inputs=len(measured.cycles),
+        versions=versions(),
+        git_commit=_git_commit(),
+        command=command(about.arguments, where),
+        times=Times(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            train_s=about.train_s,
+            build_s=round(measured.build_seconds, 1),
+            evaluate_s=about.evaluate_s,
+            run_s=round(measured.run_seconds, 1),
+        ),
+    )
+
+
+def _layer(op: Op, graph: Graph, cycles: int) -> Layer:
+    tensor = graph.tensors[op.output]
+    height, width, channels = tensor.shape
+    return Layer(name=op.name, kind=op.kind, output=f"{tensor.dtype} {height}x{width}x{channels}", cycles=cycles)
+
+
+@cache
+def _git_commit() -> str:
+    """Of the checkout that runs, as the run began, with "-dirty" where tracked files differ; "none" outside one."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "none"

@@ -1,0 +1,1 @@
+"""What can be plugged in: specifications, boards, and the registry that finds contributions."""

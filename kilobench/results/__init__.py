@@ -1,0 +1,1 @@
+"""What records say: storing, statistics, tables, comparing, advising, checking what others submit."""

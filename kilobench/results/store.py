@@ -1,0 +1,100 @@
+"""Records as files: one JSON file per cell, under a name that people can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kilobench.api import UserError
+from kilobench.files import write_atomically
+from kilobench.plugins.spec import nearest
+from kilobench.record import Record
+
+_MAX_BYTES = 1 << 24
+MODEL_BYTES = 1_000_000
+"""The most that a published model may have; of larger ones a record names the digest alone."""
+
+
+class Store:
+    """A folder of records, and beside it the folder ``models`` of the models that they are about."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.models = folder.parent / "models"
+
+    def model_path(self, record: Record) -> Path:
+        """``models/DIGEST.safetensors``; models over MODEL_BYTES are not there."""
+        return self.models / f"{record.model_digest}.safetensors"
+
+    def publish(self, record: Record, model: Path) -> None:
+        """Keep the model file of a record (kilobench.measure.evaluate.save_model_file), if it is there and not too large."""
+        if not model.is_file() or model.stat().st_size > MODEL_BYTES:
+            return
+        path, content = self.model_path(record), model.read_bytes()
+        if not (path.is_file() and path.read_bytes() == content):
+            write_atomically(path, content)
+
+    def path(self, record: Record) -> Path:
+        """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN[-TRAINING]-seedN-foldN.json``, brackets and commas as dashes."""
+        toolchain = record.toolchain.split()[0]
+        training = f"-{record.training_changes}" if record.training_changes else ""
+        name = f"{record.recipe}@{record.board}-{record.link}-{toolchain}{training}-seed{record.seed}-fold{record.fold}"
+        parts = [
+            re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", part.replace("]", "")) for part in (record.task, record.network, name)
+        ]
+        return self.folder.joinpath(*parts[:2]) / f"{parts[2]}.json"
+
+    def write(self, record: Record) -> Path:
+        """Write a record atomically; a file that differs only in its times is left as it is, one of another form replaced."""
+        path = self.path(record)
+        with suppress(UserError):
+            if path.is_file() and timeless(self.read(path)) == timeless(record):
+                return path
+        write_atomically(path, (json.dumps(record.model_dump(by_alias=True), indent=1) + "\n").encode())
+        return path
+
+    def read(self, path: Path) -> Record:
+        """Raises UserError naming file and key where a file is no valid record, or has more than 16 MB."""
+        if path.stat().st_size > _MAX_BYTES:
+            raise UserError(f"{path} is no valid record: it has more than {_MAX_BYTES} bytes")
+        try:
+            return Record.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise UserError(f"{path} is no valid record: {where}: {first['msg']}") from None
+
+    def read_all(self) -> list[Record]:
+        """Every record, in the order of their file names."""
+        return [self.read(path) for path in sorted(self.folder.rglob("*.json"))]
+
+    def select(self, **wanted: str | None) -> list[Record]:
+        """The records whose fields, as in ``task="esc10"``, have the wanted values; None wants nothing.
+
+        Raises UserError naming the nearest value that there is, and others, where none has.
+        """
+        records = self.read_all() if self.folder.is_dir() else []
+        if not records:
+            raise UserError(f"{self.folder} holds no records; kilobench run makes some")
+        for name, value in wanted.items():
+            there = sorted({str(getattr(record, name)) for record in records})
+            records = [record for record in records if value in (None, getattr(record, name))]
+            if not records:
+                before = [
+                    f"{other} {wanted[other]}" for other in list(wanted)[: list(wanted).index(name)] if wanted[other]
+                ]
+                among = f" among those of {', '.join(before)}" if before else ""
+                shown = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
+                raise UserError(
+                    f"no records of {name} {value!r}{among}{nearest(str(value), there)}; there are: {shown}"
+                )
+        return records
+
+
+def timeless(record: Record) -> dict[str, object]:
+    """All of a record but when and by which commit it was made."""
+    return record.model_dump(exclude={"times", "git_commit"})

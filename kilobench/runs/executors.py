@@ -1,0 +1,291 @@
+"""Where units are done: in this process, or in worker processes that may loop, leak or crash without harm to the run."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+from kilobench.api import CellError, UserError
+from kilobench.paths import cache_dir
+from kilobench.plugins.registry import Registry, load_registry
+from kilobench.runs.units import Unit
+
+GIB = 1 << 30
+_SAY_SECONDS = 0.2
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one unit may take."""
+
+    seconds: float = 12 * 3600.0
+    bytes: int = 0
+    """Of data memory of a worker process; 0 for all that the machine has."""
+
+    def exceeded(self, unit: Unit) -> Failed:
+        """How a unit ends that takes too long."""
+        return Failed(unit.key, f"it took longer than {self.seconds:g} s (--time-limit)", lasting=True)
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a unit is: a text, and ``done`` of ``total``."""
+
+    key: str
+    text: str
+    done: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A unit's product is there."""
+
+    key: str
+    line: str | None
+    """For people; None if there was nothing to do."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A unit ended without product."""
+
+    key: str
+    reason: str
+    lasting: bool
+    """Whether it would end so again: not, where the user can mend it (no data, no toolchain, no board)."""
+
+
+Event = Progressed | Finished | Failed
+
+
+class Executor(Protocol):
+    """Does units whose needs are done."""
+
+    def free(self) -> bool:
+        """Whether one more unit would be begun at once."""
+        ...
+
+    def submit(self, unit: Unit) -> None:
+        """Begin a unit, while free."""
+        ...
+
+    def events(self) -> list[Event]:
+        """What has happened; waits for something to happen, up to a second."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything at once."""
+        ...
+
+
+def log_path(key: str) -> Path:
+    """What a unit wrote to standard output and error, and its traceback."""
+    return cache_dir() / "logs" / f"{key}.txt"
+
+
+def attempt(unit: Unit, workshop: Any, say: Any) -> Finished | Failed:
+    """Do a unit; every exception becomes a Failed. ``say`` gets a Progressed now and then."""
+    start, said = monotonic(), -1.0
+
+    def progress(text: str, done: float, total: float) -> None:
+        nonlocal said
+        if monotonic() - said > _SAY_SECONDS:
+            said = monotonic()
+            say(Progressed(unit.key, text, done, total))
+
+    try:
+        return Finished(unit.key, workshop.do(unit, progress), monotonic() - start)
+    except UserError as error:
+        return Failed(unit.key, str(error), lasting=False)
+    except CellError as error:
+        return Failed(unit.key, str(error), lasting=not unit.on_real_board)
+    except MemoryError:
+        return Failed(unit.key, "not enough memory (--memory-limit)", lasting=True)
+    except OSError as error:
+        return Failed(unit.key, f"{type(error).__name__}: {error}", lasting=False)
+    except Exception as error:  # a plug-in's mistake must not take the other cells with it
+        traceback.print_exc()
+        return Failed(unit.key, f"{type(error).__name__}: {error}", lasting=True)
+
+
+class InProcess:
+    """One unit at a time in this process: for a debugger. Nothing is contained."""
+
+    def __init__(self, registry: Registry) -> None:
+        from kilobench.runs.work import Workshop
+
+        self._workshop = Workshop(registry)
+        self._next: Unit | None = None
+
+    def free(self) -> bool:
+        """See Executor."""
+        return self._next is None
+
+    def submit(self, unit: Unit) -> None:
+        """See Executor."""
+        self._next = unit
+
+    def events(self) -> list[Event]:
+        """Does the unit."""
+        unit, self._next = self._next, None
+        events: list[Event] = []
+        if unit is not None:
+            events.append(attempt(unit, self._workshop, events.append))
+        return events
+
+    def close(self) -> None:
+        """See Executor."""
+
+
+class Processes:
+    """Some worker processes on this machine, each with a pipe of its own: one that is killed takes nothing with it.
+
+    (Pools that share a queue among workers share its lock, which a killed worker never gives back.)
+    """
+
+    def __init__(self, count: int, limits: Limits) -> None:
+        self._limits = limits
+        self._workers = [_Worker(limits) for _ in range(count)]
+
+    def free(self) -> bool:
+        """See Executor."""
+        return any(worker.unit is None for worker in self._workers)
+
+    def submit(self, unit: Unit) -> None:
+        """See Executor."""
+        next(worker for worker in self._workers if worker.unit is None).begin(unit)
+
+    def events(self) -> list[Event]:
+        """See Executor."""
+        busy = {worker.pipe: worker for worker in self._workers if worker.unit is not None}
+        ready = connection.wait(list(busy), timeout=1.0)
+        events = [event for pipe in ready for event in busy[pipe].receive()]
+        return events + [event for worker in self._workers for event in worker.overdue()]
+
+    def close(self) -> None:
+        """See Executor."""
+        for worker in self._workers:
+            worker.stop()
+
+
+class _Worker:
+    """One process, started when it is first needed, and again after it has died."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.unit: Unit | None = None
+        self.pipe: Any = None
+        self._process: Any = None
+        self._limits = limits
+        self._began = 0.0
+
+    def begin(self, unit: Unit) -> None:
+        if self._process is None:
+            context = get_context("spawn")
+            self.pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs, os.getpid(), self._limits.bytes), daemon=False)
+            self._process.start()
+            theirs.close()
+        self.unit, self._began = unit, monotonic()
+        with suppress(OSError):  # a process that died meanwhile is noticed by receive()
+            self.pipe.send(unit)
+
+    def receive(self) -> list[Event]:
+        """One message, or the end of the process."""
+        assert self.unit is not None
+        try:
+            event: Event = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code, unit = self._process.exitcode, self.unit
+            self.stop()
+            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"it exited with {code}"
+            return [Failed(unit.key, f"the worker process ended: {how}", lasting=True)]
+        if isinstance(event, Progressed):
+            if event.total == 0:  # it waits for another run
+                self._began = monotonic()
+        else:
+            self.unit = None
+        if isinstance(event, Failed):
+            self.stop()  # whatever it has left behind in the process goes with it
+        return [event]
+
+    def overdue(self) -> list[Event]:
+        """Stops the process if its unit takes too long."""
+        if self.unit is None or monotonic() - self._began < self._limits.seconds:
+            return []
+        unit = self.unit
+        self.stop()
+        return [self._limits.exceeded(unit)]
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.join()
+            self.pipe.close()
+        self._process, self.unit = None, None
+
+
+def _serve(pipe: Any, parent: int, memory: int) -> None:
+    """A worker process: units come in, events go out. It ends with its parent, however that ends."""
+    os.setsid()  # a group of its own, which ends with it; and Ctrl-C is for the parent
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    limit_memory(memory)
+    from kilobench.runs.work import Workshop
+
+    workshop = Workshop(load_registry())
+    while True:
+        try:
+            unit = pipe.recv()
+        except EOFError:
+            return
+        with logged(unit.key):
+            event = attempt(unit, workshop, pipe.send)
+        pipe.send(event)
+
+
+def limit_memory(size: int) -> None:
+    """Let this process have so many bytes of data memory; 0 for no limit."""
+    if size:
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+@contextmanager
+def logged(key: str) -> Iterator[None]:
+    """Everything written to standard output and error meanwhile, by C as well, goes to the unit's log."""
+    path = log_path(key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = [os.dup(1), os.dup(2)]
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, handle in enumerate(saved, 1):
+            os.dup2(handle, number)
+            os.close(handle)
+        os.close(log)
+        with suppress(FileNotFoundError):  # another run that waited for the same unit has put the empty log away
+            if not path.stat().st_size:
+                path.unlink()

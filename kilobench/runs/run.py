@@ -1,0 +1,196 @@
+"""Cells -> records: do what is missing, in order of need; one failing cell never stops the others."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from rich.console import Console
+
+from kilobench.api import UserError
+from kilobench.files import write_atomically
+from kilobench.paths import cache_dir
+from kilobench.progress import OverallProgress
+from kilobench.record import Record
+from kilobench.results.store import Store
+from kilobench.runs.executors import Event, Executor, Failed, Finished, Progressed, log_path
+from kilobench.runs.plan import Cell
+from kilobench.runs.units import Costs, Unit, product_path, units
+
+
+@dataclass
+class Outcome:
+    """What became of the cells of a run."""
+
+    records: list[Record] = field(default_factory=list)
+    measured: int = 0
+    cached: int = 0
+    failed: dict[str, tuple[Cell, Failed]] = field(default_factory=dict)
+    """By key of the cell."""
+    skipped: dict[str, tuple[Cell, Failed]] = field(default_factory=dict)
+    """That failed in a run before."""
+
+
+@dataclass
+class Work:
+    """What there is to do for some cells: the plan of a run."""
+
+    cells: list[Cell]
+    missing: list[Cell]
+    """Without those that failed before, if they are not to be tried again."""
+    skipped: dict[str, tuple[Cell, Failed]]
+    units: dict[str, Unit]
+    """Of the missing cells, finished ones included: whether these are still good is seen when the data is there."""
+    costs: Costs
+
+    def to_do(self) -> list[Unit]:
+        """Units whose product is not there."""
+        return [unit for unit in self.units.values() if not unit.path.is_file()]
+
+    def seconds(self, unit: Unit) -> float:
+        """Estimated."""
+        return 0.0 if unit.path.is_file() else self.costs.seconds(unit)
+
+
+def work_for(cells: list[Cell], *, retry_failed: bool) -> Work:
+    """Look into the cache for what is done, and what failed before."""
+    needed = {cell.key: units([cell]) for cell in cells if not _record_path(cell).is_file()}
+    skipped = {}
+    if not retry_failed:
+        failures = {
+            key: failed for key in {k for each in needed.values() for k in each} if (failed := kept_failure(key))
+        }
+        for cell in cells:
+            if reason := next((failures[key] for key in needed.get(cell.key, ()) if key in failures), None):
+                skipped[cell.key] = cell, reason
+    missing = [cell for cell in cells if cell.key in needed and cell.key not in skipped]
+    return Work(cells, missing, skipped, units(missing), Costs())
+
+
+def run_cells(work: Work, executor: Executor, store: Store | None, console: Console) -> Outcome:
+    """Do the work and write every cell's record into ``store`` as soon as it is there; None writes nothing."""
+    outcome = Outcome(skipped=work.skipped)
+    missing = {cell.key: cell for cell in work.missing}
+    total = sum(map(work.seconds, work.units.values()))
+    with OverallProgress(console, total) as progress:
+        for cell in work.cells:
+            if cell.key not in missing and cell.key not in work.skipped:
+                outcome.cached += 1
+                _collect(cell, store, outcome)
+        try:
+            for key, failure in _execute(work, executor, progress):
+                if key not in missing:
+                    continue
+                if failure is not None:
+                    outcome.failed[key] = missing[key], failure
+                else:
+                    outcome.measured += 1
+                    _collect(missing[key], store, outcome)
+        finally:
+            executor.close()
+    order = {cell.key: index for index, cell in enumerate(work.cells)}
+    outcome.records.sort(key=lambda record: order[record.cell])
+    return outcome
+
+
+def _collect(cell: Cell, store: Store | None, outcome: Outcome) -> None:
+    record = Record.model_validate_json(_record_path(cell).read_bytes())
+    outcome.records.append(record)
+    if store is not None:
+        store.write(record)
+        store.publish(record, product_path("evaluate", cell.model.evaluation_key))
+
+
+def _execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterable[tuple[str, Failed | None]]:
+    """Do all units, the earliest of the plan that can be begun first; yields each one's end.
+
+    What needs a failed unit fails for the same reason.
+    """
+    order = {key: index for index, key in enumerate(work.units)}
+    keys = list(order)
+    sorter = TopologicalSorter({unit.key: unit.needs for unit in work.units.values()})
+    sorter.prepare()
+    ready: list[int] = []
+    failed: dict[str, Failed] = {}
+    while sorter.is_active():
+        for key in sorter.get_ready():
+            heapq.heappush(ready, order[key])
+        events: list[Event] = []
+        while ready and executor.free() and not events:
+            unit = work.units[keys[heapq.heappop(ready)]]
+            if reason := next((failed[need] for need in unit.needs if need in failed), None):
+                failed[unit.key] = reason
+                sorter.done(unit.key)
+                yield unit.key, reason
+                break  # what needed it may be ready
+            progress.begin(unit.key, unit.label, work.seconds(unit))
+            try:
+                executor.submit(unit)
+            except UserError as error:
+                events = [Failed(unit.key, str(error), lasting=False)]
+        else:
+            for event in events or executor.events():
+                unit = work.units[event.key]
+                if isinstance(event, Progressed):
+                    progress.update(event.key, event.text, event.done, event.total)
+                    continue
+                sorter.done(unit.key)
+                if isinstance(event, Failed):
+                    failed[unit.key] = event
+                    _keep_failure(unit, event)
+                    progress.end(unit.key, None)
+                    yield unit.key, event
+                else:
+                    _finish(unit, event, work.costs)
+                    progress.end(unit.key, event.line)
+                    yield unit.key, None
+
+
+def _finish(unit: Unit, event: Finished, costs: Costs) -> None:
+    if event.line is not None:
+        costs.add(unit, event.seconds)
+    _failure_path(unit.key).unlink(missing_ok=True)
+
+
+def _record_path(cell: Cell) -> Path:
+    return product_path("measure", cell.key)
+
+
+def _failure_path(key: str) -> Path:
+    return cache_dir() / "failures" / f"{key}.json"
+
+
+def _keep_failure(unit: Unit, failed: Failed) -> None:
+    text = json.dumps({"label": unit.label, **asdict(failed)})
+    write_atomically(_failure_path(unit.key), text.encode())
+
+
+def kept_failure(key: str) -> Failed | None:
+    """The lasting failure of a unit in a run before."""
+    path = _failure_path(key)
+    if not path.is_file():
+        return None
+    values = json.loads(path.read_text())
+    return Failed(key, values["reason"], True) if values["lasting"] else None
+
+
+def failure_log(name: str) -> str:
+    """What is known of the failure whose key begins with ``name``; all failures, a line each, if it is empty.
+
+    Raises UserError if there is none, or more than one.
+    """
+    found = sorted(path for path in (cache_dir() / "failures").glob("*.json") if path.stem.startswith(name))
+    described = {path.stem: json.loads(path.read_text()) for path in found}
+    if not name:
+        return "\n".join(f"{key[:8]}  {values['label']}: {values['reason']}" for key, values in described.items())
+    if len(found) != 1:
+        raise UserError(
+            f"{len(found) or 'no'} failed cells have a key that begins with {name!r} (kilobench log lists all)"
+        )
+    ((key, values),) = described.items()
+    log = log_path(key).read_text(errors="replace") if log_path(key).is_file() else "(it wrote nothing)\n"
+    return f"{values['label']}: {values['reason']}\n\n{log}".rstrip()

@@ -1,0 +1,167 @@
+"""Cells -> units of work: train or compress, evaluate on the host, build and run; cells share what they have in common."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kilobench.paths import cache_dir
+from kilobench.plugins.spec import canonical
+from kilobench.runs.plan import Cell, Point
+
+Kind = Literal["train", "evaluate", "measure"]
+_PRODUCTS = {
+    "train": "models/{}.safetensors",
+    "evaluate": "evaluations/{}.safetensors",
+    "measure": "records/{}.json",
+}
+_USUAL = {"train": 20.0, "evaluate": 5.0, "measure": 4.0}
+"""Seconds, for the ETA, where no unit of a kind was ever timed."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work that makes one file of the cache."""
+
+    kind: Kind
+    key: str
+    point: Point
+    """A cell that needs it; others may as well."""
+    stage: int
+    """Of the recipe, where it is trained."""
+    label: str
+    needs: tuple[str, ...]
+    """Keys of the units whose products it reads."""
+    like: str
+    """Units with the same take about as long."""
+
+    @property
+    def on_real_board(self) -> bool:
+        """Whether it needs one, which may be unplugged, or in use."""
+        return self.kind == "measure" and self.point.link != "emulator"
+
+    @property
+    def product(self) -> str:
+        """The file, relative to the cache."""
+        return _PRODUCTS[self.kind].format(self.key)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files that it reads, relative to the cache."""
+        kind: Kind = "evaluate" if self.kind == "measure" else "train"
+        return [_PRODUCTS[kind].format(key) for key in self.needs]
+
+    @property
+    def path(self) -> Path:
+        """Of the product."""
+        return product_path(self.kind, self.key)
+
+
+def product_path(kind: Kind, key: str) -> Path:
+    """Where the product of the unit with this key is, or will be."""
+    return cache_dir() / _PRODUCTS[kind].format(key)
+
+
+def units(cells: Iterable[Cell]) -> dict[str, Unit]:
+    """All units of some cells by key, each after those that it needs."""
+    result: dict[str, Unit] = {}
+    for cell in cells:
+        trained: list[str] = []
+        for stage in range(len(cell.model.stages)):
+            trained.append(_add(result, _training(cell, stage, tuple(trained))))
+        evaluated = _add(result, _evaluation(cell, tuple(trained)))
+        _add(result, _measurement(cell, evaluated))
+    return result
+
+
+def _add(result: dict[str, Unit], unit: Unit) -> str:
+    result.setdefault(unit.key, unit)
+    return unit.key
+
+
+def _training(cell: Cell, stage: int, before: tuple[str, ...]) -> Unit:
+    key, label = cell.model.stages[stage].key, f"{cell.model.label}: {cell.model.stages[stage].label}"
+    return Unit(
+        kind="train",
+        key=key,
+        point=cell.point,
+        stage=stage,
+        label=_numbered(cell, label),
+        needs=before,
+        like=_like(cell, cell.model.stages[stage].label, cell.point.threads),
+    )
+
+
+def _evaluation(cell: Cell, trained: tuple[str, ...]) -> Unit:
+    key = cell.model.evaluation_key
+    return Unit(
+        kind="evaluate",
+        key=key,
+        point=cell.point,
+        stage=0,
+        label=_numbered(cell, f"{cell.model.label}: accuracy of the C on the host"),
+        needs=trained,
+        like=_like(cell, "evaluate", cell.model.recipe),
+    )
+
+
+def _measurement(cell: Cell, evaluated: str) -> Unit:
+    return Unit(
+        kind="measure",
+        key=cell.key,
+        point=cell.point,
+        stage=0,
+        label=f"{cell.label}: build and run",
+        needs=(evaluated,),
+        like=_like(cell, cell.model.recipe, cell.board.name, cell.point.link),
+    )
+
+
+def _numbered(cell: Cell, label: str) -> str:
+    """With seed and fold, where there are several."""
+    fold = f", fold {cell.point.fold}" if cell.model.task.folds > 1 else ""
+    return f"{label}{f', seed {cell.point.seed}' if cell.point.seed else ''}{fold}"
+
+
+def _like(cell: Cell, *words: object) -> str:
+    model = cell.model
+    return " ".join(map(str, (canonical(model.task), canonical(model.network), model.training_changes, *words)))
+
+
+class Costs:
+    """Seconds that units took, one line of JSON each in the cache; lines that a power cut has torn are passed over."""
+
+    def __init__(self) -> None:
+        self._path = cache_dir() / "costs.jsonl"
+        self._seconds: dict[str, float] = {}
+        kinds: dict[str, list[float]] = {}
+        for line in self._path.read_text().splitlines() if self._path.is_file() else []:
+            try:
+                entry = json.loads(line)
+                self._seconds[entry["like"]] = entry["seconds"]
+                kinds.setdefault(entry["kind"], []).append(entry["seconds"])
+            except (ValueError, TypeError, KeyError):
+                continue
+        self._means = _USUAL | {kind: sum(values) / len(values) for kind, values in kinds.items()}
+
+    def add(self, unit: Unit, seconds: float) -> None:
+        """Remember what a unit took."""
+        entry = {"kind": unit.kind, "like": unit.like, "key": unit.key, "seconds": round(seconds, 2)}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, (json.dumps(entry) + "\n").encode())
+        finally:
+            os.close(handle)
+
+    def known(self, unit: Unit) -> bool:
+        """Whether one like it was timed before."""
+        return unit.like in self._seconds
+
+    def seconds(self, unit: Unit) -> float:
+        """As before; else the mean of its kind."""
+        return self._seconds.get(unit.like, self._means[unit.kind])

@@ -1,0 +1,47 @@
+"""Residual networks on images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilobench.api import Network, Shape, UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class ResNet8(Network):
+    """Small residual image network: a stem and three blocks of two 3 x 3 convolutions, widths doubling."""
+
+    name = "resnet8"
+    reference = "He et al., arXiv 1512.03385, section 4.2, with n = 1; the image network of MLPerf Tiny at width 16"
+    width: int = 16
+
+    def build(self, input_shape: Shape, classes: int, sample_rate: int) -> nn.Module:
+        """For images [channels, height, width] of at least 4 x 4."""
+        from kilobench.contrib.networks._residual import residual_network
+
+        if self.width < 1:
+            raise UserError(f"resnet8: width must be at least 1, not {self.width}")
+        if min(input_shape[1:]) < 4:
+            raise UserError(f"resnet8 takes images of at least 4 x 4, not {input_shape}")
+        return residual_network(input_shape, classes, [self.width, 2 * self.width, 4 * self.width])
+
+
+class ResNet18(Network):
+    """The study's ResNet-18 on images: a stem of stride 2 and padding 3, four stages of two blocks; 11 M weights."""
+
+    name = "resnet18"
+    reference = "He et al., arXiv 1512.03385, table 1; with the stem of arXiv 2108.06128"
+    width: int = 64
+
+    def build(self, input_shape: Shape, classes: int, sample_rate: int) -> nn.Module:
+        """For images [channels, height, width] of at least 8 x 8."""
+        from kilobench.contrib.networks._residual import residual_network
+
+        if self.width < 1:
+            raise UserError(f"resnet18: width must be at least 1, not {self.width}")
+        if min(input_shape[1:]) < 8:
+            raise UserError(f"resnet18 takes images of at least 8 x 8, not {input_shape}")
+        widths = [factor * self.width for factor in (1, 2, 4, 8)]
+        return residual_network(input_shape, classes, widths, blocks=2, stride=2, padding=3)

@@ -1,0 +1,339 @@
+"""Random graphs of every operator and type pair, with the values and shapes at which kernels go wrong."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+
+from kilobench.compile.graph import DType, Graph, Kind, Op, Tensor
+from kilobench.compile.lower import multiplier, pack
+
+Pair = tuple[int, int]
+INT32_MAX = 2**31 - 1
+HAS_DEPTHWISE = "depthwise_conv2d" in get_args(Kind)
+CHANNELS = (1, 2, 3, 4, 7, 8, 31, 32, 33, 64, 70)
+MAX_MACS, MAX_WEIGHTS = 120_000, 20_000
+"""Of one random operator: what emulators and compilers do in milliseconds."""
+
+
+class Builder:
+    """Appends operators with random parameters to a graph; shapes that are not given are random too.
+
+    An ``exact`` builder makes float parameters of which every sum is exact in float32, in any order; only then may floats
+    be compared with a threshold and the bits be expected to be those of another order. An ``extreme`` one makes int8
+    weights of +-127 only, and zero points at both ends.
+    """
+
+    def __init__(self, seed: int, *, exact: bool = False, extreme: bool = False, wild: bool = True) -> None:
+        self.random = np.random.default_rng(seed)
+        self.exact, self.extreme, self.wild = exact, extreme, wild
+        self.tensors: dict[str, Tensor] = {}
+        self.ops: list[Op] = []
+
+    def tensor(self, shape: tuple[int, ...], dtype: DType) -> Tensor:
+        height, width, channels = shape
+        tensor = Tensor(f"t{len(self.tensors)}", (height, width, channels), dtype)
+        if dtype == "int8":
+            ends = [-128, 127] if self.extreme else [-128, 0, int(self.random.integers(-128, 128))]
+            zero = self.random.choice(ends)
+            tensor = replace(tensor, scale=float(self.random.uniform(0.01, 0.1)), zero_point=int(zero))
+        elif dtype == "int16":
+            tensor = replace(tensor, scale=1 / 32767)
+        self.tensors[tensor.name] = tensor
+        return tensor
+
+    def op(
+        self, kind: Kind, sources: list[Tensor], output: Tensor, attrs: dict[str, Any], params: dict[str, Any]
+    ) -> Tensor:
+        self.ops.append(Op(kind, f"op{len(self.ops)}", tuple(t.name for t in sources), output.name, attrs, params))
+        return output
+
+    def graph(self, source: Tensor, last: Tensor) -> Graph:
+        return Graph(self.tensors, tuple(self.ops), source.name, last.name)
+
+    # Shapes
+
+    def channels(self) -> int:
+        return int(self.random.choice(CHANNELS) if self.random.random() < 0.6 else self.random.integers(1, 71))
+
+    def kernel(self, size: Pair) -> Pair:
+        """Of a convolution over a map of this size."""
+        r = self.random
+        small = (int(r.integers(1, 5)), int(r.integers(1, 5)))
+        row = (1, int(r.integers(1, 10)))
+        choices = [(1, 1), row, small, size] if size[0] == 1 else [(1, 1), (3, 3), (3, 3), (5, 5), row, small, size]
+        return choices[r.integers(len(choices))]
+
+    def window(
+        self, source: Tensor, kernel: Pair | None, stride: Pair | None, padding: Pair | None
+    ) -> tuple[dict[str, Any], Pair]:
+        """Attributes of a convolution, random where not given, and the size of its output."""
+        r, size = self.random, source.shape[:2]
+        kernel = kernel or self.kernel(size)
+        if stride is None:
+            stride = (1, 1) if r.random() < 0.5 else (int(r.integers(1, 4)), int(r.integers(1, 4)))
+        if padding is None:
+            least = [max(0, -(-(k - n) // 2)) for k, n in zip(kernel, size, strict=True)]
+            same = [max(low, (k - 1) // 2) for low, k in zip(least, kernel, strict=True)]
+            any_ = [int(r.integers(low, k)) for low, k in zip(least, kernel, strict=True)]
+            chosen = (same, least, any_)[r.integers(3)]
+            padding = (chosen[0], chosen[1])
+        height, width = ((n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, kernel, stride, strict=True))
+        return {"kernel": kernel, "stride": stride, "padding": padding}, (height, width)
+
+    # Operators
+
+    def conv(
+        self,
+        source: Tensor,
+        dtype: DType,
+        out: int | None = None,
+        kernel: Pair | None = None,
+        stride: Pair | None = None,
+        padding: Pair | None = None,
+    ) -> Tensor:
+        """A convolution; a random number of channels keeps to MAX_MACS and MAX_WEIGHTS."""
+        attrs, size = self.window(source, kernel, stride, padding)
+        taps = int(np.prod(attrs["kernel"])) * source.shape[2]
+        if out is None:
+            cost = taps / 8 if source.dtype == "bit" else taps
+            out = min(self.channels(), int(MAX_MACS / (cost * np.prod(size))), int(MAX_WEIGHTS / cost))
+            out = max(1, out)
+        output = self.tensor((*size, out), dtype)
+        relu = bool(self.random.integers(2)) and dtype != "bit"
+        shape = (out, *attrs["kernel"], source.shape[2])
+        if source.dtype == "int16":
+            params = self._int8_params(shape, dtype, 2**15)
+        else:
+            make = {"float32": self._float_params, "int8": self._int8_params, "bit": self._bit_params}[source.dtype]
+            params = make(shape, dtype)
+        return self.op("conv2d", [source], output, attrs | {"relu": relu}, params)
+
+    def depthwise(
+        self, source: Tensor, kernel: Pair | None = None, stride: Pair | None = None, padding: Pair | None = None
+    ) -> Tensor:
+        """One filter [KH, KW] per channel, float32 or int8; weights are [KH, KW, C]."""
+        attrs, size = self.window(source, kernel, stride, padding)
+        output = self.tensor((*size, source.shape[2]), source.dtype)
+        make = self._float_params if source.dtype == "float32" else self._int8_params
+        params = make((source.shape[2], *attrs["kernel"], 1), source.dtype)
+        params["weight"] = np.ascontiguousarray(params["weight"][..., 0].transpose(1, 2, 0))
+        kind: Any = "depthwise_conv2d"
+        return self.op(kind, [source], output, attrs | {"relu": bool(self.random.integers(2))}, params)
+
+    def pool(self, source: Tensor, kind: Kind, kernel: Pair | None = None, stride: Pair | None = None) -> Tensor:
+        r, size = self.random, source.shape[:2]
+        kernel = kernel or (int(r.integers(1, min(3, size[0]) + 1)), int(r.integers(1, min(3, size[1]) + 1)))
+        stride = stride or (int(r.integers(1, 4)), int(r.integers(1, 4)))
+        height, width = ((n - k) // s + 1 for n, k, s in zip(size, kernel, stride, strict=True))
+        output = self.tensor((height, width, source.shape[2]), source.dtype)
+        area = kernel[0] * kernel[1]
+        params: dict[str, Any] = {}
+        if kind == "max_pool" and source.dtype == "int8":
+            output = self.like(source, output)
+        elif kind == "max_pool" and source.dtype == "bit" and r.integers(2):
+            params = {"flip": pack(r.integers(0, 2, source.shape[2]).astype(bool))}
+        elif kind == "avg_pool" and source.dtype == "float32":
+            scale = 2.0 ** -np.ceil(np.log2(area)) if self.exact else 1 / area
+            params = {"scale": np.array([scale], dtype=np.float32)}
+        elif kind == "avg_pool":
+            params = self._requantisation(np.array([255.0 * area]), 255.0 * area)
+        return self.op(kind, [source], output, {"kernel": kernel, "stride": stride, "padding": (0, 0)}, params)
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        output = self.tensor(a.shape, a.dtype)
+        params: dict[str, Any] = {}
+        if a.dtype == "int8":
+            t = int(self.random.choice([20, 62, *range(29, 35), *range(29, 35)]))
+            large, small = (int(v) for v in self.random.integers([2**30, 2**28], 2**31 - 1))
+            other = int(self.random.choice([0, 1, large, small]))
+            pair = np.array([large, other])[self.random.permutation(2)]
+            params = {"multiplier": pair.astype(np.int32), "shift": np.array([t], np.int32)}
+        return self.op("add", [a, b], output, {"relu": bool(self.random.integers(2))}, params)
+
+    def transpose(self, source: Tensor) -> Tensor:
+        height, width, channels = source.shape
+        output = self.tensor((channels, width, height), source.dtype)
+        return self.op("transpose", [source], self.like(source, output), {}, {})
+
+    def binarize(self, source: Tensor) -> Tensor:
+        channels = source.shape[2]
+        output = self.tensor(source.shape, "bit")
+        threshold: Any = self.random.integers(-129, 129, channels).astype(np.int32)
+        if source.dtype == "float32":
+            threshold = (self.random.integers(-4, 5, channels) / 2).astype(np.float32)
+            threshold[self.random.random(channels) < 0.1] = np.finfo(np.float32).min
+        flip = pack(self.random.integers(0, 2, channels).astype(bool))
+        return self.op("binarize", [source], output, {}, {"threshold": threshold, "flip": flip})
+
+    def like(self, source: Tensor, output: Tensor) -> Tensor:
+        """The output with the scale and zero point of the source."""
+        self.tensors[output.name] = replace(output, scale=source.scale, zero_point=source.zero_point)
+        return self.tensors[output.name]
+
+    # Parameters of a convolution with weights [O, KH, KW, I] that yields ``dtype``
+
+    def _float_params(self, shape: tuple[int, ...], dtype: DType) -> dict[str, Any]:
+        r, taps = self.random, int(np.prod(shape[1:]))
+        weight, bias = r.normal(size=shape) / np.sqrt(taps), r.normal(size=shape[0])
+        if self.exact:
+            weight = r.integers(-2, 3, shape) / 2 * (r.random(shape) < 6 / taps)
+            bias = np.round(2 * bias) / 2
+        weight[r.random(shape) < 0.02] = -0.0
+        return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+
+    def _int8_params(self, shape: tuple[int, ...], dtype: DType, reach: int = 256) -> dict[str, Any]:
+        """For inputs, less their zero point, of magnitudes below or at ``reach``."""
+        r, out, taps = self.random, shape[0], int(np.prod(shape[1:]))
+        top = min(127, INT32_MAX // (reach * taps))
+        weight = r.integers(-top, top + 1, shape)
+        if self.extreme:
+            weight = r.choice([-top, top], shape)
+            weight[r.random(out) < 0.5] = r.choice([-top, top])
+        sums = np.abs(weight).sum(axis=(1, 2, 3))
+        bias = self._bias(INT32_MAX - reach * sums, 16.0 * reach * np.sqrt(taps))
+        params = {"weight": weight.astype(np.int8), "bias": bias.astype(np.int32)}
+        bound = float(reach) * sums + np.abs(bias)
+        return params | self._requantisation(bound, np.maximum(24.0 * reach * np.sqrt(taps), np.abs(bias)))
+
+    def _bit_params(self, shape: tuple[int, ...], dtype: DType) -> dict[str, Any]:
+        r, out, taps = self.random, shape[0], int(np.prod(shape[1:]))
+        params: dict[str, Any] = {"weight": pack(r.integers(0, 2, shape).astype(bool))}
+        if dtype == "bit":
+            threshold = np.clip(np.rint(r.normal(0, np.sqrt(taps), out)), -taps, taps + 1)
+            sentinel = r.choice([-taps, 1 - taps, taps, taps + 1], out)
+            params["threshold"] = np.where(r.random(out) < 0.2, sentinel, threshold).astype(np.int32)
+            params["flip"] = pack(r.integers(0, 2, out).astype(bool))
+        elif dtype == "int8":
+            bias = self._bias(np.full(out, INT32_MAX - 256 * taps), 256.0 * np.sqrt(taps))
+            params |= {"bias": bias.astype(np.int32)}
+            params |= self._requantisation(256.0 * taps + np.abs(bias), 300.0 * np.sqrt(taps) + np.abs(bias))
+        else:
+            scale, bias = r.normal(size=out), r.normal(size=out)
+            if self.exact:
+                scale, bias = r.integers(-4, 5, out) / 4, np.round(2 * bias) / 2
+            params |= {"scale": scale.astype(np.float32), "bias": bias.astype(np.float32)}
+        return params
+
+    def _bias(self, limit: Any, usual: float) -> Any:
+        """int64 [O]: of a usual size, but one in ten anywhere up to what leaves the accumulator within int32."""
+        bias = np.clip(self.random.normal(0, usual, len(limit)), -limit, limit)
+        wild = np.trunc(self.random.uniform(-1, 1, len(limit)) * limit)
+        return np.where(self.wild & (self.random.random(len(limit)) < 0.1), wild, np.rint(bias)).astype(np.int64)
+
+    def _requantisation(self, bound: Any, usual: Any) -> dict[str, Any]:
+        """Factors that bring accumulators of a usual size to int8, and some with shifts from 20 to 62; none takes an
+        accumulator within +-``bound`` out of int32."""
+        r, count = self.random, len(bound)
+        real = np.exp(r.uniform(np.log(5.0), np.log(300.0), count)) / usual
+        wild = 2.0 ** r.uniform(-33, 11, count)
+        real = np.where(self.wild & (r.random(count) < 0.15), wild, real)
+        m, t = multiplier(np.minimum(real, (INT32_MAX - 512) / bound))
+        return {"multiplier": m, "shift": t}
+
+
+def random_graph(seed: int) -> Graph:
+    """A small graph: up to six steps, often with a dense head; seeds cover every kernel."""
+    r = np.random.default_rng([seed, 1])
+    b = Builder(seed, exact=bool(r.integers(2)), extreme=bool(r.random() < 0.2))
+    dtype: DType = ("float32", "int8", "int8", "int8", "bit", "bit")[r.integers(6)]
+    source = x = b.tensor((*_map_size(r), b.channels()), dtype)
+    if dtype == "int8" and r.random() < 0.3:  # the input alone has 16 bits
+        b.tensors.clear()
+        source = b.tensor((*x.shape[:2], int(r.choice([1, 1, 2, 3, 4, 7, 33]))), "int16")
+        x = b.conv(source, "int8")
+    for _ in range(r.integers(1, 6)):
+        x = _step(b, x)
+    if r.random() < 0.3 or x is source:
+        x = b.conv(x, _base(b, x), kernel=x.shape[:2], padding=(0, 0))
+    return b.graph(source, x)
+
+
+def random_inputs(graph: Graph, count: int, seed: int) -> np.ndarray[Any, Any]:
+    """Inputs [count, h, w, c] as kilobench.compile.simulate takes them; integers with extremes, floats with both zeros."""
+    r, tensor = np.random.default_rng([seed, 2]), graph.tensors[graph.input]
+    shape = (count, *tensor.shape)
+    if tensor.dtype == "bit":
+        return r.integers(0, 2, shape).astype(np.uint8)
+    if tensor.dtype != "float32":
+        kind = np.iinfo(tensor.dtype)
+        values = np.clip(r.normal(0, 0.7 * kind.max, shape), kind.min, kind.max)
+        values[0] = r.choice([values[0], np.full(tensor.shape, kind.min), np.full(tensor.shape, kind.max)])
+        return values.astype(kind.dtype)
+    values = np.round(r.normal(size=shape) * 4) / 2 * np.where(r.integers(0, 2, shape), 1, -1)
+    if all(op.kind != "binarize" for op in graph.ops):
+        values = np.where(r.random(shape) < 0.02, 1e-40, values)
+    return values.astype(np.float32)
+
+
+def _map_size(r: np.random.Generator) -> Pair:
+    """Images up to 9 x 9, rows of sound up to 60, some up to 200."""
+    if r.random() < 0.6:
+        return int(r.integers(1, 10)), int(r.integers(1, 10))
+    return 1, int(r.integers(2, 200 if r.random() < 0.2 else 60))
+
+
+def _base(b: Builder, source: Tensor) -> DType:
+    """A type other than bits that a convolution of this source can yield."""
+    if source.dtype == "int16":
+        return "int8"
+    if source.dtype == "bit":
+        return ("float32", "int8")[b.random.integers(2)]
+    return source.dtype
+
+
+def _step(b: Builder, x: Tensor) -> Tensor:
+    """One more operator, or a chain of them that engines like to fuse."""
+    r = b.random
+    alike = [t for t in b.tensors.values() if (t.shape, t.dtype) == (x.shape, x.dtype)]
+    steps = {
+        "conv": 4,
+        "pool": 1,
+        "conv, pool": 3,
+        "residual": 1,
+        "fork": 1,
+        "add": 1,
+        "transpose": 1,
+        "binarize": 1,
+        "depthwise": 2,
+    }
+    if x.dtype == "bit":
+        steps |= {"residual": 0, "fork": 0, "add": 0, "transpose": 0, "binarize": 0}
+    if x.dtype == "bit" or not HAS_DEPTHWISE:
+        steps["depthwise"] = 0
+    if x.dtype == "float32" and not b.exact:
+        steps["binarize"] = 0
+    names, weights = list(steps), np.array(list(steps.values()), dtype=float)
+    step = names[r.choice(len(names), p=weights / weights.sum())]
+    if step == "pool":
+        return b.pool(x, "avg_pool" if x.dtype != "bit" and r.integers(2) else "max_pool")
+    if step == "residual":
+        y = b.conv(x, x.dtype, x.shape[2], (3, 3), (1, 1), (1, 1)) if _affordable(x) else x
+        return b.add(*((x, y) if r.integers(2) else (y, x)))
+    if step == "fork":
+        x = b.conv(x, x.dtype)
+        kernel = (min(2, x.shape[0]), min(2, x.shape[1]))
+        return b.add(b.pool(x, "max_pool", kernel, kernel), b.conv(x, x.dtype, x.shape[2], kernel, kernel, (0, 0)))
+    if step == "add":
+        return b.add(x, alike[r.integers(len(alike))])
+    if step in ("transpose", "binarize", "depthwise"):
+        return getattr(b, step)(x)
+    dtype: DType = "bit" if x.dtype == "bit" and r.random() < 0.7 else _base(b, x)
+    y = b.conv(x, dtype)
+    return _pool_after(b, y) if step == "conv, pool" else y
+
+
+def _affordable(x: Tensor) -> bool:
+    """Whether a 3 x 3 convolution that keeps the shape is within the limits."""
+    weights = 9 * x.shape[2] ** 2
+    return weights <= MAX_WEIGHTS and weights * x.shape[0] * x.shape[1] <= MAX_MACS
+
+
+def _pool_after(b: Builder, x: Tensor) -> Tensor:
+    """Max pooling without overlap, sometimes after a second convolution: 2 x 2, 1 x N, or nearly the whole map."""
+    r, (height, width) = b.random, x.shape[:2]
+    if r.random() < 0.3:
+        x = b.conv(x, x.dtype)
+        height, width = x.shape[:2]
+    rows, columns = (min(2, height), min(2, width)) if r.random() < 0.6 else (1, min(width, int(r.integers(2, 51))))
+    return b.pool(x, "max_pool", (rows, columns), (rows, columns))

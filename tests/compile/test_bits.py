@@ -1,0 +1,87 @@
+"""The binary kernels against the simulation, bit for bit, over shapes of every kind; on the host and on emulated boards."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import DType, Graph, Tensor, pack
+from kilobench.compile.host import HostModel
+from kilobench.compile.simulate import simulate
+from kilobench.device.build import build
+from kilobench.device.emulator import EmulatedBoard
+from kilobench.device.protocol import Session
+from kilobench.plugins.registry import load_registry
+from tests.compile.graphs import Builder
+
+_CHANNELS = (1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 40, 64, 65, 96, 130)
+
+
+def bit_conv(b: Builder, source: Tensor, dtype: DType) -> Tensor:
+    """A random binary convolution to one of many numbers of channels."""
+    return b.conv(source, dtype, int(b.random.choice(_CHANNELS)))
+
+
+def many(seed: int, count: int) -> Graph:
+    """Binary convolutions of every type and pools, all of the same bits."""
+    b = Builder(seed)
+    r = b.random
+    dtype: DType = "int8" if seed % 2 else "float32"
+    source = b.tensor((int(r.integers(1, 8)), int(r.integers(1, 12)), int(r.choice(_CHANNELS))), dtype)
+    bits = b.binarize(source)
+    for _ in range(count):
+        bit_conv(b, bits, "bit")
+        bit_conv(b, bits, "float32")
+        b.pool(bits, "max_pool")
+    return b.graph(source, bit_conv(b, bits, "int8"))
+
+
+def inputs(graph: Graph, count: int) -> np.ndarray[Any, Any]:
+    """From nothing but -1 to nothing but +1."""
+    shape = (count, *graph.tensors[graph.input].shape)
+    values = np.random.default_rng(0).normal(0, 60, shape) + np.linspace(-300, 300, count)[:, None, None, None]
+    return np.clip(values, -128, 127).astype(np.int8 if graph.tensors[graph.input].dtype == "int8" else np.float32)
+
+
+def checksums(graph: Graph, x: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+    """Of what the simulation says every operator makes."""
+    maps = simulate(graph, x[None])
+    made = [(graph.tensors[op.output], maps[op.output][0]) for op in graph.ops]
+    packed = [pack(values.astype(bool)) if tensor.dtype == "bit" else values for tensor, values in made]
+    return [(index, zlib.crc32(np.ascontiguousarray(values).tobytes())) for index, values in enumerate(packed)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_host_equals_the_simulation(seed: int, tmp_path: Path) -> None:
+    graph = many(seed, 6)
+    emit(graph, tmp_path, "bits")
+    host = HostModel(tmp_path)
+    for x in inputs(graph, 5):
+        assert host.checksums(x) == checksums(graph, x)
+
+
+@pytest.mark.parametrize(("shape", "seed"), [((40, 9, 33), 8), ((1, 90, 40), 22)], ids=["rows", "columns"])
+def test_strips_equal_the_simulation(shape: tuple[int, int, int], seed: int, tmp_path: Path) -> None:
+    b = Builder(seed)
+    source = b.tensor(shape, "int8")
+    x = bit_conv(b, b.pool(bit_conv(b, b.binarize(source), "bit"), "max_pool"), "int8")
+    graph = b.graph(source, x)
+    assert any(len(step.ops) > 2 for step in emit(graph, tmp_path, "strips").steps)
+    x = inputs(graph, 9)
+    assert np.array_equal(HostModel(tmp_path).run(x), simulate(graph, x)[graph.output].reshape(len(x), -1))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", ["nucleo_l476rg", "raspberry_pi_pico"])
+def test_boards_equal_the_simulation(name: str, seed: int, tmp_path: Path) -> None:
+    graph, board = many(seed, 6), load_registry().get("boards", name)
+    (tmp_path / "model").mkdir()
+    emit(graph, tmp_path / "model", "bits")
+    with EmulatedBoard(build(tmp_path / "model", board, tmp_path / "build").elf, board) as emulated:
+        session = Session(emulated, board.name)
+        for x in inputs(graph, 3):
+            session.load(x.tobytes())
+            assert [(op, crc) for op, _, crc in session.layers()] == checksums(graph, x)

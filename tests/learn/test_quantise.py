@@ -1,0 +1,107 @@
+"""Grids, ranges, and training through rounding."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kilobench.compile.lower import lower
+from kilobench.learn.layers import FakeQuant
+from kilobench.learn.quantise import quantise
+from tests.learn.trained import digits, logits
+
+
+def quants(model: nn.Module) -> list[FakeQuant]:
+    return [module for module in model.modules() if isinstance(module, FakeQuant)]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_fake_quant_rounds_to_its_grid(bits: int) -> None:
+    quant = FakeQuant(bits)  # type: ignore[arg-type]
+    x = torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+    quant.observing = True
+    assert torch.equal(quant(x), x)
+    quant.freeze()
+    limit = 2 ** (bits - 1)
+    assert int(quant.zero_point) == 0 if bits == 16 else -128 <= int(quant.zero_point) <= 127
+    q = torch.clamp(torch.round(x.double() / quant.scale) + quant.zero_point, -limit, limit - 1)
+    differs = (quant(x) - (q - quant.zero_point) * quant.scale).abs() > 1e-6
+    assert differs.float().mean() < 1e-3  # ties at most
+    assert (quant(x) - x).abs().max() <= 0.51 * quant.scale
+    assert torch.equal(quant(quant(x)), quant(x)) and float(quant(torch.zeros(1))) == 0
+
+
+def test_a_tensor_of_zeros_has_a_sane_scale() -> None:
+    quant = FakeQuant()
+    quant.freeze()
+    assert float(quant.scale) == pytest.approx(1 / 255) and int(quant.zero_point) == -128
+
+
+def test_gradients_pass_where_nothing_is_clipped() -> None:
+    quant = FakeQuant()
+    quant.low.fill_(-1)
+    quant.high.fill_(1)
+    quant.freeze()
+    x = torch.tensor([-2.0, -0.5, 0.0, 0.7, 3.0], requires_grad=True)
+    quant(x).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [0, 1, 1, 1, 0]
+
+
+def test_int8_stays_close_to_the_network_it_came_from() -> None:
+    x = digits().split.test_x
+    agree = (logits(digits().apply("int8"), x).argmax(1) == logits(digits().model, x).argmax(1)).float().mean()
+    assert agree >= 0.95
+
+
+def test_the_input_range_is_that_of_the_training_batches() -> None:
+    model = digits().apply("int8[batches=3,calibrate=percentile,input=int16]")
+    x = torch.cat([x for x, _ in digits().job().batches(3)])
+    source = quants(model)[0]
+    assert source.bits == 16 and [quant.bits for quant in quants(model)[1:]] == [8] * (len(quants(model)) - 1)
+    assert (float(source.low), float(source.high)) == (min(0.0, float(x.min())), max(0.0, float(x.max())))
+
+
+def test_percentiles_leave_out_the_tails() -> None:
+    values = torch.randn(40, 1, 100, 100, generator=torch.Generator().manual_seed(0))
+    values[0, 0, 0, 0], values[1, 0, 0, 0] = 40, -60
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False))
+    nn.init.constant_(net[0].weight, 2)  # type: ignore[arg-type]
+    both = [quantise(net, [(values, values)], calibrate=kind) for kind in ("minmax", "percentile")]  # type: ignore[arg-type]
+    low, high = np.quantile(2 * values.numpy(), [1e-4, 1 - 1e-4])
+    wide, narrow = (quants(model)[1] for model in both)
+    assert (float(wide.low), float(wide.high)) == (-120, 80)
+    assert float(narrow.low) == pytest.approx(low, abs=0.1) and float(narrow.high) == pytest.approx(high, abs=0.1)
+    assert float(quants(both[1])[0].high) == 40
+
+
+def test_marks_are_replaced_not_doubled() -> None:
+    once, twice = digits().apply("xnor[epochs=0]"), digits().apply("xnor[epochs=0]+int8[calibrate=percentile]")
+    assert len(quants(once)) == len(quants(twice))
+    shape = digits().task.input_shape
+    assert [op.kind for op in lower(once, shape).ops] == [op.kind for op in lower(twice, shape).ops]
+    again = digits().apply("xnor[epochs=0]+int8")
+    assert lower(once, shape).digest() == lower(again, shape).digest()
+
+
+@pytest.mark.parametrize("recipe", ["qat[epochs=0.2]", "ternary[epochs=0.2]"])
+def test_trained_weights_are_exactly_what_is_stored(recipe: str) -> None:
+    model = digits().apply(recipe)
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert all(type(layer) in (nn.Conv2d, nn.Linear) for layer in layers)
+    for layer in layers:
+        weight = layer.weight.detach().double().flatten(1)
+        scale = weight.abs().amax(dim=1, keepdim=True) / 127
+        assert (weight / scale - (weight / scale).round()).abs().max() < 1e-4
+    if recipe.startswith("ternary"):
+        for op in lower(model, digits().task.input_shape).ops:
+            if "weight" in op.params:
+                assert set(np.unique(op.params["weight"])) <= {-127, 0, 127}
+
+
+def test_quantisation_aware_training_lowers_the_rounded_networks_loss() -> None:
+    x, y = digits().split.train_x, torch.from_numpy(digits().split.train_y)
+    losses = [
+        float(nn.functional.cross_entropy(logits(digits().apply(recipe), x), y))
+        for recipe in ("int8", "qat[epochs=0.5]")
+    ]
+    assert losses[1] < losses[0]

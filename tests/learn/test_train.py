@@ -1,0 +1,213 @@
+"""The training loop: determinism, going on after a kill, averages, mixtures, teachers, and that no test data gets in."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kilobench.api import Shape, Split, Task, Training, UserError
+from kilobench.learn import train
+from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, loudness
+from kilobench.learn.train import Teacher, TrainingJob, schedule, seed_everything
+
+
+class Tones(Task):
+    """Two tones in noise; clips are longer than the window."""
+
+    name = "tones"
+    kind = "audio"
+    network = "acdnet"
+    sample_rate = 8000
+    training = Training(epochs=4, batch=10, lr=1e-2, mix=0.5, stretch=1.25, ema=0.9)
+
+    @property
+    def class_count(self) -> int:
+        return 2
+
+    @property
+    def input_shape(self) -> Shape:
+        return 1, 1, 256
+
+    def load(self, fold: int, cache: Path, progress: object) -> Split:
+        y = np.arange(60) % 2
+        generator = np.random.default_rng(0)
+        tones = np.sin(np.arange(400) * np.where(y == 0, 0.3, 0.9)[:, None])
+        x = (0.3 * tones + generator.normal(0, 0.3, tones.shape)).clip(-1, 1).astype(np.float32)[:, None, None]
+        return Split(x[:40], y[:40], x[40:, ..., :256], y[40:], ("low", "high"), "tones")
+
+
+def silent(text: str, done: float, total: float) -> None:
+    """Progress that nobody watches."""
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 8, (1, 9), (1, 4)), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1), nn.AvgPool2d((1, 62))]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 2))
+
+
+def job(checkpoints: Path | None = None, **changes: object) -> TrainingJob:
+    task = Tones()
+    seed_everything(0)
+    training = dataclasses.replace(task.training, **changes)  # type: ignore[arg-type]
+    split = task.load(0, Path(), silent)
+    return TrainingJob(split, task, seed=0, progress=silent, training=training, checkpoints=checkpoints)
+
+
+def weights(model: nn.Module) -> list[bytes]:
+    return [tensor.numpy().tobytes() for tensor in model.state_dict().values()]
+
+
+def accuracy(model: nn.Module) -> float:
+    split = Tones().load(0, Path(), silent)
+    with torch.no_grad():
+        return float((model(torch.from_numpy(split.test_x)).argmax(1).numpy() == split.test_y).mean())
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimiser": "sgd", "schedule": "step", "mix": 0.0, "ema": 0.0}])
+def test_training_learns_and_is_the_same_twice(changes: dict[str, object]) -> None:
+    first, second = (job(**changes).train(network(), epochs=8, lr=2e-2) for _ in range(2))
+    assert weights(first) == weights(second)
+    assert accuracy(first) >= 0.9
+
+
+def interrupted(folder: Path, steps: int) -> None:
+    """Train two models in turn, with a checkpoint at every step, and kill this process without warning."""
+    train.CHECKPOINT_SECONDS = -1.0
+    count = 0
+
+    def die(model: nn.Module) -> None:
+        nonlocal count
+        count += 1
+        if count == steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    both(folder, die)
+
+
+def both(folder: Path, after_step: object = None) -> list[nn.Module]:
+    """Two trainings of one job, as a method makes that prunes and fine-tunes."""
+    here = job(folder)
+    first = here.train(network(), epochs=4, lr=1e-2, after_step=after_step)  # type: ignore[arg-type]
+    return [first, here.train(network(), epochs=3, lr=5e-3, after_step=after_step)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steps", [7, 16, 23])
+def test_a_killed_training_goes_on_to_the_same_bits(steps: int, tmp_path: Path) -> None:
+    """Killed in the first training, at its end, and in the second."""
+    process = multiprocessing.get_context("spawn").Process(target=interrupted, args=(tmp_path, steps))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert list(tmp_path.glob("*.pt"))
+    done: list[int] = []
+    resumed = both(tmp_path, lambda model: done.append(1))
+    assert len(done) <= 28 - steps + 1
+    assert [weights(model) for model in resumed] == [weights(model) for model in both(tmp_path / "other")]
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "one bit", "empty"])
+def test_a_damaged_checkpoint_is_as_good_as_none(damage: str, tmp_path: Path) -> None:
+    """What a loss of power leaves: the training starts anew and comes to the same weights."""
+    expected = [weights(model) for model in both(tmp_path)]
+    path = tmp_path / "1.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    harm = {"cut": content[:-100], "zeros": bytes(len(content)), "one bit": content, "empty": b""}
+    path.write_bytes(harm[damage])
+    done: list[int] = []
+    assert [weights(model) for model in both(tmp_path, lambda model: done.append(1))] == expected
+    assert len(done) == 12
+
+
+def test_a_checkpoint_is_written_every_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(train._Run, "save", lambda run, path: saved.append(run.step))
+    clock = iter(range(0, 100_000, 13))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    job(tmp_path).train(network(), epochs=4, lr=1e-2)
+    assert saved == [5, 10, 15, 16]
+
+
+def test_the_average_follows_the_weights() -> None:
+    plain, averaged = (job(ema=decay).train(network(), epochs=8, lr=2e-2) for decay in (0.0, 0.8))
+    assert weights(plain) != weights(averaged)
+    assert accuracy(averaged) >= 0.8
+
+
+def test_a_teacher_moves_a_student_towards_it() -> None:
+    teacher = job().train(network(), epochs=8, lr=2e-2)
+    split = Tones().load(0, Path(), silent)
+    shuffled = dataclasses.replace(split, train_y=np.random.default_rng(0).permutation(split.train_y))
+    accuracies = []
+    for weight in (0.0, 1.0):
+        seed_everything(0)
+        taught = TrainingJob(shuffled, Tones(), seed=0, progress=silent, teacher=Teacher(teacher, weight, 2.0))
+        accuracies.append(accuracy(taught.train(network(), epochs=8, lr=2e-2)))
+    assert accuracies[1] >= 0.8 and accuracies[0] < accuracies[1] - 0.2
+
+
+def test_test_data_does_not_reach_training() -> None:
+    """A job that is given other test data makes the same model and the same batches."""
+    task = Tones()
+    split = task.load(0, Path(), silent)
+    poisoned = dataclasses.replace(split, test_x=np.full_like(split.test_x, np.nan), test_y=1 - split.test_y)
+    made = []
+    for data in (split, poisoned):
+        seed_everything(0)
+        here = TrainingJob(data, task, seed=0, progress=silent)
+        made.append(
+            (weights(here.train(network(), epochs=1, lr=1e-2)), [x.numpy().tobytes() for x, _ in here.batches(2, 8)])
+        )
+    assert made[0] == made[1]
+
+
+def test_mixtures_have_shares_of_two_classes() -> None:
+    split = Tones().load(0, Path(), silent)
+    training = dataclasses.replace(Tones.training, mix=1.0)
+    x, y = torch.from_numpy(split.train_x), torch.from_numpy(split.train_y)
+    augmenter = AudioAugmenter(x, y, 2, (1, 1, 256), 8000, training)
+    sounds, shares = augmenter.batch(np.arange(40), np.random.default_rng(0))
+    assert sounds.shape == (40, 1, 1, 256) and float(sounds.abs().max()) <= 1
+    assert torch.allclose(shares.sum(1), torch.ones(40))
+    assert ((shares > 0).sum(1) == 2).all()
+    again, _ = augmenter.batch(np.arange(40), np.random.default_rng(0))
+    assert torch.equal(sounds, again)
+
+
+def test_loudness_is_a_weighted() -> None:
+    """A tone of 100 Hz is heard 19.1 dB below one of 1 kHz (IEC 61672-1, table 3)."""
+    time_ = np.arange(20_480) / 20_000
+    tones = np.stack([np.sin(2 * np.pi * frequency * time_) for frequency in (97.65625, 1000.9765625)])
+    levels = loudness(torch.from_numpy(tones.astype(np.float32))[:, None, None], 20_000)
+    assert levels.shape == (2, 20)
+    assert float(levels[1].mean() - levels[0].mean()) == pytest.approx(19.1, abs=0.6)
+
+
+def test_images_are_mirrored_only_where_asked_for() -> None:
+    x = torch.zeros(64, 1, 8, 8)
+    x[..., :4] = 1
+    y = torch.zeros(64, dtype=torch.int64)
+    for flip in (False, True):
+        images, _ = ImageAugmenter(x, y, 2, Training(flip=flip)).batch(np.arange(64), np.random.default_rng(0))
+        right_is_lighter = images[..., 7].sum((1, 2)) > images[..., 0].sum((1, 2))
+        assert bool(right_is_lighter.any()) == flip
+
+
+def test_schedules() -> None:
+    assert schedule("cosine", 0, 1000) == pytest.approx(1 / 50)
+    assert schedule("cosine", 50, 1000) == 1
+    assert schedule("cosine", 999, 1000) < 1e-4
+    assert [schedule("step", step, 1000) for step in (100, 300, 600, 900)] == pytest.approx([1, 0.1, 0.01, 0.001])
+
+
+def test_negative_epochs_are_refused() -> None:
+    with pytest.raises(UserError, match="epochs must not be negative"):
+        job().train(network(), epochs=-1, lr=1e-2)

@@ -1,0 +1,111 @@
+"""What each method does to a network, and that nothing but training data reaches it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kilobench.api import Method, UserError
+from kilobench.compile.lower import lower
+from kilobench.learn.layers import XnorConv2d
+from kilobench.plugins.registry import load_registry
+from tests.learn.trained import Trained, digits, run_in_c, tones
+
+SHORT = {
+    "int8": "int8",
+    "qat": "qat[epochs=0.1]",
+    "ternary": "ternary[epochs=0.1]",
+    "xnor": "xnor[epochs=0.1]",
+    "prune": "prune[epochs=0.1,keep=0.5]",
+    "distill": "distill",
+    "full": "full",
+}
+INTEGER = [
+    "int8",
+    "int8[calibrate=percentile]",
+    "qat[epochs=0.1]",
+    "ternary[epochs=0.1]",
+    "xnor[epochs=0.1]",
+    "xnor[epochs=0.1,keep=none,gradient=xnor]",
+    "xnor[epochs=0.1]+int8[calibrate=percentile]",
+    "xnor[epochs=0.1]+qat[epochs=0.1]",
+    "prune[epochs=0.1]+int8",
+    "prune[epochs=0.1]+qat[epochs=0.1]",
+    "prune[epochs=0.1,keep=0.5]+xnor[epochs=0.1]",
+]
+
+
+def test_every_method_is_tested_here() -> None:
+    assert set(load_registry().entries["methods"]) == set(SHORT)
+
+
+@pytest.mark.parametrize("recipe", INTEGER)
+@pytest.mark.parametrize("trained", [digits, tones], ids=["digits", "tones"])
+def test_no_float_is_left_and_c_equals_the_simulation(trained: object, recipe: str, tmp_path: Path) -> None:
+    network: Trained = trained()  # type: ignore[operator]
+    graph, c, simulated = run_in_c(network.apply(recipe), network, tmp_path)
+    macs = graph.macs()
+    assert macs["fp32"] == 0 < macs["int8"]
+    assert (macs["binary"] > 0) == ("xnor" in recipe)
+    assert np.array_equal(c, simulated) and len(np.unique(c)) > 2
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_test_data_changes_nothing(name: str) -> None:
+    clean, poisoned = (
+        digits().apply(SHORT[name], digits().job()),
+        digits().apply(SHORT[name], digits().job(poisoned=True)),
+    )
+    shape = digits().task.input_shape
+    assert lower(clean, shape).digest() == lower(poisoned, shape).digest()
+
+
+def test_a_job_holds_no_test_data() -> None:
+    job, split = digits().job(), digits().split
+    arrays = [value for value in vars(job).values() if isinstance(value, np.ndarray)]
+    assert arrays and not any(
+        np.shares_memory(value, test) for value in arrays for test in (split.test_x, split.test_y)
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("int8[batches=0]", "batches must be at least 1"),
+        ("xnor[keep=stm]", "keep must be stem, first, none or a number of convolutions, not 'stm'"),
+        ("xnor[keep=40]", "no convolution of this network becomes binary"),
+        ("prune[keep=0]", "keep must be above 0"),
+        ("prune[keep=0.5,fit=nucleo_l476rg]", "give keep or fit, not both"),
+        ("prune[latency_ms=5]", "needs fit=BOARD"),
+        ("prune[iterative=0]", "iterative must be at least 1"),
+        ("prune[keep=0.0001]", "no network found that keeps a share of 0.0001; the smallest has"),
+        ("distill[weight=1.5]", "weight must be above 0 and at most 1"),
+        ("distill[temperature=0]", "temperature must be positive"),
+        ("ternary[threshold=-1]", "threshold must not be negative"),
+    ],
+)
+def test_wrong_parameters_are_named(recipe: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        digits().apply(recipe)
+
+
+def test_distill_teaches_what_follows() -> None:
+    method: Method = load_registry().get("methods", "distill[weight=0.3,temperature=2]")
+    assert method.teaches and (method.weight, method.temperature) == (0.3, 2.0)  # type: ignore[attr-defined]
+    assert method.apply(digits().model, digits().job()) is digits().model
+    assert not any(load_registry().get("methods", name).teaches for name in SHORT if name != "distill")
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"), [("stem", 3), ("first", 1), ("none", 0), ("2", 2)], ids=["stem", "first", "none", "2"]
+)
+def test_xnor_keeps_what_it_is_told_to(keep: str, kept: int) -> None:
+    model = tones().apply(f"xnor[keep={keep},epochs=0]")
+    convolutions = [module for name, module in model.named_children() if name.startswith("conv")]
+    binary = [isinstance(module, XnorConv2d) for module in convolutions]
+    assert binary == [False] * kept + [True] * (10 - kept) + [False]
+
+
+def test_training_twice_gives_the_same_weights() -> None:
+    states = [digits().apply("prune[keep=0.5,epochs=0.1]").state_dict() for _ in range(2)]
+    assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])

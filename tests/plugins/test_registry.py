@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from kilobench.api import UserError
+from kilobench.plugins.boards import timing_label
+from kilobench.plugins.registry import load_registry
+from kilobench.runs.suite import load_suite
+
+METHOD = '''
+from kilobench.api import Method
+class {cls}(Method):
+    """Does nothing."""
+    name = "{name}"
+    reference = "none"
+'''
+
+
+def test_contributions_have_one_importable_name() -> None:
+    xnor = load_registry().find("methods", "xnor").value
+    assert isinstance(xnor, type)
+    assert xnor.__module__ == "kilobench.contrib.methods.xnor"
+
+
+def test_plugins_are_found_in_folders_and_files(tmp_path: Path) -> None:
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "a.py").write_text(METHOD.format(cls="A", name="a"))
+    (tmp_path / "b.py").write_text(METHOD.format(cls="B", name="b"))
+    assert "a" in load_registry([str(tmp_path)]).entries["methods"]
+    assert "b" in load_registry([str(tmp_path / "b.py")]).entries["methods"]
+
+
+def test_duplicates_name_both_files(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(METHOD.format(cls="Mine", name="xnor"))
+    with pytest.raises(UserError, match=r"two methods are called 'xnor': .*xnor\.py and .*mine\.py"):
+        load_registry([str(tmp_path)])
+
+
+def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import nothing_of_this_name")
+    registry = load_registry([str(tmp_path)])
+    assert "No module named 'nothing_of_this_name'" in registry.entries["methods"]["bad"].summary
+    assert registry.get("methods", "prune").keep == 0.1
+    with pytest.raises(UserError, match="cannot be used: ModuleNotFoundError"):
+        registry.get("methods", "bad")
+
+
+def test_unknown_names_give_the_nearest() -> None:
+    with pytest.raises(UserError, match="no method 'xnro'; nearest is 'xnor'"):
+        load_registry().get("methods", "xnro")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tasks: [digits]\nrecipes: [full]\nbords: [x]", "no key 'bords'; nearest is 'boards'"),
+        ("title: t\ntasks: [digits]\nrecipes: [int8+prune]\nboards: [nucleo_l476rg]", "prune cannot follow int8"),
+        ("title: t\ntasks: ['fsdd[classes=11]']\nrecipes: [full]\nboards: [nucleo_l476rg]", "from 2 to 10, not 11"),
+        ("title: t\ntasks: [digits]\nrecipes: [full]\nboards: [nucleo_l476]", "nearest is 'nucleo_l476rg'"),
+        ("title: t\ntasks: [digits]\nrecipes: [full]", "key 'boards' is missing or empty"),
+        ("title: t\ntasks: digits\nrecipes: [full]\nboards: [x]", "key 'tasks' must be a list of names"),
+        ("- a", "a suite is a mapping"),
+        ("a: [", "cannot be read as YAML"),
+    ],
+)
+def test_suites_are_checked(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        load_suite(path, load_registry())
+    assert str(path) in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_boards_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "boards").mkdir()
+    good = Path(load_registry().find("boards", "nucleo_l476rg").path).read_text()
+    (tmp_path / "boards" / "x.yaml").write_text(good.replace("nucleo_l476rg", "x").replace("clock_hz", "clock_khz"))
+    assert "no key 'clock_khz'; nearest is 'clock_hz'" in load_registry([str(tmp_path)]).entries["boards"]["x"].broken
+
+
+def test_estimated_cycles_are_told_apart() -> None:
+    labels = {name: timing_label(load_registry().get("boards", name)) for name in ("nucleo_l476rg", "nucleo_f767zi")}
+    assert labels == {"nucleo_l476rg": "emulated cortex-m4", "nucleo_f767zi": "estimated cortex-m7"}
+
+
+def test_a_file_given_twice_is_one_contribution(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from kilobench.api import Method\nclass Mine(Method):\n    'Mine.'\n    name = 'mine'\n"
+    )
+    registry = load_registry([str(tmp_path), str(tmp_path / "mine.py")])
+    assert registry.entries["methods"]["mine"].path == tmp_path / "mine.py"

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from kilobench.api import UserError
+from kilobench.cli import main
+from kilobench.results.advise import Limits, advise, quantity
+from kilobench.results.store import Store
+from tests.results.records import contest, record
+
+COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    for one in contest():
+        Store(tmp_path).write(one)
+    return tmp_path
+
+
+def advised(records: Path, limits: Limits = Limits()) -> list[list[str]]:  # noqa: B008 (frozen)
+    """The words of every line that is not empty."""
+    page = advise("fsdd[classes=5]", "nucleo_l476rg", limits, records)
+    return [line.split() for line in page.splitlines() if line]
+
+
+def test_what_fits_comes_best_first_with_its_command(records: Path) -> None:
+    lines = advised(records)
+    rows = {line[-1]: line for line in lines if line[-1] in ("int8", "xnor+int8")}
+    assert list(rows) == ["int8", "xnor+int8"]
+    assert rows["int8"][:2] == ["1", "79.0"] and rows["xnor+int8"][0] == "2", (
+        "full does not fit, so that it is not ranked"
+    )
+    command = "kilobench run --recipe xnor+int8 --board nucleo_l476rg --fold 0"
+    assert command in [" ".join(line) for line in lines]
+
+
+def test_of_equal_places_the_least_flash_comes_first(records: Path) -> None:
+    Store(records).write(record("tiny", correct=78, flash_bytes=1024))
+    assert [line[-1] for line in advised(records) if line[0] in ("1", "2", "3")] == ["tiny", "int8", "xnor+int8"]
+
+
+def test_what_does_not_fit_says_by_how_much(records: Path) -> None:
+    page = advise("fsdd[classes=5]", "nucleo_l476rg", Limits(latency_ms=50, flash_bytes=65_536), records)
+    assert "full: flash by 336.0 KiB, RAM by 76.3 KiB, time by 150.0 ms" in page
+    assert "int8: flash by 36.0 KiB, time by 50.0 ms" in page
+    assert page.startswith("fsdd[classes=5] on nucleo_l476rg, 80 MHz; latency at most 50 ms, flash at most 64 KiB\n")
+
+
+def test_limits_that_nothing_keeps(records: Path) -> None:
+    assert ["nothing", "fits"] in advised(records, Limits(ram_bytes=1))
+
+
+def test_limits_hold_for_the_largest_and_slowest_fold(tmp_path: Path) -> None:
+    Store(tmp_path).write(record(fold=0, flash_bytes=1000))
+    Store(tmp_path).write(record(fold=1, flash_bytes=3000))
+    page = advise("fsdd[classes=5]", "nucleo_l476rg", Limits(flash_bytes=2500), tmp_path)
+    assert "nothing fits" in page and "flash by 0.5 KiB" in page
+
+
+def test_links_are_never_ranked_together(records: Path) -> None:
+    Store(records).write(record("int8", link="serial", timing="measured"))
+    lines = advised(records)
+    assert ["emulator;", "cycles", "emulated", "cortex-m4"] in lines and ["serial;", "cycles", "measured"] in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [("256KiB", "bytes", 262_144), ("1.5 MiB", "bytes", 1_572_864), ("200ms", "milliseconds", 200), ("2s", "milliseconds", 2000),
+     ("50µs", "milliseconds", 0.05)],
+)  # fmt: skip
+def test_quantities_have_units(text: str, kind: str, expected: float) -> None:
+    assert quantity(text, kind) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("256", "bytes"), ("200 kib", "bytes"), ("-1ms", "milliseconds"), ("ms", "milliseconds")]
+)
+def test_what_is_no_quantity_is_refused(text: str, kind: str) -> None:
+    with pytest.raises(UserError, match="is no number with a unit"):
+        quantity(text, kind)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["esc10", "raspberry_pi_pico"], "among those of task esc10; there are: nucleo_l476rg"),
+        (["esc1", "nucleo_l476rg"], "no records of task 'esc1'; nearest is 'esc10'"),
+        (["esc10", "nucleo_l476rg", "--max-latency", "200"], "'200' is no number with a unit (us, ms, s)"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    task, board, *rest = arguments
+    assert main(["advise", "--task", task, "--board", board, "--records", str(COMMITTED), *rest]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1

@@ -1,0 +1,116 @@
+"""Cells, their keys, and mistakes in suites."""
+
+from pathlib import Path
+
+import pytest
+
+from kilobench.api import UserError
+from kilobench.measure.recording import Where, command
+from kilobench.plugins.registry import Registry, load_registry
+from kilobench.runs.plan import plan
+from kilobench.runs.suite import Suite, load_suite
+
+
+def suite(**changes: object) -> Suite:
+    values = {"title": "t", "tasks": ("digits",), "recipes": ("full", "int8"), "boards": ("nucleo_l476rg",)}
+    return Suite(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def keys(registry: Registry | None = None, toolchain: str = "zig", **changes: object) -> list[str]:
+    return [cell.key for cell in plan(suite(**changes), registry or load_registry(), "emulator", toolchain)]
+
+
+def test_a_suite_is_the_product_of_its_axes() -> None:
+    cells = plan(suite(boards=("nucleo_l476rg", "raspberry_pi_pico"), seeds=(0, 1)), load_registry(), "emulator", "zig")
+    assert len(cells) == 8
+    assert len({cell.key for cell in cells}) == 8
+    assert len({cell.model.evaluation_key for cell in cells}) == 4
+    assert len({cell.model.stages[0].key for cell in cells}) == 2
+
+
+def test_keys_depend_on_everything_that_matters() -> None:
+    base = keys()
+    assert base == keys()
+    for change in (
+        {"training": "lr=0.1"},
+        {"seeds": (1,)},
+        {"validation": True},
+        {"tasks": ("spoken-words[classes=2]",)},
+        {"network": "resnet8[width=4]"},
+    ):
+        assert not set(base) & set(keys(**change))
+    assert not set(base) & set(keys(toolchain="gcc"))
+    assert keys(recipes=("int8[batches=2]",))[0] not in base
+    assert keys(recipes=("int8[batches=8]",))[0] == base[1]
+
+
+def test_a_changed_method_changes_its_own_cells_only(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    text = Path(__file__).parents[2].joinpath("methods/full.py").read_text().replace('"full"', '"mine"')
+    plugin.write_text(text)
+    recipes = ("full", "mine")
+    before = keys(load_registry([str(plugin)]), recipes=recipes)
+    plugin.write_text(text + "\n# changed\n")
+    after = keys(load_registry([str(plugin)]), recipes=recipes)
+    assert (before[0] == after[0]) and (before[1] != after[1])
+
+
+def test_a_command_names_the_cell_alone() -> None:
+    cell = plan(suite(recipes=("int8",), network="resnet8[width=4]", seeds=(3,)), load_registry(), "emulator", "gcc")[0]
+    assert command(cell.model.arguments, Where(cell.board, toolchain="gcc")) == (
+        "kilobench run --task digits --recipe int8 --board nucleo_l476rg "
+        "--network 'resnet8[width=4]' --seed 3 --fold 0 --toolchain gcc"
+    )
+
+
+def test_a_changed_training_is_part_of_the_command() -> None:
+    cell = plan(suite(training="optimiser=sgd,epochs=3"), load_registry(), "emulator", "zig")[0]
+    assert "--training epochs=3,optimiser=sgd" in " ".join(cell.model.arguments)
+    assert (cell.model.training.epochs, cell.model.training.lr) == (3, cell.model.task.training.lr)
+    same = plan(suite(training=f"lr={cell.model.task.training.lr}"), load_registry(), "emulator", "zig")[0]
+    assert same.model.training_changes == "" and same.key == keys()[0]
+
+
+def test_a_method_that_measures_boards_depends_on_them(tmp_path: Path) -> None:
+    plugin = tmp_path / "fitting.py"
+    plugin.write_text(
+        "from kilobench.api import Method\n\nclass Fitting(Method):\n    'Fits.'\n    name, reference = 'fitting', 'none'\n"
+        "    fit: str = 'nucleo_l476rg'\n    boards = property(lambda self: (self.fit,))\n"
+        "    def apply(self, model, job):\n        return model\n"
+    )
+    recipes = ("fitting", "fitting[fit=raspberry_pi_pico]")
+    first, second = plan(suite(recipes=recipes), load_registry([str(plugin)]), "emulator", "zig")
+    assert first.model.stages[-1].key != second.model.stages[-1].key
+    assert [board.name for board in second.model.costing] == ["raspberry_pi_pico"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: t", "key 'tasks' is missing"),
+        ("title: t\ntask: [digits]", "no key 'task'; nearest is 'tasks'"),
+        ("- a", "a suite is a mapping"),
+        ("title: [", "cannot be read as YAML"),
+        ("title: t\ntasks: [digts]\nrecipes: [full]\nboards: [nucleo_l476rg]", "no task 'digts'; nearest is 'digits'"),
+        ("title: t\ntasks: [digits]\nrecipes: [int8+prune]\nboards: [nucleo_l476rg]", "prune cannot follow int8"),
+        ("title: t\ntasks: [digits]\nrecipes: [full]\nboards: [nucleo_l476rg]\nseeds: [a]", "whole numbers"),
+    ],
+)
+def test_mistakes_in_suites_name_file_and_key(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as raised:
+        load_suite(path, load_registry())
+    assert str(raised.value).startswith(f"{path}: ")
+    assert message in str(raised.value)
+
+
+def test_a_fold_that_a_task_has_not_is_refused() -> None:
+    with pytest.raises(UserError, match="digits has no fold 1"):
+        keys(folds=(1,))
+
+
+@pytest.mark.parametrize("name", sorted(load_registry().entries["suites"]))
+def test_every_suite_of_the_project_can_be_planned(name: str) -> None:
+    registry = load_registry()
+    assert plan(load_suite(registry.find("suites", name).path, registry), registry, "emulator", "zig")

@@ -1,0 +1,127 @@
+"""What there is to do for cells, what is shared, what it will take, and the dry run's tree."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from kilobench.api import CellError
+from kilobench.commands import forecast
+from kilobench.plugins.registry import load_registry
+from kilobench.runs.executors import Failed, attempt
+from kilobench.runs.plan import Cell, plan
+from kilobench.runs.run import work_for
+from kilobench.runs.suite import Suite
+from kilobench.runs.units import Costs, Unit, units
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KILOBENCH_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def cells(recipes: tuple[str, ...] = ("int8", "xnor"), **changes: object) -> list[Cell]:
+    boards = ("nucleo_l476rg", "raspberry_pi_pico")
+    suite = Suite(title="t", tasks=("digits",), recipes=recipes, boards=boards, **changes)  # type: ignore[arg-type]
+    return plan(suite, load_registry(), "emulator", "zig")
+
+
+def test_cells_share_training_and_evaluation() -> None:
+    made = units(cells(("int8", "prune+int8")))
+    kinds = [unit.kind for unit in made.values()]
+    assert kinds.count("train") == 4  # train, int8, prune, int8 after it
+    assert kinds.count("evaluate") == 2
+    assert kinds.count("measure") == 4
+    before: set[str] = set()
+    for key, unit in made.items():
+        assert set(unit.needs) <= before
+        before.add(key)
+
+
+def test_what_is_there_is_not_to_do() -> None:
+    wanted = cells()
+    first = units(wanted[:1])
+    for unit in first.values():
+        unit.path.parent.mkdir(parents=True, exist_ok=True)
+        unit.path.touch()
+    work = work_for(wanted, retry_failed=False)
+    assert [cell.key for cell in work.missing] == [cell.key for cell in wanted[1:]]
+    assert not {unit.key for unit in work.to_do()} & set(first)
+
+
+def test_times_come_from_like_units_else_from_the_kind(cache: Path) -> None:
+    train, *_ = units(cells()).values()
+    other = next(u for u in units(cells(seeds=(1,))).values())
+    foreign = next(u for u in units(cells(training="epochs=3")).values())
+    assert Costs().seconds(train) == 20.0 and not Costs().known(train)
+    Costs().add(train, 8.0)
+    with (cache / "costs.jsonl").open("a") as file:
+        file.write('{"kind": "train", "like": "an')  # a power cut
+    costs = Costs()
+    assert costs.known(train) and costs.known(other) and not costs.known(foreign)
+    assert costs.seconds(other) == costs.seconds(foreign) == 8.0
+
+
+def test_the_dry_run_shows_what_is_shared_cached_and_to_do(cache: Path) -> None:
+    wanted = cells(("int8",))
+    made = list(units(wanted).values())
+    made[0].path.parent.mkdir(parents=True)
+    made[0].path.touch()
+    Costs().add(made[1], 75.0)
+    failed = {"label": "x", "key": made[-1].key, "reason": "it broke", "lasting": True}
+    (cache / "failures").mkdir()
+    (cache / "failures" / f"{made[-1].key}.json").write_text(json.dumps(failed))
+    out = io.StringIO()
+    forecast.show(work_for(wanted, retry_failed=False), 1, Console(file=out, width=120))
+    text = out.getvalue()
+    assert "2 cells: 0 cached, 1 failed before (--retry-failed), 1 to measure in 3 steps, about" in text
+    assert "train  cached" in text
+    assert "int8  1:15" in text
+    assert "raspberry_pi_pico  failed before: it broke" in text
+    assert text.count("train") == 1
+    work = work_for(wanted, retry_failed=True)
+    assert len(work.missing) == 2
+
+
+def test_ten_thousand_cached_cells_are_planned_in_three_seconds() -> None:
+    """On a quiet machine; three times as long is allowed here."""
+    from time import perf_counter
+
+    registry = load_registry()
+    suite = Suite(
+        title="t",
+        tasks=("digits", "fsdd", "fsdd[classes=2]", "fsdd[classes=5]"),
+        recipes=("full", "int8", "prune+int8", "xnor", "xnor+int8"),
+        boards=("nucleo_l476rg", "nucleo_f446re", "raspberry_pi_pico", "nucleo_f103rb", "nrf52840_dk"),
+        seeds=tuple(range(100)),
+    )
+    start = perf_counter()
+    planned = plan(suite, registry, "emulator", "zig")
+    assert len(planned) == 10_000
+    for cell in planned[:1]:
+        path = list(units([cell]).values())[-1].path
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for cell in planned:
+        (path.parent / f"{cell.key}.json").touch()
+    work = work_for(planned, retry_failed=False)
+    assert not work.missing
+    assert perf_counter() - start < 9.0
+
+
+def test_what_fails_on_a_real_board_is_tried_again_by_the_next_run() -> None:
+    suite = Suite(title="t", tasks=("digits",), recipes=("full",), boards=("nucleo_l476rg",))
+    kinds = {}
+    for link in ("emulator", "serial"):
+        for unit in units(plan(suite, load_registry(), link, "zig")).values():
+            failed = attempt(unit, Unplugged(), lambda event: None)
+            assert isinstance(failed, Failed)
+            kinds[unit.kind, link] = failed.lasting
+    assert kinds["measure", "emulator"] and kinds["train", "serial"] and not kinds["measure", "serial"]
+
+
+class Unplugged:
+    def do(self, unit: Unit, progress: object) -> None:
+        raise CellError("the port has vanished")
