@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     _contributing(commands)
     _comparing(commands)
     new = commands.add_parser("new", help="a working file to start from")
-    new.add_argument("kind", choices=("method", "task", "board"))
+    new.add_argument("kind", choices=("method", "task", "network", "board"))
     new.add_argument("name")
     new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
     return parser

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader
 
 from kilobench.api import UserError
 
-_FOLDERS = {"method": "methods", "task": "tasks", "board": "boards"}
+_FOLDERS = {"method": "methods", "task": "tasks", "network": "networks", "board": "boards"}
 
 
 def create(kind: str, name: str, folder: Path) -> Path:
@@ -24,7 +24,7 @@ def create(kind: str, name: str, folder: Path) -> Path:
     path = folder / _FOLDERS[kind] / f"{stem}.{suffix}"
     if path.exists():
         raise UserError(f"{path} exists already")
-    templates = Environment(loader=PackageLoader("kilobench"), keep_trailing_newline=True)
+    templates = Environment(loader=PackageLoader("kilobench.commands"), keep_trailing_newline=True)
     class_name = "".join(word.capitalize() for word in stem.split("_"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(templates.get_template(f"{kind}.{suffix}.j2").render(name=name, class_name=class_name))

@@ -67,7 +67,7 @@ def test_doctor_finds_what_the_tests_run_on(capsys: pytest.CaptureFixture[str]) 
     assert "everything that is needed is there" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["method", "task", "board"])
+@pytest.mark.parametrize("kind", ["method", "task", "network", "board"])
 def test_scaffolds_pass_the_contract_tests(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

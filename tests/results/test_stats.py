@@ -7,11 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from kilobench.record import accuracy, correctness, wilson
 from kilobench.results.stats import (
     Results,
-    accuracy,
     all_pairs,
-    correctness,
     holm,
     mcnemar,
     paired,
@@ -19,7 +18,6 @@ from kilobench.results.stats import (
     places,
     pooled,
     sign_flips,
-    wilson,
 )
 
 
