@@ -49,6 +49,21 @@ class Contribution:
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
+_ANY = 1e12
+_TRAINING_RANGES = {
+    "epochs": (0, _ANY),
+    "lr": (0, _ANY),
+    "batch": (1, _ANY),
+    "weight_decay": (0, _ANY),
+    "label_smoothing": (0, 1),
+    "mix": (0, 1),
+    "stretch": (1, 100),
+    "tilt": (0, 1),
+    "ema": (0, 1),
+}
+"""What the settings of a training may be; the comparison is false for NaN."""
+
+
 @dataclass(frozen=True)
 class Training:
     """How a network is trained: what a task sets, and ``--training`` or a suite changes."""
@@ -73,6 +88,13 @@ class Training:
     """Whether images are mirrored at random."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value that no training can have."""
+        for name, (low, high) in _TRAINING_RANGES.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                wanted = f"at least {low:g}" if high == _ANY else f"from {low:g} to {high:g}"
+                raise UserError(f"training: {name} must be {wanted}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -145,6 +167,9 @@ class Task(Contribution):
     """Samples per second of audio tasks, 0 for images."""
     source: ClassVar[Source | None] = None
     """The published data that it reads; None if it comes with a package or is made here."""
+    from_code: ClassVar[bool] = False
+    """Whether its data is made by code or comes with a package, so that code and versions tell what it is. What a task without
+    ``source`` reads otherwise is loaded whenever kilobench has to know whether it has changed."""
 
     @property
     def training(self) -> Training:
@@ -201,6 +226,10 @@ class Progress(Protocol):
     def __call__(self, text: str, done: float, total: float) -> None:
         """Say how far it is."""
         ...
+
+
+def silent(text: str, done: float, total: float) -> None:
+    """Progress that nobody watches."""
 
 
 class Job(Protocol):

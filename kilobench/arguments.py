@@ -128,6 +128,9 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
         "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
     )
     run.add_argument(
+        "--device", choices=("cpu", "cuda"), help="that trains (cuda where there is one): it computes in bfloat16"
+    )
+    run.add_argument(
         "--validation",
         action="store_true",
         help="measure on a fifth of the training data instead of the test fold, to choose parameters; writes no records",

@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,19 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from kilobench.commands import forecast
+    from kilobench.learn.accelerator import device
+    from kilobench.progress import shown
     from kilobench.results.store import Store
     from kilobench.runs.plan import plan
     from kilobench.runs.run import run_cells, work_for
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    cells = plan(suite, registry, options.on, options.toolchain, options.threads, options.power)
+    with shown("data", console) as progress:
+        if not options.dry_run:
+            _fetch(suite, registry, progress)
+        how = options.on, options.toolchain, options.threads, options.power, options.device or device()
+        cells = plan(suite, registry, *how, progress)
     work = work_for(cells, retry_failed=options.retry_failed)
     if options.on.startswith("serial") and not options.ray:
         _check_real_boards(cells)
@@ -95,6 +102,17 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     outcome = run_cells(work, _executor(registry, options, work), store, console)
     _report(outcome, store, options.output, console)
     return 1 if outcome.failed or outcome.skipped else 0
+
+
+def _fetch(suite: Any, registry: Any, progress: Any) -> None:
+    """Get data that is not here, as its contents tell results apart; where it is not to be had, its cells fail."""
+    from kilobench.data.sources import fetched
+    from kilobench.paths import cache_dir
+
+    for task in suite.tasks:
+        if (source := registry.get("tasks", task).source) is not None and source.url:
+            with suppress(UserError):
+                fetched(source, cache_dir() / "data", progress)
 
 
 def _check_real_boards(cells: Any) -> None:

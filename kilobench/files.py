@@ -1,9 +1,14 @@
-"""Files that are either there as a whole or not at all, whatever happens meanwhile."""
+"""Files that are either there as a whole or not at all, whatever happens meanwhile; and those of the cache, which carry a digest.
+
+A disk, a copy or a person may damage what was written as it should be: a file of the cache is believed only where it has the
+SHA-256 that stands beside it, in ``NAME.sha256`` as ``sha256sum -c`` reads it. What has not is as good as none.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +37,31 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(f"disk full: {path}" if full else f"cannot write {path}: {error.strerror}") from None
+
+
+def write_kept(path: Path, content: bytes) -> None:
+    """Put a file of the cache in place with its digest; after an interruption between the two it is as good as none."""
+    line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
+    write_atomically(_digest_path(path), line.encode())
+    write_atomically(path, content)
+
+
+def read_kept(path: Path) -> bytes | None:
+    """The content of a file of the cache; None if it is not there, or not as it was written."""
+    try:
+        content, stated = path.read_bytes(), _digest_path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    return content if stated.split()[:1] == [hashlib.sha256(content).hexdigest().encode()] else None
+
+
+def intact(path: Path) -> bool:
+    """Whether a file of the cache is there as it was written."""
+    return read_kept(path) is not None
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -20,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+
+from kilobench import api
 
 
 class _Remaining(ProgressColumn):
@@ -105,6 +109,14 @@ class OverallProgress:
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def shown(label: str, console: Console) -> Iterator[api.Progress]:
+    """A kilobench.api.Progress for one step; its bar goes when the work is done."""
+    with OverallProgress(console, 1) as progress:
+        progress.begin(label, label, 1)
+        yield lambda text, done, total: progress.update(label, text, done, total)
 
 
 @dataclass

@@ -18,6 +18,7 @@ class Digits(Task):
     name = "digits"
     reference = "UCI Optical Recognition of Handwritten Digits (test part), doi:10.24432/C50P49"
     kind = "image"
+    from_code = True
     network = "resnet8[width=8]"
     training = Training(lr=1e-2)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -63,6 +62,7 @@ class SpokenWords(Task):
     kind = "audio"
     network = "acdnet[width=0.75]"
     synthetic = True
+    from_code = True
     sample_rate = RATE
     classes: int = 10
     voices: int = _FEW
@@ -94,8 +94,7 @@ class SpokenWords(Task):
         import numpy as np
 
         words = WORDS[: self.class_count]
-        version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-        cache = cache / f"spoken-words-{version}"
+        cache = cache / f"spoken-words-{data.code_key(Path(__file__))}"
         train_parts = ("train", "more") if self.voices == _MANY else ("train",)
         wanted: dict[str, tuple[str, Sequence[str]]] = {word: (word, ("train", "test")) for word in words}
         if "more" in train_parts:
@@ -104,7 +103,7 @@ class SpokenWords(Task):
         with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
             missing = {key: pool.submit(synthesise, key, *wanted[key]) for key in wanted if not (cache / key).is_dir()}
             for done, (key, (_, parts)) in enumerate(wanted.items()):
-                clips = data.cached_arrays(cache, key, partial(_store, missing.get(key)))
+                clips = data.cached_arrays(cache, key, partial(_store, pool, key, wanted[key], missing.get(key)))
                 for part in parts:
                     made[part].append(np.asarray(clips[part], dtype=np.float32) / np.float32(32768))
                 progress("synthesising words", done + 1, len(wanted))
@@ -130,9 +129,15 @@ def _speakers(part: str, words: int) -> NDArray[np.int64]:
     return np.tile(once, len(_ACCENTS) * words)
 
 
-def _store(synthesis: Future[dict[str, NDArray[np.int16]]] | None, create: data.Create) -> None:
+def _store(
+    pool: ProcessPoolExecutor,
+    key: str,
+    wanted: tuple[str, Sequence[str]],
+    begun: Future[dict[str, NDArray[np.int16]]] | None,
+    create: data.Create,
+) -> None:
     """Put the clips of a word, once they are there, into the cache."""
-    assert synthesis is not None
+    synthesis = begun or pool.submit(synthesise, key, *wanted)
     for part, samples in synthesis.result().items():
         create(part, samples.shape, "<i2")[:] = samples
 

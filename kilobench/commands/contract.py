@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Board, Contribution, DataUnavailable, Method, Network, Split, Task, Training, UserError
+from kilobench.api import (
+    Board,
+    Contribution,
+    DataUnavailable,
+    Method,
+    Network,
+    Split,
+    Task,
+    Training,
+    UserError,
+    silent,
+)
 from kilobench.plugins.registry import Entry, Registry, load_registry
 
 Check = tuple[str, Callable[[], None]]
@@ -95,10 +106,6 @@ class _TinyTask(Task):
         return Split(clipped[:96], y[:96], clipped[96:], y[96:], ("dark", "bright"), "tiny")
 
 
-def _silent(text: str, done: float, total: float) -> None:
-    """Progress that nobody watches."""
-
-
 def _method(method: Method) -> None:
     from kilobench.compile.lower import lower
     from kilobench.learn.moduletree import describe
@@ -106,11 +113,11 @@ def _method(method: Method) -> None:
 
     task = _TinyTask()
     network: Network = load_registry().get("networks", task.network)
-    split = task.load(0, Path(), _silent)
+    split = task.load(0, Path(), silent)
     digests = []
     for _ in range(2):
         seed_everything(0)
-        job = TrainingJob(split, task, seed=0, progress=_silent)
+        job = TrainingJob(split, task, seed=0, progress=silent)
         model = job.train(network.build(task.input_shape, 2, 0), epochs=1, lr=1e-3)
         model = method.apply(model, job)
         describe(model)  # raises CellError for what no file can hold
@@ -138,8 +145,8 @@ def _network(network: Network) -> None:
 
 def _task(task: Task) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        first = task.load(0, Path(folder), _silent)
-        again = task.load(0, Path(folder), _silent)
+        first = task.load(0, Path(folder), silent)
+        again = task.load(0, Path(folder), silent)
     _true(first.digest == again.digest, "loading twice gives different digests")
     _true(len(first.classes) == task.class_count, "the number of classes differs from class_count")
     _true(first.test_x.shape[1:] == task.input_shape, f"test inputs have shape {first.test_x.shape[1:]}")

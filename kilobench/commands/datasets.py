@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.console import Console
 
 from kilobench import data
-from kilobench.api import Progress, Source, Task, UserError
+from kilobench.api import Source, Task, UserError
 from kilobench.data import sources
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, nearest
-from kilobench.progress import OverallProgress
+from kilobench.progress import shown
 
 
 def list_sets(registry: Registry) -> int:
@@ -39,7 +39,7 @@ def fetch(registry: Registry, name: str) -> int:
     """Download a data set where it is not on this machine, and verify it; returns the exit code."""
     source = _chosen(registry, name)[0].source
     assert source is not None
-    with _shown() as progress:
+    with shown("data", Console(file=sys.stderr)) as progress:
         folder = sources.fetched(source, _cache(), progress)
     print(folder)
     return verify(registry, name)
@@ -116,7 +116,7 @@ def _is(source: Source, folder: Path) -> bool:
 def _report(task: Task) -> bool:
     """Load a task, which verifies it, and print what there is or what is wrong."""
     try:
-        with _shown() as progress:
+        with shown("data", Console(file=sys.stderr)) as progress:
             split = task.load(0, _cache(), progress)
     except data.Damaged as error:
         print(f"{canonical(task)}: {error}")
@@ -178,14 +178,6 @@ def _without(variable: str) -> Iterator[None]:
     finally:
         if before is not None:
             os.environ[variable] = before
-
-
-@contextmanager
-def _shown() -> Iterator[Progress]:
-    """Progress on the terminal; it goes when the work is done."""
-    with OverallProgress(Console(file=sys.stderr), 1) as progress:
-        progress.begin("data", "data", 1)
-        yield lambda text, done, total: progress.update("data", text, done, total)
 
 
 def _cache() -> Path:

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from kilobench.api import CellError
 from kilobench.compile.graph import Graph, Op, Tensor
 from kilobench.compile.graphcheck import check_graph
-from kilobench.files import write_atomically
+from kilobench.files import write_kept
 
 _FORM = "kilobench graph 1"
 
@@ -24,7 +24,7 @@ _FORM = "kilobench graph 1"
 def save_graph(graph: Graph, path: Path, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write a graph with ``facts`` (plain JSON) and other ``arrays`` about it; the same content gives the same bytes.
 
-    Written atomically (kilobench.files).
+    Written with its digest beside it (kilobench.files).
     """
     tensors = {f"array/{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
     for index, op in enumerate(graph.ops):
@@ -36,7 +36,7 @@ def save_graph(graph: Graph, path: Path, facts: Mapping[str, Any], arrays: Mappi
         "output": graph.output,
     }
     text = json.dumps({"form": _FORM, "graph": structure, "facts": dict(facts)}, sort_keys=True)
-    write_atomically(path, save(tensors, {"kilobench": text}))  # one entry: several have no fixed order
+    write_kept(path, save(tensors, {"kilobench": text}))  # one entry: several have no fixed order
 
 
 def load_graph(path: Path) -> tuple[Graph, dict[str, Any], dict[str, NDArray[Any]]]:

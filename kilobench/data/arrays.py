@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from kilobench.api import Progress, UserError
+from kilobench.files import read_kept, write_kept
+from kilobench.keys import code, hashed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,23 +63,27 @@ def forget_digests(folder: Path, cache: Path) -> None:
 
 @contextmanager
 def _digest_index(cache: Path) -> Iterator[dict[str, list[Any]]]:
-    """Size, time of change and digest by path, kept as ``cache/digests.json``."""
+    """Size, time of change and digest by path, kept as ``cache/digests.json``; if that was damaged, all is forgotten."""
     cache.mkdir(parents=True, exist_ok=True)
     index = cache / "digests.json"
     with FileLock(index.with_suffix(".lock")):
-        before = index.read_text() if index.is_file() else "{}"
+        before = read_kept(index) or b"{}"
         known = json.loads(before)
         try:
             yield known
         finally:  # what was read before an interruption counts
-            if (after := json.dumps(known)) != before:
-                part = index.with_suffix(".part")
-                part.write_text(after)
-                os.replace(part, index)
+            if (after := json.dumps(known).encode()) != before:
+                write_kept(index, after)
+
+
+def code_key(file: Path) -> str:
+    """What tells the code of a file, all that it imports, and the versions of the packages it uses: for names in the cache."""
+    used = code(file)
+    return hashed(used.digest, used.packages)[:12]
 
 
 def cached_arrays(cache: Path, key: str, make: Callable[[Create], None]) -> Arrays:
-    """Arrays made once, kept as ``cache/key/*.npy`` and read through memory maps.
+    """Arrays made once, kept as ``cache/key/*.npy`` and read through memory maps; made again where a file was damaged.
 
     ``make`` gets a function ``create(name, shape, dtype)``.
     """
@@ -83,7 +92,8 @@ def cached_arrays(cache: Path, key: str, make: Callable[[Create], None]) -> Arra
     folder = cache / key
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{key}.lock"):
-        if not folder.is_dir():
+        if not _undamaged(folder):
+            shutil.rmtree(folder, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
                 part = Path(scratch) / key
                 part.mkdir()
@@ -94,8 +104,36 @@ def cached_arrays(cache: Path, key: str, make: Callable[[Create], None]) -> Arra
                     )
 
                 make(create)
+                (part / _SUMS).write_text(json.dumps(_sums(part)))
                 os.replace(part, folder)
     return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
+
+
+_SUMS = "crc32.json"
+"""The CRC-32 of every array: they are large, read whenever they are used, and a SHA-256 would take five times as long."""
+
+
+def _sums(folder: Path) -> dict[str, int]:
+    sums = {}
+    for path in sorted(folder.glob("*.npy")):
+        sums[path.name] = 0
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                sums[path.name] = zlib.crc32(block, sums[path.name])
+    return sums
+
+
+def _undamaged(folder: Path) -> bool:
+    """Whether arrays are there as they were made; what is wrong with them is said in a line."""
+    if not folder.is_dir():
+        return False
+    try:
+        whole = json.loads((folder / _SUMS).read_text()) == _sums(folder)
+    except (OSError, ValueError):
+        whole = False
+    if not whole:
+        print(f"{folder} in the cache was damaged and is made anew", file=sys.stderr)
+    return whole
 
 
 def rows(array: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[Any]:

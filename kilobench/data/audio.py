@@ -6,15 +6,14 @@ contents and of the code that made it, and read through memory maps. Samples are
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kilobench.api import Progress, UserError
-from kilobench.data.arrays import Create, cached_arrays
+from kilobench.data.arrays import Create, cached_arrays, code_key
+from kilobench.keys import hashed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,9 +118,7 @@ def decoded(
     """
     import numpy as np
 
-    tools = [importlib.metadata.version(package) for package in ("soxr", "soundfile")]
-    sources = [Path(inspect.getfile(prepare)).read_bytes(), Path(__file__).read_bytes()]
-    identity = "\n".join([*digests, *tools, f"{length} {twice}"]).encode() + b"".join(sources)
+    key = hashed(digests, length, twice, code_key(Path(inspect.getfile(prepare))))[:16]
 
     def make(create: Create) -> None:
         clips = create("clips", ((1 + twice) * len(items), length), "<f4")
@@ -138,5 +135,5 @@ def decoded(
 
     if not items:
         return np.zeros((0, length), dtype=np.float32), []
-    arrays = cached_arrays(cache, f"{name}-{hashlib.sha256(identity).hexdigest()[:16]}", make)
+    arrays = cached_arrays(cache, f"{name}-{key}", make)
     return arrays["clips"], [problem.decode(errors="ignore") for problem in arrays["problems"].tolist()]

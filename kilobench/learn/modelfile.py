@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kilobench.api import CellError
-from kilobench.files import write_atomically
+from kilobench.files import write_kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +24,7 @@ _MAX_HEADER = 2**24
 
 
 def save_model(model: nn.Module, path: Path, facts: dict[str, JSON]) -> None:
-    """Write a model with its facts, atomically; tensors are written as contiguous ones.
+    """Write a model with its facts into the cache (kilobench.files); tensors are written as contiguous ones.
 
     Raises CellError naming module and attribute where the model holds what is no plain data.
     """
@@ -41,7 +41,7 @@ def save_model(model: nn.Module, path: Path, facts: dict[str, JSON]) -> None:
         data = save(content, {"kilobench": text})
     except (KeyError, ValueError, RuntimeError) as error:  # a dtype or layout that the format lacks
         raise CellError(f"{path.name}: a tensor cannot be stored: {_line(error)}") from None
-    write_atomically(path, data)
+    write_kept(path, data)
 
 
 def load_model(path: Path) -> tuple[nn.Module, dict[str, Any]]:

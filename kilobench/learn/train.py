@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import io
 import math
 import os
@@ -23,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kilobench.api import Cost, Progress, Shape, Split, Task, Training, UserError
-from kilobench.files import write_atomically
+from kilobench.api import CellError, Cost, Progress, Shape, Split, Task, Training, UserError
+from kilobench.files import read_kept, write_kept
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter
 
 CHECKPOINT_SECONDS = 60.0
@@ -94,6 +93,7 @@ class TrainingJob:
         checkpoints: Path | None = None,
         teacher: Teacher | None = None,
         costs: Callable[[nn.Module, str], Cost] | None = None,
+        device: str = "cpu",
     ) -> None:
         self.train_x, self.train_y = split.train_x, split.train_y
         self.input_shape: Shape = task.input_shape
@@ -101,9 +101,10 @@ class TrainingJob:
         self.epochs = self.training.epochs
         self.seed = seed
         self.progress = progress
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(device)
         self._checkpoints, self._teacher, self._costs = checkpoints, teacher, costs
         self._calls = 0
+        self._data = split.digest
         x = torch.from_numpy(np.ascontiguousarray(split.train_x)).to(self.device)
         y = torch.from_numpy(split.train_y).to(self.device)
         self._augmenter: AudioAugmenter | ImageAugmenter = (
@@ -134,7 +135,7 @@ class TrainingJob:
             raise UserError(f"epochs must not be negative, but are {epochs}")
         torch.manual_seed(self.seed)
         model = model.to(self.device).to(memory_format=_layout(model)).train()  # type: ignore[call-overload]
-        run = _Run(model, self.training, lr, epochs * self._steps_per_epoch)
+        run = _Run(model, self.training, lr, epochs * self._steps_per_epoch, self._data)
         path = self._checkpoints / f"{self._calls}.pt" if self._checkpoints else None
         self._calls += 1
         if path is not None and path.is_file():
@@ -166,6 +167,10 @@ class TrainingJob:
                     f"epoch {epoch}/{epochs}, loss {loss_mean.item():.2f}, accuracy {100 * accuracy_mean.item():.0f} %"
                 )
                 self.progress(text, run.step, run.steps)
+                if not math.isfinite(loss_mean.item()):
+                    raise CellError(
+                        f"not finite: training diverged at step {run.step} of {run.steps}, {not_finite(run.model) or 'loss'}"
+                    )
             if path is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == run.steps):
                 run.save(path)
                 saved = time.monotonic()
@@ -238,8 +243,9 @@ def _layout(model: nn.Module) -> torch.memory_format:
 class _Run:
     """A model in training with all that changes from step to step, so that it can be saved and go on."""
 
-    def __init__(self, model: nn.Module, training: Training, lr: float, steps: int) -> None:
+    def __init__(self, model: nn.Module, training: Training, lr: float, steps: int, data: str) -> None:
         self.model, self.training, self.lr, self.steps, self.step = model, training, lr, steps, 0
+        self._identity = f"{training} {lr} {steps} {data}"
         decay = training.weight_decay
         self.optimiser: torch.optim.Optimizer = (
             torch.optim.AdamW(model.parameters(), lr, weight_decay=decay, fused=True)
@@ -269,27 +275,29 @@ class _Run:
             current.copy_(average)
 
     def save(self, path: Path) -> None:
-        """Write everything that the next step depends on, behind its SHA-256."""
+        """Write everything that the next step depends on."""
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "averages": self.averages,
             "step": self.step,
+            "identity": self._identity,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        content = buffer.getvalue()
-        write_atomically(path, hashlib.sha256(content).digest() + content)
+        write_kept(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
-        """Go on from where a run was saved; a file that was damaged, as by a loss of power, is as good as none."""
-        data = path.read_bytes()
-        digest, content = data[:32], data[32:]
-        if hashlib.sha256(content).digest() != digest:
+        """Go on from where a run was saved.
+
+        A file that was damaged, as by a loss of power, is as good as none; so is one of another training, length, rate or data.
+        """
+        content = read_kept(path)
+        state = {} if content is None else torch.load(io.BytesIO(content), weights_only=True)
+        if state.get("identity") != self._identity:
             return
-        state = torch.load(io.BytesIO(content), weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.averages = state["averages"]
@@ -297,6 +305,14 @@ class _Run:
         torch.set_rng_state(state["random"])
         if state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
+
+
+def not_finite(model: nn.Module) -> str | None:
+    """The name of the first parameter or buffer that holds an infinity or NaN, if one does."""
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            return name
+    return None
 
 
 def _no_grad(model: nn.Module, x: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kilobench.api import CellError, Progress, Split
+from kilobench.api import CellError, Progress, Split, Task
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphfile import load_graph, save_graph
 from kilobench.compile.host import HostModel
 from kilobench.compile.simulate import quantise_input
-from kilobench.record import Line, ModelFacts
+from kilobench.plugins.spec import canonical
+from kilobench.record import Line, ModelFacts, accuracy
 
 MEASURED_INPUTS = 8
 CROPS = 10
@@ -112,6 +114,43 @@ def measured_inputs(graph: Graph, count: int) -> NDArray[Any]:
     walks -= walks.sum(axis=-1, keepdims=True) // width
     peaks = np.maximum(1, np.abs(walks).max(axis=(1, 2, 3), keepdims=True))
     return quantise_input(graph, (walks / peaks).astype(np.float32))
+
+
+def about(
+    key: str,
+    arguments: tuple[str, ...],
+    task: Task,
+    facts: Mapping[str, Any],
+    graph: Graph,
+    evaluation: Evaluation,
+    split: Split,
+    train_s: float,
+) -> About:
+    """What is known of an evaluated model; ``facts`` are those of ModelFacts that say how it was made."""
+    crops = evaluation.correct_10_crops
+    model = ModelFacts(
+        **{**facts, "training": asdict(facts["training"])},
+        task=canonical(task),
+        classes=task.class_count,
+        synthetic=task.synthetic,
+        accuracy=accuracy(evaluation.correct),
+        accuracy_10_crops=None if crops is None else accuracy(crops),
+        macs=graph.macs(),
+        parameters=graph.parameters(),
+        model_digest=graph.digest(),
+        data_digest=split.digest,
+        partial=split.partial,
+        notes=tuple(split.notes),
+    )
+    return About(
+        model=model,
+        key=key,
+        arguments=arguments,
+        arena_lower_bound=evaluation.arena_lower_bound,
+        peak=evaluation.peak,
+        train_s=round(train_s, 1),
+        evaluate_s=round(evaluation.seconds, 1),
+    )
 
 
 def save_model_file(path: Path, graph: Graph, reference: Reference, about: About) -> None:

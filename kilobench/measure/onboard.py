@@ -1,18 +1,15 @@
-"""Graph -> C -> firmware -> board: sizes, cycles and the check that it agrees with host C."""
+"""What a board says about a model, over whatever link: sizes, cycles, and that every output agrees with host C."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Literal, cast
 
-from kilobench.api import Board, CellError, PowerMeter
+from kilobench.api import Board, CellError
 from kilobench.compile.graph import Graph
 from kilobench.device import elf
-from kilobench.device.build import Firmware, build
-from kilobench.device.emulator import EmulatedBoard
+from kilobench.device.build import Firmware
 from kilobench.device.protocol import Identity, Patience, Session, Transport
 from kilobench.measure.evaluate import Reference
 
@@ -63,70 +60,10 @@ class Run:
     energy_uj: float | None = None
 
 
-def measure(
-    model: Path,
-    graph: Graph,
-    reference: Reference,
-    board: Board,
-    workdir: Path,
-    toolchain: str,
-    link: str = "emulator",
-    power: str = "",
-) -> Measurement:
-    """Build the firmware, run it on the board and compare every output with host C bit for bit.
-
-    ``link`` is ``emulator``, or ``serial:PORT`` for a real board, or ``serial`` for the one that is attached; real boards
-    are built for with PlatformIO's own toolchain, whatever ``toolchain``. ``power`` names the meter in a real board's supply,
-    as in ``ppk2``. Raises CellError if the build or the firmware
-    fails, or an output differs (naming the first operator that does).
-    """
-    kind, _, port = link.partition(":")
-    if kind == "serial":
-        return _measure_serial(model, graph, reference, board, workdir, port, power)
-    start = perf_counter()
-    firmware = build(model, board, workdir, cast(Literal["zig", "gcc"], toolchain))
-    built = perf_counter()
-    sizes = elf.sizes(firmware.elf)
-    with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
-        run = measure_over(emulated, graph, reference, board)
-    return _measurement(firmware, sizes, elf.overflow(sizes, board), run, start, built)
-
-
-def _measure_serial(
-    model: Path, graph: Graph, reference: Reference, board: Board, workdir: Path, port: str, power: str
-) -> Measurement:
-    from kilobench.device import arduino
-    from kilobench.device.ports import find_port
-    from kilobench.device.power import meter
-    from kilobench.device.serial import SerialLink, claim
-
-    start = perf_counter()
-    port = port or find_port(board)
-    firmware = arduino.build(model, board, workdir)
-    with claim(port, board.name), meter(power) if power else nullcontext() as supply:
-        arduino.upload(workdir, board, port)
-        built = perf_counter()
-        with SerialLink(port, board.name, wait=Patience.boot) as link:
-            run = measure_over(link, graph, reference, board)
-            if supply is not None:
-                energy = energy_uj(supply, link, graph, reference, board, run.cycles[0])
-                run = replace(run, energy_uj=energy)
-    return _measurement(firmware, arduino.sizes(firmware.elf), (0, 0), run, start, built)
-
-
-def energy_uj(
-    supply: PowerMeter, transport: Transport, graph: Graph, reference: Reference, board: Board, cycles: int
-) -> float:
-    """Microjoules per inference of the whole board, from so many in a row that they take some seconds."""
-    session = Session(transport, board.name, graph.digest(), patience(graph, board))
-    count = max(1, round(_ENERGY_SECONDS * board.clock_hz / cycles))
-    session.load(reference.inputs[0].tobytes())
-    return supply.sampled(lambda: session.infer(count)).energy_uj / count
-
-
-def _measurement(
+def measurement(
     firmware: Firmware, sizes: elf.Sizes, over: tuple[int, int], run: Run, start: float, built: float
 ) -> Measurement:
+    """What was built and what it did, ``over`` by how many bytes of flash and RAM it misses the board; begun and built when."""
     return Measurement(
         firmware.elf,
         sizes,

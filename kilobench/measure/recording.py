@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Op
 from kilobench.keys import measuring_key, versions
 from kilobench.measure.evaluate import EvaluatedModel
-from kilobench.measure.onboard import Measurement, measure
+from kilobench.measure.onboard import Measurement
 from kilobench.plugins.boards import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
 
@@ -37,17 +38,26 @@ class Where:
 def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record, Path]:
     """Build a model's program in ``folder``, run it on the board, and say what was measured; also returns the program.
 
-    Raises CellError as kilobench.measure.onboard.measure does, after printing what the build wrote.
+    Raises CellError as the link's ``measure`` does, after printing what the build wrote.
     """
     emit(model.graph, folder, f"{model.about.model.task} {model.about.model.recipe}")
-    board, build = where.board, folder / "build"
+    build = folder / "build"
     try:
-        measured = measure(folder, model.graph, model.reference, board, build, where.toolchain, where.link, where.power)
+        measured = _measured(model, where, folder, build)
     except CellError:
         for log in build.glob("*.log"):
             print(log.read_text())
         raise
     return _record(model, where, measured), measured.program
+
+
+def _measured(model: EvaluatedModel, where: Where, folder: Path, build: Path) -> Measurement:
+    """By the module of the link, which alone is imported: the key of a measurement holds no code of the other."""
+    kind, _, port = where.link.partition(":")
+    link = importlib.import_module(f"kilobench.measure.{kind}")
+    options = (where.toolchain,) if kind == "emulator" else (port, where.power)
+    measured: Measurement = link.measure(folder, model.graph, model.reference, where.board, build, *options)
+    return measured
 
 
 def command(arguments: Sequence[str], where: Where) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from kilobench.api import CellError, Split, Task, UserError
+from kilobench.api import CellError, Split, Task, UserError, silent
 from kilobench.data.sources import present
 from kilobench.measure.evaluate import EvaluatedModel, evaluate, load_model_file
 from kilobench.measure.recording import Where, record_of
@@ -207,7 +207,7 @@ class _Checks:
         if split.digest != record.data_digest:
             raise UserError(f"data_digest: the data here has {split.digest}")
         with tempfile.TemporaryDirectory() as folder:
-            found = evaluate(model.graph, Path(folder), "submitted", split, _silent)
+            found = evaluate(model.graph, Path(folder), "submitted", split, silent)
         if accuracy(found.correct) != record.accuracy:
             raise UserError("predicted again, other test samples are right than its bitmap says")
         crops = found.correct_10_crops
@@ -217,9 +217,5 @@ class _Checks:
 
     def _load(self, task: Task, record: Record, cache: Path) -> Split:
         if self._split is None or self._split[0] != (record.task, record.fold):
-            self._split = (record.task, record.fold), task.load(record.fold, cache, _silent)
+            self._split = (record.task, record.fold), task.load(record.fold, cache, silent)
         return self._split[1]
-
-
-def _silent(text: str, done: float, total: float) -> None:
-    pass

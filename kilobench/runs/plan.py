@@ -1,7 +1,7 @@
-"""Suite -> cells: what there is to do, addressed by content (kilobench.keys).
+"""Suite -> cells: what there is to do, addressed by content.
 
-A key is a hash of everything that a result depends on: specifications with all parameters, and the source code that
-turns them into the result. Changing one line of a method therefore repeats that method's cells and no others.
+A key is a hash of everything that a result depends on: specifications with all parameters, the contents of the data, and the
+code that turns them into the result (kilobench.keys).
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from kilobench.api import Board, Method, Network, Task, Training, UserError
-from kilobench.data import partial_allowed
+from kilobench.api import Board, Method, Network, Progress, Task, Training, UserError, silent
+from kilobench.data.loading import contents
 from kilobench.keys import (
-    COMPRESSING,
-    DATA,
-    DATA_PACKAGES,
-    TRAINING,
-    TRAINING_PACKAGES,
-    digest,
+    board_facts,
+    contribution_key,
+    costing_code,
+    evaluating_code,
     hashed,
-    identity,
-    measuring_digest,
     measuring_key,
+    training_code,
 )
+from kilobench.paths import cache_dir
 from kilobench.plugins.boards import require_emulated
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, parse_recipe
 from kilobench.runs.suite import Suite
+from kilobench.toolchain import toolchain_name
 
 LINKS = ("emulator", "serial")
 
@@ -61,6 +60,8 @@ class Point:
     toolchain: str
     threads: int
     """That train it: results depend on their number in the last bits."""
+    device: str
+    """That trains it: ``cpu``, or ``cuda``, which computes in bfloat16."""
     power: str
     """The meter in the board's supply, as in ``ppk2``; empty for none."""
     validation: bool
@@ -106,12 +107,22 @@ class Cell:
         return f"{self.model.label} on {self.board.name}, seed {self.point.seed}, fold {self.point.fold}"
 
 
-def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: int = 2, power: str = "") -> list[Cell]:
+def plan(
+    suite: Suite,
+    registry: Registry,
+    link: str,
+    toolchain: str,
+    threads: int = 2,
+    power: str = "",
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> list[Cell]:
     """The cells of a suite, those that share models next to each other.
 
-    Raises UserError for a fold that a task does not have.
+    ``progress`` is told of files of data sets that are read to know whether they have changed. Raises UserError for a fold that a
+    task does not have.
     """
-    planner = Planner(registry)
+    planner = Planner(registry, progress)
     return [
         planner.cell(
             Point(
@@ -125,6 +136,7 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: i
                 link=link,
                 toolchain=toolchain,
                 threads=threads,
+                device=device,
                 power=power,
                 validation=suite.validation,
             )
@@ -138,11 +150,12 @@ def plan(suite: Suite, registry: Registry, link: str, toolchain: str, threads: i
 class Planner:
     """Points -> cells; what cells have in common is worked out once."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, progress: Progress = silent) -> None:
         self._get = cache(registry.get)
-        self._identity = cache(identity)
+        self._key = cache(contribution_key)
         self._board = cache(lambda name: dataclasses.asdict(self._get("boards", name)))
         self._model = cache(self._model_of)
+        self._contents = cache(lambda task, fold: contents(task, fold, cache_dir() / "data", progress))
 
     def folds(self, task: str) -> range:
         """All folds of a task."""
@@ -152,9 +165,9 @@ class Planner:
         """Raises UserError for names and folds that are not there, and for a board that cannot be run as asked."""
         board: Board = self._get("boards", point.board)
         check_link(board, point.link, point.power)
-        model = self._model(dataclasses.replace(point, board="", link="", toolchain="", power=""))
-        values = self._board(point.board)
-        key = measuring_key(model.evaluation_key, values, point.link, point.toolchain, point.power)
+        model = self._model(dataclasses.replace(point, board="", link="", power=""))
+        board_values = self._board(point.board)
+        key = measuring_key(model.evaluation_key, board_values, point.link, point.toolchain, point.power)
         return Cell(key, point, model, board)
 
     def _model_of(self, point: Point) -> Model:
@@ -164,11 +177,7 @@ class Planner:
         network: Network = self._get("networks", point.network or task.network)
         methods = [self._get("methods", str(spec)) for spec in parse_recipe(point.recipe)]
         training = change_training(task.training, point.training)
-        numbers: tuple[int | str, ...] = point.seed, point.fold, point.threads
-        if point.validation:
-            numbers += ("validation",)
-        stages = self._stages(task, network, training, methods, numbers)
-        data = [self._identity(task), digest(DATA, DATA_PACKAGES), partial_allowed()]
+        stages = self._stages(point, task, network, training, methods)
         return Model(
             task=task,
             network=network,
@@ -177,29 +186,22 @@ class Planner:
             recipe="+".join(canonical(method) for method in methods),
             stages=stages,
             costing=tuple(self._get("boards", name) for m in methods for name in m.boards),
-            evaluation_key=hashed(stages[-1].key, data, measuring_digest()),
+            evaluation_key=hashed(stages[-1].key, evaluating_code()),
             arguments=_arguments(point, task, network, methods, _changes(task.training, training)),
         )
 
     def _stages(
-        self,
-        task: Task,
-        network: Network,
-        training: Training,
-        methods: Iterable[Method],
-        numbers: tuple[int | str, ...],
+        self, point: Point, task: Task, network: Network, training: Training, methods: Iterable[Method]
     ) -> tuple[Stage, ...]:
-        """``numbers``: seed, fold, threads, and what else tells the training data.
-
-        The keys are without the code of the data: a stored model knows its data's digest.
-        """
-        settings = dataclasses.asdict(training)
-        sources = digest(TRAINING, TRAINING_PACKAGES)
-        key = hashed(canonical(task), self._identity(network), settings, numbers, sources)
+        """A model depends on its data, on what trains it, and on everything before it; not on what is done with it later."""
+        data = [self._key(task), self._contents(task, point.fold), point.fold, point.validation]
+        settings = [dataclasses.asdict(training), point.seed, point.threads, point.device]
+        key = hashed(data, self._key(network), settings, training_code())
         stages = [Stage(key, None, "train")]
         for method in methods:
-            measured = [[self._board(board) for board in method.boards], measuring_digest()] if method.boards else []
-            key = hashed(key, self._identity(method), digest(COMPRESSING), measured)
+            boards = [board_facts(self._board(name)) for name in method.boards]
+            measured = [boards, toolchain_name(point.toolchain), costing_code()] if boards else []
+            key = hashed(key, self._key(method), measured)
             stages.append(Stage(key, method, canonical(method)))
         return tuple(stages)
 
@@ -224,6 +226,8 @@ def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Met
     words += ["--seed", str(point.seed), "--fold", str(point.fold)]
     if point.threads != 2:
         words += ["--threads", str(point.threads)]
+    if point.device != "cpu":
+        words += ["--device", point.device]
     if point.validation:
         words.append("--validation")
     return tuple(words)

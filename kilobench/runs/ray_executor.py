@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from kilobench.api import UserError
-from kilobench.files import write_atomically
+from kilobench.files import intact, write_kept
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import PLUGINS_VARIABLE, load_registry
 from kilobench.runs.executors import Event, Failed, Limits, Progressed, attempt, limit_memory, log_path, logged
@@ -69,7 +69,7 @@ class RayExecutor:
         self._submit(unit, 1)
 
     def _submit(self, unit: Unit, attempts: int) -> None:
-        there = [name for name in (*unit.inputs, unit.product) if (cache_dir() / name).is_file()]
+        there = [name for name in (*unit.inputs, unit.product) if intact(cache_dir() / name)]
         files = {name: (cache_dir() / name).read_bytes() for name in there}
         do = self._ray.remote(_do).options(max_retries=0, **self._resources(unit))
         reference = do.remote(unit, files, self._limits.bytes, self._said)
@@ -113,7 +113,7 @@ class RayExecutor:
         except errors.RayError as error:
             return [Failed(task.unit.key, f"Ray: {str(error).splitlines()[-1]}", lasting=False)]
         for name, content in files.items():
-            write_atomically(cache_dir() / name, content)
+            write_kept(cache_dir() / name, content)
         return [event]
 
     def _overdue(self, reference: Any) -> list[Event]:
@@ -148,8 +148,8 @@ def _do(unit: Unit, files: dict[str, bytes], memory: int, said: Any) -> tuple[Ev
     say(Progressed(unit.key, f"on {socket.gethostname()}", 0.0, 1.0))
     limit_memory(memory)
     for name, content in files.items():
-        if not (cache_dir() / name).is_file():
-            write_atomically(cache_dir() / name, content)
+        if not intact(cache_dir() / name):
+            write_kept(cache_dir() / name, content)
     with logged(unit.key):
         event = attempt(unit, _workshop(), say)
     made = log_path(unit.key) if isinstance(event, Failed) else unit.path

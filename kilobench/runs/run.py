@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kilobench.api import UserError
-from kilobench.files import write_atomically
+from kilobench.files import intact, read_kept, write_kept
 from kilobench.paths import cache_dir
 from kilobench.progress import OverallProgress
 from kilobench.record import Record
@@ -58,7 +58,7 @@ class Work:
 
 def work_for(cells: list[Cell], *, retry_failed: bool) -> Work:
     """Look into the cache for what is done, and what failed before."""
-    needed = {cell.key: units([cell]) for cell in cells if not _record_path(cell).is_file()}
+    needed = {cell.key: units([cell]) for cell in cells if not intact(_record_path(cell))}
     skipped = {}
     if not retry_failed:
         failures = {
@@ -98,7 +98,9 @@ def run_cells(work: Work, executor: Executor, store: Store | None, console: Cons
 
 
 def _collect(cell: Cell, store: Store | None, outcome: Outcome) -> None:
-    record = Record.model_validate_json(_record_path(cell).read_bytes())
+    content = read_kept(_record_path(cell))
+    assert content is not None
+    record = Record.model_validate_json(content)
     outcome.records.append(record)
     if store is not None:
         store.write(record)
@@ -166,15 +168,14 @@ def _failure_path(key: str) -> Path:
 
 def _keep_failure(unit: Unit, failed: Failed) -> None:
     text = json.dumps({"label": unit.label, **asdict(failed)})
-    write_atomically(_failure_path(unit.key), text.encode())
+    write_kept(_failure_path(unit.key), text.encode())
 
 
 def kept_failure(key: str) -> Failed | None:
     """The lasting failure of a unit in a run before."""
-    path = _failure_path(key)
-    if not path.is_file():
+    if (content := read_kept(_failure_path(key))) is None:
         return None
-    values = json.loads(path.read_text())
+    values = json.loads(content)
     return Failed(key, values["reason"], True) if values["lasting"] else None
 
 
@@ -184,12 +185,12 @@ def failure_log(name: str) -> str:
     Raises UserError if there is none, or more than one.
     """
     found = sorted(path for path in (cache_dir() / "failures").glob("*.json") if path.stem.startswith(name))
-    described = {path.stem: json.loads(path.read_text()) for path in found}
+    described = {path.stem: json.loads(content) for path in found if (content := read_kept(path)) is not None}
     if not name:
         return "\n".join(f"{key[:8]}  {values['label']}: {values['reason']}" for key, values in described.items())
-    if len(found) != 1:
+    if len(described) != 1:
         raise UserError(
-            f"{len(found) or 'no'} failed cells have a key that begins with {name!r} (kilobench log lists all)"
+            f"{len(described) or 'no'} failed cells have a key that begins with {name!r} (kilobench log lists all)"
         )
     ((key, values),) = described.items()
     log = log_path(key).read_text(errors="replace") if log_path(key).is_file() else "(it wrote nothing)\n"

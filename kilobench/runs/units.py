@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +133,12 @@ def _like(cell: Cell, *words: object) -> str:
     return " ".join(map(str, (canonical(model.task), canonical(model.network), model.training_changes, *words)))
 
 
+def _check(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
 class Costs:
-    """Seconds that units took, one line of JSON each in the cache; lines that a power cut has torn are passed over."""
+    """Seconds that units took, a line each in the cache: its CRC-32 and JSON; what is torn or damaged is passed over."""
 
     def __init__(self) -> None:
         self._path = cache_dir() / "costs.jsonl"
@@ -141,7 +146,10 @@ class Costs:
         kinds: dict[str, list[float]] = {}
         for line in self._path.read_text().splitlines() if self._path.is_file() else []:
             try:
-                entry = json.loads(line)
+                check, _, text = line.partition(" ")
+                if check != _check(text):
+                    continue
+                entry = json.loads(text)
                 self._seconds[entry["like"]] = entry["seconds"]
                 kinds.setdefault(entry["kind"], []).append(entry["seconds"])
             except (ValueError, TypeError, KeyError):
@@ -154,7 +162,8 @@ class Costs:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(handle, (json.dumps(entry) + "\n").encode())
+            text = json.dumps(entry)
+            os.write(handle, f"{_check(text)} {text}\n".encode())
         finally:
             os.close(handle)
 

@@ -6,32 +6,28 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from kilobench.api import CellError, Cost, Progress, Split, Task
-from kilobench.data import validation
-from kilobench.files import write_atomically
+from kilobench.api import Board, CellError, Cost, Progress, Split, Task
+from kilobench.data.loading import load
+from kilobench.files import intact, write_kept
 from kilobench.learn.modelfile import load_model, read_facts, save_model
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical
-from kilobench.record import ModelFacts, accuracy
 from kilobench.runs.plan import Cell, Planner, Point
 from kilobench.runs.units import Unit, product_path, units
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from kilobench.compile.graph import Graph
+    from kilobench.learn.stage import Settings
     from kilobench.learn.train import Teacher
-    from kilobench.measure.evaluate import About, Evaluation
-
-VALIDATION_SHARE = 0.2
 
 
 class Workshop:
@@ -44,72 +40,75 @@ class Workshop:
     def do(self, unit: Unit, progress: Progress) -> str | None:
         """Make the product of a unit if it is not there; returns a line about it, or None if there was nothing to do.
 
-        Raises CellError where the source code is no longer that of the plan, and what the work itself raises.
+        Raises CellError where code or data are no longer those of the plan, and what the work itself raises.
         """
         cell = self._planner.cell(unit.point)
         if units([cell]).get(unit.key) != unit:
-            raise CellError("the source code has changed since the run began; start it again")
+            raise CellError("the source code or the data have changed since the run began; start it again")
         board = (
             _locked(cache_dir() / "ports" / f"{unit.point.board}.lock", progress)
             if unit.on_real_board
             else nullcontext()
         )
         with _locked(unit.path.with_suffix(".lock"), progress), board:
-            if unit.kind == "train":
-                return self._train(unit, cell, progress)
-            if unit.path.is_file():
+            if intact(unit.path):
                 return None
-            return (self._evaluate if unit.kind == "evaluate" else self._measure)(unit, cell, progress)
+            damaged = f"{unit.product} in the cache was damaged and is made anew; " if unit.path.is_file() else ""
+            make = {"train": self._train, "evaluate": self._evaluate, "measure": self._measure}[unit.kind]
+            return damaged + make(unit, cell, progress)
 
     def _split(self, point: Point, task: Task, progress: Progress) -> Split:
         """The data of the last unit is kept for the next."""
         wanted = task, point.fold, point.validation
         if self._data is None or self._data[0] != wanted:
-            split = task.load(point.fold, cache_dir() / "data", progress)
-            self._data = wanted, validation(split, VALIDATION_SHARE, 0) if point.validation else split
+            split = load(task, point.fold, cache_dir() / "data", progress, held_out=point.validation)
+            self._data = wanted, split
         return self._data[1]
 
-    def _train(self, unit: Unit, cell: Cell, progress: Progress) -> str | None:
-        """A model that was trained on other data than there is now is made anew."""
-        from kilobench.learn.train import TrainingJob, seed_everything
+    def _train(self, unit: Unit, cell: Cell, progress: Progress) -> str:
+        from kilobench.compile.lower import lower
+        from kilobench.learn.stage import make_stage, untrained
 
-        model, point, index = cell.model, unit.point, unit.stage
-        split = self._split(point, model.task, progress)
-        if unit.path.is_file() and read_facts(unit.path)["data"] == split.digest:
-            return None
+        settings, stage = _settings(cell), cell.model.stages[unit.stage]
+        split = self._split(unit.point, settings.task, progress)
+        if stage.method is None:
+            lower(untrained(settings), settings.task.input_shape)  # what cannot be lowered is told before the training
         start = perf_counter()
-        seed_everything(point.seed, point.threads)
-        checkpoints = unit.path.with_suffix("")
-        job = TrainingJob(
+        trained = make_stage(
+            settings,
             split,
-            model.task,
-            seed=point.seed,
-            progress=progress,
-            training=model.training,
-            checkpoints=checkpoints,
-            teacher=_teacher(cell, index),
-            costs=lambda candidate, board: _cost(cell, candidate, board),
+            stage.method,
+            None if stage.method is None else _stage(cell, unit.stage - 1),
+            _teacher(cell, unit.stage),
+            unit.path.with_suffix(""),
+            partial(_cost, cell),
+            progress,
         )
-        method = model.stages[index].method
-        if method is None:
-            network = model.network.build(model.task.input_shape, model.task.class_count, model.task.sample_rate)
-            trained = job.train(network, epochs=model.training.epochs, lr=model.training.lr)
-        else:
-            trained = method.apply(_stage(cell, index - 1), job)
-        facts: dict[str, Any] = {"data": split.digest, "seconds": round(perf_counter() - start, 1)}
-        save_model(trained, unit.path, facts)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        save_model(trained, unit.path, {"data": split.digest, "seconds": round(perf_counter() - start, 1)})
+        shutil.rmtree(unit.path.with_suffix(""), ignore_errors=True)
         return f"{unit.label} done"
 
     def _evaluate(self, unit: Unit, cell: Cell, progress: Progress) -> str:
         from kilobench.compile.lower import lower
-        from kilobench.measure.evaluate import evaluate, save_model_file
+        from kilobench.measure.evaluate import about, evaluate, save_model_file
 
-        split = self._split(unit.point, cell.model.task, progress)
-        graph = lower(_stage(cell, -1), cell.model.task.input_shape)
+        model = cell.model
+        split = self._split(unit.point, model.task, progress)
+        graph = lower(_stage(cell, -1), model.task.input_shape)
         with tempfile.TemporaryDirectory() as folder:
-            evaluation = evaluate(graph, Path(folder), cell.model.label, split, progress)
-        save_model_file(unit.path, graph, evaluation.reference, _about(cell, graph, evaluation, split))
+            evaluation = evaluate(graph, Path(folder), model.label, split, progress)
+        facts: dict[str, Any] = {
+            "network": canonical(model.network),
+            "training": model.training,
+            "training_changes": model.training_changes,
+            "recipe": model.recipe,
+            "seed": cell.point.seed,
+            "fold": cell.point.fold,
+        }
+        train_s = sum(read_facts(_stage_path(cell, index))["seconds"] for index in range(len(model.stages)))
+        arguments = (*model.arguments, *(["--allow-partial"] if split.partial else []))
+        described = about(model.evaluation_key, arguments, model.task, facts, graph, evaluation, split, train_s)
+        save_model_file(unit.path, graph, evaluation.reference, described)
         return ""
 
     def _measure(self, unit: Unit, cell: Cell, progress: Progress) -> str:
@@ -120,8 +119,8 @@ class Workshop:
         with tempfile.TemporaryDirectory() as folder:
             where = Where(cell.board, point.link, point.toolchain, point.power)
             record, program = record_of(model, where, Path(folder))
-            write_atomically(cache_dir() / "firmware" / f"{unit.key}.elf", program.read_bytes())
-        write_atomically(unit.path, record.model_dump_json(by_alias=True).encode())
+            write_kept(cache_dir() / "firmware" / f"{unit.key}.elf", program.read_bytes())
+        write_kept(unit.path, record.model_dump_json(by_alias=True).encode())
         fits = "fits" if record.fits else "does not fit"
         return (
             f"{cell.label}: accuracy {100 * record.accuracy.mean:.1f} %, flash {record.flash_bytes / 1024:.1f} KiB, "
@@ -145,6 +144,13 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
+def _settings(cell: Cell) -> Settings:
+    from kilobench.learn.stage import Settings
+
+    model, point = cell.model, cell.point
+    return Settings(model.task, model.network, model.training, point.seed, point.threads, point.device)
+
+
 def _stage_path(cell: Cell, index: int) -> Path:
     return product_path("train", cell.model.stages[index].key)
 
@@ -165,60 +171,7 @@ def _teacher(cell: Cell, index: int) -> Teacher | None:
 
 
 def _cost(cell: Cell, model: nn.Module, board_name: str) -> Cost:
-    """What a candidate takes on a board: its program is built and runs one input."""
-    from kilobench.compile.emit import emit
-    from kilobench.compile.host import HostModel
-    from kilobench.compile.lower import lower
-    from kilobench.measure.evaluate import reference
-    from kilobench.measure.onboard import measure
+    from kilobench.measure.cost import cost
 
-    (board,) = [b for b in cell.model.costing if b.name == board_name]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        graph = lower(model, cell.model.task.input_shape)
-        emit(graph, folder, "candidate")
-        expected = reference(graph, HostModel(folder), 1)
-        measured = measure(folder, graph, expected, board, folder / "build", cell.point.toolchain)
-    return Cost(
-        flash_bytes=measured.sizes.flash_bytes,
-        ram_bytes=measured.ram_bytes,
-        cycles=measured.cycles[0],
-        latency_ms=1000 * measured.cycles[0] / board.clock_hz,
-        over_flash_bytes=measured.over_flash_bytes,
-        over_ram_bytes=measured.over_ram_bytes,
-    )
-
-
-def _about(cell: Cell, graph: Graph, evaluation: Evaluation, split: Split) -> About:
-    from kilobench.measure.evaluate import About
-
-    model, crops = cell.model, evaluation.correct_10_crops
-    facts = ModelFacts(
-        task=canonical(model.task),
-        classes=model.task.class_count,
-        synthetic=model.task.synthetic,
-        network=canonical(model.network),
-        training=asdict(model.training),
-        training_changes=model.training_changes,
-        recipe=model.recipe,
-        seed=cell.point.seed,
-        fold=cell.point.fold,
-        accuracy=accuracy(evaluation.correct),
-        accuracy_10_crops=None if crops is None else accuracy(crops),
-        macs=graph.macs(),
-        parameters=graph.parameters(),
-        model_digest=graph.digest(),
-        data_digest=split.digest,
-        partial=split.partial,
-        notes=tuple(split.notes),
-    )
-    train_s = sum(read_facts(_stage_path(cell, index))["seconds"] for index in range(len(model.stages)))
-    return About(
-        model=facts,
-        key=model.evaluation_key,
-        arguments=(*model.arguments, *(["--allow-partial"] if split.partial else [])),
-        arena_lower_bound=evaluation.arena_lower_bound,
-        peak=evaluation.peak,
-        train_s=round(train_s, 1),
-        evaluate_s=round(evaluation.seconds, 1),
-    )
+    board: Board = next(board for board in cell.model.costing if board.name == board_name)
+    return cost(model, cell.model.task.input_shape, board, cell.point.toolchain)

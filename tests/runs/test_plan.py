@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from kilobench.api import UserError
+from kilobench.keys import code
 from kilobench.measure.recording import Where, command
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.plan import plan
@@ -50,7 +51,11 @@ def test_a_changed_method_changes_its_own_cells_only(tmp_path: Path) -> None:
     plugin.write_text(text)
     recipes = ("full", "mine")
     before = keys(load_registry([str(plugin)]), recipes=recipes)
-    plugin.write_text(text + "\n# changed\n")
+    code.cache_clear()
+    plugin.write_text(text + "\n# a comment\n")
+    assert keys(load_registry([str(plugin)]), recipes=recipes) == before
+    code.cache_clear()
+    plugin.write_text(text + "\nCHANGED = True\n")
     after = keys(load_registry([str(plugin)]), recipes=recipes)
     assert (before[0] == after[0]) and (before[1] != after[1])
 

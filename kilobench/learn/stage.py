@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One stage of a recipe: the network trained, or what a method makes of the model before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kilobench.api import CellError, Cost, Method, Network, Progress, Split, Task, Training
+from kilobench.learn.train import Teacher, TrainingJob, not_finite, seed_everything
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all stages of a recipe have in common."""
+
+    task: Task
+    network: Network
+    training: Training
+    seed: int
+    threads: int
+    device: str
+    """``cpu`` or ``cuda``; there convolutions are computed in bfloat16."""
+
+
+def untrained(settings: Settings) -> nn.Module:
+    """The network as it is before its training."""
+    seed_everything(settings.seed, settings.threads)
+    task = settings.task
+    return settings.network.build(task.input_shape, task.class_count, task.sample_rate)
+
+
+def make_stage(
+    settings: Settings,
+    split: Split,
+    method: Method | None,
+    before: nn.Module | None,
+    teacher: Teacher | None,
+    checkpoints: Path,
+    costs: Callable[[nn.Module, str], Cost],
+    progress: Progress,
+) -> nn.Module:
+    """The trained network, for no method; else what the method makes of the model ``before``, which it may change.
+
+    ``checkpoints`` is the folder where trainings that are cut go on from; ``costs`` measures a model on a board. Raises CellError
+    where what comes out is no model of the task.
+    """
+    model = untrained(settings) if before is None else before
+    seed_everything(settings.seed, settings.threads)
+    job = TrainingJob(
+        split,
+        settings.task,
+        seed=settings.seed,
+        progress=progress,
+        training=settings.training,
+        checkpoints=checkpoints,
+        teacher=teacher,
+        costs=costs,
+        device=settings.device,
+    )
+    if method is None:
+        made = job.train(model, epochs=settings.training.epochs, lr=settings.training.lr)
+    else:
+        made = method.apply(model, job)
+    check_model(made, settings.task)
+    return made
+
+
+def check_model(model: nn.Module, task: Task) -> None:
+    """Raises CellError for what is no module, has no output for each class of the task, or weights that are not finite."""
+    if not isinstance(model, nn.Module):
+        raise CellError(f"a method returns a model, not {type(model).__name__}")
+    if (name := not_finite(model)) is not None:
+        raise CellError(f"not finite: {name} of the model")
+    with torch.no_grad():
+        outputs = model.eval()(torch.zeros(2, *task.input_shape))
+    found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+    if found != (2, task.class_count):
+        raise CellError(f"for 2 inputs the model returns {found}, not (2, {task.class_count}): a logit for each class")
