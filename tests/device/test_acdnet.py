@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.measure.onboard import measure
+from kilobench.measure.emulator import measure
 from kilobench.plugins.registry import load_registry
 from tests.untrained import emitted, untrained
 

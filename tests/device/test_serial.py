@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-import kilobench.device
 from kilobench.api import CellError
 from kilobench.device import elf
 from kilobench.device.serial import SerialLink, claim
-from kilobench.measure.onboard import measure, measure_over
+from kilobench.measure import serial
+from kilobench.measure.onboard import measure_over
 from tests.device.conftest import Example
 from tests.device.rig import WAITS, Rig
 
@@ -63,11 +63,10 @@ def test_measure_claims_the_port_uploads_and_waits_for_the_board(
         subprocess.Popen(["sh", "-c", f"sleep 0.3; ln -s {rig.port} {port}"])
 
     stand_in = SimpleNamespace(build=lambda *_: example.firmware, upload=upload, sizes=elf.sizes)
-    for name, value in (("arduino", stand_in), ("attached", SimpleNamespace(find_port=lambda board: str(port)))):
-        monkeypatch.setattr(kilobench.device, name, value, raising=False)
-        monkeypatch.setitem(sys.modules, f"kilobench.device.{name}", value)
+    monkeypatch.setattr(serial, "arduino", stand_in)
+    monkeypatch.setattr(serial, "find_port", lambda board: str(port))
     try:
-        found = measure(tmp_path, example.graph, example.reference, example.board, tmp_path, "zig", "serial")
+        found = serial.measure(tmp_path, example.graph, example.reference, example.board, tmp_path, "", "")
     finally:
         rig.__exit__()
     assert (found.cycles, found.stack_bytes) == (example.undisturbed.cycles, example.undisturbed.stack_bytes)
