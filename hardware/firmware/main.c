@@ -1,7 +1,8 @@
 /* Runs the model under the MLPerf Tiny text protocol, with commands of our own: docs/protocol.md.
 
    The input lies in the arena, which an inference overwrites. Output and cycles are those of the first inference on an
-   input, so that neither warm-ups nor repetitions change them; every reply that tells of them names the input's CRC-32. */
+   input, so that neither warm-ups nor repetitions change them; every reply that tells of them names the input's
+   CRC-32. */
 #include "crc32.h"
 #include "kb_model.h"
 #include "model_config.h"
@@ -193,12 +194,14 @@ KB_SMALL static int32_t exponent(uint32_t i)
     if (kb_model.output_dtype == KB_FLOAT32)
         value = output.values[i] * per_nat;
     else
-        value = (float)((int32_t)(int8_t)output.bytes[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
+        value =
+            (float)((int32_t)(int8_t)output.bytes[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
     const float limit = 1e9f;
     return (int32_t)(value < -limit ? -limit : value > limit ? limit : value);
 }
 
-/* 2^(-x / 65536) in units of 2^-20: the integer part by shifting, the fraction by a polynomial (least squares, 1e-4). */
+/* 2^(-x / 65536) in units of 2^-20: the integer part by shifting, the fraction by a polynomial (least squares,
+   1e-4). */
 KB_SMALL static uint32_t power(uint32_t x)
 {
     const uint32_t f = (x & 0xFFFF) >> 1;

@@ -1,11 +1,12 @@
 /* int8 convolution.
 
-   Columns of the input (all kernel rows of one x, all channels) are expanded to 16 bits once per block of output pixels; a
-   pixel's taps are then consecutive, and neighbouring pixels share columns. Padding is the zero point; the bias holds
-   -in_zero * sum(weights).
+   Columns of the input (all kernel rows of one x, all channels) are expanded to 16 bits once per block of output
+   pixels; a pixel's taps are then consecutive, and neighbouring pixels share columns. Padding is the zero point; the
+   bias holds -in_zero * sum(weights).
 
    The weights of two output channels share a half word, 256 * w1 + w0, so that one multiplication serves both: with
-   s = sum x * (256 * w1 + w0) and b = sum x * w0, the sum of channel 1 is (s - b) / 256, exact in 24 bits over CHUNK taps.
+   s = sum x * (256 * w1 + w0) and b = sum x * w0, the sum of channel 1 is (s - b) / 256, exact in 24 bits over CHUNK
+   taps.
    Weights: [quads of output channels][taps / 2][pairs of the quad][2].
    Sums: [output channels][pixels]. */
 #include "kb_inline.h"
@@ -22,6 +23,7 @@ static void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int
 static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip);
 
 #if defined(__ARM_FEATURE_DSP)
+/* clang-format off */
 /* Two taps of two pixels (in r12 and lr) with one pair. */
 #define PAIR(s0, s1, b0, b1)                                                                                          \
     "smlad " s0 ", r3, r12, " s0 "\n smlad " s1 ", r3, lr, " s1 "\n sxtb16 r3, r3\n"                                  \
@@ -31,13 +33,13 @@ static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t 
     "ldr r3, [r2], #4\n" PAIR("r10", "r11", "r8", "r9")
 
 /* 56 bytes a step: the first turn of the loop of eight steps is entered where what is left over begins. */
-KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w,
-                                                                  int32_t *sum, int32_t taps, int32_t quads,
-                                                                  int32_t skip)
+KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum,
+                                                int32_t taps, int32_t quads, int32_t skip)
 {
     __asm__("push {r4-r11, lr}\n sub sp, #12\n str r3, [sp]\n" /* at 48, 52, 56: taps, quads, skip */
             "1: ldr r3, [sp, #48]\n add r12, r2, r3, lsl #2\n str r12, [sp, #4]\n"
-            "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
+            "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n"
+            "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
             "ubfx r3, r3, #1, #3\n cbz r3, 2f\n rsb r3, r3, #8\n rsb r3, r3, r3, lsl #3\n"
             "adr r12, 2f\n add r12, r12, r3, lsl #3\n orr r12, r12, #1\n bx r12\n"
             ".balign 4\n"
@@ -46,7 +48,8 @@ KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t 
             "asrs r6, r6, #8\n asrs r7, r7, #8\n asr r10, r10, #8\n asr r11, r11, #8\n"
             "ldr r3, [sp]\n stmia r3!, {r4-r11}\n str r3, [sp]\n"
             "ldr r3, [sp, #48]\n ldr r4, [sp, #56]\n ldr r5, [sp, #52]\n"
-            "sub r0, r0, r3, lsl #1\n sub r1, r1, r3, lsl #1\n add r2, r4\n subs r5, #1\n str r5, [sp, #52]\n bne.w 1b\n"
+            "sub r0, r0, r3, lsl #1\n sub r1, r1, r3, lsl #1\n add r2, r4\n"
+            "subs r5, #1\n str r5, [sp, #52]\n bne.w 1b\n"
             "add sp, #12\n pop {r4-r11, pc}\n");
 }
 
@@ -63,9 +66,9 @@ KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t 
       [q] "=&r"(q), [r] "=&r"(r), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v)                                            \
     : [end] "r"(end)                                                                                                  \
     : "memory", "cc"
+/* clang-format on */
 
-KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
-                                            int32_t quads, int32_t skip)
+KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 4, w += skip / 2) {
         const int16_t *at = x, *const end = w + 2 * taps;
@@ -80,15 +83,17 @@ KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_
 #else
 /* One pair of a quad, for x and the pixel `distance` bytes after it. */
 #if defined(__ARM_ARCH_6M__)
+/* clang-format off */
 /* One tap: the pair in r3, the first pixel in r5, both destroyed. */
 #define TAP                                                                                                           \
     "mov r6, r3\n muls r6, r5, r6\n add r8, r6\n sxtb r6, r3\n muls r5, r6, r5\n add r10, r5\n ldrsh r5, [r0, r1]\n"   \
     "muls r3, r5, r3\n add r9, r3\n muls r6, r5, r6\n add r11, r6\n adds r0, #2\n"
 #define TWO_TAPS(offset)                                                                                              \
-    "ldr r7, [r2, #" offset "]\n ldr r4, [r0]\n sxth r3, r7\n sxth r5, r4\n" TAP "asrs r3, r7, #16\n asrs r5, r4, #16\n" TAP
+    "ldr r7, [r2, #" offset "]\n ldr r4, [r0]\n sxth r3, r7\n sxth r5, r4\n" TAP                                       \
+    "asrs r3, r7, #16\n asrs r5, r4, #16\n" TAP
 
-KB_APART __attribute__((naked)) void pair(const int16_t *x, int32_t distance, const int16_t *w,
-                                                            int32_t *sum, int32_t taps)
+KB_APART __attribute__((naked)) void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum,
+                                          int32_t taps)
 {
     __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r3-r7}\n"
             "ldr r4, [sp, #40]\n lsls r4, r4, #2\n adds r4, r4, r2\n mov lr, r4\n"
@@ -99,6 +104,7 @@ KB_APART __attribute__((naked)) void pair(const int16_t *x, int32_t distance, co
             "pop {r3}\n str r6, [r3]\n str r7, [r3, #4]\n str r4, [r3, #8]\n str r5, [r3, #12]\n"
             "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n");
 }
+/* clang-format on */
 #else
 KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)
 {
@@ -113,8 +119,8 @@ KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_
 }
 #endif
 
-KB_APART void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum,
-                                             int32_t taps, int32_t quads, int32_t skip)
+KB_APART void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps,
+                         int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 8, w += 2 * taps + skip / 2) {
         pair(x, (int32_t)(y - x) * 2, w, sum, taps);
@@ -122,8 +128,7 @@ KB_APART void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, i
     }
 }
 
-KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
-                                            int32_t quads, int32_t skip)
+KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip)
 {
     for (; quads > 0; quads--, sum += 4, w += 2 * taps + skip / 2) {
         int32_t both[4];
@@ -137,7 +142,7 @@ KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_
 
 /* However many taps: all sums of `pixels` pixels, 1 or 2, the second `step` halves after the first. */
 KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int32_t quads,
-                                   const kb_conv2d_s8_params *p)
+                         const kb_conv2d_s8_params *p)
 {
     const int32_t count = 4 * pixels * quads;
     for (int32_t k = 0; k < p->taps; k += CHUNK) {
@@ -182,8 +187,8 @@ KB_APART void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_par
                 "asr %[a], %[a], %[s]\n asr %[b], %[b], %[s]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
                 "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
                 "strb %[a], [%[out]], #1\n strb %[b], [%[next]], #1\n"
-                : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [z] "=&r"(bias), [a] "=&r"(a), [b] "=&r"(b),
-                  [c] "+r"(channel), [x] "+r"(sum), [out] "+r"(out), [next] "+r"(next)
+                : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [z] "=&r"(bias), [a] "=&r"(a),
+                  [b] "=&r"(b), [c] "+r"(channel), [x] "+r"(sum), [out] "+r"(out), [next] "+r"(next)
                 : [low] "r"(low)
                 : "memory", "cc");
     }
@@ -216,10 +221,11 @@ KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
 /* The same value in `count` columns of `channels`. */
 KB_APART void pad(int16_t *to, int32_t value, int32_t channels, int32_t column, int32_t count)
 {
-    for (; count > 0; count--, to += column)
+    for (; count > 0; count--, to += column) {
         KB_NO_UNROLL
         for (int32_t c = 0; c < channels; c++)
             to[c] = (int16_t)value;
+    }
 }
 
 /* One row of `count` columns. */
@@ -237,8 +243,7 @@ KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32
 }
 
 /* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
-KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x,
-                                       int32_t count)
+KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t count)
 {
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels, zero = p->in_zero, column = p->column;

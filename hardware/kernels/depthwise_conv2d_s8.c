@@ -7,8 +7,8 @@ KB_INLINE int8_t finish(const kb_depthwise_conv2d_s8_params *p, int32_t acc, int
 }
 
 /* `count` channels of one pixel. Taps on padding hold the zero point, that is 0, and are skipped. */
-KB_INLINE void block(const int8_t *in, int8_t *out, const kb_depthwise_conv2d_s8_params *p, kb_span row,
-                     kb_span column, int32_t c, int32_t count)
+KB_INLINE void block(const int8_t *in, int8_t *out, const kb_depthwise_conv2d_s8_params *p, kb_span row, kb_span column,
+                     int32_t c, int32_t count)
 {
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels;
@@ -160,35 +160,36 @@ KB_INLINE void sum_pair(const uint32_t **at, int32_t **sums, const uint32_t low[
 {
     uint32_t a, b;
     int32_t acc, next;
-    __asm__ volatile(".p2align 2\n"
-                     "ldr %[a], [%[v]], #12\n"
-                     "ldr.w %[b], [%[v]]\n"
-                     "smuad %[acc], %[a], %[low0]\n"
-                     "smuad %[next], %[b], %[high0]\n"
-                     "smlabt %[acc], %[b], %[high0], %[acc]\n"
-                     "smlatb %[next], %[a], %[low0], %[next]\n"
-                     "ldr %[a], [%[v], #-8]\n"
-                     "ldr.w %[b], [%[v], #4]\n"
-                     "smlad %[acc], %[a], %[low1], %[acc]\n"
-                     "smlad %[next], %[b], %[high1], %[next]\n"
-                     "smlabt %[acc], %[b], %[high1], %[acc]\n"
-                     "smlatb %[next], %[a], %[low1], %[next]\n"
-                     "ldr %[a], [%[v], #-4]\n"
-                     "ldr.w %[b], [%[v], #8]\n"
-                     "smlad %[acc], %[a], %[low2], %[acc]\n"
-                     "smlad %[next], %[b], %[high2], %[next]\n"
-                     "smlabt %[acc], %[b], %[high2], %[acc]\n"
-                     "smlatb %[next], %[a], %[low2], %[next]\n"
-                     "str %[acc], [%[sums]], #8\n"
-                     "str %[next], [%[sums], #-4]\n"
-                     : [a] "=&r"(a), [b] "=&r"(b), [acc] "=&r"(acc), [next] "=&r"(next), [v] "+r"(*at), [sums] "+r"(*sums)
-                     : [low0] "r"(low[0]), [low1] "r"(low[1]), [low2] "r"(low[2]),
-                       [high0] "r"(high[0]), [high1] "r"(high[1]), [high2] "r"(high[2])
-                     : "memory");
+    __asm__ volatile(
+        ".p2align 2\n"
+        "ldr %[a], [%[v]], #12\n"
+        "ldr.w %[b], [%[v]]\n"
+        "smuad %[acc], %[a], %[low0]\n"
+        "smuad %[next], %[b], %[high0]\n"
+        "smlabt %[acc], %[b], %[high0], %[acc]\n"
+        "smlatb %[next], %[a], %[low0], %[next]\n"
+        "ldr %[a], [%[v], #-8]\n"
+        "ldr.w %[b], [%[v], #4]\n"
+        "smlad %[acc], %[a], %[low1], %[acc]\n"
+        "smlad %[next], %[b], %[high1], %[next]\n"
+        "smlabt %[acc], %[b], %[high1], %[acc]\n"
+        "smlatb %[next], %[a], %[low1], %[next]\n"
+        "ldr %[a], [%[v], #-4]\n"
+        "ldr.w %[b], [%[v], #8]\n"
+        "smlad %[acc], %[a], %[low2], %[acc]\n"
+        "smlad %[next], %[b], %[high2], %[next]\n"
+        "smlabt %[acc], %[b], %[high2], %[acc]\n"
+        "smlatb %[next], %[a], %[low2], %[next]\n"
+        "str %[acc], [%[sums]], #8\n"
+        "str %[next], [%[sums], #-4]\n"
+        : [a] "=&r"(a), [b] "=&r"(b), [acc] "=&r"(acc), [next] "=&r"(next), [v] "+r"(*at), [sums] "+r"(*sums)
+        : [low0] "r"(low[0]), [low1] "r"(low[1]), [low2] "r"(low[2]), [high0] "r"(high[0]), [high1] "r"(high[1]),
+          [high2] "r"(high[2])
+        : "memory");
 }
 
-/* The sums of a row of four channels for 3 x 3 kernels with a horizontal stride of 1; `first` is where the planes keep the
-   upper row. */
+/* The sums of a row of four channels for 3 x 3 kernels with a horizontal stride of 1; `first` is where the planes keep
+   the upper row. */
 KB_APART void sum_3x3(const quad *q, int32_t first)
 {
     const uint32_t *w = q->kernels + (first ? 3 - first : 0), *plane = q->planes;
@@ -223,7 +224,8 @@ KB_APART void finish_row(const quad *q, int8_t *row, int32_t c)
     const int32_t channels = p->window.in.channels, zero = p->out_zero, low = p->low;
     KB_NO_UNROLL
     for (int32_t j = 0; j < QUAD; j++) {
-        const int32_t multiplier = p->multiplier[c + j], shift = p->shift[c + j], bias = p->bias[c + j], more = shift - 32;
+        const int32_t multiplier = p->multiplier[c + j], shift = p->shift[c + j], bias = p->bias[c + j];
+        const int32_t more = shift - 32;
         const int32_t *sum = q->sums + j * q->pitch, *const end = sum + q->made;
         int8_t *out = row + j;
         if (more > 0 && more < 24) {
@@ -233,8 +235,10 @@ KB_APART void finish_row(const quad *q, int8_t *row, int32_t c)
                 __asm__("ldr %[a], [%[sum]], #8\n ldr %[b], [%[sum], #-4]\n"
                         "add.w %[a], %[a], %[bias]\n add.w %[b], %[b], %[bias]\n"
                         "smmla %[a], %[a], %[m], %[offset]\n smmla %[b], %[b], %[m], %[offset]\n"
-                        "asr.w %[a], %[a], %[more]\n asr.w %[b], %[b], %[more]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
-                        "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
+                        "asr.w %[a], %[a], %[more]\n asr.w %[b], %[b], %[more]\n"
+                        "ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
+                        "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n"
+                        "cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
                         "strb.w %[b], [%[out], %[channels]]\n strb.w %[a], [%[out]]\n"
                         : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum)
                         : [bias] "r"(bias), [m] "r"(multiplier), [offset] "r"(offset), [more] "r"(more), [low] "r"(low),
@@ -264,10 +268,11 @@ KB_INLINE void channels_4(const quad *q, const int8_t *in, int8_t *out, int32_t 
         int8_t *to = out + (y * g->out.width + r->x) * g->out.channels + c;
         if (is_3x3(q))
             (g->stride_w == 1 ? sum_3x3 : sum_3x3_stride_2)(q, (top + 3) % 3);
-        else
+        else {
             KB_NO_UNROLL
             for (int32_t j = 0; j < QUAD; j++)
                 sum_rows(q, top, j);
+        }
         finish_row(q, to, c);
     }
 }

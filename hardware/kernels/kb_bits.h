@@ -1,10 +1,12 @@
-/* Binary convolution in bit slices: bit j of a word belongs to output channel 32 * group + j, and of every output pixel the
-   set bits of the weights are counted for 32 channels at once. Only taps whose activation is +1 are counted: with c weights
-   of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is 4c - 2m - 2p + n.
+/* Binary convolution in bit slices: bit j of a word belongs to output channel 32 * group + j, and of every output pixel
+   the set bits of the weights are counted for 32 channels at once. Only taps whose activation is +1 are counted: with c
+   weights of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is
+   4c - 2m - 2p + n.
 
-   Weights are [groups][lists][taps of a list, then a word 0]. The taps of a list are a column of the kernel, so that a pixel's
-   right neighbour uses its lists again; where a column has KB_BITS_FEW taps or less, they are the whole kernel. Where padding
-   takes taps away, p and n depend on the place: the output has cases of clipped windows, numbered row by row. */
+   Weights are [groups][lists][taps of a list, then a word 0]. The taps of a list are a column of the kernel, so that a
+   pixel's right neighbour uses its lists again; where a column has KB_BITS_FEW taps or less, they are the whole kernel.
+   Where padding takes taps away, p and n depend on the place: the output has cases of clipped windows, numbered row by
+   row. */
 #ifndef KB_BITS_H
 #define KB_BITS_H
 
@@ -13,8 +15,8 @@
 #define KB_BITS_MAX 18 /* slices of a counter: 65535 taps, rounded up to whole passes of 3 */
 #define KB_BITS_FEW 8
 
-/* Rows or columns of the output by the taps that padding takes: those before `edge` and after `edge + skip` one by one, all
-   between together. */
+/* Rows or columns of the output by the taps that padding takes: those before `edge` and after `edge + skip` one by one,
+   all between together. */
 typedef struct {
     int32_t edge, skip, count;
 } kb_bits_cases;

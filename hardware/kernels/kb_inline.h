@@ -18,9 +18,20 @@
 /* Hides what is known about a variable, so that a loop keeps one pointer instead of one per use of it. */
 #define KB_OPAQUE(variable) __asm__("" : "+r"(variable))
 
-KB_INLINE int32_t kb_max(int32_t a, int32_t b) { return a > b ? a : b; }
-KB_INLINE int32_t kb_min(int32_t a, int32_t b) { return a < b ? a : b; }
-KB_INLINE int32_t kb_words(int32_t channels) { return (channels + 31) / 32; }
+KB_INLINE int32_t kb_max(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+KB_INLINE int32_t kb_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+KB_INLINE int32_t kb_words(int32_t channels)
+{
+    return (channels + 31) / 32;
+}
 
 /* The taps [from, to) of a kernel starting at `start` that lie inside a map of `size`; empty ranges have from == to. */
 typedef struct {
@@ -77,13 +88,13 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 }
 
 /* Runs `STEP(o, count)` over all output channels, four at a time and the rest one at a time. */
-#define KB_FOR_CHANNELS(channels, STEP)                                                                               \
-    do {                                                                                                              \
-        int32_t o_ = 0;                                                                                               \
-        for (; o_ + 4 <= (channels); o_ += 4)                                                                         \
-            STEP(o_, 4);                                                                                              \
-        for (; o_ < (channels); o_++)                                                                                 \
-            STEP(o_, 1);                                                                                              \
+#define KB_FOR_CHANNELS(channels, STEP)                                                                                \
+    do {                                                                                                               \
+        int32_t o_ = 0;                                                                                                \
+        for (; o_ + 4 <= (channels); o_ += 4)                                                                          \
+            STEP(o_, 4);                                                                                               \
+        for (; o_ < (channels); o_++)                                                                                  \
+            STEP(o_, 1);                                                                                               \
     } while (0)
 
 #endif

@@ -1,4 +1,5 @@
-/* Cycles of the core on an Arduino board, by the counter that the core has; by micros() where it has none that counts. */
+/* Cycles of the core on an Arduino board, by the counter that the core has; by micros() where it has none that
+   counts. */
 #include "counter.h"
 
 #include <Arduino.h>
