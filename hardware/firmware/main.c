@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the model under the MLPerf Tiny text protocol, with commands of our own: docs/protocol.md.
 
    The input lies in the arena, which an inference overwrites. Output and cycles are those of the first inference on an

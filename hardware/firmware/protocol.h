@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The MLPerf Tiny (EEMBC) text protocol: commands of words that end in '%', replies of lines. */
 #ifndef KB_PROTOCOL_H
 #define KB_PROTOCOL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_inline.h"
 
 /* A float's bits as an integer of the same order; -0 comes right before 0. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_bits.h"
 
 /* acc >= threshold of 32 channels, as 2c + taps - m >= level, where `level` has slice 1/2 first

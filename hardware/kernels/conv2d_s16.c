@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution of an int16 map, the input of a network, with int8 weights kept at 16 bits; int8 output.
 
    Columns of the input (all kernel rows of one x, all channels) are gathered once per block of output pixels; a pixel's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* int8 convolution.
 
    Columns of the input (all kernel rows of one x, all channels) are expanded to 16 bits once per block of output

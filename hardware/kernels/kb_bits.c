@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_bits.h"
 
 static kb_bits_cases cases(int32_t out, int32_t in, int32_t kernel, int32_t stride, int32_t padding)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Binary convolution in bit slices: bit j of a word belongs to output channel 32 * group + j, and of every output pixel
    the set bits of the weights are counted for 32 channels at once. Only taps whose activation is +1 are counted: with c
    weights of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pieces that several kernels share. */
 #ifndef KB_INLINE_H
 #define KB_INLINE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The operators. Feature maps are [height][width][channels]; bit maps pack channels into words, least significant bit
    first. Meanings: docs/arithmetic.md. No kernel allocates or keeps state. */
 #ifndef KB_KERNELS_H

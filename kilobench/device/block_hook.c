@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Counts the cycles of executed basic blocks: the native form of the hook in emulator.py, with the same sums.
 
    The emulator calls kb_block for every block. Known blocks cost a look-up, as a rule one comparison: a block's slot is

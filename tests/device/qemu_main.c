@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the model on the inputs of inputs.h on QEMU's mps2-an386 (a Cortex-M4). Writes the CRC-32 of every operator's
    output in hex, a line for each input. */
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Many models in one program. */
 #ifndef KB_FUZZ_H
 #define KB_FUZZ_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The stand-in's start-up and functions. SysTick ticks once a millisecond, as in most Arduino cores, if TICK_HZ is
    1000. */
 #include "Arduino.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Boards with an Arduino core: `Serial` carries the protocol, the core has set up clock, flash and caches. */
 #include <Arduino.h>
 
