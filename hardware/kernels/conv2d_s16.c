@@ -4,17 +4,11 @@
    Columns of the input (all kernel rows of one x, all channels) are gathered once per block of output pixels; a pixel's
    taps are then consecutive, and neighbouring pixels share columns. Padding is 0. The lowering has seen to it that no
    sum of products leaves int32. */
+#include "kb_columns.h"
 #include "kb_inline.h"
 
 /* Functions in assembly read their parameters from registers. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-
-KB_INLINE int8_t requantise(int32_t acc, const int32_t *channel, const kb_conv2d_s16_params *p)
-{
-    const int32_t value = channel[3] > 0 ? kb_multiply_high(acc, channel[1], channel[2]) >> channel[3]
-                                         : kb_requantise(acc, channel[1], -channel[3]) + p->out_zero;
-    return kb_saturate(value, p->low);
-}
 
 /* acc plus two products; x and w lie at whole words. */
 KB_INLINE int32_t two_taps(const int16_t *x, const int16_t *w, int32_t acc)
@@ -40,7 +34,8 @@ KB_APART void one_pixel(const int16_t *x, int8_t *out, const kb_conv2d_s16_param
         KB_NO_UNROLL
         for (; at != stop; at += 2, w += 2)
             acc = two_taps(at, w, acc);
-        *out++ = requantise(acc, channel, p);
+        const int32_t value = KB_BY_CHANNEL(acc, channel, p->out_zero);
+        *out++ = kb_saturate(value, p->low);
     }
 }
 
@@ -135,16 +130,6 @@ KB_INLINE void copy(int16_t *to, const int16_t *from, int32_t count)
         to[i] = from[i];
 }
 
-/* Zeros in `count` columns of `channels`. */
-KB_APART void pad(int16_t *to, int32_t channels, int32_t column, int32_t count)
-{
-    for (; count > 0; count--, to += column) {
-        KB_NO_UNROLL
-        for (int32_t c = 0; c < channels; c++)
-            to[c] = 0;
-    }
-}
-
 /* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
 KB_APART void fill(const int16_t *in, int16_t *to, const kb_conv2d_s16_params *p, int32_t y, int32_t x, int32_t count)
 {
@@ -153,17 +138,17 @@ KB_APART void fill(const int16_t *in, int16_t *to, const kb_conv2d_s16_params *p
     const kb_span inside = kb_clip(x, count, g->in.width);
     for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
         if (row < 0 || row >= g->in.height) {
-            pad(to, channels, column, count);
+            kb_pad(to, 0, channels, column, count);
             continue;
         }
         const int16_t *from = in + (row * g->in.width + x + inside.from) * channels;
-        pad(to, channels, column, inside.from);
+        kb_pad(to, 0, channels, column, inside.from);
         if (column == channels)
             copy(to + inside.from * column, from, channels * (inside.to - inside.from));
         else
             for (int32_t i = inside.from; i < inside.to; i++, from += channels)
                 copy(to + i * column, from, channels);
-        pad(to + inside.to * column, channels, column, count - inside.to);
+        kb_pad(to + inside.to * column, 0, channels, column, count - inside.to);
     }
 }
 

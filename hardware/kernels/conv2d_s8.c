@@ -10,6 +10,7 @@
    taps.
    Weights: [quads of output channels][taps / 2][pairs of the quad][2].
    Sums: [output channels][pixels]. */
+#include "kb_columns.h"
 #include "kb_inline.h"
 
 enum { CHUNK = 512 };
@@ -51,20 +52,9 @@ KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_c
     for (int32_t o = 0; o < channels; o++, channel += 4, out++)
         for (int32_t i = 0; i < pixels; i++) {
             const int32_t acc = *sum++ + channel[0];
-            const int32_t value = channel[3] > 0 ? kb_multiply_high(acc, channel[1], channel[2]) >> channel[3]
-                                                 : kb_requantise(acc, channel[1], -channel[3]) + p->out_zero;
+            const int32_t value = KB_BY_CHANNEL(acc, channel, p->out_zero);
             out[i * channels] = kb_saturate(value, p->low);
         }
-}
-
-/* The same value in `count` columns of `channels`. */
-KB_APART void pad(int16_t *to, int32_t value, int32_t channels, int32_t column, int32_t count)
-{
-    for (; count > 0; count--, to += column) {
-        KB_NO_UNROLL
-        for (int32_t c = 0; c < channels; c++)
-            to[c] = (int16_t)value;
-    }
 }
 
 /* One row of `count` columns. */
@@ -89,13 +79,13 @@ KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, 
     const kb_span inside = kb_clip(x, count, g->in.width);
     for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
         if (row < 0 || row >= g->in.height) {
-            pad(to, zero, channels, column, count);
+            kb_pad(to, zero, channels, column, count);
             continue;
         }
         const int8_t *from = in + (row * g->in.width + x + inside.from) * channels;
-        pad(to, zero, channels, column, inside.from);
+        kb_pad(to, zero, channels, column, inside.from);
         copy_row(to + inside.from * column, from, channels, column, inside.to - inside.from);
-        pad(to + inside.to * column, zero, channels, column, count - inside.to);
+        kb_pad(to + inside.to * column, zero, channels, column, count - inside.to);
     }
 }
 

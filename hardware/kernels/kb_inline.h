@@ -88,6 +88,12 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 #endif
 }
 
+/* A channel's output, not clamped yet, from its sum and bias by the multiplier, offset and shift of
+   kb_conv2d_s8_params. A macro: a function's arguments would be loaded before kb_requantise is called. */
+#define KB_BY_CHANNEL(acc, channel, zero)                                                                              \
+    ((channel)[3] > 0 ? kb_multiply_high(acc, (channel)[1], (channel)[2]) >> (channel)[3]                              \
+                      : kb_requantise(acc, (channel)[1], -(channel)[3]) + (zero))
+
 /* Runs `STEP(o, count)` over all output channels, four at a time and the rest one at a time. */
 #define KB_FOR_CHANNELS(channels, STEP)                                                                                \
     do {                                                                                                               \
