@@ -5,6 +5,14 @@
 
 #include <stdint.h>
 
+/* Of our own commands, as kilobench/device/protocol.py has them too. */
+
+/* Version. */
+#define KB_PROTOCOL 1
+/* What "stack" says to have run since the start: bits of a number. */
+#define KB_RAN_INFERRED 1
+#define KB_RAN_LAYERED 2
+
 /* Nothing here is in a hurry: small rather than fast. */
 #define KB_SMALL __attribute__((noinline, cold))
 

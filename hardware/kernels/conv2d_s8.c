@@ -6,14 +6,12 @@
    bias holds -in_zero * sum(weights).
 
    The weights of two output channels share a half word, 256 * w1 + w0, so that one multiplication serves both: with
-   s = sum x * (256 * w1 + w0) and b = sum x * w0, the sum of channel 1 is (s - b) / 256, exact in 24 bits over CHUNK
-   taps.
+   s = sum x * (256 * w1 + w0) and b = sum x * w0, the sum of channel 1 is (s - b) / 256, exact in 24 bits over
+   KB_CONV2D_S8_CHUNK taps.
    Weights: [quads of output channels][taps / 2][pairs of the quad][2].
    Sums: [output channels][pixels]. */
 #include "kb_columns.h"
 #include "kb_inline.h"
-
-enum { CHUNK = 512 };
 
 /* Sums of one chunk of taps for all quads: of the pixels x and y, or of x alone. The weights of a quad end `skip` bytes
    before those of the next begin. `taps` is a multiple of 4. */
@@ -32,8 +30,8 @@ KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t
                          const kb_conv2d_s8_params *p)
 {
     const int32_t count = 4 * pixels * quads;
-    for (int32_t k = 0; k < p->taps; k += CHUNK) {
-        const int32_t taps = kb_min(CHUNK, p->taps - k), skip = 4 * (p->taps - taps);
+    for (int32_t k = 0; k < p->taps; k += KB_CONV2D_S8_CHUNK) {
+        const int32_t taps = kb_min(KB_CONV2D_S8_CHUNK, p->taps - k), skip = 4 * (p->taps - taps);
         int32_t *const part = k ? sum + count : sum;
         if (pixels == 2)
             two_pixels(x + k, x + step + k, p->weight + 2 * k, part, taps, quads, skip);
@@ -104,7 +102,7 @@ KB_KERNEL void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const 
                  (count - 1) * g->stride_w + g->kernel_w);
             for (int32_t i = 0; i + 1 < count; i += 2) {
                 const int16_t *const first = columns + i * step;
-                if (p->taps <= CHUNK)
+                if (p->taps <= KB_CONV2D_S8_CHUNK)
                     two_pixels(first, first + step, p->weight, sum, p->taps, quads, 0);
                 else
                     accumulate(first, step, 2, sum, quads, p);

@@ -254,7 +254,7 @@ KB_KERNEL void kb_bits_count(kb_bits *b, int32_t group, int32_t start)
     const uint32_t *words = b->weight + (group * b->list_count + b->used.from) * (b->list_taps + 1);
     uint32_t *carry = b->carries;
     int32_t slot = b->slot;
-    for (int32_t i = 0; i < KB_BITS_MAX; i++)
+    for (int32_t i = 0; i < KB_BITS_SLICES; i++)
         b->count[i] = -(uint32_t)(start >> i & 1);
     KB_NO_UNROLL
     for (int32_t left = b->used.to - b->used.from; left > 0; left--) {

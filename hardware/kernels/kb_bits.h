@@ -13,8 +13,7 @@
 
 #include "kb_inline.h"
 
-#define KB_BITS_MAX 18 /* slices of a counter: 65535 taps, rounded up to whole passes of 3 */
-#define KB_BITS_FEW 8
+#define KB_BITS_SLICES 18 /* of a counter: KB_BITS_MAX_TAPS, rounded up to whole passes of 3 */
 
 /* Rows or columns of the output by the taps that padding takes: those before `edge` and after `edge + skip` one by one,
    all between together. */
@@ -35,7 +34,7 @@ typedef struct {
     kb_range used; /* lists of this pixel; that of kernel column `used.from` lies at `slot`, the next ones after it */
     int32_t slot;
     int32_t valid, set, place; /* n, m and the case of this pixel */
-    uint32_t count[KB_BITS_MAX]; /* c of 32 channels, one slice per bit */
+    uint32_t count[KB_BITS_SLICES]; /* c of 32 channels, one slice per bit */
 } kb_bits;
 
 /* The slices that the counter of a layer needs. */

@@ -6,6 +6,17 @@
 
 #include <stdint.h>
 
+/* What kernels and kilobench/layout.py must agree on stands here alone. */
+
+/* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.c) stays exact. */
+#define KB_CONV2D_S8_CHUNK 512
+/* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
+#define KB_BITS_FEW 8
+/* Taps of a binary convolution: its counts have 16 bits. */
+#define KB_BITS_MAX_TAPS 65535
+/* Taps of one list: their byte offsets have 16 bits. */
+#define KB_BITS_MAX_COLUMN 16383
+
 typedef struct {
     int32_t height, width, channels;
 } kb_shape;
