@@ -261,13 +261,12 @@ KB_INLINE void channels_4(const quad *q, const int8_t *in, int8_t *out, int32_t 
 KB_INLINE void by_quads(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                         const kb_region *r)
 {
-    const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels;
-    const int32_t taps = (g->kernel_w + 2) / 2, pairs = (r->x_end - r->x + 1) / 2;
-    const int32_t columns = (2 * pairs - 1) * g->stride_w / 2 + taps;
-    uint32_t *kernels = scratch, *planes = kernels + 2 * QUAD * g->kernel_h * taps;
-    int32_t *sums = (int32_t *)(planes + QUAD * g->kernel_h * columns);
-    const quad q = {p, r, columns, taps, planes, kernels, sums, 2 * pairs, r->x_end - r->x};
+    const int32_t channels = p->window.in.channels, rows = p->window.kernel_h;
+    const int32_t made = r->x_end - r->x, pitch = made + made % 2;
+    const int32_t columns = p->columns - (p->sums - pitch) / 2 * p->window.stride_w;
+    uint32_t *const kernels = scratch, *const planes = kernels + 2 * QUAD * rows * p->taps;
+    int32_t *const sums = (int32_t *)(planes + QUAD * rows * columns);
+    const quad q = {p, r, columns, p->taps, planes, kernels, sums, pitch, made};
     for (int32_t c = 0; c < channels; c += QUAD)
         channels_4(&q, in, out, kb_min(c, channels - QUAD));
 }

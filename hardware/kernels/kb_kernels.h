@@ -93,6 +93,10 @@ typedef struct {
     const int8_t *weight;
     const int32_t *bias;
     const int32_t *multiplier, *shift;
+    /* Words of scratch for a channel, and whole rows of the output: depthwise_conv2d_s8_dsp.h. */
+    int32_t taps;    /* per kernel row */
+    int32_t columns; /* per input row */
+    int32_t sums;    /* per output row, even */
     int32_t in_zero, out_zero, low;
 } kb_depthwise_conv2d_s8_params;
 
