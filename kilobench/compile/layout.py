@@ -169,10 +169,11 @@ def _float_binarize(op: Op, source: Tensor, output: Tensor) -> Layout:
 def _depthwise_s8(op: Op, source: Tensor, output: Tensor) -> Layout:
     """Scratch for four channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums each."""
     (kernel_h, kernel_w), stride = op.attrs["kernel"], op.attrs["stride"]
-    taps, pairs = (kernel_w + 2) // 2, (output.shape[1] + 1) // 2
-    columns = (2 * pairs - 1) * stride[1] // 2 + taps
-    words = 4 * (kernel_h * (columns + 2 * taps) + 2 * pairs)
-    return Layout(op.params, scratch_bytes=4 * words if source.shape[2] >= 4 else 0)
+    taps, sums = (kernel_w + 2) // 2, output.shape[1] + output.shape[1] % 2
+    columns = (sums - 1) * stride[1] // 2 + taps
+    words = 4 * (kernel_h * (columns + 2 * taps) + sums)
+    numbers = {"taps": taps, "columns": columns, "sums": sums}
+    return Layout(op.params, numbers, 4 * words if source.shape[2] >= 4 else 0)
 
 
 _ARRANGED: dict[tuple[str, str], Callable[[Op, Tensor, Tensor], Layout]] = {
