@@ -16,9 +16,9 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from kilobench.api import Shape, UserError
-from kilobench.compile.graph import DType, Graph, Kind, Op, Tensor, pack
+from kilobench.compile.graph import DType, Graph, Op, Tensor, pack
 from kilobench.compile.graphcheck import check_graph
-from kilobench.compile.layout import MAX_BIT_COLUMN, MAX_BIT_TAPS
+from kilobench.compile.ops._bits import MAX_BIT_COLUMN, MAX_BIT_TAPS
 from kilobench.learn.layers import FUNCTIONS, Add, FakeQuant, SwapAxes, XnorConv2d, trace
 
 _MODULES: dict[type[nn.Module], str] = {
@@ -183,7 +183,7 @@ class _Lowering:
             self.values[absorbed] = tensor
         return tensor
 
-    def emit_op(self, kind: Kind, node: fx.Node, inputs: list[Tensor], output: Tensor, **rest: Any) -> None:
+    def emit_op(self, kind: str, node: fx.Node, inputs: list[Tensor], output: Tensor, **rest: Any) -> None:
         types = {tensor.dtype for tensor in inputs}
         if types == {"int16"} and (kind, output.dtype) != ("conv2d", "int8"):
             raise self.error(node, f"reads int16 as {kind} to {output.dtype}, but only convolutions to int8 can")
@@ -195,7 +195,7 @@ class _Lowering:
 
     def conv(self, node: fx.Node) -> None:
         module = self.modules[str(node.target)]
-        kind: Kind = "conv2d"
+        kind = "conv2d"
         source = self.source(node)
         chain = self.absorb(node, "norm", "relu", "quant")
         weight = _numpy(module.weight).astype(np.float64)

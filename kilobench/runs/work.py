@@ -190,6 +190,7 @@ def _cost(cell: Cell, model: nn.Module, board_name: str) -> Cost:
 
 
 def _about(cell: Cell, graph: Graph, evaluation: Evaluation, split: Split) -> About:
+    from kilobench.compile.counts import macs, parameters
     from kilobench.measure.evaluate import About
 
     model, crops = cell.model, evaluation.correct_10_crops
@@ -205,8 +206,8 @@ def _about(cell: Cell, graph: Graph, evaluation: Evaluation, split: Split) -> Ab
         fold=cell.point.fold,
         accuracy=accuracy(evaluation.correct),
         accuracy_10_crops=None if crops is None else accuracy(crops),
-        macs=graph.macs(),
-        parameters=graph.parameters(),
+        macs=macs(graph),
+        parameters=parameters(graph),
         model_digest=graph.digest(),
         data_digest=split.digest,
         partial=split.partial,
