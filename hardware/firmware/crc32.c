@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "crc32.h"
 
 uint32_t kb_crc32(uint32_t crc, const void *data, uint32_t bytes)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CRC-32 as in zlib. */
 #ifndef KB_CRC32_H
 #define KB_CRC32_H

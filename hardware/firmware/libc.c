@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The three functions that compilers call on their own; there is no libc. */
 #include <stddef.h>
 #include <stdint.h>

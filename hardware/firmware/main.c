@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the model under the MLPerf Tiny text protocol, with commands of our own: docs/protocol.md.
 
    The input lies in the arena, which an inference overwrites. Output and cycles are those of the first inference on an
-   input, so that neither warm-ups nor repetitions change them; every reply that tells of them names the input's CRC-32. */
+   input, so that neither warm-ups nor repetitions change them; every reply that tells of them names the input's
+   CRC-32. */
 #include "crc32.h"
 #include "kb_model.h"
 #include "model_config.h"
@@ -12,10 +14,9 @@
 #define KB_ARENA __attribute__((section(".arena"), aligned(16)))
 #endif
 
-#define PROTOCOL "1"
 #define WARM_UPS 10 /* of an infer% that does not say how many */
-#define INFERRED 1u
-#define LAYERED 2u
+#define TEXT_OF(number) #number
+#define AS_TEXT(number) TEXT_OF(number)
 
 static uint8_t arena[KB_ARENA_BYTES] KB_ARENA;
 
@@ -28,7 +29,7 @@ static uint8_t fresh;         /* the whole input is loaded and not overwritten y
 static uint32_t input_check;  /* its CRC-32, once asked for */
 static uint32_t result_check; /* that of the input which output and cycles belong to */
 static uint64_t started, cycles;
-static uint32_t ran; /* INFERRED, LAYERED: what the stack's peak is that of */
+static uint32_t ran; /* KB_RAN_...: what the stack's peak is that of */
 static char tag[12];
 static uint32_t layer_count;
 
@@ -47,7 +48,7 @@ static void infer(void)
     started = port_cycles();
     kb_model_run(arena, after_op, 0);
     const uint64_t spent = port_cycles() - started;
-    ran |= INFERRED;
+    ran |= KB_RAN_INFERRED;
     if (!fresh)
         return;
     fresh = 0;
@@ -124,7 +125,7 @@ KB_SMALL static void layers(void)
     layer_count = 0;
     started = port_cycles();
     kb_model_run(arena, print_layer, 0);
-    ran |= LAYERED;
+    ran |= KB_RAN_LAYERED;
     open_reply("layers");
     hex_field(input_check);
     field(layer_count);
@@ -142,7 +143,7 @@ KB_SMALL static void check(void)
 KB_SMALL static void identity(void)
 {
     open_reply("identity");
-    text_field("protocol=", PROTOCOL);
+    text_field("protocol=", AS_TEXT(KB_PROTOCOL));
     text_field("board=", port_name);
     text_field("model=", kb_model.digest);
     put_text(",clock_hz=");
@@ -193,12 +194,14 @@ KB_SMALL static int32_t exponent(uint32_t i)
     if (kb_model.output_dtype == KB_FLOAT32)
         value = output.values[i] * per_nat;
     else
-        value = (float)((int32_t)(int8_t)output.bytes[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
+        value =
+            (float)((int32_t)(int8_t)output.bytes[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
     const float limit = 1e9f;
     return (int32_t)(value < -limit ? -limit : value > limit ? limit : value);
 }
 
-/* 2^(-x / 65536) in units of 2^-20: the integer part by shifting, the fraction by a polynomial (least squares, 1e-4). */
+/* 2^(-x / 65536) in units of 2^-20: the integer part by shifting, the fraction by a polynomial (least squares,
+   1e-4). */
 KB_SMALL static uint32_t power(uint32_t x)
 {
     const uint32_t f = (x & 0xFFFF) >> 1;

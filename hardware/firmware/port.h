@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What differs between boards. */
 #ifndef KB_PORT_H
 #define KB_PORT_H

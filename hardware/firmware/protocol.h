@@ -1,8 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The MLPerf Tiny (EEMBC) text protocol: commands of words that end in '%', replies of lines. */
 #ifndef KB_PROTOCOL_H
 #define KB_PROTOCOL_H
 
 #include <stdint.h>
+
+/* Of our own commands, as kilobench/device/protocol.py has them too. */
+
+/* Version. */
+#define KB_PROTOCOL 1
+/* What "stack" says to have run since the start: bits of a number. */
+#define KB_RAN_INFERRED 1
+#define KB_RAN_LAYERED 2
 
 /* Nothing here is in a hurry: small rather than fast. */
 #define KB_SMALL __attribute__((noinline, cold))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_inline.h"
 
 KB_KERNEL void kb_add_f32(const float *a, const float *b, float *out, const kb_add_f32_params *p)

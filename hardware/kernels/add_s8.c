@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_dsp.h"
 #include "kb_inline.h"
 

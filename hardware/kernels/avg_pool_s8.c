@@ -1,4 +1,6 @@
-#include "kb_inline.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Average pooling of int8 maps. */
+#include "kb_generic.h"
 
 /* `count` channels of one pixel, whose window starts at `x`. */
 KB_INLINE void block(const int8_t *x, int8_t *out, const kb_avg_pool_s8_params *p, int32_t count)
@@ -15,21 +17,5 @@ KB_INLINE void block(const int8_t *x, int8_t *out, const kb_avg_pool_s8_params *
         out[j] = kb_saturate(kb_requantise(sum[j], p->multiplier, p->shift) + p->out_zero, -128);
 }
 
-KB_APART void pixel(const int8_t *x, int8_t *out, const kb_avg_pool_s8_params *p)
-{
-#define STEP(c, count) block(x + c, out + c, p, count)
-    KB_FOR_CHANNELS(p->window.in.channels, STEP);
-#undef STEP
-}
-
-KB_KERNEL void kb_avg_pool_s8(const int8_t *in, int8_t *out, const kb_avg_pool_s8_params *p, const kb_region *r)
-{
-    const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels;
-    for (int32_t y = r->y; y < r->y_end; y++) {
-        const int8_t *from = in + (y * g->stride_h * g->in.width + r->x * g->stride_w) * channels;
-        int8_t *to = out + (y * g->out.width + r->x) * channels;
-        for (int32_t x = r->x; x < r->x_end; x++, from += g->stride_w * channels, to += channels)
-            pixel(from, to, p);
-    }
-}
+KB_POOL_PIXEL(int8_t, kb_avg_pool_s8_params)
+KB_POOL(kb_avg_pool_s8, int8_t, kb_avg_pool_s8_params)

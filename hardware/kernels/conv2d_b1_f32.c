@@ -1,27 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Binary convolution with float output. */
 #include "kb_bits.h"
 
-KB_KERNEL void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
-                                const kb_region *r)
-{
-    const kb_window *g = &p->window;
-    const int32_t channels = g->out.channels;
-    kb_bits b;
-    kb_bits_begin(&b, g, p->weight, scratch);
-    for (int32_t y = r->y; y < r->y_end; y++) {
-        float *to = out + (y * g->out.width + r->x) * channels;
-        kb_bits_row(&b, y, r->x);
-        for (int32_t x = r->x; x < r->x_end; x++) {
-            kb_bits_pixel(&b, in, x);
-            const uint16_t *positive = p->positive + b.place * channels;
-            for (int32_t first = 0; first < channels; first += 32) {
-                int32_t sums[32];
-                kb_bits_count(&b, first / 32, 0);
-                kb_bits_sums(&b, sums);
-                for (int32_t o = first; o < kb_min(first + 32, channels); o++) {
-                    const float value = p->scale[o] * (float)(sums[o - first] - 2 * positive[o]) + p->bias[o];
-                    *to++ = p->relu && value < 0.0f ? 0.0f : value;
-                }
-            }
-        }
-    }
-}
+#define STORE(to, sum, p, o)                                                                                           \
+    const float value = p->scale[o] * (float)(sum) + p->bias[o];                                                       \
+    *(to) = p->relu && value < 0.0f ? 0.0f : value
+
+KB_BITS_CONV2D(kb_conv2d_b1_f32, float, kb_conv2d_b1_f32_params, STORE)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_inline.h"
 
 /* Output channels in a block; pixels in a tile. */
@@ -7,16 +8,17 @@
 #if defined(__thumb2__) && defined(__ARM_FP)
 /* Compilers neither load several registers at once here nor keep all sums in registers.
    MAC4: products of weights s[w] to s[w + 3] with s[x] are added to s[a] to s[a + 3]. */
-#define MAC4(a0, a1, a2, a3, w0, w1, w2, w3, x)                                                                       \
-    "vmul.f32 s28, s" #w0 ", s" #x "\n vmul.f32 s29, s" #w1 ", s" #x "\n"                                             \
-    "vmul.f32 s30, s" #w2 ", s" #x "\n vmul.f32 s31, s" #w3 ", s" #x "\n"                                             \
-    "vadd.f32 s" #a0 ", s" #a0 ", s28\n vadd.f32 s" #a1 ", s" #a1 ", s29\n"                                           \
+#define MAC4(a0, a1, a2, a3, w0, w1, w2, w3, x)                                                                        \
+    "vmul.f32 s28, s" #w0 ", s" #x "\n vmul.f32 s29, s" #w1 ", s" #x "\n"                                              \
+    "vmul.f32 s30, s" #w2 ", s" #x "\n vmul.f32 s31, s" #w3 ", s" #x "\n"                                              \
+    "vadd.f32 s" #a0 ", s" #a0 ", s28\n vadd.f32 s" #a1 ", s" #a1 ", s29\n"                                            \
     "vadd.f32 s" #a2 ", s" #a2 ", s30\n vadd.f32 s" #a3 ", s" #a3 ", s31\n"
-#define CLOBBERED                                                                                                     \
-    "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13", "s14",    \
-        "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29",      \
+#define CLOBBERED                                                                                                      \
+    "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13", "s14",     \
+        "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29",       \
         "s30", "s31"
 
+/* clang-format off */
 /* Adds the products of n inputs of each of TILE pixels, `step` apart, with weights [n][BLOCK]. */
 KB_INLINE void add_tile(float *acc, const float *x, int32_t step, const float *w, int32_t n)
 {
@@ -80,6 +82,7 @@ KB_INLINE void add_pixel(float *acc, const float *x, const float *w, int32_t n)
                      : [acc] "r"(acc)
                      : CLOBBERED);
 }
+/* clang-format on */
 #else
 KB_INLINE void add_tile(float *acc, const float *x, int32_t step, const float *w, int32_t n)
 {

@@ -1,19 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution of an int16 map, the input of a network, with int8 weights kept at 16 bits; int8 output.
 
-   Columns of the input (all kernel rows of one x, all channels) are gathered once per block of output pixels; a pixel's taps
-   are then consecutive, and neighbouring pixels share columns. Padding is 0. The lowering has seen to it that no sum of
-   products leaves int32. */
+   Columns of the input (all kernel rows of one x, all channels) are gathered once per block of output pixels; a pixel's
+   taps are then consecutive, and neighbouring pixels share columns. Padding is 0. The lowering has seen to it that no
+   sum of products leaves int32. */
+#include "kb_columns.h"
 #include "kb_inline.h"
 
 /* Functions in assembly read their parameters from registers. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-
-KB_INLINE int8_t requantise(int32_t acc, const int32_t *channel, const kb_conv2d_s16_params *p)
-{
-    const int32_t value = channel[3] > 0 ? kb_multiply_high(acc, channel[1], channel[2]) >> channel[3]
-                                         : kb_requantise(acc, channel[1], -channel[3]) + p->out_zero;
-    return kb_saturate(value, p->low);
-}
 
 /* acc plus two products; x and w lie at whole words. */
 KB_INLINE int32_t two_taps(const int16_t *x, const int16_t *w, int32_t acc)
@@ -39,17 +34,20 @@ KB_APART void one_pixel(const int16_t *x, int8_t *out, const kb_conv2d_s16_param
         KB_NO_UNROLL
         for (; at != stop; at += 2, w += 2)
             acc = two_taps(at, w, acc);
-        *out++ = requantise(acc, channel, p);
+        const int32_t value = KB_BY_CHANNEL(acc, channel, p->out_zero);
+        *out++ = kb_saturate(value, p->low);
     }
 }
 
 #if defined(__ARM_FEATURE_DSP)
-/* The registers of the two functions below: r0 x, r1 weights, r2 channel, r3 out, r4-r7 sums of four pixels, r8-r11 their
-   taps, r12 weights; on the stack at 0 channel and 12 out where r2 and r3 are needed, at 4 and 8 the first weights and
-   channel, then what is saved, and from 52 the parameters from `turns` on. */
+/* The registers of the two functions below: r0 x, r1 weights, r2 channel, r3 out, r4-r7 sums of four pixels, r8-r11
+   their taps, r12 weights; on the stack at 0 channel and 12 out where r2 and r3 are needed, at 4 and 8 the first
+   weights and channel, then what is saved, and from 52 the parameters from `turns` on. */
+/* clang-format off */
 #define BEGIN "push {r0-r11, lr}\n"
-#define ONE_OUTPUT(acc) "smmla " acc ", " acc ", r8, r9\n asr " acc ", " acc ", r10\n ssat " acc ", #8, " acc "\n" \
-                        "cmp " acc ", r11\n it lt\n movlt " acc ", r11\n"
+#define ONE_OUTPUT(acc)                                                                                               \
+    "smmla " acc ", " acc ", r8, r9\n asr " acc ", " acc ", r10\n ssat " acc ", #8, " acc "\n"                        \
+    "cmp " acc ", r11\n it lt\n movlt " acc ", r11\n"
 /* Four outputs of a channel; then back to 1 for the next channel, or for the next four pixels, `skip` after these. */
 #define FINISH(skip)                                                                                                  \
     "ldr r8, [r2, #-12]\n ldr r9, [r2, #-8]\n ldr r10, [r2, #-4]\n ldr r11, [sp, #60]\n ldr lr, [sp, #56]\n"          \
@@ -59,11 +57,11 @@ KB_APART void one_pixel(const int16_t *x, int8_t *out, const kb_conv2d_s16_param
     "ldr r1, [sp, #4]\n ldr r2, [sp, #8]\n ldr r8, [sp, #52]\n add r3, r12\n" skip                                 \
     "subs r8, #1\n str r8, [sp, #52]\n bne.w 1b\n add sp, #16\n pop {r4-r11, pc}\n"
 
-/* All channels of four pixels that are `step` bytes apart, `turns` times. 36 bytes a step: the first turn of the loop of four
-   steps is entered where what is left over begins. */
-KB_APART __attribute__((naked)) void four_pixels(const int16_t *x, const int16_t *w, const int32_t *channel, int8_t *out,
-                                                 int32_t turns, int32_t channels, int32_t low, const int32_t *end,
-                                                 int32_t step, int32_t taps)
+/* All channels of four pixels that are `step` bytes apart, `turns` times. 36 bytes a step: the first turn of the loop
+   of four steps is entered where what is left over begins. */
+KB_APART __attribute__((naked)) void four_pixels(const int16_t *x, const int16_t *w, const int32_t *channel,
+                                                 int8_t *out, int32_t turns, int32_t channels, int32_t low,
+                                                 const int32_t *end, int32_t step, int32_t taps)
 {
 #define STEP                                                                                                          \
     "ldr r12, [r1], #4\n ldr r9, [r0, lr]\n ldr r10, [r0, lr, lsl #1]\n ldr r11, [r0, r2]\n ldr r8, [r0], #4\n"       \
@@ -93,6 +91,7 @@ KB_APART __attribute__((naked)) void nine_taps(const int16_t *x, const int16_t *
             NEXT("r11", "r8", "r9", "r10", "24") NEXT("r8", "r9", "r10", "r11", "28")
             FINISH("adds r0, #16\n"));
 }
+/* clang-format on */
 
 /* `count` pixels. */
 KB_INLINE void make(const int16_t *x, int32_t step, int8_t *out, int32_t count, const kb_conv2d_s16_params *p)
@@ -131,15 +130,6 @@ KB_INLINE void copy(int16_t *to, const int16_t *from, int32_t count)
         to[i] = from[i];
 }
 
-/* Zeros in `count` columns of `channels`. */
-KB_APART void pad(int16_t *to, int32_t channels, int32_t column, int32_t count)
-{
-    for (; count > 0; count--, to += column)
-        KB_NO_UNROLL
-        for (int32_t c = 0; c < channels; c++)
-            to[c] = 0;
-}
-
 /* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
 KB_APART void fill(const int16_t *in, int16_t *to, const kb_conv2d_s16_params *p, int32_t y, int32_t x, int32_t count)
 {
@@ -148,17 +138,17 @@ KB_APART void fill(const int16_t *in, int16_t *to, const kb_conv2d_s16_params *p
     const kb_span inside = kb_clip(x, count, g->in.width);
     for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
         if (row < 0 || row >= g->in.height) {
-            pad(to, channels, column, count);
+            kb_pad(to, 0, channels, column, count);
             continue;
         }
         const int16_t *from = in + (row * g->in.width + x + inside.from) * channels;
-        pad(to, channels, column, inside.from);
+        kb_pad(to, 0, channels, column, inside.from);
         if (column == channels)
             copy(to + inside.from * column, from, channels * (inside.to - inside.from));
         else
             for (int32_t i = inside.from; i < inside.to; i++, from += channels)
                 copy(to + i * column, from, channels);
-        pad(to + inside.to * column, channels, column, count - inside.to);
+        kb_pad(to + inside.to * column, 0, channels, column, count - inside.to);
     }
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_inline.h"
 
 /* The taps of a pixel that lie inside the map: `rows` by `columns`; bytes from one to the next, and from row end to

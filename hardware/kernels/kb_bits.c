@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_bits.h"
 
 static kb_bits_cases cases(int32_t out, int32_t in, int32_t kernel, int32_t stride, int32_t padding)
@@ -135,11 +136,12 @@ void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x)
 }
 
 #ifdef __thumb2__
-/* What add_listed and add_words say in C, with all in registers: clang spills and takes a tenth more cycles. Instructions are
-   wide lest they lie askew in flash. */
+/* What add_listed and add_words say in C, with all in registers: clang spills and takes a tenth more cycles.
+   Instructions are wide lest they lie askew in flash. */
 #define ADD2(sum, a, b)                                                                                                \
     "eor.w %[t], " a ", " b "\n and.w " a ", " a ", " b "\n and.w " b ", %[t], " sum "\n"                              \
     "eor.w " sum ", " sum ", %[t]\n orr.w " a ", " a ", " b "\n"
+/* clang-format off */
 #define ADD8(load_abcd, load_bcde)                                                                                     \
     ".p2align 2\n 1:\n" load_abcd                                                                                      \
     ADD2("%[ones]", "%[a]", "%[b]") ADD2("%[ones]", "%[c]", "%[d]") ADD2("%[twos]", "%[a]", "%[c]")                    \
@@ -147,6 +149,7 @@ void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x)
     ADD2("%[ones]", "%[b]", "%[c]") ADD2("%[ones]", "%[d]", "%[e]") ADD2("%[twos]", "%[b]", "%[d]")                    \
     ADD2("%[fours]", "%[a]", "%[b]")                                                                                   \
     "str.w %[a], [%[carry]], #4\n cmp %[from], %[end]\n bne 1b\n"
+/* clang-format on */
 #define ADD8_OPERANDS                                                                                                  \
     [from] "+r"(from), [carry] "+r"(carry), [ones] "+r"(ones), [twos] "+r"(twos), [fours] "+r"(fours), [a] "=&r"(a),   \
         [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [t] "=&r"(t)
@@ -179,7 +182,7 @@ KB_INLINE uint32_t *add_listed(uint32_t count[3], const uint16_t *from, int32_t 
 #ifdef __thumb2__
     uint32_t a, b, c, d, e, t;
 #define LOAD4(first, second, third, fourth, a, b, c, d)                                                                \
-    "ldrh.w %[" a "], [%[from]" first "\n ldrh.w %[" b "], [%[from]" second "\n ldrh.w %[" c "], [%[from]" third "\n"   \
+    "ldrh.w %[" a "], [%[from]" first "\n ldrh.w %[" b "], [%[from]" second "\n ldrh.w %[" c "], [%[from]" third "\n"  \
     "ldrh.w %[" d "], [%[from]" fourth "\n ldr.w %[" a "], [%[words], %[" a "]]\n ldr.w %[" b "], [%[words], %[" b     \
     "]]\n ldr.w %[" c "], [%[words], %[" c "]]\n ldr.w %[" d "], [%[words], %[" d "]]\n"
     __asm__ volatile(ADD8(LOAD4("], #16", ", #-14]", ", #-12]", ", #-10]", "a", "b", "c", "d"),
@@ -208,7 +211,7 @@ KB_INLINE void add_words(uint32_t *count, uint32_t *words, int32_t blocks)
 #ifdef __thumb2__
     uint32_t a, b, c, d, e, t;
 #define LOAD4(first, second, third, fourth, a, b, c, d)                                                                \
-    "ldr %[" a "], [%[from]" first "\n ldr %[" b "], [%[from]" second "\n ldr %[" c "], [%[from]" third "\n"      \
+    "ldr %[" a "], [%[from]" first "\n ldr %[" b "], [%[from]" second "\n ldr %[" c "], [%[from]" third "\n"           \
     "ldr %[" d "], [%[from]" fourth "\n"
     __asm__ volatile(ADD8(LOAD4("], #32", ", #-28]", ", #-24]", ", #-20]", "a", "b", "c", "d"),
                           LOAD4(", #-16]", ", #-12]", ", #-8]", ", #-4]", "b", "c", "d", "e"))
@@ -251,7 +254,7 @@ KB_KERNEL void kb_bits_count(kb_bits *b, int32_t group, int32_t start)
     const uint32_t *words = b->weight + (group * b->list_count + b->used.from) * (b->list_taps + 1);
     uint32_t *carry = b->carries;
     int32_t slot = b->slot;
-    for (int32_t i = 0; i < KB_BITS_MAX; i++)
+    for (int32_t i = 0; i < KB_BITS_SLICES; i++)
         b->count[i] = -(uint32_t)(start >> i & 1);
     KB_NO_UNROLL
     for (int32_t left = b->used.to - b->used.from; left > 0; left--) {
@@ -276,6 +279,7 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32])
                 high |= four << (i - 8);
         }
         for (int32_t k = 0; k < 4; k++)
-            sums[j + 8 * k] = 4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8)) + b->valid - 2 * b->set;
+            sums[j + 8 * k] =
+                4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8)) + b->valid - 2 * b->set;
     }
 }

@@ -1,20 +1,22 @@
-/* Binary convolution in bit slices: bit j of a word belongs to output channel 32 * group + j, and of every output pixel the
-   set bits of the weights are counted for 32 channels at once. Only taps whose activation is +1 are counted: with c weights
-   of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is 4c - 2m - 2p + n.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Binary convolution in bit slices: bit j of a word belongs to output channel 32 * group + j, and of every output pixel
+   the set bits of the weights are counted for 32 channels at once. Only taps whose activation is +1 are counted: with c
+   weights of +1 among m such taps, and p among all n taps inside the map, the sum of products of signs is
+   4c - 2m - 2p + n.
 
-   Weights are [groups][lists][taps of a list, then a word 0]. The taps of a list are a column of the kernel, so that a pixel's
-   right neighbour uses its lists again; where a column has KB_BITS_FEW taps or less, they are the whole kernel. Where padding
-   takes taps away, p and n depend on the place: the output has cases of clipped windows, numbered row by row. */
+   Weights are [groups][lists][taps of a list, then a word 0]. The taps of a list are a column of the kernel, so that a
+   pixel's right neighbour uses its lists again; where a column has KB_BITS_FEW taps or less, they are the whole kernel.
+   Where padding takes taps away, p and n depend on the place: the output has cases of clipped windows, numbered row by
+   row. */
 #ifndef KB_BITS_H
 #define KB_BITS_H
 
 #include "kb_inline.h"
 
-#define KB_BITS_MAX 18 /* slices of a counter: 65535 taps, rounded up to whole passes of 3 */
-#define KB_BITS_FEW 8
+#define KB_BITS_SLICES 18 /* of a counter: KB_BITS_MAX_TAPS, rounded up to whole passes of 3 */
 
-/* Rows or columns of the output by the taps that padding takes: those before `edge` and after `edge + skip` one by one, all
-   between together. */
+/* Rows or columns of the output by the taps that padding takes: those before `edge` and after `edge + skip` one by one,
+   all between together. */
 typedef struct {
     int32_t edge, skip, count;
 } kb_bits_cases;
@@ -32,7 +34,7 @@ typedef struct {
     kb_range used; /* lists of this pixel; that of kernel column `used.from` lies at `slot`, the next ones after it */
     int32_t slot;
     int32_t valid, set, place; /* n, m and the case of this pixel */
-    uint32_t count[KB_BITS_MAX]; /* c of 32 channels, one slice per bit */
+    uint32_t count[KB_BITS_SLICES]; /* c of 32 channels, one slice per bit */
 } kb_bits;
 
 /* The slices that the counter of a layer needs. */
@@ -57,5 +59,32 @@ void kb_bits_count(kb_bits *b, int32_t group, int32_t start);
 
 /* The sums of products of signs at this pixel from the counts of one group, less 2p per channel. */
 void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
+
+/* Defines a kernel whose output is no bits: `STORE(to, sum, p, o)` makes the value of channel `o` from its sum of
+   products of signs. */
+#define KB_BITS_CONV2D(kernel, value, params, STORE)                                                                   \
+    KB_KERNEL void kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)          \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        const int32_t channels = g->out.channels;                                                                      \
+        kb_bits b;                                                                                                     \
+        kb_bits_begin(&b, g, p->weight, scratch);                                                                      \
+        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
+            value *to = out + (y * g->out.width + r->x) * channels;                                                    \
+            kb_bits_row(&b, y, r->x);                                                                                  \
+            for (int32_t x = r->x; x < r->x_end; x++) {                                                                \
+                kb_bits_pixel(&b, in, x);                                                                              \
+                const uint16_t *positive = p->positive + b.place * channels;                                           \
+                for (int32_t first = 0; first < channels; first += 32) {                                               \
+                    int32_t sums[32];                                                                                  \
+                    kb_bits_count(&b, first / 32, 0);                                                                  \
+                    kb_bits_sums(&b, sums);                                                                            \
+                    for (int32_t o = first; o < kb_min(first + 32, channels); o++) {                                   \
+                        STORE(to++, sums[o - first] - 2 * positive[o], p, o);                                          \
+                    }                                                                                                  \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Instructions of cores with the DSP extension, and loads of four int8 values at once. */
 #ifndef KB_DSP_H
 #define KB_DSP_H

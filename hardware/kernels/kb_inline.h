@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pieces that several kernels share. */
 #ifndef KB_INLINE_H
 #define KB_INLINE_H
@@ -18,9 +19,20 @@
 /* Hides what is known about a variable, so that a loop keeps one pointer instead of one per use of it. */
 #define KB_OPAQUE(variable) __asm__("" : "+r"(variable))
 
-KB_INLINE int32_t kb_max(int32_t a, int32_t b) { return a > b ? a : b; }
-KB_INLINE int32_t kb_min(int32_t a, int32_t b) { return a < b ? a : b; }
-KB_INLINE int32_t kb_words(int32_t channels) { return (channels + 31) / 32; }
+KB_INLINE int32_t kb_max(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+KB_INLINE int32_t kb_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+KB_INLINE int32_t kb_words(int32_t channels)
+{
+    return (channels + 31) / 32;
+}
 
 /* The taps [from, to) of a kernel starting at `start` that lie inside a map of `size`; empty ranges have from == to. */
 typedef struct {
@@ -76,14 +88,20 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 #endif
 }
 
+/* A channel's output, not clamped yet, from its sum and bias by the multiplier, offset and shift of
+   kb_conv2d_s8_params. A macro: a function's arguments would be loaded before kb_requantise is called. */
+#define KB_BY_CHANNEL(acc, channel, zero)                                                                              \
+    ((channel)[3] > 0 ? kb_multiply_high(acc, (channel)[1], (channel)[2]) >> (channel)[3]                              \
+                      : kb_requantise(acc, (channel)[1], -(channel)[3]) + (zero))
+
 /* Runs `STEP(o, count)` over all output channels, four at a time and the rest one at a time. */
-#define KB_FOR_CHANNELS(channels, STEP)                                                                               \
-    do {                                                                                                              \
-        int32_t o_ = 0;                                                                                               \
-        for (; o_ + 4 <= (channels); o_ += 4)                                                                         \
-            STEP(o_, 4);                                                                                              \
-        for (; o_ < (channels); o_++)                                                                                 \
-            STEP(o_, 1);                                                                                              \
+#define KB_FOR_CHANNELS(channels, STEP)                                                                                \
+    do {                                                                                                               \
+        int32_t o_ = 0;                                                                                                \
+        for (; o_ + 4 <= (channels); o_ += 4)                                                                          \
+            STEP(o_, 4);                                                                                               \
+        for (; o_ < (channels); o_++)                                                                                  \
+            STEP(o_, 1);                                                                                               \
     } while (0)
 
 #endif

@@ -1,9 +1,21 @@
-/* The operators. Feature maps are [height][width][channels]; bit maps pack channels into words, least significant bit first.
-   Meanings: docs/arithmetic.md. No kernel allocates or keeps state. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operators. Feature maps are [height][width][channels]; bit maps pack channels into words, least significant bit
+   first. Meanings: docs/arithmetic.md. No kernel allocates or keeps state. */
 #ifndef KB_KERNELS_H
 #define KB_KERNELS_H
 
 #include <stdint.h>
+
+/* What kernels and operators (kilobench/compile/ops) must agree on stands here alone. */
+
+/* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.c) stays exact. */
+#define KB_CONV2D_S8_CHUNK 512
+/* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
+#define KB_BITS_FEW 8
+/* Taps of a binary convolution: its counts have 16 bits. */
+#define KB_BITS_MAX_TAPS 65535
+/* Taps of one list: their byte offsets have 16 bits. */
+#define KB_BITS_MAX_COLUMN 16383
 
 typedef struct {
     int32_t height, width, channels;
@@ -15,8 +27,8 @@ typedef struct {
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
 } kb_window;
 
-/* The part of an operator's output to compute: rows [y, y_end), columns [x, x_end). `in` and `out` are where the whole maps
-   would start, even where only the rows (or columns) that this part needs exist. */
+/* The part of an operator's output to compute: rows [y, y_end), columns [x, x_end). `in` and `out` are where the whole
+   maps would start, even where only the rows (or columns) that this part needs exist. */
 typedef struct {
     int32_t y, y_end, x, x_end;
 } kb_region;
@@ -45,7 +57,8 @@ typedef struct {
     kb_window window;
     const int16_t *weight;
     /* [out channels][4]: bias, multiplier, offset, shift: the output is (offset + the upper word of (sum + bias) *
-       multiplier) >> shift, offset doing the rounding and the zero point; with a negative shift, kb_requantise by -shift. */
+       multiplier) >> shift, offset doing the rounding and the zero point; with a negative shift, kb_requantise by
+       -shift. */
     const int32_t *channel;
     int32_t quick;          /* whether all shifts are positive */
     int32_t column;         /* halves per column in scratch */
@@ -80,10 +93,15 @@ typedef struct {
     const int8_t *weight;
     const int32_t *bias;
     const int32_t *multiplier, *shift;
+    /* Words of scratch for a channel, and whole rows of the output: depthwise_conv2d_s8_dsp.h. */
+    int32_t taps;    /* per kernel row */
+    int32_t columns; /* per input row */
+    int32_t sums;    /* per output row, even */
     int32_t in_zero, out_zero, low;
 } kb_depthwise_conv2d_s8_params;
 
-/* Binary convolutions; constants as kb_bits.h counts and kilobench/layout.py lays out, `level` and `positive` per case. */
+/* Binary convolutions; constants as kb_bits.h counts and kilobench/compile/ops/_bits.py lays out, `level` and
+   `positive` per case. */
 typedef struct {
     kb_window window;
     const uint32_t *weight;
@@ -138,7 +156,7 @@ typedef struct {
 
 typedef struct {
     kb_shape in;
-    const int32_t *threshold; /* as integers of the same order (kilobench/layout.py) */
+    const int32_t *threshold; /* as integers of the same order (ops/binarize.py) */
     const uint32_t *flip;
 } kb_binarize_f32_params;
 
@@ -156,8 +174,10 @@ void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const k
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                             const kb_region *r);
 void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p, const kb_region *r);
-void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p, const kb_region *r);
-void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p, const kb_region *r);
+void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
+                      const kb_region *r);
+void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
+                     const kb_region *r);
 void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a generated model.c provides. */
 #ifndef KB_MODEL_H
 #define KB_MODEL_H

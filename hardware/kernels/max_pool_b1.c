@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_inline.h"
 
 /* The OR of a window of one word per pixel; rows and pixels are `row` and `step` words apart. */

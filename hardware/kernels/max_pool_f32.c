@@ -1,36 +1,7 @@
-#include "kb_inline.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Maximum pooling of float maps. */
+#include "kb_generic.h"
 
-/* `count` channels of one pixel, whose window starts at `x`. */
-KB_INLINE void block(const float *x, float *out, const kb_max_pool_params *p, int32_t count)
-{
-    const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;
-    float best[4];
-    for (int32_t j = 0; j < count; j++)
-        best[j] = x[j];
-    for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)
-        for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)
-            for (int32_t j = 0; j < count; j++)
-                best[j] = x[j] > best[j] ? x[j] : best[j];
-    for (int32_t j = 0; j < count; j++)
-        out[j] = best[j];
-}
-
-KB_APART void pixel(const float *x, float *out, const kb_max_pool_params *p)
-{
-#define STEP(c, count) block(x + c, out + c, p, count)
-    KB_FOR_CHANNELS(p->window.in.channels, STEP);
-#undef STEP
-}
-
-KB_KERNEL void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r)
-{
-    const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels;
-    for (int32_t y = r->y; y < r->y_end; y++) {
-        const float *from = in + (y * g->stride_h * g->in.width + r->x * g->stride_w) * channels;
-        float *to = out + (y * g->out.width + r->x) * channels;
-        for (int32_t x = r->x; x < r->x_end; x++, from += g->stride_w * channels, to += channels)
-            pixel(from, to, p);
-    }
-}
+KB_MAX_POOL_BLOCK(float)
+KB_POOL_PIXEL(float, kb_max_pool_params)
+KB_POOL(kb_max_pool_f32, float, kb_max_pool_params)

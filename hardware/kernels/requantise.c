@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_inline.h"
 
 int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift)

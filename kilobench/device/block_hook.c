@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Counts the cycles of executed basic blocks: the native form of the hook in emulator.py, with the same sums.
 
-   The emulator calls kb_block for every block. Known blocks cost a look-up, as a rule one comparison: a block's slot is that
-   of its address. Unknown ones are priced by `decode`. */
+   The emulator calls kb_block for every block. Known blocks cost a look-up, as a rule one comparison: a block's slot is
+   that of its address. Unknown ones are priced by `decode`. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,7 +18,8 @@ typedef struct {
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used, capacity;
     slot *slots;
-    /* Prices a block into the last three words of its slot; called with size 0 when the deadline is reached or a call back is wanted. */
+    /* Prices a block into the last three words of its slot; called with size 0 when the deadline is reached or a call
+       back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
 } counter;
 

@@ -1,5 +1,6 @@
-/* Runs the model on the inputs of inputs.h on QEMU's mps2-an386 (a Cortex-M4). Writes the CRC-32 of every operator's output in
-   hex, a line for each input. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs the model on the inputs of inputs.h on QEMU's mps2-an386 (a Cortex-M4). Writes the CRC-32 of every operator's
+   output in hex, a line for each input. */
 #include <stdint.h>
 
 #include "crc32.h"
@@ -54,5 +55,5 @@ __attribute__((noreturn, used)) static void reset(void)
         leave();
 }
 
-__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    kb_stack_top, (void *)reset, [2 ... 15] = (void *)leave};
+__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {kb_stack_top, (void *)reset,
+                                                                                   [2 ... 15] = (void *)leave};

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
 static int is_poison(const uint8_t *bytes, uint8_t poison)

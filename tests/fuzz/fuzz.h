@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Many models in one program. */
 #ifndef KB_FUZZ_H
 #define KB_FUZZ_H
@@ -15,8 +16,8 @@ typedef struct {
 
 extern const fuzz_model fuzz_models[];
 
-/* Runs a model on one of its inputs in `memory` (its arena and FUZZ_GUARD bytes on both sides, 16-byte aligned), which is
-   filled with `poison` before; the output, or NULL if the model wrote outside of its arena. */
+/* Runs a model on one of its inputs in `memory` (its arena and FUZZ_GUARD bytes on both sides, 16-byte aligned), which
+   is filled with `poison` before; the output, or NULL if the model wrote outside of its arena. */
 const uint8_t *fuzz_run(uint32_t model, uint32_t input, uint8_t poison, uint8_t *memory);
 
 #endif

@@ -1,5 +1,6 @@
-/* On a board: reads the number of a model (four hex digits), runs it on its inputs and sends a line with the CRC-32 of each
-   output, or "overrun". */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* On a board: reads the number of a model (four hex digits), runs it on its inputs and sends a line with the CRC-32 of
+   each output, or "overrun". */
 #include "batch.h"
 #include "crc32.h"
 #include "fuzz.h"

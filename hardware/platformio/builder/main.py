@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SCons build script of the emulated boards: compiler and flags come from the project's options.
 
 Objects of what is the same for all models are kept in a folder that projects share, by what they were made of (SCons's

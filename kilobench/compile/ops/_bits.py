@@ -7,16 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.graph import pack, unpack
+from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Field, Operator, require
 
-MAX_BIT_TAPS = 2**16 - 1
-"""Taps of a binary convolution: its counters and per-channel counts have 16 bits."""
-MAX_BIT_COLUMN = 2**14 - 1
-"""Taps per column of its kernel: their byte offsets have 16 bits."""
+MAX_BIT_TAPS, MAX_BIT_COLUMN = constant("KB_BITS_MAX_TAPS"), constant("KB_BITS_MAX_COLUMN")
+"""Of a binary convolution; of one list."""
 _MAX_CASES = 2**22
 """Output channels of a binary convolution, times the ways in which padding may clip its windows."""
-_FEW_TAPS = 8
-"""KB_BITS_FEW of kb_bits.h."""
 
 
 def check_counters(conv: Operator, taps: int) -> None:
@@ -35,7 +32,7 @@ def tap_lists(conv: Operator) -> tuple[int, int]:
     """Lists of taps, one per column of the kernel or, where columns are short, one of all; and the taps of each."""
     kernel_h, kernel_w = conv.attrs["kernel"]
     column = kernel_h * conv.source.shape[2]
-    return (kernel_w, column) if column > _FEW_TAPS else (1, kernel_w * column)
+    return (kernel_w, column) if column > constant("KB_BITS_FEW") else (1, kernel_w * column)
 
 
 def scratch_bytes(conv: Operator) -> int:

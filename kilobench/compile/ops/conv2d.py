@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.graph import unpack
+from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Field
 from kilobench.compile.ops import _bits
 from kilobench.compile.ops._convolution import Convolution
@@ -17,8 +18,6 @@ from kilobench.compile.ops._integers import REQUANTISED, channel_table, check_ac
 
 _COLUMNS_BYTES = 2048
 """Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
-_CHUNK = 512
-"""Taps that int8 convolutions sum at a time (CHUNK in conv2d_s8.c)."""
 
 
 class Conv2d(Convolution):
@@ -165,4 +164,4 @@ class Conv2d(Convolution):
     def _sums(self) -> int:
         """Words of scratch for the sums of an int8 convolution."""
         outputs = -(-self.output.shape[2] // 4) * 4
-        return outputs * min(self._block(), 2) * (2 if self._ordered_taps() > _CHUNK else 1)
+        return outputs * min(self._block(), 2) * (2 if self._ordered_taps() > constant("KB_CONV2D_S8_CHUNK") else 1)

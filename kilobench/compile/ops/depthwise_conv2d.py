@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from kilobench.compile.operator import Field
 from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.ops._integers import REQUANTISED
 
@@ -36,11 +37,19 @@ class DepthwiseConv2d(Convolution):
             return self.compute_floats(values[0], weight)
         return self.compute_integers(values[0], weight)
 
+    def constants(self) -> dict[str, Field]:
+        """Of int8 with words of scratch."""
+        return super().constants() | (self._words() if self.source.dtype == "int8" else {})
+
     def scratch_bytes(self) -> int:
         """For four int8 channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums each."""
         if self.source.dtype != "int8" or self.source.shape[2] < 4:
             return 0
-        (kernel_h, kernel_w), stride = self.attrs["kernel"], self.attrs["stride"]
-        taps, pairs = (kernel_w + 2) // 2, (self.output.shape[1] + 1) // 2
-        columns = (2 * pairs - 1) * stride[1] // 2 + taps
-        return int(4 * 4 * (kernel_h * (columns + 2 * taps) + 2 * pairs))
+        kernel_h, words = self.attrs["kernel"][0], self._words()
+        return int(4 * 4 * (kernel_h * (words["columns"] + 2 * words["taps"]) + words["sums"]))
+
+    def _words(self) -> dict[str, int]:
+        """Of scratch for a channel: taps per kernel row, columns per input row, sums per output row, even."""
+        width = self.output.shape[1]
+        taps, sums = (self.attrs["kernel"][1] + 2) // 2, width + width % 2
+        return {"taps": taps, "columns": (sums - 1) * self.attrs["stride"][1] // 2 + taps, "sums": sums}

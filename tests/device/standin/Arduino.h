@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* As much of an Arduino core as the port uses, on the emulated boards: `Serial` is their UART. */
 #ifndef ARDUINO_H
 #define ARDUINO_H

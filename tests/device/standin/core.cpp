@@ -1,4 +1,6 @@
-/* The stand-in's start-up and functions. SysTick ticks once a millisecond, as in most Arduino cores, if TICK_HZ is 1000. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stand-in's start-up and functions. SysTick ticks once a millisecond, as in most Arduino cores, if TICK_HZ is
+   1000. */
 #include "Arduino.h"
 
 #ifndef TICK_HZ
@@ -10,7 +12,8 @@
 #define UART_STATUS REGISTER(0x4FFFF004)
 
 extern "C" {
-extern uint32_t kb_stack_bottom[], kb_stack_top[], kb_data_start[], kb_data_end[], kb_data_image[], kb_bss_start[], kb_bss_end[];
+extern uint32_t kb_stack_bottom[], kb_stack_top[], kb_data_start[], kb_data_end[], kb_data_image[], kb_bss_start[],
+    kb_bss_end[];
 
 /* The heap's end, above which the stack may grow. */
 void *_sbrk(ptrdiff_t)
@@ -120,8 +123,8 @@ union vector {
 extern const vector vectors[16];
 
 __attribute__((section(".vectors"), used)) const vector vectors[16] = {
-    {.stack = kb_stack_top}, {.handler = reset}, {.handler = fault}, {.handler = fault}, {.handler = fault},
-    {.handler = fault},      {.handler = fault}, {.handler = fault}, {.handler = fault}, {.handler = fault},
-    {.handler = fault},      {.handler = fault}, {.handler = fault}, {.handler = fault}, {.handler = fault},
-    {.handler = tick},
+    {.stack = kb_stack_top}, {.handler = reset}, {.handler = fault}, {.handler = fault},
+    {.handler = fault},      {.handler = fault}, {.handler = fault}, {.handler = fault},
+    {.handler = fault},      {.handler = fault}, {.handler = fault}, {.handler = fault},
+    {.handler = fault},      {.handler = fault}, {.handler = fault}, {.handler = tick},
 };

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Boards with an Arduino core: `Serial` carries the protocol, the core has set up clock, flash and caches. */
 #include <Arduino.h>
 
@@ -53,7 +54,8 @@ extern "C" void *_sbrk(ptrdiff_t bytes);
 
 static uint32_t *painted, *stack_top;
 
-/* From the heap's end, or PAINTED_BYTES, to a little below this frame. Interrupts that use the same stack are in the peak. */
+/* From the heap's end, or PAINTED_BYTES, to a little below this frame. Interrupts that use the same stack are in the
+   peak. */
 static void paint_stack(void)
 {
     stack_top = (uint32_t *)__builtin_frame_address(0);

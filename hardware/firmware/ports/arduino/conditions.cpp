@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What cycles depend on, read back from the registers of the board that runs. */
 #include <Arduino.h>
 

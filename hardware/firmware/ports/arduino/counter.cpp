@@ -1,4 +1,6 @@
-/* Cycles of the core on an Arduino board, by the counter that the core has; by micros() where it has none that counts. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cycles of the core on an Arduino board, by the counter that the core has; by micros() where it has none that
+   counts. */
 #include "counter.h"
 
 #include <Arduino.h>

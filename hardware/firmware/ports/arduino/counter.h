@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which counter port_cycles() reads. */
 #ifndef KB_COUNTER_H
 #define KB_COUNTER_H

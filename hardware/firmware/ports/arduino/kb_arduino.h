@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Included before all sources of an Arduino build: other linker scripts than kilobench's know no sections of ours. */
 #ifndef KB_ARDUINO_H
 #define KB_ARDUINO_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The emulated boards: vector table, start-up, a two-register UART, and the core's own cycle counter. */
 #include "port.h"
 

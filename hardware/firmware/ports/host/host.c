@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The model as a shared library of the host: whole test sets, one arena per thread. */
 #include "crc32.h"
 #include "kb_model.h"

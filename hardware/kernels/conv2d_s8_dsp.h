@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* int8 convolution on cores with the DSP extension, whose SMLAD adds the products of two taps: the inner loops of
+   conv2d_s8.c, which includes this. */
+#ifndef KB_CONV2D_S8_DSP_H
+#define KB_CONV2D_S8_DSP_H
+
+#include "kb_inline.h"
+
+/* Functions in assembly read their parameters from registers. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+/* clang-format off */
+/* Two taps of two pixels (in r12 and lr) with one pair. */
+#define PAIR(s0, s1, b0, b1)                                                                                          \
+    "smlad " s0 ", r3, r12, " s0 "\n smlad " s1 ", r3, lr, " s1 "\n sxtb16 r3, r3\n"                                  \
+    "smlad " b0 ", r3, r12, " b0 "\n smlad " b1 ", r3, lr, " b1 "\n"
+#define STEP                                                                                                          \
+    "ldr r12, [r0], #4\n ldr lr, [r1], #4\n ldr r3, [r2], #4\n" PAIR("r6", "r7", "r4", "r5")                          \
+    "ldr r3, [r2], #4\n" PAIR("r10", "r11", "r8", "r9")
+
+/* 56 bytes a step: the first turn of the loop of eight steps is entered where what is left over begins. */
+KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum,
+                                                int32_t taps, int32_t quads, int32_t skip)
+{
+    __asm__("push {r4-r11, lr}\n sub sp, #12\n str r3, [sp]\n" /* at 48, 52, 56: taps, quads, skip */
+            "1: ldr r3, [sp, #48]\n add r12, r2, r3, lsl #2\n str r12, [sp, #4]\n"
+            "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n"
+            "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
+            "ubfx r3, r3, #1, #3\n cbz r3, 2f\n rsb r3, r3, #8\n rsb r3, r3, r3, lsl #3\n"
+            "adr r12, 2f\n add r12, r12, r3, lsl #3\n orr r12, r12, #1\n bx r12\n"
+            ".balign 4\n"
+            "2:\n" STEP STEP STEP STEP STEP STEP STEP STEP "ldr r3, [sp, #4]\n cmp r2, r3\n bne.w 2b\n"
+            "subs r6, r6, r4\n subs r7, r7, r5\n sub r10, r10, r8\n sub r11, r11, r9\n"
+            "asrs r6, r6, #8\n asrs r7, r7, #8\n asr r10, r10, #8\n asr r11, r11, #8\n"
+            "ldr r3, [sp]\n stmia r3!, {r4-r11}\n str r3, [sp]\n"
+            "ldr r3, [sp, #48]\n ldr r4, [sp, #56]\n ldr r5, [sp, #52]\n"
+            "sub r0, r0, r3, lsl #1\n sub r1, r1, r3, lsl #1\n add r2, r4\n"
+            "subs r5, #1\n str r5, [sp, #52]\n bne.w 1b\n"
+            "add sp, #12\n pop {r4-r11, pc}\n");
+}
+
+/* Four taps of one pixel with both pairs. */
+#define FOUR_TAPS                                                                                                     \
+    "ldr %[p], [%[w]], #16\n ldr %[u], [%[x]], #8\n ldr %[q], [%[w], #-12]\n ldr %[r], [%[w], #-8]\n"                 \
+    "ldr %[t], [%[w], #-4]\n ldr %[v], [%[x], #-4]\n"                                                                 \
+    "smlad %[s0], %[p], %[u], %[s0]\n smlad %[s1], %[q], %[u], %[s1]\n sxtb16 %[p], %[p]\n sxtb16 %[q], %[q]\n"       \
+    "smlad %[b0], %[p], %[u], %[b0]\n smlad %[b1], %[q], %[u], %[b1]\n"                                               \
+    "smlad %[s0], %[r], %[v], %[s0]\n smlad %[s1], %[t], %[v], %[s1]\n sxtb16 %[r], %[r]\n sxtb16 %[t], %[t]\n"       \
+    "smlad %[b0], %[r], %[v], %[b0]\n smlad %[b1], %[t], %[v], %[b1]\n"
+#define OPERANDS                                                                                                      \
+    : [s0] "+r"(s0), [s1] "+r"(s1), [b0] "+r"(b0), [b1] "+r"(b1), [w] "+r"(w), [x] "+r"(at), [p] "=&r"(p),            \
+      [q] "=&r"(q), [r] "=&r"(r), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v)                                            \
+    : [end] "r"(end)                                                                                                  \
+    : "memory", "cc"
+/* clang-format on */
+
+KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip)
+{
+    for (; quads > 0; quads--, sum += 4, w += skip / 2) {
+        const int16_t *at = x, *const end = w + 2 * taps;
+        int32_t s0 = 0, s1 = 0, b0 = 0, b1 = 0, p, q, r, t, u, v;
+        if (taps & 4)
+            __asm__(FOUR_TAPS OPERANDS);
+        if (taps >= 8)
+            __asm__(".balign 4\n1:\n" FOUR_TAPS FOUR_TAPS "cmp %[w], %[end]\n bne.w 1b\n" OPERANDS);
+        sum[0] = b0, sum[1] = (s0 - b0) >> 8, sum[2] = b1, sum[3] = (s1 - b1) >> 8;
+    }
+}
+
+/* finish for two pixels where every shift is above 0. */
+KB_APART void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
+{
+    const int32_t channels = p->window.out.channels, low = p->low;
+    const int32_t *channel = p->channel, *const end = channel + 4 * channels;
+    int8_t *next = out + channels;
+    while (channel != end) {
+        int32_t bias, multiplier, offset, shift, a, b;
+        __asm__("ldr %[m], [%[c], #4]\n ldr %[o], [%[c], #8]\n ldr %[s], [%[c], #12]\n ldr %[z], [%[c]], #16\n"
+                "ldr %[a], [%[x]], #8\n ldr %[b], [%[x], #-4]\n"
+                "add %[a], %[a], %[z]\n add %[b], %[b], %[z]\n"
+                "smmla %[a], %[a], %[m], %[o]\n smmla %[b], %[b], %[m], %[o]\n"
+                "asr %[a], %[a], %[s]\n asr %[b], %[b], %[s]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
+                "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
+                "strb %[a], [%[out]], #1\n strb %[b], [%[next]], #1\n"
+                : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [z] "=&r"(bias), [a] "=&r"(a),
+                  [b] "=&r"(b), [c] "+r"(channel), [x] "+r"(sum), [out] "+r"(out), [next] "+r"(next)
+                : [low] "r"(low)
+                : "memory", "cc");
+    }
+}
+
+/* `count` values to 16 bits. */
+KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
+{
+    for (; count >= 8; count -= 8) {
+        uint32_t a, b, c, d;
+        __asm__("ldr %[a], [%[from]], #8\n ldr %[b], [%[from], #-4]\n"
+                "sxtb16 %[c], %[a]\n sxtb16 %[a], %[a], ror #8\n pkhbt %[d], %[c], %[a], lsl #16\n"
+                "pkhtb %[a], %[a], %[c], asr #16\n str %[d], [%[to]], #16\n str %[a], [%[to], #-12]\n"
+                "sxtb16 %[c], %[b]\n sxtb16 %[b], %[b], ror #8\n pkhbt %[d], %[c], %[b], lsl #16\n"
+                "pkhtb %[b], %[b], %[c], asr #16\n str %[d], [%[to], #-8]\n str %[b], [%[to], #-4]\n"
+                : [from] "+r"(from), [to] "+r"(to), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)
+                :
+                : "memory");
+    }
+    KB_NO_UNROLL
+    for (int32_t i = 0; i < count; i++)
+        to[i] = from[i];
+}
+
+#endif

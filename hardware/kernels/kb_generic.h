@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernels that are the same for several types of values: macros that define them, one in each file. */
+#ifndef KB_GENERIC_H
+#define KB_GENERIC_H
+
+#include "kb_inline.h"
+
+/* Pooling. `pixel` makes all channels of one pixel, whose window starts at `x`, with `block`, which makes `count` of
+   them. */
+#define KB_POOL_BLOCK(c, count) block(x + c, out + c, p, count)
+#define KB_POOL_PIXEL(value, params)                                                                                   \
+    KB_APART void pixel(const value *x, value *out, const params *p)                                                   \
+    {                                                                                                                  \
+        KB_FOR_CHANNELS(p->window.in.channels, KB_POOL_BLOCK);                                                         \
+    }
+
+/* `block` of maximum pooling. */
+#define KB_MAX_POOL_BLOCK(value)                                                                                       \
+    KB_INLINE void block(const value *x, value *out, const kb_max_pool_params *p, int32_t count)                       \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;                        \
+        value best[4];                                                                                                 \
+        for (int32_t j = 0; j < count; j++)                                                                            \
+            best[j] = x[j];                                                                                            \
+        for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)                                                        \
+            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)                                                \
+                for (int32_t j = 0; j < count; j++)                                                                    \
+                    best[j] = x[j] > best[j] ? x[j] : best[j];                                                         \
+        for (int32_t j = 0; j < count; j++)                                                                            \
+            out[j] = best[j];                                                                                          \
+    }
+
+/* The kernel: `pixel` at every place of a window. */
+#define KB_POOL(kernel, value, params)                                                                                 \
+    KB_KERNEL void kernel(const value *in, value *out, const params *p, const kb_region *r)                            \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        const int32_t channels = g->in.channels;                                                                       \
+        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
+            const value *from = in + (y * g->stride_h * g->in.width + r->x * g->stride_w) * channels;                  \
+            value *to = out + (y * g->out.width + r->x) * channels;                                                    \
+            for (int32_t x = r->x; x < r->x_end; x++, from += g->stride_w * channels, to += channels)                  \
+                pixel(from, to, p);                                                                                    \
+        }                                                                                                              \
+    }
+
+/* Binarization: bit = (x >= threshold of its channel) xor flip. `ordered` makes an integer of a value, of the same
+   order; `reached` is x >= threshold of up to 32 channels, the last one first. */
+#define KB_BINARIZE(kernel, value, params, ordered)                                                                    \
+    KB_INLINE uint32_t reached(const value *x, const int32_t *threshold, int32_t channels)                             \
+    {                                                                                                                  \
+        uint32_t bits = 0;                                                                                             \
+        for (int32_t i = channels; i-- > 0;)                                                                           \
+            bits = bits << 1 | (ordered(x[i]) >= threshold[i]);                                                        \
+        return bits;                                                                                                   \
+    }                                                                                                                  \
+                                                                                                                       \
+    KB_KERNEL void kernel(const value *in, uint32_t *out, const params *p, const kb_region *r)                         \
+    {                                                                                                                  \
+        const int32_t channels = p->in.channels;                                                                       \
+        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
+            const value *from = in + (y * p->in.width + r->x) * channels;                                              \
+            uint32_t *to = out + (y * p->in.width + r->x) * kb_words(channels);                                        \
+            for (int32_t x = r->x; x < r->x_end; x++) {                                                                \
+                int32_t c = 0;                                                                                         \
+                for (; c + 32 <= channels; c += 32)                                                                    \
+                    *to++ = reached(from + c, p->threshold + c, 32) ^ p->flip[c / 32];                                 \
+                if (c < channels)                                                                                      \
+                    *to++ = reached(from + c, p->threshold + c, channels - c) ^ p->flip[c / 32];                       \
+                from += channels;                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+/* Transposition: [height][width][channels] -> [channels][width][height]. */
+#define KB_TRANSPOSE(kernel, value)                                                                                    \
+    void kernel(const value *in, value *out, const kb_shape *in_shape)                                                 \
+    {                                                                                                                  \
+        const int32_t height = in_shape->height, width = in_shape->width, channels = in_shape->channels;               \
+        for (int32_t c = 0; c < channels; c++)                                                                         \
+            for (int32_t x = 0; x < width; x++)                                                                        \
+                for (int32_t y = 0; y < height; y++)                                                                   \
+                    *out++ = in[(y * width + x) * channels + c];                                                       \
+    }
+
+#endif
