@@ -166,6 +166,15 @@ typedef struct {
     const uint32_t *flip;
 } kb_binarize_s8_params;
 
+typedef struct {
+    kb_shape in;
+} kb_softmax_f32_params;
+
+typedef struct {
+    kb_shape in;
+    const uint32_t *table; /* exp(-scale * d) for d from 0 to 255, in fixed point */
+} kb_softmax_s8_params;
+
 void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
 void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
 void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2d_s16_params *p, const kb_region *r);
@@ -189,5 +198,7 @@ void kb_transpose_f32(const float *in, float *out, const kb_shape *in_shape);
 void kb_transpose_s8(const int8_t *in, int8_t *out, const kb_shape *in_shape);
 void kb_binarize_f32(const float *in, uint32_t *out, const kb_binarize_f32_params *p, const kb_region *r);
 void kb_binarize_s8(const int8_t *in, uint32_t *out, const kb_binarize_s8_params *p, const kb_region *r);
+void kb_softmax_f32(const float *in, float *out, const kb_softmax_f32_params *p, const kb_region *r);
+void kb_softmax_s8(const int8_t *in, int8_t *out, const kb_softmax_s8_params *p, const kb_region *r);
 
 #endif

@@ -107,7 +107,9 @@ class Operator:
         """Raises ValueError for values of parameters with which something overflows, or that there is no kernel for."""
 
     @classmethod
-    def lower(cls, module: Any, source: Tensor, output: Tensor) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def lower(
+        cls, module: Any, sources: Sequence[Tensor], output: Tensor
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Attributes and parameters of a trained module of torch; raises ValueError for one that cannot be expressed."""
         return {}, {}
 
@@ -156,7 +158,7 @@ class Operator:
         """Name of the parameter structure."""
         return f"{self.kernel}_params"
 
-    def fields(self) -> dict[str, Field]:
+    def fields(self) -> Mapping[str, Field]:
         """Fields of the structure. Arrays become constants that it points to, in the types and the order that they have here."""
         raise NotImplementedError
 
@@ -189,6 +191,15 @@ def operator(kind: str) -> type[Operator]:
 def bind(graph: Graph, op: Op) -> Operator:
     """The operator of a node."""
     return operator(op.kind)(op, [graph.tensors[name] for name in op.inputs], graph.tensors[op.output])
+
+
+def kind_of(module: Any) -> str | None:
+    """The operator that a module of torch is as a whole: what its class says as ``operator``, or that lists it in ``modules``."""
+    cls = type(module)
+    if isinstance(own := getattr(cls, "operator", None), str):
+        return own
+    ours = cls.__module__.startswith("torch.nn.")
+    return next((kind for kind in kinds() if ours and cls.__name__ in operator(kind).modules), None)
 
 
 def sources(kind: str) -> list[Path]:

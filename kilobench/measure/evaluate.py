@@ -16,6 +16,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphfile import load_graph, save_graph
 from kilobench.compile.host import HostModel
+from kilobench.compile.operator import operator
 from kilobench.compile.simulate import quantise_input
 from kilobench.record import Line, ModelFacts
 
@@ -148,9 +149,11 @@ def _crops(graph: Graph, host: HostModel, clips: NDArray[np.float32], progress: 
     total = np.zeros((len(clips), output.shape[2]))
     for done, start in enumerate(np.linspace(0, clips.shape[3] - width, CROPS).astype(int)):
         progress("accuracy over 10 windows", done, CROPS)
-        logits = host.run(quantise_input(graph, clips[..., start : start + width])).astype(np.float64)
+        shares = host.run(quantise_input(graph, clips[..., start : start + width])).astype(np.float64)
         if output.dtype == "int8":
-            logits = (logits - output.zero_point) * output.scale
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        total += shares / shares.sum(axis=1, keepdims=True)
+            shares = (shares - output.zero_point) * output.scale
+        if not operator(graph.ops[-1].kind).sums_to_one:
+            shares = np.exp(shares - shares.max(axis=1, keepdims=True))
+            shares /= shares.sum(axis=1, keepdims=True)
+        total += shares
     return total.argmax(axis=1)
