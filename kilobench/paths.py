@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+PLUGINS_VARIABLE = "KILOBENCH_PLUGINS"
+"""Of the environment: folders and files with contributions, as of ``--plugins``."""
 
 
 def cache_dir() -> Path:
@@ -22,3 +24,13 @@ def contributions_dir() -> Path:
 def hardware_dir() -> Path:
     """Boards, firmware, kernels and the local PlatformIO platform."""
     return contributions_dir() / "hardware"
+
+
+def operators_dir() -> Path:
+    """The operators of this project."""
+    return _PACKAGE / "compile" / "ops"
+
+
+def python_files(folder: Path) -> list[Path]:
+    """Those of a folder, but for what several of them share: names with an underscore first."""
+    return [path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]

@@ -2,7 +2,7 @@
 #include "kb_bits.h"
 
 /* acc >= threshold of 32 channels, as 2c + taps - m >= level, where `level` has slice 1/2 first
-   (kilobench/layout.py). */
+   (kilobench/compile/ops/_bits.py). */
 KB_APART uint32_t reached(const kb_bits *b, const uint32_t *level, int32_t start_is_odd)
 {
     uint32_t borrow = start_is_odd ? 0 : *level;

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* What kernels and kilobench/layout.py must agree on stands here alone. */
+/* What kernels and operators (kilobench/compile/ops) must agree on stands here alone. */
 
 /* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.c) stays exact. */
 #define KB_CONV2D_S8_CHUNK 512
@@ -100,8 +100,8 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_depthwise_conv2d_s8_params;
 
-/* Binary convolutions; constants as kb_bits.h counts and kilobench/layout.py lays out, `level` and `positive` per
-   case. */
+/* Binary convolutions; constants as kb_bits.h counts and kilobench/compile/ops/_bits.py lays out, `level` and
+   `positive` per case. */
 typedef struct {
     kb_window window;
     const uint32_t *weight;
@@ -156,7 +156,7 @@ typedef struct {
 
 typedef struct {
     kb_shape in;
-    const int32_t *threshold; /* as integers of the same order (kilobench/layout.py) */
+    const int32_t *threshold; /* as integers of the same order (ops/binarize.py) */
     const uint32_t *flip;
 } kb_binarize_f32_params;
 
@@ -165,6 +165,15 @@ typedef struct {
     const int32_t *threshold;
     const uint32_t *flip;
 } kb_binarize_s8_params;
+
+typedef struct {
+    kb_shape in;
+} kb_softmax_f32_params;
+
+typedef struct {
+    kb_shape in;
+    const uint32_t *table; /* exp(-scale * d) for d from 0 to 255, in fixed point */
+} kb_softmax_s8_params;
 
 void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
 void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
@@ -189,5 +198,7 @@ void kb_transpose_f32(const float *in, float *out, const kb_shape *in_shape);
 void kb_transpose_s8(const int8_t *in, int8_t *out, const kb_shape *in_shape);
 void kb_binarize_f32(const float *in, uint32_t *out, const kb_binarize_f32_params *p, const kb_region *r);
 void kb_binarize_s8(const int8_t *in, uint32_t *out, const kb_binarize_s8_params *p, const kb_region *r);
+void kb_softmax_f32(const float *in, float *out, const kb_softmax_f32_params *p, const kb_region *r);
+void kb_softmax_s8(const int8_t *in, int8_t *out, const kb_softmax_s8_params *p, const kb_region *r);
 
 #endif

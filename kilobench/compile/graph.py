@@ -16,9 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 DType = Literal["float32", "int8", "int16", "bit"]
-Kind = Literal["conv2d", "depthwise_conv2d", "max_pool", "avg_pool", "add", "transpose", "binarize"]
-
-CONVOLUTIONS: tuple[Kind, ...] = ("conv2d", "depthwise_conv2d")
 
 
 @dataclass(frozen=True)
@@ -52,34 +49,9 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator.
+    """One node. What its kind means, and which attributes and parameters it has, is in kilobench/compile/ops/KIND.py."""
 
-    ``params`` by kind and input -> output type (O output, I input channels, KH x KW kernel):
-
-    conv2d (attrs kernel=(KH, KW), stride=(SH, SW), padding=(PH, PW), relu; a linear layer is one over the whole map)
-      float32 -> float32  weight float32 [O, KH, KW, I], bias float32 [O]; relu
-      int8 -> int8        weight int8 [O, KH, KW, I], bias int32 [O], multiplier int32 [O],
-                          shift int32 [O] (t of arithmetic.md, 1..62); relu is the clamp at the output's zero point
-      int16 -> int8       as int8 -> int8
-      bit -> bit          weight uint32 [O, KH, KW, ceil(I/32)], threshold int32 [O], flip uint32 [ceil(O/32)]:
-                          bit = (acc >= threshold) xor flip; padded taps are skipped; relu False
-      bit -> float32      weight, scale float32 [O], bias float32 [O]: scale * acc + bias (product rounded first); relu
-      bit -> int8         weight, bias int32 [O], multiplier, shift; acc * 256 + bias is requantised; relu as int8
-    depthwise_conv2d (attrs as conv2d; every channel has a kernel of its own; C channels in and out)
-      float32 -> float32  weight float32 [KH, KW, C], bias float32 [C]
-      int8 -> int8        weight int8 [KH, KW, C], bias int32 [C], multiplier int32 [C], shift int32 [C]
-    max_pool (attrs kernel, stride, padding=(0, 0)): same type in and out; bit: the OR of the bits xor ``flip`` uint32
-      [ceil(C/32)] (a param)
-    avg_pool (attrs kernel, stride; no padding): float32 -> float32 the sum times params["scale"] float32 [1];
-      int8 -> int8 int32 sum of (q - zero_point), multiplier int32 [1], shift int32 [1], plus output zero point, clamped
-    add (attrs relu): float32; or int8 with multiplier int32 [2] (for inputs 0 and 1), shift int32 [1]:
-      ((int64(a - za) * m0 + int64(b - zb) * m1) >> (t - 1)) + 1) >> 1, plus zero point, clamped
-    transpose: float32, int8; [H, W, C] -> [C, W, H] (swaps channels and height)
-    binarize: float32 -> bit  threshold float32 [C], flip: bit = (x >= threshold) xor flip
-              int8 -> bit     threshold int32 [C], flip: bit = (q >= threshold) xor flip
-    """
-
-    kind: Kind
+    kind: str
     name: str
     """Path of the torch module it comes from."""
     inputs: tuple[str, ...]
@@ -96,30 +68,6 @@ class Graph:
     ops: tuple[Op, ...]
     input: str
     output: str
-
-    def macs(self) -> dict[str, int]:
-        """Counted multiply-accumulates by type of input (taps on padding included): fp32, int8, binary, int16 if any."""
-        counts = {"fp32": 0, "int8": 0, "binary": 0}
-        names = {"float32": "fp32", "int8": "int8", "int16": "int16", "bit": "binary"}
-        for op in self.ops:
-            if op.kind in CONVOLUTIONS:
-                outputs = int(np.prod(self.tensors[op.output].shape))
-                name = names[self.tensors[op.inputs[0]].dtype]
-                counts[name] = counts.get(name, 0) + outputs * self._taps(op)
-        return counts
-
-    def parameters(self) -> int:
-        """Weights and biases; a binary weight counts as one."""
-        count = 0
-        for op in self.ops:
-            if op.kind in CONVOLUTIONS:
-                count += self.tensors[op.output].shape[2] * (self._taps(op) + 1)
-        return count
-
-    def _taps(self, op: Op) -> int:
-        """Products per output value of a convolution."""
-        channels = self.tensors[op.inputs[0]].shape[2] if op.kind == "conv2d" else 1
-        return int(np.prod(op.attrs["kernel"])) * channels
 
     def digest(self) -> str:
         """Hex SHA-256 of everything that decides what the model computes."""

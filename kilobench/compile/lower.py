@@ -16,9 +16,10 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from kilobench.api import Shape, UserError
-from kilobench.compile.graph import DType, Graph, Kind, Op, Tensor, pack
+from kilobench.compile.graph import DType, Graph, Op, Tensor, pack
 from kilobench.compile.graphcheck import check_graph
-from kilobench.compile.layout import MAX_BIT_COLUMN, MAX_BIT_TAPS
+from kilobench.compile.operator import kind_of, operator
+from kilobench.compile.ops._bits import MAX_BIT_COLUMN, MAX_BIT_TAPS
 from kilobench.learn.layers import FUNCTIONS, Add, FakeQuant, SwapAxes, XnorConv2d, trace
 
 _MODULES: dict[type[nn.Module], str] = {
@@ -123,6 +124,8 @@ class _Lowering:
                 result = self.values[node.args[0]]
             elif (kind := self.kind(node)) in steps:
                 steps[kind](node)
+            elif node.op == "call_module" and (kind := kind_of(self.modules[str(node.target)]) or ""):
+                self.layer(node, kind)
             else:
                 raise self.error(node, "cannot be lowered here")
         if source is None or result is None or result.shape[:2] != (1, 1):
@@ -183,7 +186,7 @@ class _Lowering:
             self.values[absorbed] = tensor
         return tensor
 
-    def emit_op(self, kind: Kind, node: fx.Node, inputs: list[Tensor], output: Tensor, **rest: Any) -> None:
+    def emit_op(self, kind: str, node: fx.Node, inputs: list[Tensor], output: Tensor, **rest: Any) -> None:
         types = {tensor.dtype for tensor in inputs}
         if types == {"int16"} and (kind, output.dtype) != ("conv2d", "int8"):
             raise self.error(node, f"reads int16 as {kind} to {output.dtype}, but only convolutions to int8 can")
@@ -195,7 +198,7 @@ class _Lowering:
 
     def conv(self, node: fx.Node) -> None:
         module = self.modules[str(node.target)]
-        kind: Kind = "conv2d"
+        kind = "conv2d"
         source = self.source(node)
         chain = self.absorb(node, "norm", "relu", "quant")
         weight = _numpy(module.weight).astype(np.float64)
@@ -370,6 +373,20 @@ class _Lowering:
         output = Tensor(node.name, (channels, width, height), source.dtype, source.scale, source.zero_point)
         self.tensors[output.name] = self.values[node] = output
         self.emit_op("transpose", node, [source], output)
+
+    def layer(self, node: fx.Node, kind: str) -> None:
+        """A module that is one operator, whose file says how. A scale that it fixes is taken, whatever was observed."""
+        sources = [self.values[argument] for argument in node.all_input_nodes]
+        output = self.emit_tensor(node, chain := self.absorb(node, "quant"))
+        if sources[0].dtype == "int8" and (grid := operator(kind).grid(sources[0])) is not None:
+            output = Tensor(output.name, output.shape, "int8", *grid)
+            self.tensors[output.name] = output
+            self.values |= dict.fromkeys(chain, output)
+        try:
+            attrs, params = operator(kind).lower(self.modules[str(node.target)], sources, output)
+        except ValueError as error:
+            raise self.error(node, str(error)) from None
+        self.emit_op(kind, node, sources, output, attrs=attrs, params=params)
 
     def flatten(self, node: fx.Node) -> None:
         """Nothing to compute: the linear layer that reads it is a convolution over the whole map."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kilobench.compile.graph import Graph
-from kilobench.compile.layout import layout
+from kilobench.compile.operator import bind, operator
 from kilobench.compile.schedule import Step, steps
 
 ALIGNMENT = 16
@@ -69,8 +69,7 @@ def buffers(graph: Graph, cut: list[Step]) -> dict[str | int, Buffer]:
             spans[output] = spans.get(output, (index, index))[0], index
             whole = position == len(step.ops) - 1
             sizes[output] = graph.tensors[op.output].bytes if whole else step.strip_bytes(graph, position)
-            source, target = graph.tensors[op.inputs[0]], graph.tensors[op.output]
-            if scratch := layout(op, source, target).scratch_bytes:
+            if scratch := bind(graph, op).scratch_bytes():
                 result[place] = Buffer(_aligned(scratch), index, index)
     last = _root(graph.output, in_place)
     spans[last] = spans[last][0], len(cut)
@@ -78,11 +77,11 @@ def buffers(graph: Graph, cut: list[Step]) -> dict[str | int, Buffer]:
 
 
 def _in_place(graph: Graph, cut: list[Step]) -> dict[str, str]:
-    """Sums that may overwrite an input which nothing reads later, by output: that input."""
+    """Outputs that may overwrite an input which nothing reads later: that input."""
     last_read = {name: index for index, op in enumerate(graph.ops) for name in op.inputs}
     result: dict[str, str] = {}
     for index, op in enumerate(graph.ops):
-        if op.kind == "add":
+        if operator(op.kind).in_place:
             free = [n for n in op.inputs if last_read[n] == index and n not in (graph.input, graph.output)]
             if free:
                 result[op.output] = free[0]

@@ -7,16 +7,14 @@ Parts that two strips share are computed twice, so a step is formed only where t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kilobench.compile.graph import Graph, Op, Tensor
+from kilobench.compile.graph import Graph, Op
+from kilobench.compile.operator import Operator, bind, operator
 
-_WINDOWED = ("conv2d", "depthwise_conv2d", "max_pool", "avg_pool")
-_CHAINED = (*_WINDOWED, "binarize")
 _MAX_REPEATED = 0.10
 """Largest share of a map that may be computed more than once."""
-_MIN_PIXELS = 16
-"""Pixels that every convolution makes in one turn, lest calling kernels costs more than their work."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +37,11 @@ class Step:
 
 def steps(graph: Graph) -> list[Step]:
     """The operators of a graph in order, cut so that each chain needs the least memory at its peak."""
+    operators = [bind(graph, op) for op in graph.ops]
     result: list[Step] = []
     for first, last in _chains(graph):
-        result += _cut(graph, first, last)
+        result += _cut(graph, operators, first, last)
     return result
-
-
-def window_along(op: Op, axis: int) -> tuple[int, int, int]:
-    """Kernel, stride and padding of an operator along an axis."""
-    if op.kind not in _WINDOWED:
-        return 1, 1, 0
-    return op.attrs["kernel"][axis], op.attrs["stride"][axis], op.attrs["padding"][axis]
 
 
 def _chains(graph: Graph) -> list[tuple[int, int]]:
@@ -63,8 +55,8 @@ def _chains(graph: Graph) -> list[tuple[int, int]]:
         before = graph.ops[index - 1] if index else None
         if (
             before is not None
-            and op.kind in _CHAINED
-            and before.kind in _CHAINED
+            and _in_strips(op)
+            and _in_strips(before)
             and op.inputs == (before.output,)
             and readers[before.output] == 1
         ):
@@ -74,12 +66,17 @@ def _chains(graph: Graph) -> list[tuple[int, int]]:
     return chains
 
 
-def _cut(graph: Graph, first: int, last: int) -> list[Step]:
+def _in_strips(op: Op) -> bool:
+    kind = operator(op.kind)
+    return kind.in_strips and kind.inputs == 1
+
+
+def _cut(graph: Graph, operators: Sequence[Operator], first: int, last: int) -> list[Step]:
     """The cut of a chain with the lowest peak; of equal ones that with the fewest operators in strips."""
     best: dict[int, tuple[tuple[int, int], list[Step]]] = {first - 1: ((0, 0), [])}
     for end in range(first, last + 1):
         for start in range(first, end + 1):
-            step = _step(graph, start, end)
+            step = _step(operators, start, end)
             if step is None:
                 continue
             (peak, stripped), before = best[start - 1]
@@ -96,40 +93,36 @@ def _memory(graph: Graph, step: Step) -> int:
     return sum(graph.tensors[name].bytes for name in (*ops[0].inputs, ops[-1].output)) + strips
 
 
-def _step(graph: Graph, first: int, last: int) -> Step | None:
+def _step(operators: Sequence[Operator], first: int, last: int) -> Step | None:
     """The operators from first to last as one step, or None where they are not to run in strips."""
     if first == last:
-        return Step((first,), 0, (graph.tensors[graph.ops[first].output].shape[0],))
-    ops = graph.ops[first : last + 1]
-    axis = int(all(graph.tensors[name].shape[0] == 1 for op in ops for name in (op.inputs[0], op.output)))
-    outputs = [graph.tensors[op.output] for op in ops]
+        return Step((first,), 0, (operators[first].output.shape[0],))
+    run = operators[first : last + 1]
+    axis = int(all(tensor.shape[0] == 1 for one in run for tensor in (one.source, one.output)))
     extent = 1
-    while (strips := _strips(ops, outputs, axis, extent)) is not None:
+    while (strips := _strips(run, axis, extent)) is not None:
         repeated = any(
-            _repeated(after, axis, strip) > _MAX_REPEATED for after, strip in zip(ops[1:], strips[1:], strict=True)
+            _repeated(after, axis, strip) > _MAX_REPEATED for after, strip in zip(run[1:], strips[1:], strict=True)
         )
-        small = any(
-            op.kind == "conv2d" and strip * tensor.shape[1 - axis] < _MIN_PIXELS
-            for op, strip, tensor in zip(ops, strips, outputs, strict=True)
-        )
+        small = any(strip * one.output.shape[1 - axis] < one.min_pixels for one, strip in zip(run, strips, strict=True))
         if not (repeated or small):
             return Step(tuple(range(first, last + 1)), axis, strips)
         extent *= 2
     return None
 
 
-def _strips(ops: tuple[Op, ...], outputs: list[Tensor], axis: int, extent: int) -> tuple[int, ...] | None:
+def _strips(run: Sequence[Operator], axis: int, extent: int) -> tuple[int, ...] | None:
     """What each operator makes in a turn for ``extent`` of the last; None where a strip is most of its map."""
     strips = [extent]
-    for op, tensor in zip(ops[:0:-1], outputs[-2::-1], strict=True):
-        kernel, stride, _ = window_along(op, axis)
+    for after in run[:0:-1]:
+        kernel, stride, _ = after.along(axis)
         strips.insert(0, (strips[0] - 1) * stride + kernel)
-        if 2 * strips[0] > tensor.shape[axis]:
+        if 2 * strips[0] > after.source.shape[axis]:
             return None
     return tuple(strips)
 
 
-def _repeated(op: Op, axis: int, strip: int) -> float:
+def _repeated(operator: Operator, axis: int, strip: int) -> float:
     """Share of an operator's input that is needed again for its next strip."""
-    kernel, stride, _ = window_along(op, axis)
+    kernel, stride, _ = operator.along(axis)
     return max(0, kernel - stride) / (strip * stride)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kilobench.api import Progress, UserError
+from kilobench.closure import hashed
 from kilobench.data.arrays import Create, cached_arrays, code_key
-from kilobench.keys import hashed
 
 if TYPE_CHECKING:
     import numpy as np

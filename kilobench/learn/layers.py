@@ -163,10 +163,15 @@ class Add(nn.Module):
         return a + b
 
 
+def is_operator(module: object) -> bool:
+    """Whether the class of a module says, by its attribute ``operator``, that it is an operator of a plug-in as a whole."""
+    return isinstance(getattr(type(module), "operator", None), str)
+
+
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         own = isinstance(m, XnorConv2d | FakeQuant | SwapAxes | Add)
-        return own or super().is_leaf_module(m, module_qualified_name)
+        return own or is_operator(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module) -> fx.GraphModule:

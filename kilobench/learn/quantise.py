@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, trace
+from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, is_operator, trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -78,7 +78,7 @@ def _stored(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[fx.Node]:
     stored = []
     for node in graph.nodes:
         layer = _module(node, modules)
-        known = isinstance(layer, nn.Conv2d | nn.Linear | nn.AvgPool2d | XnorConv2d | Add)
+        known = isinstance(layer, nn.Conv2d | nn.Linear | nn.AvgPool2d | XnorConv2d | Add) or is_operator(layer)
         if node.op == "placeholder":
             stored.append(node)
         elif known or node.target in _SUMS:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kilobench.api import CellError, Progress, Split, Task
+from kilobench.compile.counts import macs, parameters
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphfile import load_graph, save_graph
 from kilobench.compile.host import HostModel
+from kilobench.compile.operator import operator
 from kilobench.compile.simulate import quantise_input
 from kilobench.plugins.spec import canonical
 from kilobench.record import Line, ModelFacts, accuracy
@@ -135,8 +137,8 @@ def about(
         synthetic=task.synthetic,
         accuracy=accuracy(evaluation.correct),
         accuracy_10_crops=None if crops is None else accuracy(crops),
-        macs=graph.macs(),
-        parameters=graph.parameters(),
+        macs=macs(graph),
+        parameters=parameters(graph),
         model_digest=graph.digest(),
         data_digest=split.digest,
         partial=split.partial,
@@ -187,9 +189,11 @@ def _crops(graph: Graph, host: HostModel, clips: NDArray[np.float32], progress: 
     total = np.zeros((len(clips), output.shape[2]))
     for done, start in enumerate(np.linspace(0, clips.shape[3] - width, CROPS).astype(int)):
         progress("accuracy over 10 windows", done, CROPS)
-        logits = host.run(quantise_input(graph, clips[..., start : start + width])).astype(np.float64)
+        shares = host.run(quantise_input(graph, clips[..., start : start + width])).astype(np.float64)
         if output.dtype == "int8":
-            logits = (logits - output.zero_point) * output.scale
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        total += shares / shares.sum(axis=1, keepdims=True)
+            shares = (shares - output.zero_point) * output.scale
+        if not operator(graph.ops[-1].kind).sums_to_one:
+            shares = np.exp(shares - shares.max(axis=1, keepdims=True))
+            shares /= shares.sum(axis=1, keepdims=True)
+        total += shares
     return total.argmax(axis=1)

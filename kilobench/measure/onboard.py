@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from kilobench.api import Board, CellError
+from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.device import elf
 from kilobench.device.build import Firmware
@@ -83,7 +84,7 @@ def measurement(
 
 def patience(graph: Graph, board: Board) -> Patience:
     """Deadlines for a model on a board: several times what the slowest arithmetic takes."""
-    seconds = SLOWEST_CYCLES_PER_MAC * sum(graph.macs().values()) / board.clock_hz
+    seconds = SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()) / board.clock_hz
     return Patience(inference=Patience.inference + seconds)
 
 

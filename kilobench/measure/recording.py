@@ -22,6 +22,8 @@ from kilobench.measure.onboard import Measurement
 from kilobench.plugins.boards import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
 
+_LINKS = {"emulator": "kilobench.measure.emulator", "serial": "kilobench.measure.serial"}
+
 
 @dataclass(frozen=True)
 class Where:
@@ -54,7 +56,7 @@ def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record
 def _measured(model: EvaluatedModel, where: Where, folder: Path, build: Path) -> Measurement:
     """By the module of the link, which alone is imported: the key of a measurement holds no code of the other."""
     kind, _, port = where.link.partition(":")
-    link = importlib.import_module(f"kilobench.measure.{kind}")
+    link = importlib.import_module(_LINKS[kind])
     options = (where.toolchain,) if kind == "emulator" else (port, where.power)
     measured: Measurement = link.measure(folder, model.graph, model.reference, where.board, build, *options)
     return measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -15,12 +16,12 @@ from types import ModuleType
 from typing import Any
 
 from kilobench.api import Board, Contribution, Method, Network, Task, UserError
-from kilobench.paths import contributions_dir, hardware_dir
+from kilobench.paths import PLUGINS_VARIABLE, contributions_dir, hardware_dir, operators_dir, python_files
 from kilobench.plugins.boards import load_board
+from kilobench.plugins.operators import operators_in
 from kilobench.plugins.spec import build, nearest, parse
 
-KINDS = ("tasks", "networks", "methods", "boards", "suites")
-PLUGINS_VARIABLE = "KILOBENCH_PLUGINS"
+KINDS = ("tasks", "networks", "methods", "boards", "suites", "ops")
 PLUGIN_PREFIX = "kilobench_plugin_"
 """Of the module names of plug-ins that are files."""
 _BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
@@ -49,6 +50,8 @@ class Entry:
             ram, flash = self.value.ram_bytes // 1024, self.value.flash.bytes // 1024
             mhz = self.value.clock_hz / 1e6
             return f"{self.value.title}: {self.value.core}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
+        if isinstance(self.value, Path) and self.value.suffix == ".py":
+            return (ast.get_docstring(ast.parse(self.value.read_text())) or "").split("\n")[0]
         if isinstance(self.value, Path):
             with self.value.open(errors="replace") as file:
                 first = file.readline(1000).strip()
@@ -102,9 +105,11 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
     registry = Registry()
     root = contributions_dir()
     for kind in _BASES:
-        for path in _python_files(root / kind):
+        for path in python_files(root / kind):
             _import(registry, path, f"kilobench.contrib.{kind}.{path.stem}")
     _yaml_files(registry, hardware_dir() / "boards", root / "benchmarks")
+    for path in python_files(operators_dir()):
+        registry.add("ops", Entry(path.stem, path, path))
     for name in (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins):
         if name:
             _add_plugins(registry, Path(name).resolve())
@@ -136,9 +141,12 @@ def _add_plugins(registry: Registry, path: Path) -> None:
     if not path.exists():
         raise UserError(f"--plugins {path}: no such file or folder")
     folders = [path / kind for kind in ("methods", "tasks", "networks")]
-    files = [path] if path.is_file() else [*_python_files(path), *(f for d in folders for f in _python_files(d))]
+    files = [path] if path.is_file() else [*python_files(path), *(f for d in folders for f in python_files(d))]
     known = {entry.path.resolve() for table in registry.entries.values() for entry in table.values()}
-    for file in (file for file in files if file not in known):
+    operators = operators_in(path)
+    for file in (file for file in operators if file not in known):
+        registry.add("ops", Entry(file.stem, file, file))
+    for file in (file for file in files if file not in known and file not in operators):
         if file.suffix == ".py":
             _import(registry, file, None)
     if path.is_dir():
@@ -162,10 +170,6 @@ def _add_board(registry: Registry, path: Path) -> None:
         if "two boards" in str(error):
             raise
         registry.add("boards", Entry(path.stem, path, None, str(error)))
-
-
-def _python_files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
 
 
 def _import(registry: Registry, path: Path, name: str | None) -> None:

@@ -13,13 +13,13 @@ from functools import cache
 from itertools import product
 
 from kilobench.api import Board, Method, Network, Progress, Task, Training, UserError, silent
+from kilobench.closure import hashed
 from kilobench.data.loading import contents
 from kilobench.keys import (
     board_facts,
     contribution_key,
     costing_code,
     evaluating_code,
-    hashed,
     measuring_key,
     training_code,
 )

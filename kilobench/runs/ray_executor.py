@@ -17,8 +17,8 @@ from typing import Any
 
 from kilobench.api import UserError
 from kilobench.files import intact, write_kept
-from kilobench.paths import cache_dir
-from kilobench.plugins.registry import PLUGINS_VARIABLE, load_registry
+from kilobench.paths import PLUGINS_VARIABLE, cache_dir
+from kilobench.plugins.registry import load_registry
 from kilobench.runs.executors import Event, Failed, Limits, Progressed, attempt, limit_memory, log_path, logged
 from kilobench.runs.units import Unit
 

@@ -1,17 +1,19 @@
 """Random graphs of every operator and type pair, with the values and shapes at which kernels go wrong."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from kilobench.compile.graph import DType, Graph, Kind, Op, Tensor
-from kilobench.compile.lower import multiplier, pack
+from kilobench.commands import instances
+from kilobench.commands.instances import CHANNELS
+from kilobench.compile.graph import DType, Graph, Op, Tensor, pack
+from kilobench.compile.lower import multiplier
+from kilobench.compile.operator import kinds, operator
 
 Pair = tuple[int, int]
 INT32_MAX = 2**31 - 1
-HAS_DEPTHWISE = "depthwise_conv2d" in get_args(Kind)
-CHANNELS = (1, 2, 3, 4, 7, 8, 31, 32, 33, 64, 70)
 MAX_MACS, MAX_WEIGHTS = 120_000, 20_000
 """Of one random operator: what emulators and compilers do in milliseconds."""
 
@@ -43,7 +45,7 @@ class Builder:
         return tensor
 
     def op(
-        self, kind: Kind, sources: list[Tensor], output: Tensor, attrs: dict[str, Any], params: dict[str, Any]
+        self, kind: str, sources: list[Tensor], output: Tensor, attrs: dict[str, Any], params: dict[str, Any]
     ) -> Tensor:
         self.ops.append(Op(kind, f"op{len(self.ops)}", tuple(t.name for t in sources), output.name, attrs, params))
         return output
@@ -118,10 +120,9 @@ class Builder:
         make = self._float_params if source.dtype == "float32" else self._int8_params
         params = make((source.shape[2], *attrs["kernel"], 1), source.dtype)
         params["weight"] = np.ascontiguousarray(params["weight"][..., 0].transpose(1, 2, 0))
-        kind: Any = "depthwise_conv2d"
-        return self.op(kind, [source], output, attrs | {"relu": bool(self.random.integers(2))}, params)
+        return self.op("depthwise_conv2d", [source], output, attrs | {"relu": bool(self.random.integers(2))}, params)
 
-    def pool(self, source: Tensor, kind: Kind, kernel: Pair | None = None, stride: Pair | None = None) -> Tensor:
+    def pool(self, source: Tensor, kind: str, kernel: Pair | None = None, stride: Pair | None = None) -> Tensor:
         r, size = self.random, source.shape[:2]
         kernel = kernel or (int(r.integers(1, min(3, size[0]) + 1)), int(r.integers(1, min(3, size[1]) + 1)))
         stride = stride or (int(r.integers(1, 4)), int(r.integers(1, 4)))
@@ -165,6 +166,16 @@ class Builder:
             threshold[self.random.random(channels) < 0.1] = np.finfo(np.float32).min
         flip = pack(self.random.integers(0, 2, channels).astype(bool))
         return self.op("binarize", [source], output, {}, {"threshold": threshold, "flip": flip})
+
+    def any(self, kind: str, source: Tensor, dtype: DType) -> Tensor:
+        """An operator of any kind that yields ``dtype``: of TUNED, or else made of no more than its declaration."""
+        if kind in TUNED:
+            return TUNED[kind](self, source, dtype)
+        reads = [source] * operator(kind).inputs
+        op, output = instances.random_op(self.random, kind, reads, dtype, f"op{len(self.ops)}", f"t{len(self.tensors)}")
+        self.ops.append(op)
+        self.tensors[output.name] = output
+        return output
 
     def like(self, source: Tensor, output: Tensor) -> Tensor:
         """The output with the scale and zero point of the source."""
@@ -232,6 +243,22 @@ class Builder:
         return {"multiplier": m, "shift": t}
 
 
+TUNED: dict[str, Callable[[Builder, Tensor, DType], Tensor]] = {
+    "conv2d": lambda b, x, dtype: b.conv(x, dtype),
+    "depthwise_conv2d": lambda b, x, _: b.depthwise(x),
+    "max_pool": lambda b, x, _: b.pool(x, "max_pool"),
+    "avg_pool": lambda b, x, _: b.pool(x, "avg_pool"),
+    "add": lambda b, x, _: b.add(x, x),
+    "binarize": lambda b, x, _: b.binarize(x),
+}
+"""Operators that are made with values and shapes of their own, at which their kernels go wrong."""
+
+
+def every_operator() -> list[tuple[str, DType, DType]]:
+    """Kind, type of input and type of output of all that there are."""
+    return [(kind, *types) for kind in kinds() for types in operator(kind).types]
+
+
 def random_graph(seed: int) -> Graph:
     """A small graph: up to six steps, often with a dense head; seeds cover every kernel."""
     r = np.random.default_rng([seed, 1])
@@ -241,7 +268,9 @@ def random_graph(seed: int) -> Graph:
     if dtype == "int8" and r.random() < 0.3:  # the input alone has 16 bits
         b.tensors.clear()
         source = b.tensor((*x.shape[:2], int(r.choice([1, 1, 2, 3, 4, 7, 33]))), "int16")
-        x = b.conv(source, "int8")
+        readers = [(kind, made) for kind, read, made in every_operator() if read == "int16"]
+        kind, made = readers[r.integers(len(readers))]
+        x = b.any(kind, source, made)
     for _ in range(r.integers(1, 6)):
         x = _step(b, x)
     if r.random() < 0.3 or x is source:
@@ -250,20 +279,12 @@ def random_graph(seed: int) -> Graph:
 
 
 def random_inputs(graph: Graph, count: int, seed: int) -> np.ndarray[Any, Any]:
-    """Inputs [count, h, w, c] as kilobench.compile.simulate takes them; integers with extremes, floats with both zeros."""
-    r, tensor = np.random.default_rng([seed, 2]), graph.tensors[graph.input]
-    shape = (count, *tensor.shape)
-    if tensor.dtype == "bit":
-        return r.integers(0, 2, shape).astype(np.uint8)
-    if tensor.dtype != "float32":
-        kind = np.iinfo(tensor.dtype)
-        values = np.clip(r.normal(0, 0.7 * kind.max, shape), kind.min, kind.max)
-        values[0] = r.choice([values[0], np.full(tensor.shape, kind.min), np.full(tensor.shape, kind.max)])
-        return values.astype(kind.dtype)
-    values = np.round(r.normal(size=shape) * 4) / 2 * np.where(r.integers(0, 2, shape), 1, -1)
-    if all(op.kind != "binarize" for op in graph.ops):
-        values = np.where(r.random(shape) < 0.02, 1e-40, values)
-    return values.astype(np.float32)
+    """As of kilobench.commands.instances; floats with some that are not normal, where nothing is compared with them."""
+    values = instances.random_inputs(graph, count, seed)
+    if values.dtype == np.float32 and all(op.kind != "binarize" for op in graph.ops):
+        tiny = np.random.default_rng([seed, 3]).random(values.shape) < 0.02
+        return np.where(tiny, np.float32(1e-40), values)
+    return values
 
 
 def _map_size(r: np.random.Generator) -> Pair:
@@ -286,21 +307,11 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     """One more operator, or a chain of them that engines like to fuse."""
     r = b.random
     alike = [t for t in b.tensors.values() if (t.shape, t.dtype) == (x.shape, x.dtype)]
-    steps = {
-        "conv": 4,
-        "pool": 1,
-        "conv, pool": 3,
-        "residual": 1,
-        "fork": 1,
-        "add": 1,
-        "transpose": 1,
-        "binarize": 1,
-        "depthwise": 2,
-    }
+    others = [(kind, made) for kind, read, made in every_operator() if kind not in TUNED and read == x.dtype]
+    steps = {"conv": 4, "pool": 1, "conv, pool": 3, "residual": 1, "fork": 1, "add": 1, "binarize": 1, "depthwise": 2}
+    steps["other"] = len(others) if x.dtype != "float32" or b.exact else 0
     if x.dtype == "bit":
-        steps |= {"residual": 0, "fork": 0, "add": 0, "transpose": 0, "binarize": 0}
-    if x.dtype == "bit" or not HAS_DEPTHWISE:
-        steps["depthwise"] = 0
+        steps |= {"residual": 0, "fork": 0, "add": 0, "binarize": 0, "depthwise": 0}
     if x.dtype == "float32" and not b.exact:
         steps["binarize"] = 0
     names, weights = list(steps), np.array(list(steps.values()), dtype=float)
@@ -316,8 +327,12 @@ def _step(b: Builder, x: Tensor) -> Tensor:
         return b.add(b.pool(x, "max_pool", kernel, kernel), b.conv(x, x.dtype, x.shape[2], kernel, kernel, (0, 0)))
     if step == "add":
         return b.add(x, alike[r.integers(len(alike))])
-    if step in ("transpose", "binarize", "depthwise"):
+    if step in ("binarize", "depthwise"):
         return getattr(b, step)(x)
+    if step == "other":
+        kind, made = others[r.integers(len(others))]
+        b.exact = b.exact and kind == "transpose"  # what others make of floats is not to be summed in another order
+        return b.any(kind, x, made)
     dtype: DType = "bit" if x.dtype == "bit" and r.random() < 0.7 else _base(b, x)
     y = b.conv(x, dtype)
     return _pool_after(b, y) if step == "conv, pool" else y

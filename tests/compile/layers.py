@@ -5,23 +5,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.graph import DType, Graph, Kind, Op, Tensor
+from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.compile.simulate import Maps, simulate
 from tests.compile.graphs import Builder
 
-KINDS: tuple[Kind, ...] = ("conv2d", "depthwise_conv2d", "max_pool", "avg_pool", "add")
+KINDS = ("conv2d", "depthwise_conv2d", "max_pool", "avg_pool", "add")
 
 
-def layer(b: Builder, kind: Kind, source: Tensor, channels: int | None = None) -> Tensor:
+def layer(b: Builder, kind: str, source: Tensor, channels: int | None = None) -> Tensor:
     """A random operator of a kind; a convolution has ``channels`` outputs if that is given."""
     if kind == "conv2d":
         return b.conv(source, "int8" if source.dtype == "int16" else source.dtype, channels)
-    if kind == "depthwise_conv2d":
-        return b.depthwise(source)
     if kind == "add":
         other = next(tensor for tensor in reversed(b.tensors.values()) if tensor.shape == source.shape)
         return b.add(source, other)
-    return b.pool(source, kind)
+    return b.any(kind, source, source.dtype)
 
 
 def random_layers(seed: int, dtype: DType, count: int = 50) -> Graph:

@@ -271,7 +271,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
         for zero in (-129, 128, 0.0, False, "0", None)
     },
     "zero point of bits": (output(BITS, zero_point=1), "has the zero point 1"),
-    "a transpose that scales": (output(TRANSPOSE, scale=7.0), "changes scale or zero point"),
+    "a transpose that scales": (output(TRANSPOSE, scale=7.0), "where they can only be"),
     # Who reads and makes what
     "no operators": (lambda g: replace(g, ops=()), "it has 0 operators"),
     "too many operators": (long, "operators, not 1 to"),

@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from kilobench.api import Board, CellError, UserError
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType, Graph, Tensor
-from kilobench.compile.layout import layout
+from kilobench.compile.operator import bind
 from kilobench.device import elf
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
@@ -135,8 +135,8 @@ def test_sections_add_up(tmp_path: Path) -> None:
     memory = emit(graph, tmp_path, "m")
     sizes = elf.sizes(build(tmp_path, load_registry().get("boards", "nucleo_f446re"), tmp_path / "b").elf)
     assert sizes.arena == memory.arena_bytes
-    made = [layout(op, graph.tensors[op.inputs[0]], graph.tensors[op.output]) for op in graph.ops]
-    arrays = [array for one in made for array in one.arrays.values()]
+    fields = [field for op in graph.ops for field in bind(graph, op).fields().values()]
+    arrays = [field for field in fields if isinstance(field, np.ndarray)]
     weights = sum(array.nbytes for array in arrays)
     assert weights <= sizes.weights <= weights + 16 * len(arrays)
 

@@ -12,6 +12,7 @@ import pytest
 
 from kilobench.api import Task
 from kilobench.cli import main
+from kilobench.compile.counts import macs, parameters
 from kilobench.measure.evaluate import About, evaluate, load_model_file, save_model_file
 from kilobench.measure.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
@@ -43,8 +44,8 @@ def made(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         seed=0,
         fold=0,
         accuracy=accuracy(evaluation.correct),
-        macs=graph.macs(),
-        parameters=graph.parameters(),
+        macs=macs(graph),
+        parameters=parameters(graph),
         model_digest=graph.digest(),
         data_digest=split.digest,
     )

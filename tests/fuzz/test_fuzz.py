@@ -18,20 +18,12 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.memory import Plan
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry
-from tests.compile.graphs import HAS_DEPTHWISE, random_graph, random_inputs
+from tests.compile.graphs import every_operator, random_graph, random_inputs
 from tests.fuzz.batch import INPUTS, Case, Target, differences, first_difference
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
 M4, M0PLUS = (load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico"))
 TARGETS = [Target(M4), Target(M4, traps=True), Target(M0PLUS)]
-KINDS = ("conv2d", "max_pool", "avg_pool", "add", "transpose", *(("depthwise_conv2d",) if HAS_DEPTHWISE else ()))
-OPERATORS = {
-    *((kind, dtype, dtype) for kind in KINDS for dtype in ("int8", "float32")),
-    *(("conv2d", "bit", dtype) for dtype in ("bit", "int8", "float32")),
-    ("conv2d", "int16", "int8"),
-    *(("binarize", dtype, "bit") for dtype in ("int8", "float32")),
-    ("max_pool", "bit", "bit"),
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +57,7 @@ def test_the_graphs_cover_every_operator() -> None:
         for graph in map(random_graph, range(200))
         for op in graph.ops
     }
-    assert covered == OPERATORS
+    assert covered == set(every_operator())
 
 
 def test_a_difference_names_the_first_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.keys import COSTING, EVALUATING, MEASURING, TRAINING, code
+from kilobench.closure import code
+from kilobench.keys import COSTING, EVALUATING, MEASURING, TRAINING
 
 ROOT = Path(__file__).parents[2]
 KEYS = """

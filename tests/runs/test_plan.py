@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kilobench.api import UserError
-from kilobench.keys import code
+from kilobench.closure import code
 from kilobench.measure.recording import Where, command
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.plan import plan

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Binary convolutions for hardware/kernels/kb_bits.h: what it can count, and how their constants lie in bit slices."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.compile.graph import pack, unpack
+from kilobench.compile.kernels import constant
+from kilobench.compile.operator import Field, Operator, require
+
+MAX_BIT_TAPS, MAX_BIT_COLUMN = constant("KB_BITS_MAX_TAPS"), constant("KB_BITS_MAX_COLUMN")
+"""Of a binary convolution; of one list."""
+_MAX_CASES = 2**22
+"""Output channels of a binary convolution, times the ways in which padding may clip its windows."""
+
+
+def check_counters(conv: Operator, taps: int) -> None:
+    """Raises ValueError for more taps than the kernels can count, and for a ReLU of bits."""
+    _, listed = tap_lists(conv)
+    column = conv.attrs["kernel"][0] * conv.source.shape[2]
+    counted = taps <= MAX_BIT_TAPS and listed <= MAX_BIT_COLUMN
+    require(counted, f"sums {taps} products, {column} per column, more than the kernels can count")
+    cases = [min(size, 2 * p + 2) for size, p in zip(conv.output.shape, conv.attrs["padding"], strict=False)]
+    clipped = conv.output.shape[2] * cases[0] * cases[1]
+    require(clipped <= _MAX_CASES, f"has {clipped} sums of clipped windows, above {_MAX_CASES}")
+    require(conv.output.dtype != "bit" or not conv.attrs["relu"], "has a ReLU of bits")
+
+
+def tap_lists(conv: Operator) -> tuple[int, int]:
+    """Lists of taps, one per column of the kernel or, where columns are short, one of all; and the taps of each."""
+    kernel_h, kernel_w = conv.attrs["kernel"]
+    column = kernel_h * conv.source.shape[2]
+    return (kernel_w, column) if column > constant("KB_BITS_FEW") else (1, kernel_w * column)
+
+
+def scratch_bytes(conv: Operator) -> int:
+    """For the lists of those taps that are +1."""
+    lists, listed = tap_lists(conv)
+    blocks = -(-listed // 8)
+    return lists * (2 * (8 * blocks + 8) + 4 * blocks) + 4 * 7
+
+
+def constants(conv: Operator) -> dict[str, Field]:
+    """Weights with a bit per output channel in every word, and what padding changes per case of window."""
+    weight = unpack(conv.params["weight"], conv.source.shape[2])
+    taps = weight[0].size
+    words = np.pad(pack(weight.transpose(2, 1, 3, 0)).reshape(*tap_lists(conv), -1), ((0, 0), (0, 1), (0, 0)))
+    arrays: dict[str, Field] = {k: value for k, value in conv.params.items() if k not in ("weight", "threshold")}
+    arrays["weight"] = np.moveaxis(words, 2, 0)
+    rows, columns = (_spans(conv, axis) for axis in (0, 1))
+    windows = [weight[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
+    positive = np.stack([window.sum(axis=(1, 2, 3), dtype=np.int64) for window in windows])
+    if "threshold" in conv.params:
+        valid = np.array([window[0].size for window in windows])[:, None]
+        least = positive - (valid - conv.params["threshold"].astype(np.int64)) // 2 + taps
+        arrays["level"] = _slices(np.clip(least, 0, 2 * taps + 1), taps)
+    else:
+        arrays["positive"] = positive.astype(np.uint16)
+    return arrays
+
+
+def _spans(conv: Operator, axis: int) -> list[tuple[int, int]]:
+    """Taps [from, to) inside the map, per case of kb_bits_cases in kb_bits.h."""
+    size, made = conv.source.shape[axis], conv.output.shape[axis]
+    kernel, stride, padding = conv.along(axis)
+    edge = -(-padding // stride)
+    skip = max(0, max(0, size + padding - kernel + stride) // stride - edge - 1)
+    starts = [i * stride - padding for i in range(made) if not edge < i <= edge + skip]
+    spans = ((min(max(0, -start), kernel), max(min(kernel, size - start), 0)) for start in starts)
+    return [(first, max(first, end)) for first, end in spans]
+
+
+def _slices(least: NDArray[np.int64], taps: int) -> NDArray[np.uint32]:
+    """Numbers [cases, channels] as bit slices [cases, groups of 32, 1 + bits of ``taps``], least significant first.
+
+    Channels that there are not get the largest number, which is never reached.
+    """
+    slices = 1 + taps.bit_length()
+    padded = np.full((len(least), -(-least.shape[1] // 32) * 32), (1 << slices) - 1)
+    padded[:, : least.shape[1]] = least
+    return pack((padded[:, None] >> np.arange(slices)[:, None] & 1).astype(np.uint8)).transpose(0, 2, 1)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What int8 operators share: requantisation, clamps and the bound of their sums (docs/arithmetic.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.compile.operator import Operator, Params, require
+
+INT32_MAX = 2**31 - 1
+REACH = {"int8": 255, "int16": 2**15}
+"""Largest magnitude of an input less its zero point."""
+REQUANTISED: Params = {"bias": ("int32", "O"), "multiplier": ("int32", "O"), "shift": ("int32", "O")}
+
+
+def requantise(acc: NDArray[np.int64], multiplier: NDArray[Any], shift: NDArray[Any]) -> NDArray[np.int64]:
+    """acc * multiplier * 2**-shift, rounded once, half up."""
+    result: NDArray[np.int64] = ((acc * multiplier.astype(np.int64)) >> (shift.astype(np.int64) - 1)) + 1 >> 1
+    return result
+
+
+def lowest(operator: Operator) -> int:
+    """The clamp of int8 outputs: ReLU is a clamp at the zero point."""
+    return operator.output.zero_point if operator.attrs.get("relu") else -128
+
+
+def saturate(operator: Operator, value: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Requantised sums as the operator's int8 output."""
+    return np.clip(value + operator.output.zero_point, lowest(operator), 127).astype(np.int8)
+
+
+def channel_table(
+    bias: NDArray[Any], multiplier: NDArray[Any], shift: NDArray[Any], zero_point: int
+) -> NDArray[np.int32]:
+    """Per channel bias, multiplier, offset and shift of kb_kernels.h, int32 [channels, 4]."""
+    after = shift.astype(np.int64) - 32  # of the product's upper word
+    quick = (after > 0) & (after < 24)  # the offset stays below 2**31
+    offset = np.where(quick, (2 * zero_point + 1) << np.where(quick, after - 1, 0), 0)
+    return np.stack([bias, multiplier, offset, np.where(quick, after, -shift)], axis=1).astype(np.int32)
+
+
+def check_accumulator(operator: Operator, largest: Any) -> None:
+    """Raises ValueError if sums of this magnitude, per channel or for all, leave int32 with the bias of an int8 output."""
+    if operator.output.dtype == "int8" and "bias" in operator.params:
+        largest = largest + np.abs(operator.params["bias"].astype(np.int64))
+    require(np.max(largest) <= INT32_MAX, f"may exceed the int32 bound {INT32_MAX} in its accumulator")

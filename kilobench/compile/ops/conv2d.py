@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolution; a linear layer is one over the whole map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.compile.graph import unpack
+from kilobench.compile.kernels import constant
+from kilobench.compile.operator import Field
+from kilobench.compile.ops import _bits
+from kilobench.compile.ops._convolution import Convolution
+from kilobench.compile.ops._integers import REQUANTISED, channel_table, check_accumulator, requantise, saturate
+
+_COLUMNS_BYTES = 2048
+"""Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
+
+
+class Conv2d(Convolution):
+    """``relu`` of int8 is the clamp at the output's zero point; ``shift`` is t of docs/arithmetic.md.
+
+    bit -> bit       bit = (acc >= threshold) xor flip; padded taps are skipped; relu False
+    bit -> float32   scale * acc + bias (product rounded first)
+    bit -> int8      acc * 256 + bias is requantised
+    """
+
+    types = {
+        ("float32", "float32"): {"weight": ("float32", "OHWI"), "bias": ("float32", "O")},
+        ("int8", "int8"): {"weight": ("int8", "OHWI"), **REQUANTISED},
+        ("int16", "int8"): {"weight": ("int8", "OHWI"), **REQUANTISED},
+        ("bit", "bit"): {"weight": ("uint32", "OHWi"), "threshold": ("int32", "O"), "flip": ("uint32", "o")},
+        ("bit", "float32"): {"weight": ("uint32", "OHWi"), "scale": ("float32", "O"), "bias": ("float32", "O")},
+        ("bit", "int8"): {"weight": ("uint32", "OHWi"), **REQUANTISED},
+    }
+    min_pixels = 16
+
+    def most_padding(self) -> tuple[int, int]:
+        """A window may lie on padding as a whole."""
+        return self.attrs["kernel"][0], self.attrs["kernel"][1]
+
+    def output_channels(self) -> int:
+        """Any number."""
+        return self.output.shape[2]
+
+    def taps(self) -> int:
+        """Those of all channels."""
+        return super().taps() * self.source.shape[2]
+
+    def check(self) -> None:
+        """The accumulator, and counters of binary convolutions."""
+        if self.source.dtype == "bit":
+            _bits.check_counters(self, self.taps())
+            check_accumulator(self, 256 * self.taps())
+        elif self.output.dtype == "int8":
+            self.check_weights(axes=(1, 2, 3))
+
+    def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Sums of all channels."""
+        if self.source.dtype == "float32":
+            return self.compute_floats(values[0], self.params["weight"])
+        if self.source.dtype != "bit":
+            return self.compute_integers(values[0], self.params["weight"])
+        signs = 2.0 * unpack(self.params["weight"], self.source.shape[2]) - 1
+        acc = self.correlate(2.0 * values[0] - 1, signs).astype(np.int64)
+        if self.output.dtype == "bit":
+            reached = acc >= self.params["threshold"]
+            return (reached ^ unpack(self.params["flip"], self.output.shape[2])).astype(np.uint8)
+        if self.output.dtype == "int8":
+            acc = 256 * acc + self.params["bias"]
+            return saturate(self, requantise(acc, self.params["multiplier"], self.params["shift"]))
+        return self.relu(acc.astype(np.float32) * self.params["scale"] + self.params["bias"])
+
+    # For the kernels
+
+    @property
+    def kernel(self) -> str:
+        """Of bits there is one for each type of output."""
+        suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "") if self.source.dtype == "bit" else ""
+        return super().kernel + suffix
+
+    def constants(self) -> dict[str, Field]:
+        """In an order of their own for each type of input."""
+        if self.source.dtype == "bit":
+            return _bits.constants(self)
+        return {"float32": self._f32, "int8": self._s8, "int16": self._s16}[self.source.dtype]()
+
+    def scratch_bytes(self) -> int:
+        """Columns of the input at 16 bits and sums; for bits, lists of the taps that are +1 (kb_bits.h)."""
+        if self.source.dtype == "bit":
+            return _bits.scratch_bytes(self)
+        if self.source.dtype == "float32":
+            return 0
+        stride, taps = self.attrs["stride"][1], self._ordered_taps()
+        halves = (self._block() - 1) * stride * self._column() + taps
+        return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
+
+    def _f32(self) -> dict[str, Field]:
+        """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them."""
+        weight = self.params["weight"]
+        filled = np.zeros((-(-len(weight) // 4) * 4, *weight.shape[1:]), dtype=np.float32)
+        filled[: len(weight)] = weight
+        blocks = filled.reshape(-1, 4, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
+        return {**self.params, "weight": blocks}
+
+    def _s8(self) -> dict[str, Field]:
+        """Weights of two output channels in each half word, of four side by side; see conv2d_s8.c."""
+        columns = self._weight_columns()
+        outputs, taps = len(columns), self._ordered_taps()
+        ordered = np.zeros((-(-outputs // 4) * 4, taps), dtype=np.int32)
+        ordered[:outputs, : columns.shape[1]] = columns
+        pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
+        weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
+        bias = self.params["bias"] - self.source.zero_point * columns.sum(axis=1)
+        channel = self._channel_table(bias)
+        numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
+        return {"weight": weight, "channel": channel, "quick": int((channel[:, 3] > 0).all()), **numbers}
+
+    def _s16(self) -> dict[str, Field]:
+        """Weights at 16 bits; see conv2d_s16.c."""
+        columns = self._weight_columns()
+        taps = self._ordered_taps()
+        weight = np.zeros((len(columns), taps), dtype=np.int16)
+        weight[:, : columns.shape[1]] = columns
+        channel = self._channel_table(self.params["bias"])
+        numbers = {"column": self._column(), "taps": taps, "block": self._block()}
+        return {"weight": weight, "channel": channel, "quick": int((channel[:, 3] > 0).all()), **numbers}
+
+    def _channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
+        return channel_table(bias, self.params["multiplier"], self.params["shift"], self.output.zero_point)
+
+    # Taps ordered by column of the kernel
+
+    def _weight_columns(self) -> NDArray[np.int32]:
+        """Weights [O, KW * halves of a column]."""
+        weight = self.params["weight"].astype(np.int32)
+        outputs, kernel_h, kernel_w, channels = weight.shape
+        columns = np.zeros((outputs, kernel_w, self._column()), dtype=np.int32)
+        columns[:, :, : kernel_h * channels] = weight.transpose(0, 2, 1, 3).reshape(outputs, kernel_w, -1)
+        return columns.reshape(outputs, -1)
+
+    def _column(self) -> int:
+        """Halves per column of the input in scratch; whole words where every pixel has to start at one."""
+        column = int(self.attrs["kernel"][0]) * self.source.shape[2]
+        odd = self.attrs["stride"][1] % 2 and self.output.shape[1] > 1
+        return column + column % 2 if odd else column
+
+    def _ordered_taps(self) -> int:
+        """Per pixel, filled up to what the kernel's inner loop takes at a time."""
+        together = 4 if self.source.dtype == "int8" else 2
+        return int(-(-self.attrs["kernel"][1] * self._column() // together) * together)
+
+    def _block(self) -> int:
+        """Output pixels whose columns are in scratch together."""
+        kernel_w, stride, width = self.attrs["kernel"][1], self.attrs["stride"][1], self.output.shape[1]
+        fitting = (_COLUMNS_BYTES // 2 // self._column() - kernel_w) // stride + 1
+        if self.source.dtype == "int16":
+            return int(min(max(4, fitting // 4 * 4), width))
+        return int(max(2, min(fitting, width + 1) // 2 * 2)) if width > 1 else 1
+
+    def _sums(self) -> int:
+        """Words of scratch for the sums of an int8 convolution."""
+        outputs = -(-self.output.shape[2] // 4) * 4
+        return outputs * min(self._block(), 2) * (2 if self._ordered_taps() > constant("KB_CONV2D_S8_CHUNK") else 1)
