@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kilobench.paths import hardware_dir
 from kilobench.toolchain import zig
 
-_FLAGS = ["-O3", "-march=native", "-std=c99", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
+_FLAGS = ["-O3", "-g", "-march=native", "-std=c99", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
 
 
 class _Description(ctypes.Structure):
