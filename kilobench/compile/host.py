@@ -50,7 +50,7 @@ class HostModel:
         ]
         library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
         includes = [f"-I{kernels}", f"-I{firmware}"]
-        zig("cc", *_FLAGS, *includes, *map(str, sources), "-o", str(library), what="the model for the host")
+        zig("cc", *_FLAGS, *includes, *map(str, sources), output=library, what="the model for the host")
         self._library = ctypes.CDLL(str(library))
         library.unlink()
         self._library.kb_host_model.restype = ctypes.POINTER(_Description)

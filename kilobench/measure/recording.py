@@ -12,13 +12,13 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, cast
 
-from kilobench.api import Board, CellError
+from kilobench.api import Board, CellError, Progress
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Op
 from kilobench.keys import measuring_key, versions
 from kilobench.measure.evaluate import EvaluatedModel
 from kilobench.measure.onboard import Measurement, measure
-from kilobench.plugins.boards import timing_label
+from kilobench.plugins.cores import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
 
 
@@ -34,7 +34,9 @@ class Where:
     """The meter in a real board's supply, as in ``ppk2``; empty for none."""
 
 
-def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record, Path]:
+def record_of(
+    model: EvaluatedModel, where: Where, folder: Path, progress: Progress | None = None
+) -> tuple[Record, Path]:
     """Build a model's program in ``folder``, run it on the board, and say what was measured; also returns the program.
 
     Raises CellError as kilobench.measure.onboard.measure does, after printing what the build wrote.
@@ -42,7 +44,8 @@ def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record
     emit(model.graph, folder, f"{model.about.model.task} {model.about.model.recipe}")
     board, build = where.board, folder / "build"
     try:
-        measured = measure(folder, model.graph, model.reference, board, build, where.toolchain, where.link, where.power)
+        how = (where.toolchain, where.link, where.power)
+        measured = measure(folder, model.graph, model.reference, board, build, *how, progress)
     except CellError:
         for log in build.glob("*.log"):
             print(log.read_text())
@@ -75,7 +78,7 @@ def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Recor
         clock_hz=measured.clock_hz,
         conditions=measured.conditions,
         link=cast(Literal["emulator", "serial"], where.link.partition(":")[0]),
-        timing=timing_label(board, counter),
+        timing=timing_label(board.core, counter),
         toolchain=measured.toolchain,
         flags=measured.flags,
         flash_bytes=sizes.flash_bytes,
@@ -92,9 +95,9 @@ def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Recor
         fits=not (measured.over_flash_bytes or measured.over_ram_bytes),
         over_flash_bytes=measured.over_flash_bytes,
         over_ram_bytes=measured.over_ram_bytes,
-        cycles=round(sum(measured.cycles) / len(measured.cycles)),
-        cycles_low=min(measured.cycles),
-        cycles_high=max(measured.cycles),
+        cycles=round(sum(measured.cycles) / len(measured.cycles)) if measured.cycles else None,
+        cycles_low=min(measured.cycles, default=None),
+        cycles_high=max(measured.cycles, default=None),
         energy_uj=measured.energy_uj,
         layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles)),
         verified_inputs=len(measured.cycles),
