@@ -103,9 +103,10 @@ class Cost:
 
     flash_bytes: int
     ram_bytes: int
-    cycles: int
+    cycles: int | None
+    """None where it is too large to run, even on the same core with more memory."""
     latency_ms: float
-    """The cycles at the board's clock."""
+    """The cycles at the board's clock; infinite without them."""
     over_flash_bytes: int
     """By how much it misses the board's flash; 0 if it fits."""
     over_ram_bytes: int
@@ -282,23 +283,39 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Core:
+    """A CPU core: all that the engine knows of it; read from ``hardware/cores/NAME.yaml``.
+
+    Either it can be emulated and has ``flags``, ``emulator`` and ``timing``, or it has none of them.
+    """
+
+    name: str
+    title: str
+    counter: str
+    """What counts its cycles: ``dwt`` or ``systick``, which the emulator has as well, or another."""
+    reference: str
+    """The manual that describes it."""
+    features: tuple[str, ...] = ()
+    """Of its instruction set: ``dsp``, ``fpu``."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """By toolchain, what makes the compiler compile for it."""
+    emulator: str = ""
+    """Name of unicorn's constant for its CPU model."""
+    timing: str = ""
+    """Name of its timing table, a file of ``kilobench/device/timing/``."""
+    estimated: bool = False
+    """Whether no count of silicon was held against the table."""
+
+
+@dataclass(frozen=True)
 class Board:
     """A microcontroller board; read from ``hardware/boards/NAME.yaml``, numbers from its data sheet."""
 
     name: str
     title: str
     mcu: str
-    core: Literal[
-        "cortex-m0",
-        "cortex-m0plus",
-        "cortex-m3",
-        "cortex-m33",
-        "cortex-m4f",
-        "cortex-m7",
-        "xtensa-lx6",
-        "xtensa-lx7",
-        "riscv-rv32imc",
-    ]
+    core: Core
+    """In the file its name."""
     clock_hz: int
     """The clock that the board runs at here: the one that its Arduino core sets up."""
     flash: Memory
@@ -306,12 +323,8 @@ class Board:
     """RAM regions; the arena goes into the first (the largest), stack and statics into the last."""
     reference: str
     """Data sheet."""
-    timing: Literal["", "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m7"] = ""
-    """Timing table of the emulator; empty for a board that cannot be emulated."""
     max_clock_hz: int = 0
     """What the data sheet allows; 0 where that is ``clock_hz``."""
-    counter: Literal["", "dwt", "systick", "ccount", "mcycle", "micros"] = ""
-    """How the real board counts cycles; empty for a board that is only emulated."""
     flash_wait_states: int | None = None
     """At ``clock_hz``; None where code does not run from flash, or only through a cache."""
     caches: str = ""

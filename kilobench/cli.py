@@ -10,10 +10,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Board, CellError, UserError
+from kilobench.api import Board, CellError, Core, UserError
 from kilobench.arguments import KINDS, parser
 
 
@@ -191,9 +192,10 @@ def _show(options: argparse.Namespace) -> int:
         print(f"{kind.removesuffix('s')} {entry.name}  ({entry.path})")
         if entry.broken:
             print(f"BROKEN: {entry.broken}")
-        elif isinstance(entry.value, Board):
+        elif isinstance(entry.value, Board | Core):
             for field in dataclasses.fields(entry.value):
-                print(f"  {field.name}: {getattr(entry.value, field.name)}")
+                value = getattr(entry.value, field.name)
+                print(f"  {field.name}: {value.name if isinstance(value, Core) else value}")
         elif isinstance(entry.value, Path):
             print(entry.value.read_text().rstrip())
         elif entry.value is not None:
@@ -281,6 +283,7 @@ def _measure(options: argparse.Namespace) -> int:
 
     from kilobench.measure.evaluate import load_model_file
     from kilobench.measure.recording import Where, record_of
+    from kilobench.progress import OverallProgress
     from kilobench.results.store import Store
     from kilobench.results.table import terminal
     from kilobench.runs.plan import check_link
@@ -289,8 +292,9 @@ def _measure(options: argparse.Namespace) -> int:
     where = Where(board, options.on, options.toolchain, options.power)
     model = load_model_file(options.model)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    with console.status(f"{board.name}: building and running"), tempfile.TemporaryDirectory() as folder:
-        record, _ = record_of(model, where, Path(folder))
+    with OverallProgress(console, 1.0) as progress, tempfile.TemporaryDirectory() as folder:
+        progress.begin("", f"{board.name}: building and running", 1.0)
+        record, _ = record_of(model, where, Path(folder), partial(progress.update, ""))
     store = Store(options.output / "records")
     path = store.write(record)
     store.publish(record, options.model)

@@ -35,8 +35,10 @@ _C_FOLDERS = {
     "serial": ("kernels", "firmware", "firmware/ports/arduino"),
 }
 """Folders of hardware/ that are compiled, or tell how to, by what is done."""
+_HOOK = Path(__file__).parent / "device" / "block_hook.c"
+"""Counts cycles in the emulator."""
 _TELLING_NOTHING = ("title", "reference", "usb", "mcu", "max_clock_hz", "flash_wait_states", "caches")
-"""Fields of a board for people, or for finding it: no result depends on them."""
+"""Fields of a board, or of its core, for people, or for finding it: no result depends on them."""
 
 
 def contribution_key(contribution: Contribution) -> list[Any]:
@@ -86,7 +88,8 @@ def measuring_key(evaluation_key: str, board: Mapping[str, Any], link: str, tool
 
 def board_facts(board: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a board that a result can depend on."""
-    return {name: value for name, value in board.items() if name not in _TELLING_NOTHING}
+    facts = {name: value for name, value in board.items() if name not in _TELLING_NOTHING}
+    return facts | {"core": {name: value for name, value in board["core"].items() if name not in _TELLING_NOTHING}}
 
 
 def versions() -> dict[str, str]:
@@ -113,8 +116,8 @@ def _tools() -> dict[str, str]:
 def _c_sources(use: str) -> str:
     """Hash of the C sources, and of the build scripts beside them."""
     hasher = hashlib.sha256()
-    for folder in _C_FOLDERS[use]:
-        for file in sorted((hardware_dir() / folder).iterdir()):
-            if file.is_file():
-                hasher.update(f"{folder}/{file.name}".encode() + b"\0" + file.read_bytes())
+    folders = [hardware_dir() / folder for folder in _C_FOLDERS[use]]
+    hook = [_HOOK] if use == "emulator" else []
+    for file in (*(file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()), *hook):
+        hasher.update(f"{file.parent.name}/{file.name}".encode() + b"\0" + file.read_bytes())
     return hasher.hexdigest()

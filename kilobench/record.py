@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from scipy.special import ndtri
 
 SCHEMA: Literal["kilobench/1"] = "kilobench/1"
+NOT_RUN = "not run: too large"
+"""What stands for the cycles of a program that no address of its core reaches."""
 
 
 def _quoted(command: str) -> str:
@@ -125,7 +127,7 @@ class RamSplit(_Part):
     """The operator during which it is."""
     static: Count
     stack: Count
-    """Peak, by painting."""
+    """Peak, by painting; as reserved where it was not run."""
 
 
 class Layer(_Part):
@@ -207,16 +209,28 @@ class Record(ModelFacts):
     over_flash_bytes: Count
     over_ram_bytes: Count
     """By how much it misses the board's memory; its cycles are then those of the same core with more memory."""
-    cycles: Positive
-    """Per inference: the mean over the verified inputs, rounded."""
-    cycles_low: Positive
-    cycles_high: Positive
+    cycles: Positive | None
+    """Per inference: the mean over the verified inputs, rounded; None where the program is too large for the core to run."""
+    cycles_low: Positive | None
+    cycles_high: Positive | None
     energy_uj: float | None = Field(default=None, ge=0, lt=1e12)
     """Per inference, of the whole board, by a meter (kilobench.api.PowerTrace); None where none was attached."""
     layers: tuple[Layer, ...]
+    """Empty where it was not run."""
     verified_inputs: Count
     """Synthetic inputs (kilobench.measure.evaluate.measured_inputs) on which the board's outputs equalled host C bit for bit."""
     versions: dict[str, str]
     git_commit: Line
     command: Command
     times: Times
+
+    @model_validator(mode="after")
+    def _was_run_or_not(self) -> Record:
+        figures = (self.cycles, self.cycles_low, self.cycles_high)
+        if None not in figures:
+            return self
+        if any(figures) or self.layers or self.verified_inputs or self.fits:
+            raise ValueError(
+                "cycles, cycles_low and cycles_high are missing together, of a program that fits no such core"
+            )
+        return self

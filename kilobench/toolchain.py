@@ -1,34 +1,111 @@
-"""The compilers: the pinned zig, and arm-none-eabi-gcc where it is wanted."""
+"""Compilers and the environment that they and PlatformIO run in."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
 
 from kilobench.api import CellError, UserError
 from kilobench.paths import cache_dir
 
+Toolchain = Literal["zig", "gcc"]
+GCC = "arm-none-eabi-gcc"
 
-def zig(*arguments: str, what: str) -> None:
-    """Run the pinned zig compiler; raises CellError with its first error line."""
-    cache = {f"ZIG_{kind}_CACHE_DIR": str(cache_dir() / "zig") for kind in ("GLOBAL", "LOCAL")}
-    command = [sys.executable, "-m", "ziglang", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | cache, check=False)
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]*")
+_PLAIN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+_INHERITED = ("PATH", "HOME", "TMPDIR")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_FOR_DOWNLOADS = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+
+
+def is_plain(path: Path | str) -> bool:
+    """Whether no tool takes a character of a path for syntax, as PlatformIO does %, SCons $ and zig's linker %."""
+    return _PLAIN.fullmatch(str(path)) is not None
+
+
+@contextmanager
+def plain_folder() -> Iterator[Path]:
+    """A temporary folder whose path is plain, and in it a link ``zig-cache`` to the compiler's cache, whatever its path."""
+    candidates = (
+        name for name in (tempfile.gettempdir(), *_PLAIN_FOLDERS) if is_plain(name) and os.access(name, os.W_OK)
+    )
+    with tempfile.TemporaryDirectory(dir=next(candidates, None)) as name:
+        folder = Path(name).resolve()
+        cached = cache_dir() / "zig"
+        cached.mkdir(parents=True, exist_ok=True)
+        (folder / "zig-cache").symlink_to(cached)
+        yield folder
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """All that a compiler, or PlatformIO, sees of the environment: what finds programs and places, and ``settings``.
+
+    Nothing else of the user's reaches a build, where PLATFORMIO_BUILD_FLAGS, CPATH or SCONSFLAGS would change the program
+    unseen. Messages are in English and UTF-8, so that they can be read by programs.
+    """
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"} | settings
+
+
+def downloading_environment(**settings: str) -> dict[str, str]:
+    """``clean_environment``, and how the network is reached."""
+    network = {name: os.environ[name] for name in _FOR_DOWNLOADS if name in os.environ}
+    return clean_environment(**network, **settings)
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a Python module that is installed, whatever lies in the working directory."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def zig_environment(folder: Path) -> dict[str, str]:
+    """Settings that let zig use the cache that a ``plain_folder`` links to."""
+    return dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(folder / "zig-cache"))
+
+
+def zig(*arguments: str, output: Path, what: str) -> None:
+    """Run the pinned zig compiler, which makes ``output``; raises CellError with its first error line."""
+    with plain_folder() as folder:
+        made = folder / output.name
+        command = python("ziglang", *arguments, "-o", str(made))
+        environment = clean_environment(**zig_environment(folder))
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if not done.returncode:
+            shutil.move(made, output)
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
         raise CellError(f"{what} does not compile: {first}")
 
 
-@cache
 def toolchain_name(toolchain: str) -> str:
-    """``zig`` or ``gcc`` with its version; raises UserError, with the mend, if it is not there."""
+    """Name and version as records say it, ``zig 0.17.1`` or ``gcc 12.2.1``.
+
+    Raises UserError, with the mend, if it is not there.
+    """
     if toolchain == "zig":
         return f"zig {version('ziglang')}"
-    if shutil.which("arm-none-eabi-gcc") is None:
-        raise UserError("no arm-none-eabi-gcc on the PATH; install gcc-arm-none-eabi, or use --toolchain zig")
-    dumped = subprocess.run(["arm-none-eabi-gcc", "-dumpfullversion"], capture_output=True, text=True, check=True)
-    return f"gcc {dumped.stdout.strip()}"
+    found = shutil.which(GCC)
+    if found is None:
+        raise UserError(f"no {GCC} on the PATH; install gcc-arm-none-eabi, or use --toolchain zig")
+    return f"gcc {_gcc_version(found)}"
+
+
+@cache
+def _gcc_version(path: str) -> str:
+    try:
+        done = subprocess.run(
+            [path, "-dumpfullversion"], capture_output=True, text=True, env=clean_environment(), check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"{path} does not run ({error}); install gcc-arm-none-eabi, or use --toolchain zig") from None
+    return done.stdout.strip()

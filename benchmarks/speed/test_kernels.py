@@ -75,7 +75,7 @@ def test_cycles_per_mac(benchmark: BenchmarkFixture, kernel: str, cycles_per_mac
     case = Case(kernel, graph, random_inputs(graph, 1, 0))
     emit(graph, tmp_path, kernel)
     firmware = build(tmp_path, board, tmp_path / "build", "zig")
-    with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
+    with EmulatedBoard(firmware.elf, firmware.linked) as emulated:
         session = Session(emulated, board.name)
         session.load(case.input_bytes)
         layers = benchmark.pedantic(session.layers, rounds=1)

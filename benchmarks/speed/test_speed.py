@@ -80,7 +80,7 @@ def test_emulated_inference(
         folder, graph = tmp_path, convolutions(kind)
         emit(graph, folder, kind)
     firmware = build(folder, board, tmp_path / "build", "zig")
-    with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
+    with EmulatedBoard(firmware.elf, firmware.linked) as emulated:
         session = Session(emulated, name)
         session.load(bytes(graph.tensors[graph.input].bytes))
         session.infer()

@@ -44,7 +44,7 @@ def report(boards: Mapping[str, Board], ports: Iterable[ListPortInfo] | None = N
 def _table(boards: Iterable[Board]) -> Table:
     from rich.table import Table
 
-    from kilobench.plugins.boards import timing_label
+    from kilobench.plugins.cores import timing_label
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("board")
@@ -54,6 +54,7 @@ def _table(boards: Iterable[Board]) -> Table:
         table.add_column(name)
     for board in boards:
         sizes = (f"{board.clock_hz / 1e6:g}", str(board.flash.bytes >> 10), str(board.ram_bytes >> 10))
-        cycles = (timing_label(board) if board.timing else "real only", board.counter)
-        table.add_row(board.name, *sizes, board.core, *cycles, board.platformio.get("platform", ""))
+        core = board.core
+        cycles = (timing_label(core) if core.timing else "real only", core.counter if board.platformio else "")
+        table.add_row(board.name, *sizes, core.name, *cycles, board.platformio.get("platform", ""))
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from kilobench.api import (
     Board,
     Contribution,
+    Core,
     DataUnavailable,
     Method,
     Network,
@@ -66,6 +68,8 @@ def checks(entry: Entry) -> Iterator[Check]:
             yield "loads as described", lambda: _task(value())
     elif isinstance(value, Board):
         yield "has sane sizes", lambda: _board(value)
+    elif isinstance(value, Core) and value.timing:
+        yield "can be emulated", lambda: _core(value)
 
 
 def _true(condition: bool, message: str) -> None:
@@ -167,3 +171,33 @@ def _board(board: Board) -> None:
     _true(16 << 10 <= board.flash.bytes <= 16 << 20, f"{board.flash.bytes} bytes of flash")
     _true(4 << 10 <= board.ram_bytes <= 16 << 20, f"{board.ram_bytes} bytes of RAM")
     _true(board.ram[0].bytes == max(region.bytes for region in board.ram), "the first RAM region is not the largest")
+
+
+_MACROS = {"dsp": "__ARM_FEATURE_DSP", "fpu": "__ARM_FP"}
+"""What compilers define for a feature of the instruction set."""
+
+
+def _core(core: Core) -> None:
+    """The emulator has its CPU model, its timing table can be loaded, and its flags give the features that it has."""
+    from kilobench.device.emulator import cpu_model
+    from kilobench.device.timing import table
+    from kilobench.toolchain import zig
+
+    cpu_model(core)
+    table(core.timing)
+    lines = []
+    for feature, macro in _MACROS.items():
+        has = feature in core.features
+        wrong = f"the flags give {'no ' if has else ''}{feature}, the features {'do' if has else 'do not'}"
+        lines.append(f"#if{'n' if has else ''}def {macro}\n#error {wrong}\n#endif\n")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "features.c"
+        source.write_text("".join(lines))
+        zig(
+            "cc",
+            *shlex.split(core.flags["zig"]),
+            "-c",
+            str(source),
+            output=Path(folder, "features.o"),
+            what="a file with its flags",
+        )

@@ -12,6 +12,7 @@ from unicorn.unicorn_py3.unicorn import UcError
 
 from kilobench.api import Board, UserError
 from kilobench.device import elf
+from kilobench.device.build import enlarged
 from kilobench.device.emulator import EmulatedBoard
 
 _CHUNK = 4096
@@ -44,8 +45,9 @@ def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
     With ``pty`` the path of the pseudo-terminal is printed first. Raises UserError if the file is no firmware.
     """
     try:
-        enlarged = elf.overflow(elf.sizes(firmware), board) != (0, 0)
-        emulated = EmulatedBoard(firmware, board, enlarged=enlarged)
+        elf.sizes(firmware)  # raises KeyError where it has no sections of ours
+        fits = elf.overflow(firmware, board, enlarged(board)) == (0, 0)
+        emulated = EmulatedBoard(firmware, board if fits else enlarged(board))
     except OSError as error:
         raise UserError(f"{firmware}: {error.strerror}") from None
     except (ELFError, KeyError, UcError) as error:

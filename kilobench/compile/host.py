@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from kilobench.paths import hardware_dir
 from kilobench.toolchain import zig
 
-_FLAGS = ["-O3", "-g", "-march=native", "-std=c99", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
+_FLAGS = [
+    "-O3",
+    "-g",
+    "-march=native",
+    "-std=c99",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-ffp-contract=off",
+    "-fPIC",
+    "-shared",
+]
 
 
 class _Description(ctypes.Structure):
@@ -50,7 +61,7 @@ class HostModel:
         ]
         library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
         includes = [f"-I{kernels}", f"-I{firmware}"]
-        zig("cc", *_FLAGS, *includes, *map(str, sources), "-o", str(library), what="the model for the host")
+        zig("cc", *_FLAGS, *includes, *map(str, sources), output=library, what="the model for the host")
         self._library = ctypes.CDLL(str(library))
         library.unlink()
         self._library.kb_host_model.restype = ctypes.POINTER(_Description)

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -18,6 +17,7 @@ from kilobench.api import Board, CellError, UserError
 from kilobench.device.build import Firmware
 from kilobench.device.elf import Sizes
 from kilobench.paths import cache_dir, hardware_dir
+from kilobench.toolchain import downloading_environment, python
 
 BAUD = 115200
 FLAGS = "-O2 -ffp-contract=off -Wall -Wextra"
@@ -91,7 +91,7 @@ def build(model: Path, board: Board, workdir: Path) -> Firmware:
             )
         raise CellError(f"{board.name}: the firmware does not build: {_first_error(error)}")
     elf = workdir / ".pio" / "build" / board.name / "firmware.elf"
-    return Firmware(elf, True, f"platformio {platform}", FLAGS)
+    return Firmware(elf, board, True, f"platformio {platform}", FLAGS)
 
 
 def upload(workdir: Path, board: Board, port: str) -> None:
@@ -140,8 +140,10 @@ def _write_project(model: Path, board: Board, workdir: Path) -> None:
 
 def _pio(workdir: Path, *arguments: str) -> str:
     """``pio run``; its output if it failed, else nothing."""
-    environment = os.environ | {"PLATFORMIO_NO_ANSI": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no"}
-    command = [sys.executable, "-m", "platformio", "run", *arguments]
+    environment = downloading_environment(
+        PLATFORMIO_CORE_DIR=str(core_dir()), PLATFORMIO_NO_ANSI="true", PLATFORMIO_SETTING_ENABLE_TELEMETRY="no"
+    )
+    command = python("platformio", "run", *arguments)
     with FileLock(cache_dir() / "platformio.lock"):
         done = subprocess.run(command, cwd=workdir, env=environment, capture_output=True, text=True, check=False)
     log = done.stdout + done.stderr

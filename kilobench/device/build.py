@@ -4,52 +4,46 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
+import site
 import subprocess
-import sys
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
-from kilobench.api import Board, CellError, Memory, UserError
+from kilobench.api import Board, CellError, Core, Memory, UserError
 from kilobench.paths import cache_dir, hardware_dir
-from kilobench.plugins.boards import require_emulated
+from kilobench.plugins.boards import PERIPHERALS, require_emulated
+from kilobench.toolchain import (
+    Toolchain,
+    clean_environment,
+    is_plain,
+    plain_folder,
+    python,
+    toolchain_name,
+    zig_environment,
+)
 
-Toolchain = Literal["zig", "gcc"]
 STACK_BYTES = 2048
 """Reserved for the stack; measured peaks lie below it."""
-ENLARGED_BYTES = 16 << 20
-"""Flash and RAM of a board enlarged to hold what does not fit it."""
 
 _COMMON = "-O2 -std=c99 -ffreestanding -ffp-contract=off -ffunction-sections -fdata-sections -Wall -Wextra -Werror"
-_ZIG = {
-    "cortex-m0": "-target thumb-freestanding-eabi -mcpu=cortex_m0",
-    "cortex-m0plus": "-target thumb-freestanding-eabi -mcpu=cortex_m0plus",
-    "cortex-m3": "-target thumb-freestanding-eabi -mcpu=cortex_m3",
-    "cortex-m33": "-target thumb-freestanding-eabihf -mcpu=cortex_m33+dsp+fp_armv8d16sp",
-    "cortex-m4f": "-target thumb-freestanding-eabihf -mcpu=cortex_m4+vfp4d16sp",
-    "cortex-m7": "-target thumb-freestanding-eabihf -mcpu=cortex_m7+fp_armv8d16sp",
-}
 _ZIG_COMPILE = "-fomit-frame-pointer -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-sanitize=undefined"
-_GCC = {
-    "cortex-m0": "-mthumb -mcpu=cortex-m0 -masm-syntax-unified",
-    "cortex-m0plus": "-mthumb -mcpu=cortex-m0plus -masm-syntax-unified",
-    "cortex-m3": "-mthumb -mcpu=cortex-m3",
-    "cortex-m33": "-mthumb -mcpu=cortex-m33 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
-    "cortex-m4f": "-mthumb -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
-    "cortex-m7": "-mthumb -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
-}
 _LINK = "-T link.ld -Wl,--gc-sections -Wl,--build-id=none"
+_CORE_DIR, _PLATFORM = "platformio", "kilobench-emulated"
+_KINDS = {"platforms": "platform", "packages": "tool"}
+"""Of PlatformIO's packages, by the folder that they are in."""
 
 
 @dataclass(frozen=True)
 class Firmware:
-    """A linked program. ``fits`` is False if it was linked for an enlarged board."""
+    """A linked program."""
 
     elf: Path
-    fits: bool
+    linked: Board
+    """The board as it was linked for: itself, or with more memory where the program does not fit it."""
+    runs: bool
+    """False where even ``enlarged`` has not enough memory: the program is there to be counted only."""
     toolchain: str
     flags: str
 
@@ -60,30 +54,37 @@ def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig"
     Raises CellError with the first error line of a failing build, and UserError if the toolchain is not there.
     """
     require_emulated(board)
-    name, project = _toolchain(board, toolchain)
-    _write_project(model, board, workdir, project)
-    flags = f"{project['custom_compile_flags']} {project['custom_link_flags']}"
-    elf = workdir / ".pio" / "build" / "emulated" / "firmware.elf"
-    fits = True
-    if "overflowed by" in (error := _run(workdir)):
-        fits = False
-        (workdir / "link.ld").write_text(linker_script(enlarged(board)))
+    name, options = toolchain_name(toolchain), _options(board.core, toolchain)
+    _write_project(model, board, workdir, name, options)
+    flags = f"{options['custom_compile_flags']} {options['custom_link_flags']}"
+    boundless = _boundless(board)
+    for linked in (board, enlarged(board), boundless):
+        (workdir / "link.ld").write_text(linker_script(linked))
         error = _run(workdir)
+        if "overflowed by" not in error:
+            break
     if error:
         first = next((line for line in error.splitlines() if "error" in line), "no error line")
         raise CellError(f"{board.name}: the firmware does not build: {first}")
-    return Firmware(elf, fits, name, flags)
+    elf = workdir / ".pio" / "build" / "emulated" / "firmware.elf"
+    return Firmware(elf, linked, linked is not boundless, name, flags)
 
 
 def enlarged(board: Board) -> Board:
-    """The board with so much flash and RAM that anything fits; regions stay where they are and do not meet."""
-    origins = [board.flash.origin, *(region.origin for region in board.ram)]
+    """The board with all the memory that its core can address: every region goes on to whatever lies behind it."""
+    taken = [region.origin for region in (board.flash, *board.ram, *PERIPHERALS.values())]
 
     def grown(region: Memory) -> Memory:
-        room = min((origin - region.origin for origin in origins if origin > region.origin), default=ENLARGED_BYTES)
-        return Memory(region.origin, min(room, ENLARGED_BYTES))
+        end = min((origin for origin in taken if origin > region.origin), default=1 << 32)
+        return Memory(region.origin, end - region.origin)
 
     return replace(board, flash=grown(board.flash), ram=tuple(map(grown, board.ram)))
+
+
+def _boundless(board: Board) -> Board:
+    """Where any program of 32-bit addresses can be linked, to see how large it is."""
+    ram = (Memory(0x80000000, 1 << 30), Memory(0xC0000000, 1 << 29))
+    return replace(board, flash=Memory(0, 1 << 31), ram=ram[: len(board.ram)])
 
 
 def linker_script(board: Board) -> str:
@@ -115,31 +116,26 @@ SECTIONS {{
 """
 
 
-def _toolchain(board: Board, toolchain: Toolchain) -> tuple[str, dict[str, str]]:
-    """Name with version, and the project's options."""
+def _options(core: Core, toolchain: Toolchain) -> dict[str, str]:
+    """Of the project; all paths in it are relative and plain, because PlatformIO and SCons take many characters for syntax."""
+    flags = core.flags.get(toolchain)
+    if flags is None:
+        raise UserError(f"core {core.name} has no flags for --toolchain {toolchain}")
     if toolchain == "zig":
-        python = shlex.quote(sys.executable)
-        prefix, target = f"{python} -m ziglang ", _ZIG[board.core]
-        name, tools, extra, libraries = f"zig {version('ziglang')}", ("cc", "ar", "ranlib"), _ZIG_COMPILE, ""
+        prefix, compiler, target, extra, libraries = "./zig ", "cc", flags, _ZIG_COMPILE, ""
     else:
-        if shutil.which("arm-none-eabi-gcc") is None:
-            raise UserError("no arm-none-eabi-gcc on the PATH; install gcc-arm-none-eabi, or use --toolchain zig")
-        prefix, target = "arm-none-eabi-", f"{_GCC[board.core]} -nostdlib"
-        dumped = subprocess.run(["arm-none-eabi-gcc", "-dumpfullversion"], capture_output=True, text=True, check=True)
-        name, tools, extra, libraries = f"gcc {dumped.stdout.strip()}", ("gcc", "ar", "ranlib"), "", "gcc"
-    options = {
-        "custom_compiler": prefix + tools[0],
-        "custom_archiver": prefix + tools[1],
-        "custom_ranlib": prefix + tools[2],
+        prefix, compiler, target, extra, libraries = "arm-none-eabi-", "gcc", f"{flags} -nostdlib", "", "gcc"
+    return {
+        "custom_compiler": prefix + compiler,
+        "custom_archiver": f"{prefix}ar",
+        "custom_ranlib": f"{prefix}ranlib",
         "custom_compile_flags": f"{target} {_COMMON} {extra}".strip(),
         "custom_link_flags": f"{target} {_LINK}",
         "custom_libraries": libraries,
-        "custom_objects": str(cache_dir() / "objects" / name.replace(" ", "-")),
     }
-    return name, options
 
 
-def _write_project(model: Path, board: Board, workdir: Path, options: dict[str, str]) -> None:
+def _write_project(model: Path, board: Board, workdir: Path, toolchain: str, options: dict[str, str]) -> None:
     """Sources side by side under relative names, so that the program does not depend on where it is built."""
     sources = workdir / "src"
     shutil.rmtree(workdir, ignore_errors=True)
@@ -150,28 +146,46 @@ def _write_project(model: Path, board: Board, workdir: Path, options: dict[str, 
         shutil.copyfile(file, sources / file.name)
     config = f'#define KB_BOARD_NAME "{board.name}"\n#define KB_CLOCK_HZ {board.clock_hz}u\n'
     (sources / "board_config.h").write_text(config)
-    (workdir / "link.ld").write_text(linker_script(board))
+    objects = cache_dir() / "objects" / toolchain.replace(" ", "-")
+    objects.mkdir(parents=True, exist_ok=True)
+    (workdir / "objects").symlink_to(objects)
+    (workdir / "zig").symlink_to(str(files("ziglang") / "zig"))
+    _provide(workdir / _CORE_DIR, "platforms", _PLATFORM, "0.1.0", hardware / "platformio")
     lines = [f"{key} = {value}" for key, value in options.items()]
-    platform = (hardware / "platformio").as_uri().replace("file://", "symlink://")
     (workdir / "platformio.ini").write_text(
-        "\n".join(["[env:emulated]", f"platform = {platform}", "board = emulated", *lines, ""])
+        "\n".join(["[env:emulated]", f"platform = {_PLATFORM}", "board = emulated", *lines, ""])
     )
 
 
 def _run(workdir: Path) -> str:
-    """``pio run``; its output if it failed, else nothing. PlatformIO's own folder is the project's, so that builds can go on
-    side by side."""
-    core = workdir / "platformio"
-    _provide_scons(core)
-    environment = os.environ | {
-        "PLATFORMIO_CORE_DIR": str(core),
-        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
-        "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "36500",
-        "PLATFORMIO_NO_ANSI": "true",
-        "ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"),
-        "ZIG_LOCAL_CACHE_DIR": str(cache_dir() / "zig"),
-    }
-    command = [sys.executable, "-m", "platformio", "run", "--jobs", str(os.cpu_count() or 1)]
+    """``pio run``; its output if it failed, else nothing.
+
+    PlatformIO and SCons take some characters of a path for syntax; where it is not plain they work on a copy.
+    """
+    with plain_folder() as folder:
+        if is_plain(workdir.resolve()):
+            return _run_in(workdir, zig_environment(folder))
+        copy = folder / "project"
+        shutil.copytree(workdir, copy, symlinks=True)
+        error = _run_in(copy, zig_environment(folder))
+        shutil.copy(copy / "build.log", workdir)
+        shutil.copytree(copy / ".pio", workdir / ".pio", dirs_exist_ok=True)
+    return error
+
+
+def _run_in(workdir: Path, settings: dict[str, str]) -> str:
+    """PlatformIO's own folder is the project's, so that builds can go on side by side; so is home, where SCons looks."""
+    _provide_scons(workdir / _CORE_DIR)
+    environment = clean_environment(
+        PLATFORMIO_CORE_DIR=str(workdir / _CORE_DIR),
+        PLATFORMIO_SETTING_ENABLE_TELEMETRY="no",
+        PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL="36500",
+        PLATFORMIO_NO_ANSI="true",
+        HOME=str(workdir),
+        PYTHONUSERBASE=site.getuserbase(),
+        **settings,
+    )
+    command = python("platformio", "run", "--jobs", str(os.cpu_count() or 1))
     done = subprocess.run(command, cwd=workdir, env=environment, capture_output=True, text=True, check=False)
     log = done.stdout + done.stderr
     (workdir / "build.log").write_text(log)
@@ -183,12 +197,21 @@ def _provide_scons(core: Path) -> None:
     from platformio.dependencies import get_core_dependencies
 
     wanted = get_core_dependencies()["tool-scons"].lstrip("~^=")
-    package = core / "packages" / "tool-scons"
+    if (package := _provide(core, "packages", "tool-scons", wanted)) is not None:
+        (package / "scons.py").write_text("from SCons.Script import main\n\nmain()\n")
+        (package / "package.json").write_text(json.dumps({"name": "tool-scons", "version": wanted}))
+
+
+def _provide(core: Path, kind: str, name: str, version: str, content: Path | None = None) -> Path | None:
+    """The folder of a package that is to be in PlatformIO's own folder, with its ``content``; None if it is there already."""
+    package = core / kind / name
     if (package / ".piopm").is_file():
-        return
-    package.mkdir(parents=True, exist_ok=True)
-    described = {"type": "tool", "name": "tool-scons", "version": wanted}
-    spec = {"owner": "platformio", "id": None, "name": "tool-scons", "requirements": None, "uri": None}
-    (package / "scons.py").write_text("from SCons.Script import main\n\nmain()\n")
-    (package / "package.json").write_text(json.dumps({"name": "tool-scons", "version": wanted}))
-    (package / ".piopm").write_text(json.dumps({**described, "spec": spec}))
+        return None
+    if content is None:
+        package.mkdir(parents=True, exist_ok=True)
+    else:
+        shutil.copytree(content, package, ignore=shutil.ignore_patterns("__pycache__"))
+    spec = {"owner": "platformio", "id": None, "name": name, "requirements": None, "uri": None}
+    described = {"type": _KINDS[kind], "name": name, "version": version, "spec": spec}
+    (package / ".piopm").write_text(json.dumps(described))
+    return package

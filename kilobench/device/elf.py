@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from kilobench.api import Board
@@ -41,10 +42,30 @@ def sizes(elf: Path) -> Sizes:
     )
 
 
-def overflow(sizes: Sizes, board: Board) -> tuple[int, int]:
-    """By how many bytes a program exceeds the board's flash and RAM, with the stack as reserved."""
-    over_flash = max(0, sizes.flash_bytes - board.flash.bytes)
-    small = sizes.static + sizes.stack_reserved
-    if len(board.ram) == 1:
-        return over_flash, max(0, sizes.arena + small - board.ram_bytes)
-    return over_flash, max(0, sizes.arena - board.ram[0].bytes) + max(0, small - board.ram[1].bytes)
+def used(elf: Path, linked: Board) -> tuple[int, list[int]]:
+    """Bytes from the origins of the flash and of each RAM region to the end of what lies there, alignment included.
+
+    ``linked`` is the board that the program was linked for.
+    """
+    with elf.open("rb") as file:
+        program = ELFFile(file)
+        image = [s["p_paddr"] + s["p_filesz"] for s in program.iter_segments("PT_LOAD") if s["p_filesz"]]
+        sections = [(s["sh_addr"], s["sh_size"]) for s in program.iter_sections() if s["sh_flags"] & SH_FLAGS.SHF_ALLOC]
+    ends = [
+        max(
+            (at + size for at, size in sections if size and 0 <= at - region.origin < region.bytes),
+            default=region.origin,
+        )
+        for region in linked.ram
+    ]
+    return max(image) - linked.flash.origin, [end - r.origin for end, r in zip(ends, linked.ram, strict=True)]
+
+
+def overflow(elf: Path, board: Board, linked: Board) -> tuple[int, int]:
+    """By how many bytes a program exceeds the board's flash and RAM, with the stack as reserved: the linker's verdict.
+
+    ``linked`` is the board as it was linked for, whose regions may be larger and lie elsewhere.
+    """
+    flash, ram = used(elf, linked)
+    over_ram = sum(max(0, taken - region.bytes) for taken, region in zip(ram, board.ram, strict=True))
+    return max(0, flash - board.flash.bytes), over_ram

@@ -1,20 +1,15 @@
 """An emulated board: the firmware's own machine code, counted in cycles by the timing model.
 
 unicorn executes; a hook at every basic block adds its cost. The peripherals are a two-register UART (see
-hardware/firmware/ports/emulated/port.c), DWT->CYCCNT on all but Cortex-M0+, and SysTick with its exception, which is taken
+hardware/firmware/ports/emulated/port.c), DWT->CYCCNT where the core has it, and SysTick with its exception, which is taken
 between two basic blocks and whose entry and exit (some 30 cycles in 16.8 million) cost nothing. A read of a counter sees the
 cycles up to and including the basic block that reads it, rounded up to whole ones.
 """
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
-import os
 import struct
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,17 +18,14 @@ import unicorn.unicorn_py3.unicorn as binding
 from elftools.elf.elffile import ELFFile
 from unicorn import arm_const, unicorn_const
 
-from kilobench.api import Board, CellError
-from kilobench.device.build import enlarged as enlarged_board
-from kilobench.device.timing import Table, block_cost
-from kilobench.paths import cache_dir
-from kilobench.plugins.boards import require_emulated
-from kilobench.toolchain import zig
+from kilobench.api import Board, CellError, Core, UserError
+from kilobench.device.counter import new_counter
+from kilobench.plugins.boards import PERIPHERALS, require_emulated
+from kilobench.plugins.spec import nearest
 
 _PAGE = 4096
 _READ_WRITE = unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_WRITE
-_UART = 0x4FFFF000
-_SYSTEM = 0xE0000000
+_UART, _SYSTEM = (region.origin for region in PERIPHERALS.values())
 _CYCCNT, _SYST_CSR, _SYST_RVR, _SYST_CVR = 0xE0001004, 0xE000E010, 0xE000E014, 0xE000E018
 _ICSR, _PENDSTSET = 0xE000ED04, 1 << 26
 _CPACR, _FPU = 0xE000ED88, 0xF << 20
@@ -42,23 +34,25 @@ _STACKED = (
     *(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2, arm_const.UC_ARM_REG_R3),
     *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
 )
-_MODELS = {
-    "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
-    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
-    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
-    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
-    "cortex-m4f": arm_const.UC_CPU_ARM_CORTEX_M4,
-    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
-}
-_MAX_CYCLES = 50_000_000_000
-_DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
+MAX_CYCLES = 50_000_000_000
+_WATCH_CYCLES = 100_000_000
+"""About a second."""
+
+
+def cpu_model(core: Core) -> int:
+    """The number of unicorn's CPU model for a core; raises UserError, with the nearest name, if unicorn has none of its name."""
+    known = [name for name in vars(arm_const) if name.startswith("UC_CPU_ARM_")]
+    if core.emulator not in known:
+        raise UserError(f"core {core.name}: emulator: unicorn has no {core.emulator!r}{nearest(core.emulator, known)}")
+    return int(getattr(arm_const, core.emulator))
 
 
 class EmulatedBoard:
     """Firmware that runs whenever its output is waited for; a kilobench.device.protocol.Transport.
 
-    ``enlarged`` gives the board 16 MiB of flash and RAM, for programs that do not fit it. ``native`` chooses the compiled
-    hook (None: where it can be compiled); counts are the same. Raises CellError, naming PC and symbol, when the firmware
+    ``board`` has the memory that the program was linked for (kilobench.device.build.Firmware.linked). ``native`` chooses the
+    compiled hook (None: where it can be compiled); counts are the same. ``watch`` is told the cycles so far, every second or
+    so. Raises CellError, naming PC and symbol, when the firmware
     touches memory that the board does not have, executes no instruction, sleeps, or runs for more than ``max_cycles``.
     """
 
@@ -67,15 +61,13 @@ class EmulatedBoard:
         elf: Path,
         board: Board,
         *,
-        enlarged: bool = False,
-        max_cycles: int = _MAX_CYCLES,
+        max_cycles: int = MAX_CYCLES,
         native: bool | None = None,
+        watch: Callable[[int], None] | None = None,
     ) -> None:
         require_emulated(board)
-        assert board.timing
         self.label = board.name
         self._board = board
-        self._memory = enlarged_board(board) if enlarged else board
         self._received = bytearray()
         self._sent = bytearray()
         self._registers: dict[int, int] = {}
@@ -84,13 +76,14 @@ class EmulatedBoard:
         self._exception = ""
         self._problem = ""
         self._max_cycles = max_cycles
+        self._watch, self._next_watch = watch, _WATCH_CYCLES
         self._pc = 0
         self._engine: Any = binding.Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
-        self._engine.ctl_set_cpu_model(_MODELS[board.core])
+        self._engine.ctl_set_cpu_model(cpu_model(board.core))
         self._map()
         self._load(elf)
-        self._counter = _counter(self._engine, board.timing, self._stop, native)
-        self._counter.deadline(2 * max_cycles)
+        self._counter = new_counter(self._engine, board.core.timing, self._stop, native)
+        self._set_deadline()
         self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 
     def __enter__(self) -> Self:
@@ -151,6 +144,10 @@ class EmulatedBoard:
                 self._enter_systick()
             elif self._exception == "leave":
                 self._leave_exception()
+            elif self._exception == "look" and self._watch is not None:
+                self._watch(self.cycles)
+                self._next_watch = self.cycles + _WATCH_CYCLES
+                self._set_deadline()
             else:
                 return b"\n" in self._sent
 
@@ -178,14 +175,23 @@ class EmulatedBoard:
     def _schedule(self, reload: int) -> None:
         """The next SysTick exception, one period after the last."""
         self._next_tick = (self._systick_zero if self._next_tick is None else self._next_tick) + reload + 1
-        self._counter.deadline(2 * min(self._next_tick, self._max_cycles))
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        """When to stop next: the limit, an exception, or a look at how far it is."""
+        stops = [self._max_cycles]
+        if self._next_tick is not None:
+            stops.append(self._next_tick)
+        if self._watch is not None:
+            stops.append(self._next_watch)
+        self._counter.deadline(2 * min(stops))
 
     # Setting up
 
     def _map(self) -> None:
         """Flash, RAM and peripherals. Nobody hooks accesses to RAM, not even invalid ones: that would slow every store."""
-        engine, flash = self._engine, self._memory.flash
-        ram = sorted((r.origin, r.origin + -(-r.bytes // _PAGE) * _PAGE) for r in self._memory.ram)
+        engine, flash = self._engine, self._board.flash
+        ram = sorted((r.origin, r.origin + -(-r.bytes // _PAGE) * _PAGE) for r in self._board.ram)
         engine.mem_map(
             flash.origin, -(-flash.bytes // _PAGE) * _PAGE, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_EXEC
         )
@@ -241,6 +247,8 @@ class EmulatedBoard:
             self._problem = f"still busy after {self._max_cycles} cycles,"
         elif self._next_tick is not None and self.cycles >= self._next_tick:
             self._exception = "enter"
+        elif self._watch is not None and self.cycles >= self._next_watch:
+            self._exception = "look"
         self._engine.emu_stop()
 
     # Peripherals
@@ -260,7 +268,7 @@ class EmulatedBoard:
         address = _SYSTEM + offset
         if address in (_CYCCNT, _SYST_CVR):
             self._counter.align()
-        if address == _CYCCNT and self._board.timing not in ("cortex-m0", "cortex-m0plus"):
+        if address == _CYCCNT and self._board.core.counter == "dwt":
             return (self.cycles - self._cyccnt_zero) & 0xFFFFFFFF
         if address == _SYST_CVR:
             reload = self._registers.get(_SYST_RVR, 0) & 0xFFFFFF
@@ -280,138 +288,3 @@ class EmulatedBoard:
                 self._schedule(self._registers[_SYST_RVR])
         if address == _CPACR and value & _FPU == _FPU:
             engine.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)
-
-
-class _PythonCounter:
-    """The block hook in Python: slow, the same sums as block_hook.c."""
-
-    def __init__(self, engine: Any, table: Table, stop: Callable[[], None]) -> None:
-        self._costs: dict[tuple[int, int], tuple[int, int, int]] = {}
-        self._half_cycles, self._instructions, self._expected = 0, 0, -1
-        self._wanted = False
-        self._deadline = 0
-
-        def hook(engine: Any, address: int, size: int, data: object) -> None:
-            if self._wanted or self._half_cycles >= self._deadline:
-                self._wanted = False
-                stop()
-                return
-            cost = self._costs.get((address, size))
-            if cost is None:
-                priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
-                cost = self._costs[address, size] = priced.always, priced.entry, priced.instructions
-            self._half_cycles += cost[0] + (0 if address == self._expected else cost[1])
-            self._instructions += cost[2]
-            self._expected = address + size
-
-        engine.hook_add(unicorn_const.UC_HOOK_BLOCK, hook)
-
-    def half_cycles(self) -> int:
-        """So far."""
-        return self._half_cycles
-
-    def align(self) -> None:
-        """To a whole cycle."""
-        self._half_cycles += self._half_cycles & 1
-
-    def instructions(self) -> int:
-        """So far."""
-        return self._instructions
-
-    def deadline(self, half_cycles: int) -> None:
-        """Call back before the first block from there on."""
-        self._deadline = half_cycles
-
-    def interrupt(self) -> None:
-        """Call back before the next block."""
-        self._wanted = True
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-
-class _NativeCounter:
-    """The block hook in C, compiled once; it calls back here to price a block that it has not seen."""
-
-    def __init__(self, engine: Any, table: Table, stop: Callable[[], None]) -> None:
-        def decode(address: int, size: int, cost: Any) -> None:
-            if size == 0:
-                stop()
-                return
-            try:
-                priced = block_cost(bytes(engine.mem_read(address, size)), address, table)
-            except ValueError:
-                return  # unicorn itself stops at bytes that are no instructions
-            cost[0], cost[1], cost[2] = priced.always, priced.entry, priced.instructions
-
-        self._library = _hook_library()
-        self._decode = _DECODE(decode)
-        self._counter = ctypes.c_void_p(self._library.kb_counter_new(self._decode))
-        handle = ctypes.c_size_t()
-        callback = ctypes.cast(self._library.kb_block, ctypes.c_void_p)
-        status = binding.uclib.uc_hook_add(
-            engine._uch,
-            ctypes.byref(handle),
-            unicorn_const.UC_HOOK_BLOCK,
-            callback,
-            self._counter,
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
-        )
-        if status != unicorn_const.UC_ERR_OK:
-            raise RuntimeError(f"unicorn refuses the native hook: {status}")
-
-    def half_cycles(self) -> int:
-        """So far."""
-        return int(self._library.kb_counter_half_cycles(self._counter))
-
-    def align(self) -> None:
-        """To a whole cycle."""
-        self._library.kb_counter_align(self._counter)
-
-    def instructions(self) -> int:
-        """So far."""
-        return int(self._library.kb_counter_instructions(self._counter))
-
-    def deadline(self, half_cycles: int) -> None:
-        """Call back before the first block from there on."""
-        self._library.kb_counter_deadline(self._counter, ctypes.c_uint64(half_cycles))
-
-    def interrupt(self) -> None:
-        """Call back before the next block."""
-        self._library.kb_counter_interrupt(self._counter)
-
-    def close(self) -> None:
-        """Free the table."""
-        self._library.kb_counter_free(self._counter)
-
-
-def _counter(
-    engine: Any, table: Table, stop: Callable[[], None], native: bool | None
-) -> _PythonCounter | _NativeCounter:
-    if native is False:
-        return _PythonCounter(engine, table, stop)
-    try:
-        return _NativeCounter(engine, table, stop)
-    except (CellError, OSError, AttributeError, RuntimeError):
-        if native:
-            raise
-        return _PythonCounter(engine, table, stop)
-
-
-@cache
-def _hook_library() -> ctypes.CDLL:
-    """block_hook.c, compiled by the zig wheel into the cache."""
-    source = Path(__file__).with_name("block_hook.c")
-    folder = cache_dir() / "hooks"
-    folder.mkdir(parents=True, exist_ok=True)
-    library = folder / f"{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.so"
-    if not library.is_file():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / "hook.so"
-            zig("cc", "-O2", "-shared", "-fPIC", str(source), "-o", str(made), what="the emulator's block hook")
-            os.replace(made, library)
-    loaded = ctypes.CDLL(str(library))
-    loaded.kb_counter_new.restype = ctypes.c_void_p
-    loaded.kb_counter_half_cycles.restype = loaded.kb_counter_instructions.restype = ctypes.c_uint64
-    return loaded

@@ -24,11 +24,12 @@ def cost(model: nn.Module, input_shape: Shape, board: Board, toolchain: str) -> 
         emit(graph, folder, "candidate")
         expected = reference(graph, HostModel(folder), 1)
         measured = measure(folder, graph, expected, board, folder / "build", toolchain)
+    cycles = measured.cycles[0] if measured.cycles else None
     return Cost(
         flash_bytes=measured.sizes.flash_bytes,
         ram_bytes=measured.ram_bytes,
-        cycles=measured.cycles[0],
-        latency_ms=1000 * measured.cycles[0] / board.clock_hz,
+        cycles=cycles,
+        latency_ms=float("inf") if cycles is None else 1000 * cycles / board.clock_hz,
         over_flash_bytes=measured.over_flash_bytes,
         over_ram_bytes=measured.over_ram_bytes,
     )

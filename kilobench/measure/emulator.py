@@ -5,28 +5,66 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
-from typing import Literal, cast
+from typing import cast
 
-from kilobench.api import Board
+from kilobench.api import Board, Progress, silent
+from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.device import elf
 from kilobench.device.build import build
-from kilobench.device.emulator import EmulatedBoard
+from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
 from kilobench.measure.evaluate import Reference
-from kilobench.measure.onboard import Measurement, measure_over, measurement
+from kilobench.measure.onboard import (
+    MOST_CYCLES,
+    SLOWEST_CYCLES_PER_MAC,
+    Measurement,
+    inputs_left,
+    measure_over,
+    measurement,
+)
+from kilobench.toolchain import Toolchain
+
+_USUAL_CYCLES_PER_MAC = 5
 
 
 def measure(
-    model: Path, graph: Graph, reference: Reference, board: Board, workdir: Path, toolchain: str
+    model: Path,
+    graph: Graph,
+    reference: Reference,
+    board: Board,
+    workdir: Path,
+    toolchain: str,
+    progress: Progress = silent,
 ) -> Measurement:
     """Build the firmware of the model in folder ``model``, run it, and compare every output with host C bit for bit.
 
-    Raises CellError if the build or the firmware fails, or an output differs (naming the first operator that does).
+    A program that the board's memory does not hold runs on the same core with more; one that no address reaches is counted, but
+    not run. Raises CellError if the build or the firmware fails, or an output differs (naming the first operator that does).
     """
     start = perf_counter()
-    firmware = build(model, board, workdir, cast(Literal["zig", "gcc"], toolchain))
+    firmware = build(model, board, workdir, cast(Toolchain, toolchain))
     built = perf_counter()
-    sizes = elf.sizes(firmware.elf)
-    with EmulatedBoard(firmware.elf, board, enlarged=not firmware.fits) as emulated:
-        run = measure_over(emulated, graph, reference, board)
-    return measurement(firmware, sizes, elf.overflow(sizes, board), run, start, built)
+    sizes, over = elf.sizes(firmware.elf), elf.overflow(firmware.elf, board, firmware.linked)
+    if not firmware.runs:
+        return measurement(firmware, sizes, over, None, start, built)
+    outlook = _Outlook(graph, len(reference.inputs), progress)
+    limit = max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
+    with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit, watch=outlook.tell) as emulated:
+        run = measure_over(emulated, graph, reference, board, done=outlook.correct)
+    return measurement(firmware, sizes, over, run, start, built)
+
+
+class _Outlook:
+    """How far an emulated board is, in cycles, of what its inferences take: a guess until the first of them is over."""
+
+    def __init__(self, graph: Graph, inputs: int, progress: Progress) -> None:
+        self._progress, self._inputs = progress, inputs
+        self._total = (inputs + 1) * _USUAL_CYCLES_PER_MAC * sum(macs(graph).values())
+
+    def correct(self, cycles: list[int]) -> None:
+        """What the inferences so far took; one more by layers follows the last."""
+        self._total = sum(cycles) + cycles[-1] * (inputs_left(cycles, self._inputs) + 1)
+
+    def tell(self, cycles: int) -> None:
+        """Cycles so far."""
+        self._progress("running on the emulated board", min(cycles, self._total), self._total)

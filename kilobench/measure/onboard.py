@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,8 +17,9 @@ from kilobench.measure.evaluate import Reference
 
 SLOWEST_CYCLES_PER_MAC = 1000
 """For deadlines: the slowest that was measured, float32 on the Cortex-M0+, takes 215."""
+MOST_CYCLES = 16_000_000_000
+"""Of all measured inputs together: so many of them are run as stay below, the first in any case."""
 CLOCK_TOLERANCE = 0.01
-_ENERGY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Measurement:
     over_flash_bytes: int
     over_ram_bytes: int
     cycles: list[int]
-    """Of each measured input."""
+    """Of each measured input; none where the program is too large to run even on the enlarged board."""
     layer_cycles: list[int]
     toolchain: str
     flags: str
@@ -61,10 +63,20 @@ class Run:
     energy_uj: float | None = None
 
 
+def inputs_left(cycles: list[int], inputs: int) -> int:
+    """How many inputs are still to be run after some that took ``cycles``."""
+    return max(0, min(inputs - len(cycles), (MOST_CYCLES - sum(cycles)) // cycles[-1]))
+
+
 def measurement(
-    firmware: Firmware, sizes: elf.Sizes, over: tuple[int, int], run: Run, start: float, built: float
+    firmware: Firmware, sizes: elf.Sizes, over: tuple[int, int], run: Run | None, start: float, built: float
 ) -> Measurement:
-    """What was built and what it did, ``over`` by how many bytes of flash and RAM it misses the board; begun and built when."""
+    """What was built and what it did, ``over`` by how many bytes of flash and RAM it misses the board; begun and built when.
+
+    Without a run the stack is as reserved, and the clock that of the board's file.
+    """
+    board = firmware.linked
+    run = run or Run([], [], sizes.stack_reserved, Identity(board.name, "", board.clock_hz, {}))
     return Measurement(
         firmware.elf,
         sizes,
@@ -89,10 +101,16 @@ def patience(graph: Graph, board: Board) -> Patience:
 
 
 def measure_over(
-    transport: Transport, graph: Graph, reference: Reference, board: Board, waits: Patience | None = None
+    transport: Transport,
+    graph: Graph,
+    reference: Reference,
+    board: Board,
+    waits: Patience | None = None,
+    done: Callable[[list[int]], None] | None = None,
 ) -> Run:
     """Run the measured inputs on a board whose firmware is there already; ``waits`` replaces ``patience``'s deadlines.
 
+    Of a slow model not all are run (MOST_CYCLES). ``done`` is told the cycles of the inputs so far after each of them.
     Raises CellError in one line, naming board, port and step, if the firmware is another one, the board's clock is not
     what its file says, the link fails for good, or an output differs from host C.
     """
@@ -102,7 +120,7 @@ def measure_over(
         raise CellError(
             f"{transport.label}: clock: the board runs at {clock_hz / 1e6:g} MHz, its file says {board.clock_hz / 1e6:g}"
         )
-    cycles = []
+    cycles: list[int] = []
     for x, expected, checksums in zip(reference.inputs, reference.outputs, reference.checksums, strict=True):
         session.load(x.tobytes())
         session.infer()
@@ -112,6 +130,10 @@ def measure_over(
             found = [(op, crc) for op, _, crc in session.layers()]
             difference = _first_difference(graph, found, [(op, crc) for op, crc in checksums.tolist()])
             raise CellError(f"{transport.label}: output: {difference}")
+        if done is not None:
+            done(cycles)
+        if not inputs_left(cycles, len(reference.inputs)):
+            break
     session.load(reference.inputs[0].tobytes())
     layer_cycles = [0] * len(graph.ops)
     for op, count, _ in session.layers():

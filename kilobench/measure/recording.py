@@ -13,13 +13,13 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, cast
 
-from kilobench.api import Board, CellError
+from kilobench.api import Board, CellError, Progress, silent
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Op
 from kilobench.keys import measuring_key, versions
 from kilobench.measure.evaluate import EvaluatedModel
 from kilobench.measure.onboard import Measurement
-from kilobench.plugins.boards import timing_label
+from kilobench.plugins.cores import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
 
 _LINKS = {"emulator": "kilobench.measure.emulator", "serial": "kilobench.measure.serial"}
@@ -37,7 +37,7 @@ class Where:
     """The meter in a real board's supply, as in ``ppk2``; empty for none."""
 
 
-def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record, Path]:
+def record_of(model: EvaluatedModel, where: Where, folder: Path, progress: Progress = silent) -> tuple[Record, Path]:
     """Build a model's program in ``folder``, run it on the board, and say what was measured; also returns the program.
 
     Raises CellError as the link's ``measure`` does, after printing what the build wrote.
@@ -45,7 +45,7 @@ def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record
     emit(model.graph, folder, f"{model.about.model.task} {model.about.model.recipe}")
     build = folder / "build"
     try:
-        measured = _measured(model, where, folder, build)
+        measured = _measured(model, where, folder, build, progress)
     except CellError:
         for log in build.glob("*.log"):
             print(log.read_text())
@@ -53,11 +53,11 @@ def record_of(model: EvaluatedModel, where: Where, folder: Path) -> tuple[Record
     return _record(model, where, measured), measured.program
 
 
-def _measured(model: EvaluatedModel, where: Where, folder: Path, build: Path) -> Measurement:
+def _measured(model: EvaluatedModel, where: Where, folder: Path, build: Path, progress: Progress) -> Measurement:
     """By the module of the link, which alone is imported: the key of a measurement holds no code of the other."""
     kind, _, port = where.link.partition(":")
     link = importlib.import_module(_LINKS[kind])
-    options = (where.toolchain,) if kind == "emulator" else (port, where.power)
+    options = (where.toolchain, progress) if kind == "emulator" else (port, where.power)
     measured: Measurement = link.measure(folder, model.graph, model.reference, where.board, build, *options)
     return measured
 
@@ -87,7 +87,7 @@ def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Recor
         clock_hz=measured.clock_hz,
         conditions=measured.conditions,
         link=cast(Literal["emulator", "serial"], where.link.partition(":")[0]),
-        timing=timing_label(board, counter),
+        timing=timing_label(board.core, counter),
         toolchain=measured.toolchain,
         flags=measured.flags,
         flash_bytes=sizes.flash_bytes,
@@ -104,9 +104,9 @@ def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Recor
         fits=not (measured.over_flash_bytes or measured.over_ram_bytes),
         over_flash_bytes=measured.over_flash_bytes,
         over_ram_bytes=measured.over_ram_bytes,
-        cycles=round(sum(measured.cycles) / len(measured.cycles)),
-        cycles_low=min(measured.cycles),
-        cycles_high=max(measured.cycles),
+        cycles=round(sum(measured.cycles) / len(measured.cycles)) if measured.cycles else None,
+        cycles_low=min(measured.cycles, default=None),
+        cycles_high=max(measured.cycles, default=None),
         energy_uj=measured.energy_uj,
         layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles)),
         verified_inputs=len(measured.cycles),

@@ -2,98 +2,96 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from kilobench.api import Board, Memory, UserError
+from kilobench.api import Board, Core, Memory, UserError
+from kilobench.plugins.fields import read_fields, whole
 from kilobench.plugins.spec import nearest
-from kilobench.yamlfile import read_mapping
 
-_TIMING = {
-    "cortex-m0": "cortex-m0",
-    "cortex-m0plus": "cortex-m0plus",
-    "cortex-m3": "cortex-m3",
-    "cortex-m33": "cortex-m33",
-    "cortex-m4f": "cortex-m4",
-    "cortex-m7": "cortex-m7",
-}
-"""The timing table of each core that can be emulated."""
-_ESTIMATED = {"cortex-m33", "cortex-m7"}
-"""Tables that no count of silicon was held against."""
-
-
-def timing_label(board: Board, counter: str = "") -> str:
-    """How cycles come about, as records say it: ``emulated cortex-m4``, ``estimated cortex-m7``, ``measured dwt``.
-
-    ``counter``: what a real board says that it counts by.
-    """
-    if counter:
-        return f"measured {counter}"
-    return f"{'estimated' if board.timing in _ESTIMATED else 'emulated'} {board.timing}"
+PERIPHERALS = {"the emulator's UART": Memory(0x4FFFF000, 0x1000), "the system space": Memory(0xE0000000, 0x100000)}
+"""Where the emulator has no room for memory."""
+ALIGNMENT = 0x1000
+"""Of a region's origin: the emulator maps pages of 4 KiB."""
+_BYTES = 1 << 10, 1 << 29
+"""Of one region: half a gigabyte is what the Armv7-M architecture sets apart for code, and for internal RAM."""
+_MOST_HZ = (1 << 32) - 1
+_NUMBERS = {"clock_hz": (1_000_000, _MOST_HZ), "max_clock_hz": (0, _MOST_HZ), "flash_wait_states": (0, 100)}
+_OF_THE_CORE = ("timing", "counter")
+"""What board files said before cores had files of their own; it must be what the core's file says."""
 
 
 def require_emulated(board: Board) -> None:
     """Raises UserError for a board that cannot be emulated."""
-    if not board.timing:
-        raise UserError(f"{board.name} cannot be emulated ({board.core}); run the real one: --on serial")
+    if not board.core.timing:
+        raise UserError(f"{board.name} cannot be emulated ({board.core.name}); run the real one: --on serial")
 
 
-def load_board(path: Path) -> Board:
-    """Read one board file; raises UserError naming the file and the key that is wrong."""
-    values = read_mapping(path, "a board file")
-    known = {field.name: field for field in dataclasses.fields(Board)}
-    for key in values:
-        if key not in known:
-            raise UserError(f"{path}: no key {key!r}{nearest(str(key), known)}")
-    required = [
-        name
-        for name, field in known.items()
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    missing = [name for name in required if name not in values]
-    if missing:
-        raise UserError(f"{path}: key {missing[0]!r} is missing")
-    try:
-        values["flash"] = _memory(values["flash"])
-        values["ram"] = tuple(_memory(region) for region in values["ram"])
-        values["usb"] = tuple(values.get("usb", ()))
-        board = Board(**values)
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: flash and ram regions need origin and bytes: {error}") from None
-    if problem := _problem(board):
+def load_board(path: Path, cores: Mapping[str, Core]) -> Board:
+    """Read one board file; raises UserError naming the file, the key that is wrong, its value and what it may be.
+
+    ``cores`` are those that there are, by name.
+    """
+    values = read_fields(path, "a board file", Board, _OF_THE_CORE)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", values["name"]):
+        named = "a board's name is of lower-case letters, digits and underscores"
+        raise UserError(f"{path}: name: {named}, not {values['name']!r}")
+    for key, (low, high) in _NUMBERS.items():
+        if values.get(key) is not None or key == "clock_hz":
+            whole(path, key, values[key], low, high)
+    values["flash"] = _memory(path, "flash", values["flash"])
+    if not isinstance(values["ram"], list) or not 1 <= len(values["ram"]) <= 2:
+        raise UserError(f"{path}: ram: {values['ram']!r} is no list of one or two regions")
+    values["ram"] = tuple(_memory(path, f"ram[{i}]", region) for i, region in enumerate(values["ram"]))
+    if str(values["core"]) not in cores:
+        known = ", ".join(sorted(cores))
+        raise UserError(
+            f"{path}: core: no core {values['core']!r}{nearest(str(values['core']), cores)}; there are {known}"
+        )
+    values["core"] = core = cores[str(values["core"])]
+    for key in _OF_THE_CORE:
+        if (said := values.pop(key, getattr(core, key))) != getattr(core, key):
+            raise UserError(
+                f"{path}: {key}: {said!r} is not that of {core.name}, {getattr(core, key)!r}; the key can go"
+            )
+    board = Board(**values)
+    if problem := _overlap(board) or _problem(board):
         raise UserError(f"{path}: {problem}")
     return board
 
 
+def _memory(path: Path, key: str, region: Any) -> Memory:
+    """A region that lies where memory can be."""
+    if not isinstance(region, dict) or region.keys() != {"origin", "bytes"}:
+        raise UserError(f"{path}: {key}: {region!r} is not of the form {{origin: 0x20000000, bytes: 0x18000}}")
+    origin = whole(path, f"{key}.origin", region["origin"], 0, (1 << 32) - ALIGNMENT, "#x")
+    if origin % ALIGNMENT:
+        raise UserError(f"{path}: {key}.origin: {origin:#x} is no multiple of {ALIGNMENT:#x}")
+    return Memory(origin, whole(path, f"{key}.bytes", region["bytes"], *_BYTES))
+
+
+def _overlap(board: Board) -> str:
+    """Which two regions, or region and peripheral, share addresses; or nothing."""
+    regions = {"flash": board.flash, **{f"ram[{i}]": region for i, region in enumerate(board.ram)}}
+    for (key, one), (name, other) in combinations((regions | PERIPHERALS).items(), 2):
+        if one.origin < other.origin + other.bytes and other.origin < one.origin + one.bytes:
+            first, second = (f"{m.origin:#x} to {m.origin + m.bytes - 1:#x}" for m in (one, other))
+            return f"{key}: {first} overlaps {name}, {second}"
+    return ""
+
+
 def _problem(board: Board) -> str:
-    """What is wrong with a board's values, or nothing."""
-    if re.fullmatch(r"[a-z0-9][a-z0-9_]*", str(board.name)) is None:
-        return f"a board's name is of lower-case letters, digits and underscores, not {board.name!r}"
-    if type(board.clock_hz) is not int or not isinstance(board.platformio, dict):
-        return "clock_hz is a whole number and platformio a mapping"
-    kinds = get_type_hints(Board)
-    for key in ("core", "timing", "counter"):
-        known = get_args(kinds[key])
-        if (value := getattr(board, key)) not in known:
-            return f"no {key} {value!r}{nearest(str(value), known)}; there are {', '.join(filter(None, known))}"
-    if board.timing and _TIMING.get(board.core) != board.timing:
-        pairs = ", ".join(f"{core} with {timing}" for core, timing in _TIMING.items())
-        return f"no core {board.core!r} with timing {board.timing!r}; there are {pairs}"
-    if not 0 < len(board.ram) <= 2 or not board.clock_hz > 0:
-        return "a board has one or two RAM regions and a clock above 0"
+    """What is wrong with a board's other values, or nothing."""
     if board.max_clock_hz and board.clock_hz > board.max_clock_hz:
-        return f"clock_hz {board.clock_hz} is above max_clock_hz {board.max_clock_hz}"
+        return f"clock_hz: {board.clock_hz} is above max_clock_hz, {board.max_clock_hz}"
     for device in board.usb:
-        if not re.fullmatch(r"[0-9A-F]{4}:[0-9A-F]{4}", str(device)):
-            return f"usb {device!r} is not of the form 0483:374B (in quotes)"
-    return _platformio_problem(board)
-
-
-def _platformio_problem(board: Board) -> str:
+        if not re.fullmatch(r"[0-9A-F]{4}:[0-9A-F]{4}", device):
+            return f"usb: {device!r} is not of the form 0483:374B (in quotes)"
     if not board.platformio:
-        return "" if board.timing else "a board that is not emulated (timing) needs platformio"
+        return "" if board.core.timing else f"a board that is not emulated ({board.core.name}) needs platformio"
     missing = [key for key in ("platform", "board", "framework") if key not in board.platformio]
     if missing:
         return f"platformio: key {missing[0]!r} is missing"
@@ -101,8 +99,4 @@ def _platformio_problem(board: Board) -> str:
         return f"platformio: platform {board.platformio['platform']!r} names no version, as in ststm32@19.6.0"
     if board.platformio["framework"] != "arduino":
         return f"platformio: framework {board.platformio['framework']!r}; the firmware is written for arduino"
-    return "" if board.counter else "a board with platformio needs counter"
-
-
-def _memory(values: dict[str, Any]) -> Memory:
-    return Memory(int(values["origin"]), int(values["bytes"]))
+    return ""

@@ -8,20 +8,22 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kilobench.api import Board, Contribution, Method, Network, Task, UserError
+from kilobench.api import Board, Contribution, Core, Method, Network, Task, UserError
 from kilobench.paths import PLUGINS_VARIABLE, contributions_dir, hardware_dir, operators_dir, python_files
 from kilobench.plugins.boards import load_board
+from kilobench.plugins.cores import load_core, timing_label
 from kilobench.plugins.operators import operators_in
 from kilobench.plugins.spec import build, nearest, parse
+from kilobench.yamlfile import read_mapping
 
-KINDS = ("tasks", "networks", "methods", "boards", "suites", "ops")
+KINDS = ("tasks", "networks", "methods", "boards", "cores", "suites", "ops")
 PLUGIN_PREFIX = "kilobench_plugin_"
 """Of the module names of plug-ins that are files."""
 _BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
@@ -33,7 +35,7 @@ class Entry:
 
     name: str
     path: Path
-    value: type[Contribution] | Board | Path | None
+    value: type[Contribution] | Board | Core | Path | None
     broken: str = ""
     point: EntryPoint | None = None
     """Where an installed package has it, as long as nobody has asked for it; then nothing of the package has run."""
@@ -49,7 +51,9 @@ class Entry:
         if isinstance(self.value, Board):
             ram, flash = self.value.ram_bytes // 1024, self.value.flash.bytes // 1024
             mhz = self.value.clock_hz / 1e6
-            return f"{self.value.title}: {self.value.core}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
+            return f"{self.value.title}: {self.value.core.name}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
+        if isinstance(self.value, Core):
+            return f"{self.value.title}: {timing_label(self.value) if self.value.timing else 'real boards only'}"
         if isinstance(self.value, Path) and self.value.suffix == ".py":
             return (ast.get_docstring(ast.parse(self.value.read_text())) or "").split("\n")[0]
         if isinstance(self.value, Path):
@@ -80,7 +84,7 @@ class Registry:
             raise UserError(f"no {kind.removesuffix('s')} {name!r}{hint} (kilobench list {kind} shows all)")
         entry = self.loaded(kind, name)
         if entry.broken:
-            raise UserError(f"{entry.path} cannot be used: {entry.broken}")
+            raise UserError(f"{entry.path} cannot be used: {entry.broken.removeprefix(f'{entry.path}: ')}")
         return entry
 
     def loaded(self, kind: str, name: str) -> Entry:
@@ -107,12 +111,13 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
     for kind in _BASES:
         for path in python_files(root / kind):
             _import(registry, path, f"kilobench.contrib.{kind}.{path.stem}")
-    _yaml_files(registry, hardware_dir() / "boards", root / "benchmarks")
     for path in python_files(operators_dir()):
         registry.add("ops", Entry(path.stem, path, path))
-    for name in (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins):
-        if name:
-            _add_plugins(registry, Path(name).resolve())
+    names = (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins)
+    paths = list(dict.fromkeys(Path(name).resolve() for name in names if name))
+    for path in paths:
+        _add_plugins(registry, path)
+    _add_descriptions(registry, [hardware_dir(), root, *paths])
     for kind in _BASES:
         for point in entry_points(group=f"kilobench.{kind}"):
             registry.add(kind, Entry(point.name, Path(point.module), None, point=point))
@@ -149,27 +154,54 @@ def _add_plugins(registry: Registry, path: Path) -> None:
     for file in (file for file in files if file not in known and file not in operators):
         if file.suffix == ".py":
             _import(registry, file, None)
-    if path.is_dir():
-        _yaml_files(registry, path / "boards", path / "benchmarks")
-    elif path.suffix in (".yaml", ".yml") and path not in known:
-        _add_board(registry, path)
 
 
-def _yaml_files(registry: Registry, boards: Path, suites: Path) -> None:
-    for path in sorted(boards.glob("*.yaml")):
-        _add_board(registry, path)
-    for path in sorted(suites.glob("*.yaml")):
+def _add_descriptions(registry: Registry, paths: Sequence[Path]) -> None:
+    """YAML files: those in the folders ``cores``, ``boards`` and ``benchmarks`` of ``paths``, or given as they are.
+
+    Cores come first, because boards name them; a file given by itself is a board unless it lies in a folder ``cores``.
+    """
+    cores, boards, suites = (
+        dict.fromkeys(file for path in paths for file in _yaml_files(path, folder))
+        for folder in ("cores", "boards", "benchmarks")
+    )
+    _add_described(registry, "cores", cores, load_core)
+    known = {name: core for name, entry in registry.entries["cores"].items() if isinstance(core := entry.value, Core)}
+    _add_described(registry, "boards", boards, lambda path: load_board(path, known))
+    for path in suites:
         registry.add("suites", Entry(path.stem, path, path))
 
 
-def _add_board(registry: Registry, path: Path) -> None:
+def _yaml_files(path: Path, folder: str) -> list[Path]:
+    if path.is_dir():
+        return sorted((path / folder).glob("*.yaml"))
+    described = "cores" if path.parent.name == "cores" else "boards"
+    return [path] if path.suffix in (".yaml", ".yml") and folder == described else []
+
+
+def _add_described(registry: Registry, kind: str, paths: Iterable[Path], load: Callable[[Path], Board | Core]) -> None:
+    """Cores or boards by name; then the broken ones, with their reasons, under whatever name nothing else has."""
+    broken = []
+    for path in paths:
+        try:
+            value = load(path)
+        except UserError as error:
+            broken.append((path, str(error)))
+        else:
+            registry.add(kind, Entry(value.name, path, value))
+    for path, reason in broken:
+        names = (*_stated_name(path), path.stem, str(path))
+        name = next(name for name in names if name not in registry.entries[kind])
+        registry.add(kind, Entry(name, path, None, reason))
+
+
+def _stated_name(path: Path) -> list[str]:
+    """The name that a broken file gives itself, if it is one."""
     try:
-        board = load_board(path)
-        registry.add("boards", Entry(board.name, path, board))
-    except UserError as error:
-        if "two boards" in str(error):
-            raise
-        registry.add("boards", Entry(path.stem, path, None, str(error)))
+        name = read_mapping(path, "").get("name")
+    except UserError:
+        return []
+    return [name] if isinstance(name, str) else []
 
 
 def _import(registry: Registry, path: Path, name: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kilobench.record import Record
+from kilobench.record import NOT_RUN, Record
 from kilobench.results.table import (
     CONTEST,
     PLACES,
@@ -17,6 +17,7 @@ from kilobench.results.table import (
     class_curves,
     energy,
     families,
+    figure,
     leaders,
     methods,
     misses,
@@ -128,6 +129,8 @@ def _size(count: float) -> str:
 
 
 def _time(row: Row) -> str:
+    if pd.isna(row["latency_ms"]):
+        return NOT_RUN
     return f"{row['latency_ms']:.{0 if row['latency_ms'] >= 100 else 1}f} ms"
 
 
@@ -207,7 +210,7 @@ def _method(name: str, rows: pd.DataFrame) -> dict[str, Any]:
         "tasks": tasks,
         "recipes": sorted(rows["recipe"].unique()),
         "boards": rows["board"].nunique(),
-        "gains": _gains(rows[rows["recipe"] != "full"].dropna(subset=["difference", "flash_ratio"])),
+        "gains": _gains(rows[rows["recipe"] != "full"].dropna(subset=["difference", "flash_ratio", "cycles_ratio"])),
     }
 
 
@@ -259,9 +262,9 @@ def _cells(row: Row) -> dict[str, str]:
         "Flash KiB": f"{row['flash_bytes'] / 1024:.1f}",
         "smaller": ratio(row["flash_ratio"]),
         "RAM KiB": f"{row['ram_bytes'] / 1024:.1f}",
-        "Mcycles": f"{row['cycles'] / 1e6:.2f}",
+        "Mcycles": figure(row["cycles"] / 1e6, 2),
         "faster": ratio(row["cycles_ratio"]),
-        "Latency ms": f"{row['latency_ms']:.1f}",
+        "Latency ms": figure(row["latency_ms"], 1),
         **({"Energy µJ": energy(row)} if energy(row) else {}),
         "Fits": misses(row),
         "MACs (counted)": macs,

@@ -192,16 +192,18 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
     points = task[task["board"].isin(boards[:_PANELS])][["board", "recipe", "fits", "pareto"]].assign(
         label=_labels(task), flash_kib=task["flash_bytes"] / 1024, mcycles=task["cycles"] / 1e6,
         **{name: 100 * task[name] for name in ("accuracy", "low", "high")},
-    )  # fmt: skip
+    ).dropna(subset=[column])  # fmt: skip
     labels = _named(points)
     crowded = points["label"].nunique() > len(labels)
     points.loc[~points["label"].isin(labels), "label"] = _OTHERS
+    domain = [points[column].min() / 1.5, points[column].max() * 1.5] if len(points) else [1, 10]
     x = {
         "field": column, "type": "quantitative", "title": title,
         "axis": {"values": _TICKS, "format": "~r", "labelOverlap": True},
-        "scale": {"type": "log", "domain": [points[column].min() / 1.5, points[column].max() * 1.5], "nice": False},
+        "scale": {"type": "log", "domain": domain, "nice": False},
     }  # fmt: skip
-    scale = {"domain": [max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)], "zero": False}
+    shares = [max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)] if len(points) else [0, 100]
+    scale = {"domain": shares, "zero": False}
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy (%)", "scale": scale}
     looks = _looks(labels, orient="bottom", columns=3, crowded=crowded)
     size = {"condition": {"test": f"datum.label == '{_OTHERS}'", "value": 30}, "value": 80}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kilobench.api import UserError
 from kilobench.plugins.spec import nearest
-from kilobench.record import Record
+from kilobench.record import NOT_RUN, Record
 from kilobench.results.stats import Estimate, Results, places, pooled, results
 from kilobench.results.store import Store
 from kilobench.results.table import commands
@@ -97,7 +97,7 @@ def _candidates(records: Sequence[Record], limits: Limits) -> list[Candidate]:
 def _candidate(name: str, group: list[Record], limits: Limits) -> Candidate:
     flash = max(record.flash_bytes for record in group)
     ram = max(record.ram_bytes for record in group)
-    latency = max(1000 * record.cycles / record.clock_hz for record in group)
+    latency = max(1000 * (record.cycles or float("inf")) / record.clock_hz for record in group)
     over = (
         ("flash", max(flash - limits.flash_bytes, *(record.over_flash_bytes for record in group)) / 1024, "KiB"),
         ("RAM", max(ram - limits.ram_bytes, *(record.over_ram_bytes for record in group)) / 1024, "KiB"),
@@ -111,7 +111,7 @@ def _candidate(name: str, group: list[Record], limits: Limits) -> Candidate:
         flash_bytes=flash,
         ram_bytes=ram,
         latency_ms=latency,
-        binds=tuple(f"{what} by {by:.1f} {unit}" for what, by, unit in over if by > 0),
+        binds=tuple(f"{what} by {by:.1f} {unit}" for what, by, unit in over if 0 < by < float("inf")),
         commands=commands(group),
     )
 
@@ -146,7 +146,8 @@ def _row(place: str, candidate: Candidate) -> str:
     mean, low, high = (100 * share for share in vars(candidate.accuracy).values())
     accuracy = f"{mean:.1f} ({low:.1f}-{high:.1f})"
     flash, ram = candidate.flash_bytes / 1024, candidate.ram_bytes / 1024
-    return f"{place:>5}  {accuracy:>16}  {flash:9.1f}  {ram:7.1f}  {candidate.latency_ms:7.1f}  {candidate.name}"
+    latency = f"{candidate.latency_ms:.1f}" if candidate.latency_ms < float("inf") else NOT_RUN
+    return f"{place:>5}  {accuracy:>16}  {flash:9.1f}  {ram:7.1f}  {latency:>7}  {candidate.name}"
 
 
 def _repeated(candidate: Candidate) -> list[str]:

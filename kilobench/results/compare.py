@@ -192,14 +192,23 @@ def _costs(match: Match) -> list[Figure]:
     pairs = list(zip(match.a, match.b, strict=True))
     flash = [(float(a.flash_bytes), float(b.flash_bytes)) for a, b in pairs]
     ram = [(float(a.ram_bytes), float(b.ram_bytes)) for a, b in pairs]
-    cycles = [(float(a.cycles), float(b.cycles)) for a, b in pairs]
-    noise = [(float(b.cycles_low - a.cycles_high), float(b.cycles_high - a.cycles_low)) for a, b in pairs]
-    emulated = all(record.link == "emulator" for record in (*match.a, *match.b))
-    return [
-        _cost("flash KiB", flash, 1024, 1, None),
-        _cost("RAM KiB", ram, 1024, 1, None),
-        _cost("Mcycles", cycles, 1e6, 2, None if emulated else noise),
+    return [_cost("flash KiB", flash, 1024, 1, None), _cost("RAM KiB", ram, 1024, 1, None), _cycles(pairs)]
+
+
+def _cycles(pairs: Sequence[tuple[Record, Record]]) -> Figure:
+    """Compared only where all were run."""
+    figures = [
+        ((a.cycles, a.cycles_low, a.cycles_high), (b.cycles, b.cycles_low, b.cycles_high))
+        for a, b in pairs
+        if a.cycles and a.cycles_low and a.cycles_high and b.cycles and b.cycles_low and b.cycles_high
     ]
+    if len(figures) < len(pairs):
+        a, b = ("run" if all(record.cycles for record in side) else "not run" for side in zip(*pairs, strict=True))
+        return Figure("Mcycles", (a, b, ""), "too large to run", False)
+    cycles = [(float(a), float(b)) for (a, _, _), (b, _, _) in figures]
+    noise = [(float(low - highest), float(high - lowest)) for (_, lowest, highest), (_, low, high) in figures]
+    emulated = all(record.link == "emulator" for pair in pairs for record in pair)
+    return _cost("Mcycles", cycles, 1e6, 2, None if emulated else noise)
 
 
 def _cost(

@@ -17,7 +17,7 @@ from kilobench.measure.recording import Where, record_of
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress
-from kilobench.record import ModelFacts, Record, accuracy
+from kilobench.record import NOT_RUN, ModelFacts, Record, accuracy
 from kilobench.results.check import problems
 from kilobench.results.store import MODEL_BYTES, Store, timeless
 
@@ -70,7 +70,7 @@ class Submission:
             "Accuracy %": shown(lambda r: 100 * r.accuracy.mean),
             "Flash KiB": shown(lambda r: r.flash_bytes / 1024),
             "RAM KiB": shown(lambda r: r.ram_bytes / 1024),
-            "Mcycles": shown(lambda r: r.cycles / 1e6, 2),
+            "Mcycles": shown(lambda r: float("nan") if r.cycles is None else r.cycles / 1e6, 2).replace("nan", NOT_RUN),
             "Checked": self.checked.get(record.cell, ""),
         }
 

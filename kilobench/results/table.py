@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from kilobench.record import Record
+from kilobench.record import NOT_RUN, Record
 from kilobench.results.stats import Estimate, Results, paired, pareto, places, pooled, results
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
     Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.pooled``). ``place``: ``stats.places`` of the
     rows of one board that CONTEST does not tell apart. ``pareto``: it fits, and no other that fits its board is at least as good
-    in accuracy, flash and cycles and better in one.
+    in accuracy, flash and cycles and better in one. ``cycles`` and ``latency_ms`` are NaN where a program is too large to run.
     """
     keys = [*CONTEST, "board", "recipe"]
     groups: dict[tuple[str, ...], list[Record]] = {}
@@ -67,7 +67,7 @@ def _pool(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) ->
 def _figures(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> dict[str, object]:
     seeds = len({record.seed for record in group})
     correct, estimate = _pool(group, pools)
-    cycles = fmean([record.cycles for record in group])
+    cycles = fmean([float("nan") if record.cycles is None else record.cycles for record in group])
     worst = max(group, key=lambda record: record.over_flash_bytes + record.over_ram_bytes)
     return {
         "accuracy": estimate.mean,
@@ -233,6 +233,11 @@ def place(row: Mapping[Hashable, Any]) -> str:
     return "–" if pd.isna(row["place"]) else str(row["place"])
 
 
+def figure(value: float, digits: int) -> str:
+    """Of cycles or time, or why there is none."""
+    return NOT_RUN if np.isnan(value) else f"{value:.{digits}f}"
+
+
 def energy(row: Mapping[Hashable, Any]) -> str:
     """Microjoules per inference, or nothing where it was not measured."""
     return "" if np.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
@@ -271,8 +276,8 @@ def terminal(records: Sequence[Record]) -> Group:
                 f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",
                 f"{row['flash_bytes'] / 1024:.1f}",
                 f"{row['ram_bytes'] / 1024:.1f}",
-                f"{row['cycles'] / 1e6:.2f}",
-                f"{row['latency_ms']:.1f}",
+                figure(row["cycles"] / 1e6, 2),
+                figure(row["latency_ms"], 1),
                 *([energy(row)] if measured else []),
                 misses(row),
             )

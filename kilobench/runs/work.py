@@ -20,6 +20,7 @@ from kilobench.learn.modelfile import load_model, read_facts, save_model
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical
+from kilobench.record import NOT_RUN
 from kilobench.runs.plan import Cell, Planner, Point
 from kilobench.runs.units import Unit, product_path, units
 
@@ -118,13 +119,14 @@ class Workshop:
         model, point = load_model_file(product_path("evaluate", cell.model.evaluation_key)), unit.point
         with tempfile.TemporaryDirectory() as folder:
             where = Where(cell.board, point.link, point.toolchain, point.power)
-            record, program = record_of(model, where, Path(folder))
+            record, program = record_of(model, where, Path(folder), progress)
             write_kept(cache_dir() / "firmware" / f"{unit.key}.elf", program.read_bytes())
         write_kept(unit.path, record.model_dump_json(by_alias=True).encode())
         fits = "fits" if record.fits else "does not fit"
+        cycles = NOT_RUN if record.cycles is None else f"{record.cycles / 1e6:.2f} Mcycles"
         return (
             f"{cell.label}: accuracy {100 * record.accuracy.mean:.1f} %, flash {record.flash_bytes / 1024:.1f} KiB, "
-            f"RAM {record.ram_bytes / 1024:.1f} KiB, {record.cycles / 1e6:.2f} Mcycles, {fits}"
+            f"RAM {record.ram_bytes / 1024:.1f} KiB, {cycles}, {fits}"
         )
 
 

@@ -16,7 +16,7 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.host import zig
 from kilobench.compile.simulate import simulate
 from kilobench.device import arduino
-from kilobench.device.build import _ZIG, _ZIG_COMPILE, _provide_scons, linker_script
+from kilobench.device.build import _ZIG_COMPILE, _provide_scons, linker_script
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.paths import hardware_dir
@@ -52,7 +52,7 @@ def test_projects_are_what_the_board_file_says(one: Board) -> None:
 
 def compiled(folder: Path, one: Board, *defines: str) -> Path:
     """The sources of an Arduino build with the stand-in, compiled and linked for an emulated board."""
-    target = [*shlex.split(f"{_ZIG[one.core]} {_ZIG_COMPILE}"), "-O2", "-ffreestanding", "-ffp-contract=off"]
+    target = [*shlex.split(f"{one.core.flags['zig']} {_ZIG_COMPILE}"), "-O2", "-ffreestanding", "-ffp-contract=off"]
     flags = [*target, "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"]
     flags += [
         "-include",
@@ -67,8 +67,8 @@ def compiled(folder: Path, one: Board, *defines: str) -> Path:
     shutil.copyfile(hardware_dir() / "firmware" / "libc.c", folder / "src" / "libc.c")
     (folder / "link.ld").write_text(linker_script(one))
     elf, sources = folder / "firmware.elf", sorted(map(str, (folder / "src").glob("*.c*")))
-    link = ["-T", str(folder / "link.ld"), "-Wl,--gc-sections", "-Wl,--build-id=none", "-o", str(elf)]
-    zig("cc", *flags, "-fno-exceptions", "-fno-rtti", *sources, *link, what="the program")
+    link = ["-T", str(folder / "link.ld"), "-Wl,--gc-sections", "-Wl,--build-id=none"]
+    zig("cc", *flags, "-fno-exceptions", "-fno-rtti", *sources, *link, output=elf, what="the program")
     return elf
 
 
@@ -122,7 +122,7 @@ def test_the_port_compiles_for_risc_v(defines: list[str], graph: Graph, tmp_path
     flags = ["-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c+zicsr", "-O2", "-Wall", "-Wextra", "-Werror"]
     for source in [*sources.glob("*.cpp"), sources / "model.c", sources / "main.c", sources / "conv2d_s8.c"]:
         what = [*flags, *defines, "-include", "kb_arduino.h", f"-I{sources}", f"-I{STANDIN}", "-c", str(source)]
-        zig("c++" if source.suffix == ".cpp" else "cc", *what, "-o", str(tmp_path / "a.o"), what=source.name)
+        zig("c++" if source.suffix == ".cpp" else "cc", *what, output=tmp_path / "a.o", what=source.name)
 
 
 def install(core: Path, builder: str, framework: str = "") -> None:
@@ -157,9 +157,10 @@ def install(core: Path, builder: str, framework: str = "") -> None:
 
 
 BUILDER = """
-import shlex, sys
+import os, shlex, sys
 from SCons.Script import DefaultEnvironment
 env = DefaultEnvironment()
+os.environ.update(ZIG_GLOBAL_CACHE_DIR=%(zig)r, ZIG_LOCAL_CACHE_DIR=%(zig)r)
 zig = f"{sys.executable} -m ziglang "
 target = shlex.split(%(target)r)
 env.Replace(CC=zig + "cc", CXX=zig + "cc", LINK=zig + "cc", AR=zig + "ar", RANLIB=zig + "ranlib",
@@ -186,8 +187,6 @@ def test_platformio_builds_a_project_that_runs(
 ) -> None:
     """PlatformIO itself, its project and its options; only the platform behind them is a stand-in."""
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
-    for kind in ("GLOBAL", "LOCAL"):
-        monkeypatch.setenv(f"ZIG_{kind}_CACHE_DIR", str(cache / "zig"))
     one = board("nucleo_l476rg")
     emit(graph, tmp_path, "m")
     with pytest.raises(UserError) as missing:
@@ -197,7 +196,11 @@ def test_platformio_builds_a_project_that_runs(
     )
     shutil.copytree(STANDIN, tmp_path / "standin")
     shutil.copy(hardware_dir() / "firmware" / "libc.c", tmp_path / "standin")
-    names = {"target": f"{_ZIG[one.core]} {_ZIG_COMPILE}", "core": str(tmp_path / "standin")}
+    names = {
+        "target": f"{one.core.flags['zig']} {_ZIG_COMPILE}",
+        "core": str(tmp_path / "standin"),
+        "zig": str(cache / "zig"),
+    }
     install(tmp_path / "core", BUILDER % names, FRAMEWORK % names)
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "link.ld").write_text(linker_script(one))

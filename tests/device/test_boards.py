@@ -21,7 +21,7 @@ from kilobench.plugins.registry import load_registry
 from tests.compile.graphs import Builder
 from tests.untrained import emitted, untrained
 
-EMULATED = [name for name, entry in load_registry().entries["boards"].items() if entry.value.timing]  # type: ignore[union-attr]
+EMULATED = [name for name, entry in load_registry().entries["boards"].items() if entry.value.core.timing]  # type: ignore[union-attr]
 BOARDS = [
     "nrf52840_dk",
     "nucleo_f072rb",
@@ -74,7 +74,7 @@ def test_firmware_of_the_other_boards_lies_in_their_memory(name: str, tmp_path: 
     emit(model(), tmp_path, "m")
     with (built := build(tmp_path, board, tmp_path / "build")).elf.open("rb") as file:
         symbols = {s.name: s["st_value"] for s in ELFFile(file).get_section_by_name(".symtab").iter_symbols()}  # type: ignore[union-attr]
-    assert built.fits
+    assert built.linked == board
     assert symbols["arena"] == board.ram[0].origin or len(board.ram) == 1
     assert symbols["kb_stack_bottom"] == board.ram[-1].origin
     assert symbols["vectors"] == board.flash.origin

@@ -40,14 +40,7 @@ def firmware(folder: Path, body: str, board: Board = BOARD) -> Path:
     """START with a body, linked for the board."""
     (folder / "a.c").write_text(START + body)
     (folder / "link.ld").write_text(linker_script(board))
-    cpu = {
-        "cortex-m3": "cortex_m3",
-        "cortex-m33": "cortex_m33+dsp+fp_armv8d16sp",
-        "cortex-m4f": "cortex_m4+vfp4d16sp",
-        "cortex-m7": "cortex_m7+fp_armv8d16sp",
-    }[board.core]
-    abi = "eabi" if board.core == "cortex-m3" else "eabihf"
-    target = ["-target", f"thumb-freestanding-{abi}", f"-mcpu={cpu}", "-O1", "-ffreestanding"]
+    target = [*board.core.flags["zig"].split(), "-O1", "-ffreestanding"]
     command = [
         sys.executable,
         "-m",
@@ -153,7 +146,7 @@ def test_cores_with_dsp_and_fpu_execute_both(name: str, tmp_path: Path) -> None:
     packed = 0x00050007 + 2 * 7 + 3 * 5
     assert lines(firmware(tmp_path, SMLAD, board), 3, board=board) == ["0", str(packed), "done"]
     assert lines(firmware(tmp_path, FMA, board), 3, board=board) == ["0", "22", "done"]
-    if board.core != "cortex-m4f":
+    if board.core.name != "cortex-m4f":
         assert lines(firmware(tmp_path, ARMV8_FPU, board), 3, board=board) == ["0", "5", "done"]
 
 

@@ -12,6 +12,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.host import HostModel, zig
 from kilobench.device.build import linker_script
 from kilobench.paths import hardware_dir
+from kilobench.plugins.registry import load_registry
 from tests.compile.graphs import random_graph, random_inputs
 from tests.fuzz.batch import Case
 
@@ -19,16 +20,15 @@ AN386 = Board(
     name="mps2_an386",
     title="QEMU mps2-an386",
     mcu="AN386",
-    core="cortex-m4f",
+    core=load_registry().get("cores", "cortex-m4f"),
     clock_hz=25_000_000,
     flash=Memory(0, 4 << 20),
     ram=(Memory(0x20000000, 4 << 20),),
-    timing="cortex-m4",
     reference="Arm application note AN386",
 )
 INPUTS = 8
 FLAGS = (
-    "-target thumb-freestanding-eabihf -mcpu=cortex_m4+vfp4d16sp -O2 -std=c99 -ffreestanding -ffp-contract=off "
+    f"{AN386.core.flags['zig']} -O2 -std=c99 -ffreestanding -ffp-contract=off "
     "-fno-sanitize=undefined -Wl,--gc-sections -ffunction-sections -fdata-sections"
 )
 
@@ -47,7 +47,7 @@ def test_every_operator_equals_the_host(seed: int, tmp_path: Path) -> None:
     main = shutil.copy(Path(__file__).with_name("qemu_main.c"), tmp_path)
     sources = [*kernels.glob("*.c"), firmware / "libc.c", firmware / "crc32.c", tmp_path / "model.c", main]
     flags = [*FLAGS.split(), f"-I{tmp_path}", f"-I{kernels}", f"-I{firmware}", "-T", str(script)]
-    zig("cc", *flags, *map(str, sources), "-o", str(elf), what="the model")
+    zig("cc", *flags, *map(str, sources), output=elf, what="the model")
     command = ["qemu-system-arm", "-machine", "mps2-an386", "-nographic", "-semihosting", "-kernel", str(elf)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL)
     host = HostModel(tmp_path)

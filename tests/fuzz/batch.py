@@ -25,7 +25,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, pack
 from kilobench.compile.host import _FLAGS, zig
 from kilobench.compile.simulate import simulate
-from kilobench.device.build import _toolchain, enlarged, linker_script
+from kilobench.device.build import _options, enlarged, linker_script
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.paths import hardware_dir
 
@@ -113,7 +113,7 @@ class Batch:
     def host(self) -> list[list[NDArray[Any]]]:
         """Outputs of host C by case and input, empty where it wrote outside of its arena; CellError if it does not compile."""
         made = self.folder / "host.so"
-        self._compile([*_FLAGS, "-o", str(made)], [])
+        self._compile(_FLAGS, [], made)
         library = ctypes.CDLL(str(made))
         library.fuzz_run.restype = ctypes.c_void_p
         memory = (ctypes.c_double * ((self._arena_bytes + 2 * _GUARD) // 8 + 1))()
@@ -132,11 +132,11 @@ class Batch:
         (folder / "board_config.h").write_text(f'#define KB_BOARD_NAME "{board.name}"\n#define KB_CLOCK_HZ 1000000u\n')
         (folder / "link.ld").write_text(linker_script(enlarged(board)))
         elf = folder / "firmware.elf"
-        options = _toolchain(board, "zig")[1]
+        options = _options(board.core, "zig")
         flags = [*shlex.split(options["custom_compile_flags"]), "-Wl,--gc-sections", "-T", str(folder / "link.ld")]
         sources = [hardware_dir() / "firmware" / name for name in _SOURCES]
         flags += _TRAPS if target.traps else []
-        self._compile([*flags, f"-I{folder}", "-o", str(elf)], [*sources, _HERE / "main.c"])
+        self._compile([*flags, f"-I{folder}"], [*sources, _HERE / "main.c"], elf)
         answers: list[str] = []
         while len(answers) < len(self.cases):
             answers += self._answers(elf, board, len(answers))
@@ -144,7 +144,7 @@ class Batch:
 
     def _answers(self, elf: Path, board: Board, first: int) -> Iterator[str]:
         """From case ``first`` up to the end or to the first that brings the board down."""
-        with EmulatedBoard(elf, board, enlarged=True, max_cycles=MAX_CYCLES) as emulated:
+        with EmulatedBoard(elf, enlarged(board), max_cycles=MAX_CYCLES) as emulated:
             for index in range(first, len(self.cases)):
                 emulated.write(f"{index:04x}".encode())
                 try:
@@ -186,11 +186,12 @@ class Batch:
         table = f"const fuzz_model fuzz_models[] = {{\n{''.join(rows)}}};\n"
         return '#include "fuzz.h"\n' + "".join(declarations) + table
 
-    def _compile(self, flags: list[str], sources: list[Path]) -> None:
+    def _compile(self, flags: list[str], sources: list[Path], made: Path) -> None:
         kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
         everything = [*sorted(kernels.glob("*.c")), _HERE / "fuzz.c", *sources, *sorted(self.folder.glob("*.c"))]
         includes = [f"-I{folder}" for folder in (kernels, firmware, _HERE, self.folder)]
-        zig("cc", *flags, "-Wno-c23-extensions", *includes, *map(str, everything), what=f"the batch in {self.folder}")
+        what = f"the batch in {self.folder}"
+        zig("cc", *flags, "-Wno-c23-extensions", *includes, *map(str, everything), output=made, what=what)
 
 
 def differences(cases: Iterable[Case], folder: Path, targets: Iterable[Target]) -> dict[str, str]:

@@ -5,30 +5,30 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
-from kilobench.api import Board, UserError
+from kilobench.api import Board, Core, UserError
 from kilobench.cli import main
 from kilobench.device.build import enlarged
-from kilobench.plugins.boards import load_board, timing_label
+from kilobench.plugins.boards import load_board
+from kilobench.plugins.cores import timing_label
 from kilobench.plugins.registry import load_registry
 
 ENTRIES = load_registry().entries["boards"]
 BOARDS: list[Board] = [entry.value for entry in ENTRIES.values()]  # type: ignore[misc]
-COUNTERS = {"cortex-m0": "systick", "cortex-m0plus": "systick", "xtensa-lx6": "ccount", "xtensa-lx7": "ccount"}
-COUNTERS |= {"riscv-rv32imc": "mcycle", **dict.fromkeys(("cortex-m3", "cortex-m33", "cortex-m4f", "cortex-m7"), "dwt")}
+CORES: dict[str, Core] = {name: entry.value for name, entry in load_registry().entries["cores"].items()}  # type: ignore[misc]
 GOOD = Path(ENTRIES["nucleo_l476rg"].path).read_text()
 
 
 def test_there_are_the_boards_of_the_plan() -> None:
     assert len(BOARDS) >= 25
-    assert {b.core for b in BOARDS} == set(COUNTERS)
-    assert sum(bool(b.timing) for b in BOARDS) == 22
+    assert {b.core.name for b in BOARDS} == set(CORES)
+    assert sum(bool(b.core.timing) for b in BOARDS) == 22
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.name)
 def test_every_board_says_what_a_measurement_needs(board: Board) -> None:
     assert Path(ENTRIES[board.name].path).stem == board.name
-    assert board.counter == COUNTERS[board.core]
     assert board.caches and board.usb
     assert re.search(r"section|chapter", board.reference)
     assert (board.flash_wait_states is None) == (
@@ -48,20 +48,34 @@ def test_the_clock_is_what_the_arduino_core_sets_up() -> None:
     ("old", "new", "message"),
     [
         ("core: cortex-m4f", "core: cortex-m4", "no core 'cortex-m4'; nearest is 'cortex-m4f'; there are cortex-m0, "),
-        (
-            "timing: cortex-m4",
-            "timing: cortex-m7",
-            "no core 'cortex-m4f' with timing 'cortex-m7'; there are cortex-m0 with",
-        ),
-        ("timing: cortex-m4", "timing: m4", "no timing 'm4'"),
-        ("counter: dwt", "counter: dtw", "no counter 'dtw'; nearest is 'dwt'"),
-        ("counter: dwt", "", "a board with platformio needs counter"),
+        ("caches: ", "timing: m4\ncaches: ", "timing: 'm4' is not that of cortex-m4f, 'cortex-m4'; the key can go"),
+        ("caches: ", "counter: dtw\ncaches: ", "counter: 'dtw' is not that of cortex-m4f, 'dwt'"),
         ("ststm32@19.6.0", "ststm32", "platform 'ststm32' names no version, as in ststm32@19.6.0"),
         ("framework: arduino", "framework: mbed", "framework 'mbed'; the firmware is written for arduino"),
         ("board: nucleo_l476rg, ", "", "platformio: key 'board' is missing"),
-        ('"0483:3752"', '"483:3752"', "usb '483:3752' is not of the form 0483:374B"),
-        ("counter: dwt", "counter: dwt\nmax_clock_hz: 10", "clock_hz 80000000 is above max_clock_hz 10"),
+        ('"0483:3752"', '"483:3752"', "usb: '483:3752' is not of the form 0483:374B"),
+        ("caches: ", "max_clock_hz: 10\ncaches: ", "clock_hz: 80000000 is above max_clock_hz, 10"),
         ("reference: ", "# ", "key 'reference' is missing"),
+        ("name: nucleo_l476rg", "name: 5", "name: 5 is no text"),
+        ("name: nucleo_l476rg", "name: .nan", "name: nan is no text"),
+        ("title: ST NUCLEO-L476RG", "title:", "title: None is no text"),
+        (
+            "clock_hz: 80000000",
+            "clock_hz: 80000000.5",
+            "clock_hz: 80000000.5 is not a whole number from 1000000 to 4294967295",
+        ),
+        ("clock_hz: 80000000", "clock_hz: true", "clock_hz: True is not a whole number"),
+        ("clock_hz: 80000000", "clock_hz: 999999", "clock_hz: 999999 is not a whole number from 1000000"),
+        ("flash_wait_states: 4", "flash_wait_states: -1", "flash_wait_states: -1 is not a whole number from 0 to 100"),
+        ("usb: [", "usb: [7, ", "usb: [7, '0483:374B', '0483:3752'] is not of texts alone (write numbers in quotes)"),
+        ("framework: arduino}", "framework: arduino, x: 1}", "is not of texts alone"),
+        (
+            "bytes: 0x100000}",
+            "size: 0x100000}",
+            "flash: {'origin': 134217728, 'size': 1048576} is not of the form {origin: ",
+        ),
+        ("flash: {", "flash: 7  # {", "flash: 7 is not of the form {origin: 0x20000000, bytes: 0x18000}"),
+        ("\nram:\n", "\nram: 7\nx:\n", "no key 'x'"),
         ("caches: ", "cache: ", "no key 'cache'; nearest is 'caches'"),
     ],
 )
@@ -70,7 +84,7 @@ def test_mistakes_are_told_in_one_line(old: str, new: str, message: str, tmp_pat
     assert old in GOOD
     path.write_text(GOOD.replace(old, new))
     with pytest.raises(UserError) as error:
-        load_board(path)
+        load_board(path, CORES)
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
@@ -78,14 +92,16 @@ def test_mistakes_are_told_in_one_line(old: str, new: str, message: str, tmp_pat
 
 def test_a_board_needs_one_way_to_run(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
-    path.write_text(re.sub(r"(timing|platformio): .*\n", "", GOOD))
-    with pytest.raises(UserError, match=r"a board that is not emulated \(timing\) needs platformio"):
-        load_board(path)
+    path.write_text(re.sub(r"platformio: .*\n", "", GOOD))
+    assert load_board(path, CORES).core.timing
+    path.write_text(path.read_text().replace("cortex-m4f", "xtensa-lx6"))
+    with pytest.raises(UserError, match=r"a board that is not emulated \(xtensa-lx6\) needs platformio"):
+        load_board(path, CORES)
 
 
 def test_labels_name_what_cycles_are() -> None:
     board = load_registry().get("boards", "nucleo_h743zi")
-    assert (timing_label(board), timing_label(board, "dwt")) == ("estimated cortex-m7", "measured dwt")
+    assert (timing_label(board.core), timing_label(board.core, "dwt")) == ("estimated cortex-m7", "measured dwt")
 
 
 def test_show_tells_the_conditions(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,6 +111,69 @@ def test_show_tells_the_conditions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "flash_wait_states: 2" in shown
     assert "caches: prefetch buffer" in shown
     assert "'platform': 'ststm32@19.6.0'" in shown
+
+
+REGIONS = {
+    "flash": "origin: 0x08000000, bytes: 0x100000",
+    "ram[0]": "origin: 0x20000000, bytes: 0x18000",
+    "ram[1]": "origin: 0x10000000, bytes: 0x8000",
+}
+
+
+@pytest.mark.parametrize("key", REGIONS)
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [(f"origin: 0x30000000, bytes: {size}", ".bytes: {value} is not a whole number from 1024 to 536870912")
+     for size in (0, -1, 1023, 1.5, 1 << 31, 1 << 32, "true", "x")]
+    + [(f"origin: {origin}, bytes: 4096", ".origin: {value} is not a whole number from 0x0 to 0xfffff000")
+       for origin in (-1, 1.5, 1 << 32, "yes")]
+    + [(f"origin: {origin:#x}, bytes: 4096", ".origin: {value} is no multiple of 0x1000") for origin in (1, 3, 0x20000004)]
+    + [("origin: 0x4FFFE000, bytes: 0x1001", ": 0x4fffe000 to 0x4ffff000 overlaps the emulator's UART, 0x4ffff000 to 0x4fffffff"),
+       ("origin: 0xE00FF000, bytes: 4096", ": 0xe00ff000 to 0xe00fffff overlaps the system space, 0xe0000000 to 0xe00fffff")],
+    ids=str,
+)  # fmt: skip
+def test_memory_lies_where_it_can(key: str, region: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(GOOD.replace(REGIONS[key], region))
+    values = yaml.safe_load(f"{{{region}}}")
+    value = values["bytes" if ".bytes" in message else "origin"]
+    shown = (f"{value:#x}" if ".origin" in message else f"{value}") if type(value) is int else repr(value)
+    with pytest.raises(UserError) as error:
+        load_board(path, CORES)
+    assert str(error.value) == f"{path}: {key}{message.format(value=shown)}"
+
+
+@pytest.mark.parametrize(("region", "other"), [("flash", "ram[0]"), ("flash", "ram[1]"), ("ram[0]", "ram[1]")])
+def test_regions_do_not_share_addresses(region: str, other: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(GOOD.replace(REGIONS[other], REGIONS[region]))
+    with pytest.raises(
+        UserError, match=rf"b.yaml: {re.escape(region)}: 0x\w+ to 0x\w+ overlaps {re.escape(other)}, 0x\w+ to"
+    ):
+        load_board(path, CORES)
+
+
+def test_a_broken_board_breaks_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever it calls itself or its file is called."""
+    folder = tmp_path / "boards"
+    folder.mkdir()
+    broken = GOOD.replace("bytes: 0x18000", "bytes: 0")
+    for stem in ("nucleo_l476rg", "mine"):
+        (folder / f"{stem}.yaml").write_text(broken)
+    (folder / "z.yaml").write_text(broken.replace("name: nucleo_l476rg", "name: zed"))
+    (folder / "good.yaml").write_text(GOOD.replace("name: nucleo_l476rg", "name: good"))
+    entries = load_registry([str(tmp_path)]).entries["boards"]
+    assert entries["nucleo_l476rg"].value == ENTRIES["nucleo_l476rg"].value
+    assert isinstance(entries["good"].value, Board)
+    reason = ": ram[0].bytes: 0 is not a whole number from 1024 to 536870912"
+    assert {name: entry.broken for name, entry in entries.items() if entry.broken} == {
+        "mine": f"{folder / 'mine.yaml'}{reason}",
+        "zed": f"{folder / 'z.yaml'}{reason}",
+        f"{folder / 'nucleo_l476rg.yaml'}": f"{folder / 'nucleo_l476rg.yaml'}{reason}",
+    }
+    arguments = ["--plugins", str(tmp_path), "run", "--task", "digits", "--recipe", "full", "--board", "zed"]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"kilobench: {folder / 'z.yaml'} cannot be used{reason}\n"
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)

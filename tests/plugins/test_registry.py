@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from kilobench.api import UserError
-from kilobench.plugins.boards import timing_label
+from kilobench.plugins.cores import timing_label
 from kilobench.plugins.registry import load_registry
 from kilobench.runs.suite import load_suite
 
@@ -81,7 +81,9 @@ def test_boards_are_checked(tmp_path: Path) -> None:
 
 
 def test_estimated_cycles_are_told_apart() -> None:
-    labels = {name: timing_label(load_registry().get("boards", name)) for name in ("nucleo_l476rg", "nucleo_f767zi")}
+    labels = {
+        name: timing_label(load_registry().get("boards", name).core) for name in ("nucleo_l476rg", "nucleo_f767zi")
+    }
     assert labels == {"nucleo_l476rg": "emulated cortex-m4", "nucleo_f767zi": "estimated cortex-m7"}
 
 

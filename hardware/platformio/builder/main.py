@@ -69,7 +69,7 @@ env.Replace(
     PROGSUFFIX=".elf",
 )
 env.Append(CCFLAGS=words("custom_compile_flags"), LINKFLAGS=words("custom_link_flags"), LIBS=words("custom_libraries"))
-env.CacheDir(config.get(section, "custom_objects"), Objects)
+env.CacheDir("objects", Objects)
 program = env.BuildProgram()
 env.NoCache(program, "$BUILD_DIR/src/model.o", "$BUILD_DIR/src/main.o")
 env.Default(program)

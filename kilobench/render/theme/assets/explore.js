@@ -9,6 +9,7 @@ const LIMITS = [
   { key: "accuracy", title: "Accuracy at least, %", unit: "points", name: "accuracy" },
 ];
 const NEAR = 6; // misses that are named
+const NOT_RUN = "not run: too large";
 
 const fixed = (value, digits) => (value === null || value === undefined ? "" : value.toFixed(digits));
 
@@ -50,18 +51,19 @@ function misses(row, state) {
   const found = [];
   for (const { key, name, unit, over } of LIMITS) {
     const limit = state[key];
-    let by = limit === null ? 0 : key === "accuracy" ? limit - row.accuracy : row[key] - limit;
+    let by = limit === null ? 0 : key === "accuracy" ? limit - row.accuracy : (row[key] ?? Infinity) - limit;
     if (over && state.board) by = Math.max(by, row[over] / 1024);
     if (by > 1e-9) found.push({ name, by, unit, at: name === "RAM" ? row.peak : "" });
   }
   return found;
 }
 
-const missText = ({ name, by, unit, at }) => `${name} by ${by.toFixed(1)} ${unit}${at ? ` (at ${at})` : ""}`;
+const missText = ({ name, by, unit, at }) =>
+  by === Infinity ? `${name}, which is not known` : `${name} by ${by.toFixed(1)} ${unit}${at ? ` (at ${at})` : ""}`;
 
 const costs = (row) =>
   `${fixed(row.accuracy, 1)} % (${fixed(row.low, 1)}–${fixed(row.high, 1)}) with ${fixed(row.flash, 1)} KiB of flash, ` +
-  `${fixed(row.ram, 1)} KiB of RAM, ${fixed(row.latency, 1)} ms`;
+  `${fixed(row.ram, 1)} KiB of RAM, ${row.latency === null ? NOT_RUN : `${fixed(row.latency, 1)} ms`}`;
 
 /** The most accurate that fits, and the smallest that shares its place; those that lack folds rank last. */
 function answer(rows) {
@@ -129,6 +131,8 @@ class State {
 
 const number = (key, digits, sign = "") => (row) => (row[key] === null ? "" : row[key].toFixed(digits) + sign);
 
+const ran = (key, digits) => (row) => (row[key] === null ? NOT_RUN : row[key].toFixed(digits));
+
 // Title in the table, name in a plot's tooltip, text; optional ones are left out where no row has them.
 const COLUMNS = [
   { key: "place", title: "Place", text: (row) => (row.place === null ? "–" : String(row.place)) },
@@ -138,8 +142,8 @@ const COLUMNS = [
   { key: "accuracy", title: "Accuracy % (95 %)", text: (row) => `${fixed(row.accuracy, 1)} (${fixed(row.low, 1)}–${fixed(row.high, 1)})` },
   { key: "flash", title: "Flash KiB", text: number("flash", 1) },
   { key: "ram", title: "RAM KiB", text: number("ram", 1) },
-  { key: "cycles", title: "Mcycles", text: number("cycles", 2) },
-  { key: "latency", title: "Latency ms", text: number("latency", 1) },
+  { key: "cycles", title: "Mcycles", text: ran("cycles", 2) },
+  { key: "latency", title: "Latency ms", text: ran("latency", 1) },
   { key: "energy", title: "Energy µJ", text: number("energy", 1), optional: true },
   { key: "smaller", title: "smaller", text: number("smaller", 1, "×"), optional: true },
   { key: "faster", title: "faster", text: number("faster", 1, "×"), optional: true },

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts the cycles of an emulated board: a hook at every basic block adds its cost by the timing table of the core."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import unicorn.unicorn_py3.unicorn as binding
+from unicorn import unicorn_const
+
+from kilobench.api import CellError
+from kilobench.device.timing import block_cost
+from kilobench.paths import cache_dir
+from kilobench.toolchain import zig
+
+_DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
+
+
+class PythonCounter:
+    """The block hook in Python: slow, the same sums as block_hook.c."""
+
+    def __init__(self, engine: Any, timing: str, stop: Callable[[], None]) -> None:
+        self._costs: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._half_cycles, self._instructions, self._expected = 0, 0, -1
+        self._wanted = False
+        self._deadline = 0
+
+        def hook(engine: Any, address: int, size: int, data: object) -> None:
+            if self._wanted or self._half_cycles >= self._deadline:
+                self._wanted = False
+                stop()
+                return
+            cost = self._costs.get((address, size))
+            if cost is None:
+                priced = block_cost(bytes(engine.mem_read(address, size)), address, timing)
+                cost = self._costs[address, size] = priced.always, priced.entry, priced.instructions
+            self._half_cycles += cost[0] + (0 if address == self._expected else cost[1])
+            self._instructions += cost[2]
+            self._expected = address + size
+
+        engine.hook_add(unicorn_const.UC_HOOK_BLOCK, hook)
+
+    def half_cycles(self) -> int:
+        """So far."""
+        return self._half_cycles
+
+    def align(self) -> None:
+        """To a whole cycle."""
+        self._half_cycles += self._half_cycles & 1
+
+    def instructions(self) -> int:
+        """So far."""
+        return self._instructions
+
+    def deadline(self, half_cycles: int) -> None:
+        """Call back before the first block from there on."""
+        self._deadline = half_cycles
+
+    def interrupt(self) -> None:
+        """Call back before the next block."""
+        self._wanted = True
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class NativeCounter:
+    """The block hook in C, compiled once; it calls back here to price a block that it has not seen."""
+
+    def __init__(self, engine: Any, timing: str, stop: Callable[[], None]) -> None:
+        def decode(address: int, size: int, cost: Any) -> None:
+            if size == 0:
+                stop()
+                return
+            try:
+                priced = block_cost(bytes(engine.mem_read(address, size)), address, timing)
+            except ValueError:
+                return  # unicorn itself stops at bytes that are no instructions
+            cost[0], cost[1], cost[2] = priced.always, priced.entry, priced.instructions
+
+        self._library = _hook_library()
+        self._decode = _DECODE(decode)
+        self._counter = ctypes.c_void_p(self._library.kb_counter_new(self._decode))
+        handle = ctypes.c_size_t()
+        callback = ctypes.cast(self._library.kb_block, ctypes.c_void_p)
+        status = binding.uclib.uc_hook_add(
+            engine._uch,
+            ctypes.byref(handle),
+            unicorn_const.UC_HOOK_BLOCK,
+            callback,
+            self._counter,
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+        )
+        if status != unicorn_const.UC_ERR_OK:
+            raise RuntimeError(f"unicorn refuses the native hook: {status}")
+
+    def half_cycles(self) -> int:
+        """So far."""
+        return int(self._library.kb_counter_half_cycles(self._counter))
+
+    def align(self) -> None:
+        """To a whole cycle."""
+        self._library.kb_counter_align(self._counter)
+
+    def instructions(self) -> int:
+        """So far."""
+        return int(self._library.kb_counter_instructions(self._counter))
+
+    def deadline(self, half_cycles: int) -> None:
+        """Call back before the first block from there on."""
+        self._library.kb_counter_deadline(self._counter, ctypes.c_uint64(half_cycles))
+
+    def interrupt(self) -> None:
+        """Call back before the next block."""
+        self._library.kb_counter_interrupt(self._counter)
+
+    def close(self) -> None:
+        """Free the table."""
+        self._library.kb_counter_free(self._counter)
+
+
+def new_counter(
+    engine: Any, timing: str, stop: Callable[[], None], native: bool | None
+) -> PythonCounter | NativeCounter:
+    """A counter by a timing table on an engine of unicorn; ``stop`` is called between two blocks, when that is wanted.
+
+    ``native`` chooses the compiled one (None: where it can be compiled).
+    """
+    if native is False:
+        return PythonCounter(engine, timing, stop)
+    try:
+        return NativeCounter(engine, timing, stop)
+    except (CellError, OSError, AttributeError, RuntimeError):
+        if native:
+            raise
+        return PythonCounter(engine, timing, stop)
+
+
+@cache
+def _hook_library() -> ctypes.CDLL:
+    """block_hook.c, compiled by the zig wheel into the cache."""
+    source = Path(__file__).with_name("block_hook.c")
+    folder = cache_dir() / "hooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.so"
+    if not library.is_file():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            made = Path(scratch) / "hook.so"
+            zig("cc", "-O2", "-shared", "-fPIC", str(source), output=made, what="the emulator's block hook")
+            os.replace(made, library)
+    loaded = ctypes.CDLL(str(library))
+    loaded.kb_counter_new.restype = ctypes.c_void_p
+    loaded.kb_counter_half_cycles.restype = loaded.kb_counter_instructions.restype = ctypes.c_uint64
+    return loaded

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Core files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from kilobench.api import Core, UserError
+from kilobench.plugins.fields import read_fields
+from kilobench.plugins.spec import nearest
+
+TOOLCHAINS = ("zig", "gcc")
+FEATURES = ("dsp", "fpu")
+COUNTERS = ("dwt", "systick", "ccount", "mcycle")
+_EMULATED_COUNTERS = COUNTERS[:2]
+_TABLES = Path(__file__).parents[1] / "device" / "timing"
+
+
+def timing_label(core: Core, counter: str = "") -> str:
+    """How cycles come about, as records say it: ``emulated cortex-m4``, ``estimated cortex-m7``, ``measured dwt``.
+
+    ``counter``: what a real board says that it counts by.
+    """
+    if counter:
+        return f"measured {counter}"
+    return f"{'estimated' if core.estimated else 'emulated'} {core.timing}"
+
+
+def timing_tables() -> tuple[str, ...]:
+    """Names of the timing tables that there are: those of the files, with dashes."""
+    return tuple(sorted(path.stem.replace("_", "-") for path in _TABLES.glob("[a-z]*.py")))
+
+
+def load_core(path: Path) -> Core:
+    """Read one core file; raises UserError naming the file and the key that is wrong."""
+    core = Core(**read_fields(path, "a core file", Core))
+    if problem := _problem(core):
+        raise UserError(f"{path}: {problem}")
+    return core
+
+
+def _problem(core: Core) -> str:
+    """What is wrong with a core's values, or nothing."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]*", core.name) is None:
+        return f"name: a core's name is of lower-case letters, digits and dashes, not {core.name!r}"
+    listed = (
+        ("counter", (core.counter,), COUNTERS),
+        ("features", core.features, FEATURES),
+        ("flags", core.flags, TOOLCHAINS),
+        ("timing", filter(None, (core.timing,)), timing_tables()),
+    )
+    for key, values, known in listed:
+        for value in values:
+            if value not in known:
+                return f"{key}: no {value!r}{nearest(value, known)}; there are {', '.join(known)}"
+    having = [key for key in ("flags", "emulator", "timing") if getattr(core, key)]
+    if 0 < len(having) < 3:
+        return f"a core that can be emulated has flags, emulator and timing; this one has {' and '.join(having)} only"
+    if having and "zig" not in core.flags:
+        return "flags: 'zig' is missing"
+    if having and core.counter not in _EMULATED_COUNTERS:
+        return f"counter: the emulator has {' and '.join(_EMULATED_COUNTERS)}, not {core.counter!r}"
+    if core.estimated and not having:
+        return "estimated: the core has no timing table"
+    return ""
