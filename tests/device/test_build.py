@@ -19,7 +19,8 @@ from kilobench.device import elf, emulator
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.measure import onboard
-from kilobench.measure.onboard import measure, measure_over
+from kilobench.measure.emulator import measure
+from kilobench.measure.onboard import measure_over
 from kilobench.plugins.registry import load_registry
 from kilobench.results.check import ALIGNMENT
 from kilobench.toolchain import GCC, Toolchain, clean_environment, toolchain_name
