@@ -19,7 +19,7 @@ from torch.fx.immutable_collections import immutable_dict, immutable_list
 
 from kilobench.api import CellError
 from kilobench.learn.layers import FUNCTIONS
-from kilobench.plugins.registry import PLUGIN_PREFIX, plugin_packages
+from kilobench.plugins.names import PLUGIN_PREFIX, plugin_packages
 
 _GRAPH_MODULE = "torch.fx:GraphModule"
 _STATE = set(vars(nn.Module())) - {"training"}

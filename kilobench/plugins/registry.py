@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kilobench.api import Board, Contribution, Method, Network, Task, UserError
+from kilobench.api import Board, Contribution, UserError
+from kilobench.lines import one_line, reason
 from kilobench.paths import contributions_dir, hardware_dir
 from kilobench.plugins.boards import load_board
+from kilobench.plugins.checking import BASES, is_name, problem
+from kilobench.plugins.loading import load_file, undisturbed
+from kilobench.plugins.names import module_name, points
 from kilobench.plugins.spec import build, nearest, parse
 
 KINDS = ("tasks", "networks", "methods", "boards", "suites")
 PLUGINS_VARIABLE = "KILOBENCH_PLUGINS"
-PLUGIN_PREFIX = "kilobench_plugin_"
-"""Of the module names of plug-ins that are files."""
-_BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Entry:
             with self.value.open(errors="replace") as file:
                 first = file.readline(1000).strip()
             return first.removeprefix("title:").strip().strip("\"'") if first.startswith("title:") else ""
-        return (inspect.getdoc(self.value) or "").split("\n")[0]
+        return one_line((inspect.getdoc(self.value) or "").split("\n")[0])
 
 
 @dataclass
@@ -61,13 +60,21 @@ class Registry:
     """Everything found, by kind and name."""
 
     entries: dict[str, dict[str, Entry]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    plugins: tuple[str, ...] = ()
+    """The folders and files outside this project that were looked into, as full paths."""
 
     def add(self, kind: str, entry: Entry) -> None:
-        """Raises UserError naming both files if the name is taken."""
+        """Where the name is taken, neither can be used: what stays is broken and names both files."""
         known = self.entries[kind].get(entry.name)
         if known is not None:
-            raise UserError(f"two {kind} are called {entry.name!r}: {known.path} and {entry.path}")
+            both = f"two {kind} are called {entry.name!r}: {known.path} and {entry.path}"
+            entry = Entry(entry.name, known.path, None, both)
         self.entries[kind][entry.name] = entry
+
+    def add_broken(self, kind: str, path: Path, broken: str) -> None:
+        """A file that cannot be used, listed by its stem, or by its path where something else is called so."""
+        name = path.stem if path.stem not in self.entries[kind] else str(path)
+        self.add(kind, Entry(name, path, None, broken))
 
     def find(self, kind: str, name: str) -> Entry:
         """Raises UserError with the nearest name if there is none, or with the reason if it is broken."""
@@ -91,25 +98,34 @@ class Registry:
         """The task, network or method of a specification, or the board or suite file of a name."""
         spec = parse(text)
         value = self.find(kind, spec.name).value
-        return build(value, spec) if isinstance(value, type) else value
+        if not isinstance(value, type):
+            return value
+        try:
+            with undisturbed():
+                return build(value, spec)
+        except UserError:
+            raise
+        except Exception as error:  # a plug-in's own mistake
+            raise UserError(f"{kind.removesuffix('s')} {text}: {reason(error)}") from error
 
 
-def load_registry(plugins: Sequence[str] = ()) -> Registry:
+def load_registry(plugins: Sequence[str] = (), modules: Collection[str] | None = None) -> Registry:
     """Find everything; ``plugins`` are folders or files, added to those in KILOBENCH_PLUGINS.
 
-    Raises UserError for duplicates and for plug-in paths that do not exist.
+    ``modules``: names of the plug-ins' files that may be imported (kilobench.plugins.names), so that a process has no more code
+    of others than what it works with; None for all. Raises UserError for plug-in paths that do not exist.
     """
-    registry = Registry()
+    given = (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins)
+    registry = Registry(plugins=tuple(dict.fromkeys(str(Path(name).resolve()) for name in given if name)))
     root = contributions_dir()
-    for kind in _BASES:
+    for kind in BASES:
         for path in _python_files(root / kind):
             _import(registry, path, f"kilobench.contrib.{kind}.{path.stem}")
     _yaml_files(registry, hardware_dir() / "boards", root / "benchmarks")
-    for name in (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins):
-        if name:
-            _add_plugins(registry, Path(name).resolve())
-    for kind in _BASES:
-        for point in entry_points(group=f"kilobench.{kind}"):
+    for name in registry.plugins:
+        _add_plugins(registry, Path(name), modules)
+    for kind in BASES:
+        for point in points(kind):
             registry.add(kind, Entry(point.name, Path(point.module), None, point=point))
     return registry
 
@@ -117,29 +133,25 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
 def _imported(kind: str, name: str, point: EntryPoint) -> Entry:
     """The contribution of an entry point ``NAME = MODULE`` or ``NAME = MODULE:CLASS``, or why it cannot be used."""
     try:
-        for found, cls in _contributions(importlib.import_module(point.module)):
-            if (found, cls.name) == (kind, name):
-                return Entry(name, Path(inspect.getfile(cls)), cls)
-    except Exception as error:
-        return Entry(name, Path(point.module), None, f"{type(error).__name__}: {error}")
-    return Entry(name, Path(point.module), None, f"it has no {kind.removesuffix('s')} called {name!r}")
+        with undisturbed():
+            found = list(_contributions(importlib.import_module(point.module)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Entry(name, Path(point.module), None, reason(error))
+    known = (_entry(kind, cls) for found_kind, cls in found if (found_kind, cls.name) == (kind, name))
+    missing = Entry(name, Path(point.module), None, f"it has no {kind.removesuffix('s')} called {name!r}")
+    return next(known, missing)
 
 
-def plugin_packages() -> frozenset[str]:
-    """Top names of the installed packages that contribute something, whether they are loaded or not."""
-    return frozenset(
-        point.module.partition(".")[0] for kind in _BASES for point in entry_points(group=f"kilobench.{kind}")
-    )
-
-
-def _add_plugins(registry: Registry, path: Path) -> None:
+def _add_plugins(registry: Registry, path: Path, modules: Collection[str] | None) -> None:
     if not path.exists():
         raise UserError(f"--plugins {path}: no such file or folder")
     folders = [path / kind for kind in ("methods", "tasks", "networks")]
     files = [path] if path.is_file() else [*_python_files(path), *(f for d in folders for f in _python_files(d))]
     known = {entry.path.resolve() for table in registry.entries.values() for entry in table.values()}
     for file in (file for file in files if file not in known):
-        if file.suffix == ".py":
+        if file.suffix == ".py" and (modules is None or module_name(file) in modules):
             _import(registry, file, None)
     if path.is_dir():
         _yaml_files(registry, path / "boards", path / "benchmarks")
@@ -157,11 +169,10 @@ def _yaml_files(registry: Registry, boards: Path, suites: Path) -> None:
 def _add_board(registry: Registry, path: Path) -> None:
     try:
         board = load_board(path)
-        registry.add("boards", Entry(board.name, path, board))
     except UserError as error:
-        if "two boards" in str(error):
-            raise
-        registry.add("boards", Entry(path.stem, path, None, str(error)))
+        registry.add_broken("boards", path, one_line(str(error)))
+    else:
+        registry.add("boards", Entry(board.name, path, board))
 
 
 def _python_files(folder: Path) -> list[Path]:
@@ -169,32 +180,34 @@ def _python_files(folder: Path) -> list[Path]:
 
 
 def _import(registry: Registry, path: Path, name: str | None) -> None:
-    """Import a module and add what it contributes; a module that fails is kept with its reason."""
+    """Import a module and add what it contributes; what cannot be used is kept with its reason."""
     try:
-        module = importlib.import_module(name) if name else _import_file(path)
-    except Exception as error:
-        kind = next((kind for kind in _BASES if path.parent.name == kind), "methods")
-        registry.add(kind, Entry(path.stem, path, None, f"{type(error).__name__}: {error}"))
+        found = list(_contributions(importlib.import_module(name) if name else load_file(path)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit as well: a plug-in may end no command
+        kind = next((kind for kind in BASES if path.parent.name == kind), "methods")
+        registry.add_broken(kind, path, reason(error))
         return
-    for kind, cls in _contributions(module):
-        registry.add(kind, Entry(cls.name, Path(inspect.getfile(cls)), cls))
+    for kind, cls in found:
+        if is_name(cls.name):
+            registry.add(kind, _entry(kind, cls))
+        else:
+            registry.add_broken(kind, path, one_line(problem(kind, cls)))
 
 
-def _import_file(path: Path) -> ModuleType:
-    """A plug-in outside the project, importable again by this name within the process."""
-    name = f"{PLUGIN_PREFIX}{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+def _entry(kind: str, cls: type[Contribution]) -> Entry:
+    path = Path(inspect.getfile(cls))
+    try:
+        broken = problem(kind, cls)
+    except Exception as error:
+        broken = reason(error)
+    return Entry(cls.name, path, None if broken else cls, one_line(broken))
 
 
 def _contributions(module: ModuleType) -> Iterator[tuple[str, type[Contribution]]]:
-    values: Iterable[Any] = vars(module).values()
-    for value in values:
-        if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "name"):
-            for kind, base in _BASES.items():
+    for value in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type)):
+        if value.__module__ == module.__name__ and hasattr(value, "name"):
+            for kind, base in BASES.items():
                 if issubclass(value, base):
                     yield kind, value
