@@ -35,6 +35,8 @@ def describe(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     Raises CellError naming module and attribute where something is no plain data.
     """
+    if not isinstance(model, nn.Module):  # a method's mistake
+        raise CellError(f"a model is a torch.nn.Module, not of type {type(model).__name__}")
     paths = {id(module): path for path, module in model.named_modules()}
     names: dict[int, str] = {}
     tensors: dict[str, Tensor] = {}

@@ -127,7 +127,9 @@ def attempt(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
         return Failed(unit.key, "not enough memory (--memory-limit)", lasting=True)
     except OSError as error:
         return Failed(unit.key, reason(error), lasting=False)
-    except Exception as error:  # a plug-in's mistake must not take the other cells with it
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plug-in's mistake must not take the other cells with it
         traceback.print_exc()
         return Failed(unit.key, reason(error), lasting=True)
 
@@ -282,7 +284,10 @@ def _serve(pipe: Any, parent: int, memory: int, sources: tuple[str, ...]) -> Non
         except EOFError:
             return
         with logged(unit.key):
-            event = attempt(unit, partial(workshop, sources, unit.plugins), pipe.send)
+            try:
+                event = attempt(unit, partial(workshop, sources, unit.plugins), pipe.send)
+            except KeyboardInterrupt as error:  # of a plug-in's
+                event = Failed(unit.key, reason(error), lasting=True)
         pipe.send(event)
 
 

@@ -181,6 +181,7 @@ def calling(function: Any) -> nn.Module:
         ),
         (calling(lambda x: x.numpy()), r"numpy \(call_method numpy\) cannot be stored"),
         (nn.LSTM(2, 2), "_flat_weight_refs is a ReferenceType"),
+        (None, "^a model is a torch.nn.Module, not of type NoneType$"),
         (nn.Linear(2, 2, device="meta"), "a tensor cannot be stored: NotImplementedError"),
     ],
 )

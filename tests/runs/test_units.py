@@ -159,8 +159,8 @@ def test_units_need_the_plug_ins_that_lead_to_them_and_no_others(tmp_path: Path)
     assert all(unit.plugins == (module,) for unit in units(own).values())
 
 
-@pytest.mark.parametrize("error", [ValueError, CellError, UserError, OSError])
-def test_a_failure_is_one_printable_line(error: type[Exception]) -> None:
+@pytest.mark.parametrize("error", [ValueError, CellError, UserError, OSError, SystemExit])
+def test_a_failure_is_one_printable_line(error: type[BaseException]) -> None:
     def fails() -> None:
         raise error("two\nlines \x1b[31m and [bold]markup[/bold] [/x]")
 
