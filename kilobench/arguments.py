@@ -30,7 +30,11 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kilobench {version('kilobench')}")
     parser.add_argument(
-        "--plugins", action="append", default=[], metavar="PATH", help="folder or file with contributions"
+        "--plugins",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="folder or file with contributions (may be repeated)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_run_arguments(
@@ -139,7 +143,11 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--dry-run", action="store_true", help="show what would be done, and about how long it takes")
     run.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     run.add_argument(
-        "--workers", type=_number, default=1, metavar="N", help="processes that work at a time (1); 0: all in this one"
+        "--workers",
+        type=_number,
+        default=1,
+        metavar="N",
+        help="processes that work at a time (1); 0: all in this one, if there are no plug-ins",
     )
     run.add_argument(
         "--ray", nargs="?", const="auto", metavar="ADDRESS", help="work on a Ray cluster (auto: the one of this host)"

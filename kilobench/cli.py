@@ -21,11 +21,6 @@ from kilobench.arguments import KINDS, parser
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 something failed, 2 wrong input, 130 interrupted."""
     options = parser().parse_args(arguments)
-    if options.plugins:
-        # Worker processes read the variable.
-        known = [entry for entry in os.environ.get("KILOBENCH_PLUGINS", "").split(os.pathsep) if entry]
-        added = [str(Path(plugin).resolve()) for plugin in options.plugins]
-        os.environ["KILOBENCH_PLUGINS"] = os.pathsep.join(dict.fromkeys(known + added))
     if getattr(options, "allow_partial", False):
         os.environ["KILOBENCH_ALLOW_PARTIAL"] = "1"  # read by data.partial_allowed, in worker processes too
     try:
@@ -44,11 +39,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _run(options: argparse.Namespace) -> int:
+def _registry(options: argparse.Namespace, modules: Sequence[str] | None = None) -> Any:
+    """What there is; see load_registry for ``modules``: commands that need boards alone run no code of plug-ins."""
     from kilobench.plugins.registry import load_registry
+
+    return load_registry(options.plugins, modules)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from kilobench.plugins.loading import undisturbed
+
+    registry = _registry(options)
+    with undisturbed():
+        suite = _suite(options, registry)
+    return _run_suite(suite, registry, options)
+
+
+def _suite(options: argparse.Namespace, registry: Any) -> Any:
+    """What is to be run; raises UserError where the arguments do not say it, or name what there is not."""
     from kilobench.runs.suite import Suite, load_suite
 
-    registry = load_registry()
     single = {"--task": options.task, "--recipe": options.recipe, "--board": options.board}
     missing = [name for name, value in single.items() if not value]
     if options.suite and len(missing) < 3:
@@ -70,9 +80,7 @@ def _run(options: argparse.Namespace) -> int:
             training=options.training,
         )
         suite.check(registry)
-    if options.validation:
-        suite = dataclasses.replace(suite, validation=True)
-    return _run_suite(suite, registry, options)
+    return dataclasses.replace(suite, validation=True) if options.validation else suite
 
 
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
@@ -80,6 +88,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
 
     from kilobench.commands import forecast
     from kilobench.learn.accelerator import device
+    from kilobench.plugins.loading import undisturbed
     from kilobench.progress import shown
     from kilobench.results.store import Store
     from kilobench.runs.plan import plan
@@ -87,7 +96,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    with shown("data", console) as progress:
+    with shown("data", console) as progress, undisturbed():
         if not options.dry_run:
             _fetch(suite, registry, progress)
         how = options.on, options.toolchain, options.threads, options.power, options.device or device()
@@ -128,14 +137,17 @@ def _check_real_boards(cells: Any) -> None:
 
 
 def _executor(registry: Any, options: argparse.Namespace, work: Any) -> Any:
+    from kilobench.plugins.names import imported
     from kilobench.runs.executors import GIB, InProcess, Limits, Processes
 
     limits = Limits(float(options.time_limit), options.memory_limit * GIB)
     if options.ray and work.missing:
         from kilobench.runs.ray_executor import RayExecutor
 
-        return RayExecutor(options.ray, limits)
-    return Processes(options.workers, limits) if options.workers else InProcess(registry)
+        return RayExecutor(options.ray, limits, registry.plugins)
+    if options.workers or imported() or any(unit.plugins for unit in work.units.values()):
+        return Processes(options.workers or 1, limits, registry.plugins)
+    return InProcess(registry)
 
 
 def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
@@ -168,9 +180,7 @@ def _log(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from kilobench.plugins.registry import load_registry
-
-    registry = load_registry()
+    registry = _registry(options)
     for kind in (options.kind,) if options.kind else KINDS:
         print(f"{kind}:")
         width = max((len(name) for name in registry.entries[kind]), default=0)
@@ -180,10 +190,9 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from kilobench.plugins.registry import load_registry
     from kilobench.plugins.spec import nearest, parameters
 
-    registry = load_registry()
+    registry = _registry(options)
     found = [(kind, registry.loaded(kind, options.name)) for kind in KINDS if options.name in registry.entries[kind]]
     if not found:
         names = [name for table in registry.entries.values() for name in table]
@@ -209,9 +218,8 @@ def _show(options: argparse.Namespace) -> int:
 
 def _data(options: argparse.Namespace) -> int:
     from kilobench.commands import datasets
-    from kilobench.plugins.registry import load_registry
 
-    registry = load_registry()
+    registry = _registry(options)
     if options.action == "list":
         return datasets.list_sets(registry)
     if options.action == "import":
@@ -221,16 +229,13 @@ def _data(options: argparse.Namespace) -> int:
 
 def _boards(options: argparse.Namespace) -> int:
     from kilobench.commands.attached import report
-    from kilobench.plugins.registry import load_registry
 
-    entries = load_registry().entries["boards"]
+    entries = _registry(options, modules=()).entries["boards"]
     return report({name: entry.value for name, entry in sorted(entries.items()) if isinstance(entry.value, Board)})
 
 
 def _emulate(options: argparse.Namespace) -> int:
-    from kilobench.plugins.registry import load_registry
-
-    board: Board = load_registry().get("boards", options.board)
+    board: Board = _registry(options, modules=()).get("boards", options.board)
     from kilobench.commands.terminal import emulate
 
     return emulate(options.firmware, board, pty=options.pty)
@@ -250,11 +255,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _test(options: argparse.Namespace) -> int:
     from kilobench.commands.contract import report
-    from kilobench.plugins.registry import load_registry
 
-    path = Path(options.name)
-    registry = load_registry([options.name] if path.exists() else [])
-    return report(registry, options.name)
+    if Path(options.name).exists():
+        options.plugins.append(options.name)
+    return report(_registry(options), options.name)
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
@@ -274,9 +278,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    from kilobench.plugins.registry import load_registry
-
-    board: Board = load_registry().get("boards", options.board)
+    board: Board = _registry(options, modules=()).get("boards", options.board)
     if not options.model.is_file():
         raise UserError(f"{options.model} is no file; published models are in leaderboard/models")
     from rich.console import Console
@@ -306,11 +308,10 @@ def _measure(options: argparse.Namespace) -> int:
 def _submit(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from kilobench.plugins.registry import load_registry
     from kilobench.results.submit import submit
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    outcome = submit(options.folder, options.output, load_registry(), console, keep=not options.check)
+    outcome = submit(options.folder, options.output, _registry(options), console, keep=not options.check)
     if options.report:
         options.report.write_text(outcome.report + "\n")
     console.print(outcome.report, highlight=False, markup=False, soft_wrap=True)

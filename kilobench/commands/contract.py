@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,6 +21,7 @@ from kilobench.api import (
     UserError,
     silent,
 )
+from kilobench.lines import one_line, reason
 from kilobench.plugins.registry import Entry, Registry, load_registry
 
 Check = tuple[str, Callable[[], None]]
@@ -47,10 +46,12 @@ def report(registry: Registry, target: str) -> int:
                 check()
                 print(f"ok      {entry.name}: {name}")
             except DataUnavailable as error:
-                print(f"skipped {entry.name}: {name}: {error}")
-            except Exception as error:
+                print(f"skipped {entry.name}: {name}: {one_line(str(error))}")
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # SystemExit as well
                 failed += 1
-                print(f"FAILED  {entry.name}: {name}: {type(error).__name__}: {error}")
+                print(f"FAILED  {entry.name}: {name}: {reason(error)}")
     return 1 if failed else 0
 
 
@@ -78,11 +79,8 @@ def _true(condition: bool, message: str) -> None:
 
 
 def _described(cls: type[Contribution]) -> None:
-    _true(re.fullmatch(r"[a-z0-9][a-z0-9-]*", cls.name) is not None, f"name {cls.name!r} is not of a-z, 0-9 and -")
     _true(bool((cls.__doc__ or "").strip().split("\n")[0]), "the docstring's first line is empty")
     _true(bool(cls.reference), "reference is empty")
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        _true(field.default is not dataclasses.MISSING, f"parameter {field.name} has no default")
 
 
 class _TinyTask(Task):

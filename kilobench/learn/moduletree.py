@@ -19,7 +19,7 @@ from torch.fx.immutable_collections import immutable_dict, immutable_list
 
 from kilobench.api import CellError
 from kilobench.learn.layers import FUNCTIONS
-from kilobench.plugins.registry import PLUGIN_PREFIX, plugin_packages
+from kilobench.plugins.names import PLUGIN_PREFIX, plugin_packages
 
 _GRAPH_MODULE = "torch.fx:GraphModule"
 _STATE = set(vars(nn.Module())) - {"training"}
@@ -35,6 +35,8 @@ def describe(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     Raises CellError naming module and attribute where something is no plain data.
     """
+    if not isinstance(model, nn.Module):  # a method's mistake
+        raise CellError(f"a model is a torch.nn.Module, not of type {type(model).__name__}")
     paths = {id(module): path for path, module in model.named_modules()}
     names: dict[int, str] = {}
     tensors: dict[str, Tensor] = {}

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kilobench.api import Board, Contribution, Core, Method, Network, Task, UserError
+from kilobench.api import Board, Contribution, Core, UserError
+from kilobench.lines import one_line, reason
 from kilobench.paths import PLUGINS_VARIABLE, contributions_dir, hardware_dir, operators_dir, python_files
 from kilobench.plugins.boards import load_board
+from kilobench.plugins.checking import BASES, is_name, problem
 from kilobench.plugins.cores import load_core, timing_label
+from kilobench.plugins.loading import load_file, undisturbed
+from kilobench.plugins.names import module_name, points
 from kilobench.plugins.operators import operators_in
 from kilobench.plugins.spec import build, nearest, parse
 from kilobench.yamlfile import read_mapping
 
 KINDS = ("tasks", "networks", "methods", "boards", "cores", "suites", "ops")
-PLUGIN_PREFIX = "kilobench_plugin_"
-"""Of the module names of plug-ins that are files."""
-_BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Entry:
             with self.value.open(errors="replace") as file:
                 first = file.readline(1000).strip()
             return first.removeprefix("title:").strip().strip("\"'") if first.startswith("title:") else ""
-        return (inspect.getdoc(self.value) or "").split("\n")[0]
+        return one_line((inspect.getdoc(self.value) or "").split("\n")[0])
 
 
 @dataclass
@@ -68,13 +67,21 @@ class Registry:
     """Everything found, by kind and name."""
 
     entries: dict[str, dict[str, Entry]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    plugins: tuple[str, ...] = ()
+    """The folders and files outside this project that were looked into, as full paths."""
 
     def add(self, kind: str, entry: Entry) -> None:
-        """Raises UserError naming both files if the name is taken."""
+        """Where the name is taken, neither can be used: what stays is broken and names both files."""
         known = self.entries[kind].get(entry.name)
         if known is not None:
-            raise UserError(f"two {kind} are called {entry.name!r}: {known.path} and {entry.path}")
+            both = f"two {kind} are called {entry.name!r}: {known.path} and {entry.path}"
+            entry = Entry(entry.name, known.path, None, both)
         self.entries[kind][entry.name] = entry
+
+    def add_broken(self, kind: str, path: Path, broken: str) -> None:
+        """A file that cannot be used, listed by its stem, or by its path where something else is called so."""
+        name = path.stem if path.stem not in self.entries[kind] else str(path)
+        self.add(kind, Entry(name, path, None, broken))
 
     def find(self, kind: str, name: str) -> Entry:
         """Raises UserError with the nearest name if there is none, or with the reason if it is broken."""
@@ -98,28 +105,37 @@ class Registry:
         """The task, network or method of a specification, or the board or suite file of a name."""
         spec = parse(text)
         value = self.find(kind, spec.name).value
-        return build(value, spec) if isinstance(value, type) else value
+        if not isinstance(value, type):
+            return value
+        try:
+            with undisturbed():
+                return build(value, spec)
+        except UserError:
+            raise
+        except Exception as error:  # a plug-in's own mistake
+            raise UserError(f"{kind.removesuffix('s')} {text}: {reason(error)}") from error
 
 
-def load_registry(plugins: Sequence[str] = ()) -> Registry:
+def load_registry(plugins: Sequence[str] = (), modules: Collection[str] | None = None) -> Registry:
     """Find everything; ``plugins`` are folders or files, added to those in KILOBENCH_PLUGINS.
 
-    Raises UserError for duplicates and for plug-in paths that do not exist.
+    ``modules``: names of the plug-ins' files that may be imported (kilobench.plugins.names), so that a process has no more code
+    of others than what it works with; None for all. Raises UserError for plug-in paths that do not exist.
     """
-    registry = Registry()
+    given = (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins)
+    registry = Registry(plugins=tuple(dict.fromkeys(str(Path(name).resolve()) for name in given if name)))
     root = contributions_dir()
-    for kind in _BASES:
+    for kind in BASES:
         for path in python_files(root / kind):
             _import(registry, path, f"kilobench.contrib.{kind}.{path.stem}")
     for path in python_files(operators_dir()):
         registry.add("ops", Entry(path.stem, path, path))
-    names = (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins)
-    paths = list(dict.fromkeys(Path(name).resolve() for name in names if name))
+    paths = [Path(name) for name in registry.plugins]
     for path in paths:
-        _add_plugins(registry, path)
+        _add_plugins(registry, path, modules)
     _add_descriptions(registry, [hardware_dir(), root, *paths])
-    for kind in _BASES:
-        for point in entry_points(group=f"kilobench.{kind}"):
+    for kind in BASES:
+        for point in points(kind):
             registry.add(kind, Entry(point.name, Path(point.module), None, point=point))
     return registry
 
@@ -127,22 +143,18 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
 def _imported(kind: str, name: str, point: EntryPoint) -> Entry:
     """The contribution of an entry point ``NAME = MODULE`` or ``NAME = MODULE:CLASS``, or why it cannot be used."""
     try:
-        for found, cls in _contributions(importlib.import_module(point.module)):
-            if (found, cls.name) == (kind, name):
-                return Entry(name, Path(inspect.getfile(cls)), cls)
-    except Exception as error:
-        return Entry(name, Path(point.module), None, f"{type(error).__name__}: {error}")
-    return Entry(name, Path(point.module), None, f"it has no {kind.removesuffix('s')} called {name!r}")
+        with undisturbed():
+            found = list(_contributions(importlib.import_module(point.module)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Entry(name, Path(point.module), None, reason(error))
+    known = (_entry(kind, cls) for found_kind, cls in found if (found_kind, cls.name) == (kind, name))
+    missing = Entry(name, Path(point.module), None, f"it has no {kind.removesuffix('s')} called {name!r}")
+    return next(known, missing)
 
 
-def plugin_packages() -> frozenset[str]:
-    """Top names of the installed packages that contribute something, whether they are loaded or not."""
-    return frozenset(
-        point.module.partition(".")[0] for kind in _BASES for point in entry_points(group=f"kilobench.{kind}")
-    )
-
-
-def _add_plugins(registry: Registry, path: Path) -> None:
+def _add_plugins(registry: Registry, path: Path, modules: Collection[str] | None) -> None:
     if not path.exists():
         raise UserError(f"--plugins {path}: no such file or folder")
     folders = [path / kind for kind in ("methods", "tasks", "networks")]
@@ -152,7 +164,7 @@ def _add_plugins(registry: Registry, path: Path) -> None:
     for file in (file for file in operators if file not in known):
         registry.add("ops", Entry(file.stem, file, file))
     for file in (file for file in files if file not in known and file not in operators):
-        if file.suffix == ".py":
+        if file.suffix == ".py" and (modules is None or module_name(file) in modules):
             _import(registry, file, None)
 
 
@@ -189,10 +201,10 @@ def _add_described(registry: Registry, kind: str, paths: Iterable[Path], load: C
             broken.append((path, str(error)))
         else:
             registry.add(kind, Entry(value.name, path, value))
-    for path, reason in broken:
+    for path, why in broken:
         names = (*_stated_name(path), path.stem, str(path))
         name = next(name for name in names if name not in registry.entries[kind])
-        registry.add(kind, Entry(name, path, None, reason))
+        registry.add(kind, Entry(name, path, None, one_line(why)))
 
 
 def _stated_name(path: Path) -> list[str]:
@@ -205,32 +217,34 @@ def _stated_name(path: Path) -> list[str]:
 
 
 def _import(registry: Registry, path: Path, name: str | None) -> None:
-    """Import a module and add what it contributes; a module that fails is kept with its reason."""
+    """Import a module and add what it contributes; what cannot be used is kept with its reason."""
     try:
-        module = importlib.import_module(name) if name else _import_file(path)
-    except Exception as error:
-        kind = next((kind for kind in _BASES if path.parent.name == kind), "methods")
-        registry.add(kind, Entry(path.stem, path, None, f"{type(error).__name__}: {error}"))
+        found = list(_contributions(importlib.import_module(name) if name else load_file(path)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit as well: a plug-in may end no command
+        kind = next((kind for kind in BASES if path.parent.name == kind), "methods")
+        registry.add_broken(kind, path, reason(error))
         return
-    for kind, cls in _contributions(module):
-        registry.add(kind, Entry(cls.name, Path(inspect.getfile(cls)), cls))
+    for kind, cls in found:
+        if is_name(cls.name):
+            registry.add(kind, _entry(kind, cls))
+        else:
+            registry.add_broken(kind, path, one_line(problem(kind, cls)))
 
 
-def _import_file(path: Path) -> ModuleType:
-    """A plug-in outside the project, importable again by this name within the process."""
-    name = f"{PLUGIN_PREFIX}{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+def _entry(kind: str, cls: type[Contribution]) -> Entry:
+    path = Path(inspect.getfile(cls))
+    try:
+        broken = problem(kind, cls)
+    except Exception as error:
+        broken = reason(error)
+    return Entry(cls.name, path, None if broken else cls, one_line(broken))
 
 
 def _contributions(module: ModuleType) -> Iterator[tuple[str, type[Contribution]]]:
-    values: Iterable[Any] = vars(module).values()
-    for value in values:
-        if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "name"):
-            for kind, base in _BASES.items():
+    for value in dict.fromkeys(value for value in vars(module).values() if isinstance(value, type)):
+        if value.__module__ == module.__name__ and hasattr(value, "name"):
+            for kind, base in BASES.items():
                 if issubclass(value, base):
                     yield kind, value

@@ -48,7 +48,9 @@ def parse(text: str) -> Spec:
 
 
 def parse_recipe(text: str) -> tuple[Spec, ...]:
-    """The methods of a recipe, left to right."""
+    """The methods of a recipe, left to right; none of an empty one, which is the trained network alone."""
+    if not text:
+        return ()
     return tuple(parse(part) for part in re.split(r"\+(?![^\[]*\])", text))
 
 

@@ -8,15 +8,17 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from multiprocessing import connection, get_context
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
 from kilobench.api import CellError, UserError
+from kilobench.lines import one_line, reason
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.units import Unit
@@ -97,33 +99,43 @@ def log_path(key: str) -> Path:
     return cache_dir() / "logs" / f"{key}.txt"
 
 
-def attempt(unit: Unit, workshop: Any, say: Any) -> Finished | Failed:
-    """Do a unit; every exception becomes a Failed. ``say`` gets a Progressed now and then."""
+@cache
+def workshop(sources: tuple[str, ...], plugins: tuple[str, ...]) -> Any:
+    """What does units in this process: nothing but ``plugins`` is imported of what there is in ``sources`` (load_registry)."""
+    from kilobench.runs.work import Workshop
+
+    return Workshop(load_registry(sources, plugins))
+
+
+def attempt(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
+    """Do a unit in the workshop that is made for it; every exception becomes a Failed. ``say`` gets a Progressed now and then."""
     start, said = monotonic(), -1.0
 
     def progress(text: str, done: float, total: float) -> None:
         nonlocal said
         if monotonic() - said > _SAY_SECONDS:
             said = monotonic()
-            say(Progressed(unit.key, text, done, total))
+            say(Progressed(unit.key, one_line(text), float(done), float(total)))
 
     try:
-        return Finished(unit.key, workshop.do(unit, progress), monotonic() - start)
+        return Finished(unit.key, made().do(unit, progress), monotonic() - start)
     except UserError as error:
-        return Failed(unit.key, str(error), lasting=False)
+        return Failed(unit.key, one_line(str(error)), lasting=False)
     except CellError as error:
-        return Failed(unit.key, str(error), lasting=not unit.on_real_board)
+        return Failed(unit.key, one_line(str(error)), lasting=not unit.on_real_board)
     except MemoryError:
         return Failed(unit.key, "not enough memory (--memory-limit)", lasting=True)
     except OSError as error:
-        return Failed(unit.key, f"{type(error).__name__}: {error}", lasting=False)
-    except Exception as error:  # a plug-in's mistake must not take the other cells with it
+        return Failed(unit.key, reason(error), lasting=False)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plug-in's mistake must not take the other cells with it
         traceback.print_exc()
-        return Failed(unit.key, f"{type(error).__name__}: {error}", lasting=True)
+        return Failed(unit.key, reason(error), lasting=True)
 
 
 class InProcess:
-    """One unit at a time in this process: for a debugger. Nothing is contained."""
+    """One unit at a time in this process: for a debugger. Nothing is contained, so that it is not for units with plug-ins."""
 
     def __init__(self, registry: Registry) -> None:
         from kilobench.runs.work import Workshop
@@ -144,7 +156,7 @@ class InProcess:
         unit, self._next = self._next, None
         events: list[Event] = []
         if unit is not None:
-            events.append(attempt(unit, self._workshop, events.append))
+            events.append(attempt(unit, lambda: self._workshop, events.append))
         return events
 
     def close(self) -> None:
@@ -154,27 +166,37 @@ class InProcess:
 class Processes:
     """Some worker processes on this machine, each with a pipe of its own: one that is killed takes nothing with it.
 
-    (Pools that share a queue among workers share its lock, which a killed worker never gives back.)
+    (Pools that share a queue among workers share its lock, which a killed worker never gives back.) A unit with plug-ins gets a
+    process of its own, since their code may change whatever it likes in it; the others share those that last.
     """
 
-    def __init__(self, count: int, limits: Limits) -> None:
-        self._limits = limits
-        self._workers = [_Worker(limits) for _ in range(count)]
+    def __init__(self, count: int, limits: Limits, sources: Sequence[str] = ()) -> None:
+        """``count`` units at a time; ``sources``: where plug-ins are (load_registry)."""
+        self._count, self._limits, self._sources = count, limits, tuple(sources)
+        self._workers: list[_Worker] = []
 
     def free(self) -> bool:
         """See Executor."""
-        return any(worker.unit is None for worker in self._workers)
+        return sum(worker.unit is not None for worker in self._workers) < self._count
 
     def submit(self, unit: Unit) -> None:
         """See Executor."""
-        next(worker for worker in self._workers if worker.unit is None).begin(unit)
+        worker = next((worker for worker in self._workers if worker.unit is None), None)
+        if worker is None or unit.plugins:
+            worker = _Worker(self._limits, self._sources)
+            self._workers.append(worker)
+        worker.begin(unit)
 
     def events(self) -> list[Event]:
         """See Executor."""
         busy = {worker.pipe: worker for worker in self._workers if worker.unit is not None}
         ready = connection.wait(list(busy), timeout=1.0)
         events = [event for pipe in ready for event in busy[pipe].receive()]
-        return events + [event for worker in self._workers for event in worker.overdue()]
+        events += [event for worker in self._workers for event in worker.overdue()]
+        for worker in [worker for worker in self._workers if worker.spent]:
+            worker.stop()
+            self._workers.remove(worker)
+        return events
 
     def close(self) -> None:
         """See Executor."""
@@ -185,21 +207,28 @@ class Processes:
 class _Worker:
     """One process, started when it is first needed, and again after it has died."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, sources: tuple[str, ...]) -> None:
         self.unit: Unit | None = None
         self.pipe: Any = None
         self._process: Any = None
-        self._limits = limits
+        self._limits, self._sources = limits, sources
         self._began = 0.0
+        self._plugins = False
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has done a unit with plug-ins, and is good for nothing else."""
+        return self._plugins and self.unit is None
 
     def begin(self, unit: Unit) -> None:
         if self._process is None:
             context = get_context("spawn")
             self.pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs, os.getpid(), self._limits.bytes), daemon=False)
+            arguments = theirs, os.getpid(), self._limits.bytes, self._sources
+            self._process = context.Process(target=_serve, args=arguments, daemon=False)
             self._process.start()
             theirs.close()
-        self.unit, self._began = unit, monotonic()
+        self.unit, self._began, self._plugins = unit, monotonic(), bool(unit.plugins)
         with suppress(OSError):  # a process that died meanwhile is noticed by receive()
             self.pipe.send(unit)
 
@@ -242,23 +271,23 @@ class _Worker:
         self._process, self.unit = None, None
 
 
-def _serve(pipe: Any, parent: int, memory: int) -> None:
+def _serve(pipe: Any, parent: int, memory: int, sources: tuple[str, ...]) -> None:
     """A worker process: units come in, events go out. It ends with its parent, however that ends."""
     os.setsid()  # a group of its own, which ends with it; and Ctrl-C is for the parent
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
     limit_memory(memory)
-    from kilobench.runs.work import Workshop
-
-    workshop = Workshop(load_registry())
     while True:
         try:
             unit = pipe.recv()
         except EOFError:
             return
         with logged(unit.key):
-            event = attempt(unit, workshop, pipe.send)
+            try:
+                event = attempt(unit, partial(workshop, sources, unit.plugins), pipe.send)
+            except KeyboardInterrupt as error:  # of a plug-in's
+                event = Failed(unit.key, reason(error), lasting=True)
         pipe.send(event)
 
 

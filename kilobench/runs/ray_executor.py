@@ -9,20 +9,30 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from kilobench.api import UserError
-from kilobench.files import intact, write_kept
+from kilobench.files import intact, write_atomically, write_kept
+from kilobench.lines import one_line
 from kilobench.paths import PLUGINS_VARIABLE, cache_dir
-from kilobench.plugins.registry import load_registry
-from kilobench.runs.executors import Event, Failed, Limits, Progressed, attempt, limit_memory, log_path, logged
+from kilobench.runs.executors import (
+    Event,
+    Failed,
+    Limits,
+    Progressed,
+    attempt,
+    limit_memory,
+    log_path,
+    logged,
+    workshop,
+)
 from kilobench.runs.units import Unit
 
-_VARIABLES = (PLUGINS_VARIABLE, "KILOBENCH_ALLOW_PARTIAL", "KILOBENCH_DATA")
+_VARIABLES = ("KILOBENCH_ALLOW_PARTIAL", "KILOBENCH_DATA")
 """Of the environment, that the hosts need as well."""
 _ATTEMPTS = 3
 """Of a unit whose host dies."""
@@ -40,9 +50,12 @@ class _Task:
 
 
 class RayExecutor:
-    """See kilobench.runs.executors.Executor. ``address`` as of ray.init: a cluster's, "auto", or "local" for one of its own."""
+    """See kilobench.runs.executors.Executor. ``address`` as of ray.init: a cluster's, "auto", or "local" for one of its own.
 
-    def __init__(self, address: str, limits: Limits) -> None:
+    ``sources``: where plug-ins are (load_registry), on every host.
+    """
+
+    def __init__(self, address: str, limits: Limits, sources: Sequence[str] = ()) -> None:
         try:
             import ray
             from ray.util.queue import Queue
@@ -50,8 +63,8 @@ class RayExecutor:
         except ImportError:
             raise UserError("--ray needs Ray: pip install 'kilobench[ray]'") from None
         self._ray: Any = ray
-        self._limits = limits
-        variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        self._limits, self._sources = limits, tuple(sources)
+        variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ} | {PLUGINS_VARIABLE: ""}
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables})
         except ConnectionError as error:
@@ -71,8 +84,9 @@ class RayExecutor:
     def _submit(self, unit: Unit, attempts: int) -> None:
         there = [name for name in (*unit.inputs, unit.product) if intact(cache_dir() / name)]
         files = {name: (cache_dir() / name).read_bytes() for name in there}
-        do = self._ray.remote(_do).options(max_retries=0, **self._resources(unit))
-        reference = do.remote(unit, files, self._limits.bytes, self._said)
+        calls = 1 if unit.plugins else 0  # of a process: it ends after a unit with plug-ins; 0: it lasts
+        do = self._ray.remote(max_calls=calls)(_do).options(max_retries=0, **self._resources(unit))
+        reference = do.remote(unit, files, self._limits.bytes, self._said, self._sources)
         self._tasks[reference] = _Task(unit, attempts)
 
     def _resources(self, unit: Unit) -> dict[str, Any]:
@@ -111,9 +125,9 @@ class RayExecutor:
         except errors.WorkerCrashedError:
             return [Failed(task.unit.key, "the worker process ended", lasting=True)]
         except errors.RayError as error:
-            return [Failed(task.unit.key, f"Ray: {str(error).splitlines()[-1]}", lasting=False)]
+            return [Failed(task.unit.key, f"Ray: {one_line(str(error).splitlines()[-1])}", lasting=False)]
         for name, content in files.items():
-            write_kept(cache_dir() / name, content)
+            (write_kept if name == task.unit.product else write_atomically)(cache_dir() / name, content)
         return [event]
 
     def _overdue(self, reference: Any) -> list[Event]:
@@ -135,14 +149,9 @@ def _boards(announced: dict[str, float]) -> str:
     return ", ".join(sorted(name for name in announced if name.startswith("board:"))) or "no boards"
 
 
-@cache
-def _workshop() -> Any:
-    from kilobench.runs.work import Workshop
-
-    return Workshop(load_registry())
-
-
-def _do(unit: Unit, files: dict[str, bytes], memory: int, said: Any) -> tuple[Event, dict[str, bytes]]:
+def _do(
+    unit: Unit, files: dict[str, bytes], memory: int, said: Any, sources: tuple[str, ...]
+) -> tuple[Event, dict[str, bytes]]:
     """On a host: put what the unit reads into its cache, do it, and give back what it made, or wrote before it failed."""
     say: Callable[[Progressed], None] = said.put
     say(Progressed(unit.key, f"on {socket.gethostname()}", 0.0, 1.0))
@@ -151,6 +160,6 @@ def _do(unit: Unit, files: dict[str, bytes], memory: int, said: Any) -> tuple[Ev
         if not intact(cache_dir() / name):
             write_kept(cache_dir() / name, content)
     with logged(unit.key):
-        event = attempt(unit, _workshop(), say)
+        event = attempt(unit, partial(workshop, sources, unit.plugins), say)
     made = log_path(unit.key) if isinstance(event, Failed) else unit.path
     return event, {str(made.relative_to(cache_dir())): made.read_bytes()} if made.is_file() else {}

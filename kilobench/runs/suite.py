@@ -42,6 +42,8 @@ class Suite:
         for board in self.boards:
             registry.find("boards", board)
         for recipe in self.recipes:
+            if not recipe:
+                raise UserError("a recipe is empty; that of the network as it is trained is full")
             methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
             for before, after in pairwise(methods):
                 if before.order >= after.order:

@@ -6,11 +6,12 @@ import json
 import os
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from kilobench.paths import cache_dir
+from kilobench.plugins.names import meter_modules, outside
 from kilobench.plugins.spec import canonical
 from kilobench.runs.plan import Cell, Point
 
@@ -31,7 +32,7 @@ class Unit:
     kind: Kind
     key: str
     point: Point
-    """A cell that needs it; others may as well."""
+    """A cell that needs it, others may as well; of the recipe no more than what leads to it."""
     stage: int
     """Of the recipe, where it is trained."""
     label: str
@@ -39,6 +40,8 @@ class Unit:
     """Keys of the units whose products it reads."""
     like: str
     """Units with the same take about as long."""
+    plugins: tuple[str, ...]
+    """Modules from outside this project that it needs. It is done by a process that has imported these alone, and then ends."""
 
     @property
     def on_real_board(self) -> bool:
@@ -85,15 +88,17 @@ def _add(result: dict[str, Unit], unit: Unit) -> str:
 
 
 def _training(cell: Cell, stage: int, before: tuple[str, ...]) -> Unit:
-    key, label = cell.model.stages[stage].key, f"{cell.model.label}: {cell.model.stages[stage].label}"
+    methods = [stage.method for stage in cell.model.stages[: stage + 1] if stage.method is not None]
+    recipe, label = "+".join(map(canonical, methods)), cell.model.stages[stage].label
     return Unit(
         kind="train",
-        key=key,
-        point=cell.point,
+        key=cell.model.stages[stage].key,
+        point=replace(cell.point, recipe=recipe),
         stage=stage,
-        label=_numbered(cell, label),
+        label=_numbered(cell, f"{' '.join(filter(None, (canonical(cell.model.task), recipe)))}: {label}"),
         needs=before,
-        like=_like(cell, cell.model.stages[stage].label, cell.point.threads),
+        like=_like(cell, label, cell.point.threads),
+        plugins=outside([cell.model.task, cell.model.network, *methods]),
     )
 
 
@@ -107,6 +112,7 @@ def _evaluation(cell: Cell, trained: tuple[str, ...]) -> Unit:
         label=_numbered(cell, f"{cell.model.label}: accuracy of the C on the host"),
         needs=trained,
         like=_like(cell, "evaluate", cell.model.recipe),
+        plugins=_plugins(cell),
     )
 
 
@@ -119,7 +125,13 @@ def _measurement(cell: Cell, evaluated: str) -> Unit:
         label=f"{cell.label}: build and run",
         needs=(evaluated,),
         like=_like(cell, cell.model.recipe, cell.board.name, cell.point.link),
+        plugins=tuple(sorted({*_plugins(cell), *meter_modules(cell.point.power)})),
     )
+
+
+def _plugins(cell: Cell) -> tuple[str, ...]:
+    methods = (stage.method for stage in cell.model.stages if stage.method is not None)
+    return outside([cell.model.task, cell.model.network, *methods])
 
 
 def _numbered(cell: Cell, label: str) -> str:

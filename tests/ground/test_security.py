@@ -96,9 +96,13 @@ from kilobench.api import Method, Task
 class Mine(Method):
     "Does nothing."
     name = "mine"
+    apply = None
 class Set(Task):
     "Of nothing."
     name = "set"
+    kind = "image"
+    network = "resnet8"
+    class_count = input_shape = load = None
 """
 
 

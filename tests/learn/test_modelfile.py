@@ -17,6 +17,7 @@ from torch import fx, nn
 from kilobench.api import CellError, Network, Shape
 from kilobench.compile.lower import lower
 from kilobench.learn.modelfile import load_model, read_facts, save_model
+from kilobench.plugins.names import module_name
 from kilobench.plugins.registry import load_registry
 from tests.learn.trained import Trained, digits, tones
 from tests.methods.test_methods import INTEGER, SHORT
@@ -180,6 +181,7 @@ def calling(function: Any) -> nn.Module:
         ),
         (calling(lambda x: x.numpy()), r"numpy \(call_method numpy\) cannot be stored"),
         (nn.LSTM(2, 2), "_flat_weight_refs is a ReferenceType"),
+        (None, "^a model is a torch.nn.Module, not of type NoneType$"),
         (nn.Linear(2, 2, device="meta"), "a tensor cannot be stored: NotImplementedError"),
     ],
 )
@@ -196,11 +198,12 @@ def test_a_plug_in_has_its_own_layers(tmp_path: Path) -> None:
         "class Net(Network):\n    '''Two.'''\n    name, reference = 'own', 'none'\n"
         "    def build(self, *_):\n        layer = Twice()\n        layer.factor = 2\n        return nn.Sequential(layer)\n"
     )
-    (tmp_path / "own.py").write_text(text)
-    model = load_registry([str(tmp_path / "own.py")]).get("networks", "own").build((1, 1, 1), 1, 0)
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    model = load_registry([str(path)]).get("networks", "own").build((1, 1, 1), 1, 0)
     same(model, again(model, tmp_path), torch.ones(1))
-    del sys.modules["kilobench_plugin_own"]
-    with pytest.raises(CellError, match="may not use 'kilobench_plugin_own:Twice', or its plug-in is not loaded"):
+    del sys.modules[module_name(path)]
+    with pytest.raises(CellError, match=rf"may not use '{module_name(path)}:Twice', or its plug-in is not loaded"):
         load_model(tmp_path / "model.safetensors")
 
 

@@ -1,9 +1,11 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from kilobench.api import UserError
 from kilobench.plugins.cores import timing_label
+from kilobench.plugins.names import module_name, outside
 from kilobench.plugins.registry import load_registry
 from kilobench.runs.suite import load_suite
 
@@ -13,6 +15,8 @@ class {cls}(Method):
     """Does nothing."""
     name = "{name}"
     reference = "none"
+    def apply(self, model, job):
+        return model
 '''
 
 
@@ -30,10 +34,36 @@ def test_plugins_are_found_in_folders_and_files(tmp_path: Path) -> None:
     assert "b" in load_registry([str(tmp_path / "b.py")]).entries["methods"]
 
 
-def test_duplicates_name_both_files(tmp_path: Path) -> None:
+def test_duplicates_name_both_files_and_break_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(METHOD.format(cls="Mine", name="xnor"))
+    registry = load_registry([str(tmp_path)])
     with pytest.raises(UserError, match=r"two methods are called 'xnor': .*xnor\.py and .*mine\.py"):
-        load_registry([str(tmp_path)])
+        registry.get("methods", "xnor")
+    assert registry.get("methods", "prune").keep == 0.1
+
+
+def test_a_broken_file_takes_no_name_from_others(tmp_path: Path) -> None:
+    (tmp_path / "xnor.py").write_text("import nothing_of_this_name")
+    registry = load_registry([str(tmp_path)])
+    assert registry.get("methods", "xnor").name == "xnor"
+    assert registry.entries["methods"][str(tmp_path / "xnor.py")].broken
+
+
+def test_only_the_files_that_are_named_are_imported(tmp_path: Path) -> None:
+    for name in ("named", "other"):
+        (tmp_path / f"{name}.py").write_text(METHOD.format(cls="Mine", name=name))
+    wanted = module_name(tmp_path / "named.py")
+    registry = load_registry([str(tmp_path)], [wanted])
+    assert registry.entries["methods"].keys() & {"named", "other"} == {"named"}
+    assert module_name(tmp_path / "other.py") not in sys.modules
+    assert outside([registry.get("methods", name) for name in ("named", "xnor")]) == (wanted,)
+
+
+def test_a_separator_of_paths_may_be_in_one(tmp_path: Path) -> None:
+    folder = tmp_path / "a:b c"
+    folder.mkdir()
+    (folder / "mine.py").write_text(METHOD.format(cls="Mine", name="mine"))
+    assert load_registry([str(folder / "mine.py")]).get("methods", "mine").name == "mine"
 
 
 def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing_else(tmp_path: Path) -> None:
@@ -88,8 +118,6 @@ def test_estimated_cycles_are_told_apart() -> None:
 
 
 def test_a_file_given_twice_is_one_contribution(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from kilobench.api import Method\nclass Mine(Method):\n    'Mine.'\n    name = 'mine'\n"
-    )
+    (tmp_path / "mine.py").write_text(METHOD.format(cls="Mine", name="mine"))
     registry = load_registry([str(tmp_path), str(tmp_path / "mine.py")])
     assert registry.entries["methods"]["mine"].path == tmp_path / "mine.py"

@@ -1,5 +1,6 @@
 """What there is to do for cells, what is shared, what it will take, and the dry run's tree."""
 
+import dataclasses
 import io
 import json
 from hashlib import sha256
@@ -8,12 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kilobench.api import CellError
+from kilobench.api import CellError, UserError
 from kilobench.commands import forecast
 from kilobench.files import write_kept
+from kilobench.plugins.names import module_name
 from kilobench.plugins.registry import load_registry
 from kilobench.runs.executors import Failed, attempt
-from kilobench.runs.plan import Cell, plan
+from kilobench.runs.plan import Cell, Planner, plan
 from kilobench.runs.run import work_for
 from kilobench.runs.suite import Suite
 from kilobench.runs.units import Costs, Unit, units
@@ -113,12 +115,68 @@ def test_ten_thousand_cached_cells_are_planned_in_three_seconds() -> None:
     assert seconds + perf_counter() - start < 9.0
 
 
+PLUGIN = """
+from kilobench.api import Method, Network
+class Mine(Method):
+    'Does nothing.'
+    name = 'mine'
+    order = 35
+    def apply(self, model, job):
+        return model
+class Own(Network):
+    'None.'
+    name = 'own'
+    def build(self, *_):
+        pass
+"""
+
+
+def test_units_need_the_plug_ins_that_lead_to_them_and_no_others(tmp_path: Path) -> None:
+    """What recipes share is done without those of the rest of a recipe, and found again by who has no more than these."""
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    module = module_name(tmp_path / "mine.py")
+    everything, project = load_registry([str(tmp_path)]), load_registry()
+    suite = Suite("t", ("digits",), ("xnor+mine+int8", "xnor+int8", "full"), ("nucleo_l476rg",))
+    planned = plan(suite, everything, "emulator", "zig")
+    made = units(planned)
+    assert [unit.plugins for unit in units(planned[:1]).values()] == [
+        (),
+        (),
+        (module,),
+        (module,),
+        (module,),
+        (module,),
+    ]
+    assert [unit.point.recipe for unit in units(planned[:1]).values()][:4] == [
+        "",
+        "xnor",
+        "xnor+mine",
+        "xnor+mine+int8",
+    ]
+    assert not any(unit.plugins for cell in planned[1:] for unit in units([cell]).values())
+    for unit in made.values():
+        registry = everything if unit.plugins else project
+        assert units([Planner(registry).cell(unit.point)])[unit.key] == unit
+    own = plan(dataclasses.replace(suite, recipes=("full",), network="own"), everything, "emulator", "zig")
+    assert all(unit.plugins == (module,) for unit in units(own).values())
+
+
+@pytest.mark.parametrize("error", [ValueError, CellError, UserError, OSError, SystemExit])
+def test_a_failure_is_one_printable_line(error: type[BaseException]) -> None:
+    def fails() -> None:
+        raise error("two\nlines \x1b[31m and [bold]markup[/bold] [/x]")
+
+    failed = attempt(next(iter(units(cells()).values())), fails, lambda event: None)
+    assert isinstance(failed, Failed)
+    assert failed.reason.endswith("two lines and [bold]markup[/bold] [/x]") and failed.reason.isprintable()
+
+
 def test_what_fails_on_a_real_board_is_tried_again_by_the_next_run() -> None:
     suite = Suite(title="t", tasks=("digits",), recipes=("full",), boards=("nucleo_l476rg",))
     kinds = {}
     for link in ("emulator", "serial"):
         for unit in units(plan(suite, load_registry(), link, "zig")).values():
-            failed = attempt(unit, Unplugged(), lambda event: None)
+            failed = attempt(unit, Unplugged, lambda event: None)
             assert isinstance(failed, Failed)
             kinds[unit.kind, link] = failed.lasting
     assert kinds["measure", "emulator"] and kinds["train", "serial"] and not kinds["measure", "serial"]
