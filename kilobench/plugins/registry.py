@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -193,7 +194,7 @@ def _stated_name(path: Path) -> list[str]:
         name = read_mapping(path, "").get("name")
     except UserError:
         return []
-    return [name] if isinstance(name, str) else []
+    return [name] if isinstance(name, str) and re.fullmatch("[a-z0-9][a-z0-9_-]*", name) else []
 
 
 def _python_files(folder: Path) -> list[Path]:
