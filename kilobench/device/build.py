@@ -174,7 +174,7 @@ def _run(workdir: Path) -> str:
 
 
 def _run_in(workdir: Path, settings: dict[str, str]) -> str:
-    """PlatformIO's own folder is the project's, so that builds can go on side by side; so is home, where SCons looks."""
+    """Its own folder is the project's, so that builds can go on side by side; so is home, where SCons looks for files."""
     _provide_scons(workdir / _CORE_DIR)
     environment = clean_environment(
         PLATFORMIO_CORE_DIR=str(workdir / _CORE_DIR),

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
@@ -213,7 +214,7 @@ def _stated_name(path: Path) -> list[str]:
         name = read_mapping(path, "").get("name")
     except UserError:
         return []
-    return [name] if isinstance(name, str) else []
+    return [name] if isinstance(name, str) and re.fullmatch("[a-z0-9][a-z0-9_-]*", name) else []
 
 
 def _import(registry: Registry, path: Path, name: str | None) -> None:
