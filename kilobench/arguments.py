@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-KINDS = ("tasks", "networks", "methods", "boards", "suites")
+KINDS = ("tasks", "networks", "methods", "boards", "suites", "ops")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -64,6 +64,11 @@ def versions() -> dict[str, str]:
     return {"kilobench": version("kilobench"), **_versions(packages)}
 
 
+def files_digest(paths: Iterable[Path]) -> str:
+    """Hash of the names and contents of files."""
+    return _sources(paths)
+
+
 def _sources(paths: Iterable[Path]) -> str:
     hasher = hashlib.sha256()
     for path in paths:

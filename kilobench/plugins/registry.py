@@ -18,7 +18,7 @@ from typing import Any
 from kilobench.api import Board, Contribution, Method, Network, Task, UserError
 from kilobench.paths import PLUGINS_VARIABLE, contributions_dir, hardware_dir, operators_dir, python_files
 from kilobench.plugins.boards import load_board
-from kilobench.plugins.operators import operators_in
+from kilobench.plugins.operators import operators_in, use_plugins
 from kilobench.plugins.spec import build, nearest, parse
 
 KINDS = ("tasks", "networks", "methods", "boards", "suites", "ops")
@@ -51,12 +51,20 @@ class Entry:
             mhz = self.value.clock_hz / 1e6
             return f"{self.value.title}: {self.value.core}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
         if isinstance(self.value, Path) and self.value.suffix == ".py":
-            return (ast.get_docstring(ast.parse(self.value.read_text())) or "").split("\n")[0]
+            return _first_line(self.value)
         if isinstance(self.value, Path):
             with self.value.open(errors="replace") as file:
                 first = file.readline(1000).strip()
             return first.removeprefix("title:").strip().strip("\"'") if first.startswith("title:") else ""
         return (inspect.getdoc(self.value) or "").split("\n")[0]
+
+
+def _first_line(path: Path) -> str:
+    """Of the docstring of a Python file that is not imported for it."""
+    try:
+        return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+    except (SyntaxError, ValueError) as error:
+        return f"BROKEN: {type(error).__name__}: {error}"
 
 
 @dataclass
@@ -102,6 +110,7 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
 
     Raises UserError for duplicates and for plug-in paths that do not exist.
     """
+    use_plugins(plugins)
     registry = Registry()
     root = contributions_dir()
     for kind in _BASES:

@@ -21,12 +21,14 @@ from kilobench.keys import (
     TRAINING,
     TRAINING_PACKAGES,
     digest,
+    files_digest,
     hashed,
     identity,
     measuring_digest,
     measuring_key,
 )
 from kilobench.plugins.boards import require_emulated
+from kilobench.plugins.operators import plugin_sources
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, parse_recipe
 from kilobench.runs.suite import Suite
@@ -177,7 +179,7 @@ class Planner:
             recipe="+".join(canonical(method) for method in methods),
             stages=stages,
             costing=tuple(self._get("boards", name) for m in methods for name in m.boards),
-            evaluation_key=hashed(stages[-1].key, data, measuring_digest()),
+            evaluation_key=hashed(stages[-1].key, data, *_measuring()),
             arguments=_arguments(point, task, network, methods, _changes(task.training, training)),
         )
 
@@ -198,7 +200,7 @@ class Planner:
         key = hashed(canonical(task), self._identity(network), settings, numbers, sources)
         stages = [Stage(key, None, "train")]
         for method in methods:
-            measured = [[self._board(board) for board in method.boards], measuring_digest()] if method.boards else []
+            measured = [[self._board(board) for board in method.boards], *_measuring()] if method.boards else []
             key = hashed(key, self._identity(method), digest(COMPRESSING), measured)
             stages.append(Stage(key, method, canonical(method)))
         return tuple(stages)
@@ -213,6 +215,12 @@ def check_link(board: Board, link: str, power: str) -> None:
         require_emulated(board)
         if power:
             raise UserError("--power is for real boards: --on serial")
+
+
+def _measuring() -> list[str]:
+    """Of all that turns a model into a measurement: this project's code, and operators of plug-ins if there are any."""
+    plugins = plugin_sources()
+    return [measuring_digest(), files_digest(plugins)] if plugins else [measuring_digest()]
 
 
 def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Method], changes: str) -> tuple[str, ...]:
