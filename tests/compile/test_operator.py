@@ -16,8 +16,10 @@ from kilobench.compile.kernels import constant
 from kilobench.compile.lower import LoweringError, lower
 from kilobench.compile.operator import kind_of, kinds, operator, sources
 from kilobench.compile.simulate import simulate
+from kilobench.device import arduino
 from kilobench.paths import hardware_dir
 from kilobench.plugins.operators import plugin_sources
+from kilobench.plugins.registry import load_registry
 from tests.compile.graphs import every_operator, random_graph
 
 EXAMPLE = Path(__file__).parents[1] / "plugins/channel_scale"
@@ -73,6 +75,17 @@ def test_its_c_lies_beside_the_model_of_those_alone_that_use_it(plugin: Path, tm
     assert {path.name for path in (tmp_path / "channel_scale").iterdir()} > {"channel_scale.c", "channel_scale.h"}
     assert {path.name for path in (tmp_path / "softmax").iterdir()} == {"model.c", "model_config.h"}
     assert {path.name for path in plugin_sources()} == {"channel_scale.py", "channel_scale.c", "channel_scale.h"}
+
+
+def test_real_boards_get_it_too(plugin: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    emit(instance("channel_scale", ("int8", "int8"), 0), tmp_path / "model", "x")
+    arduino._write_project(tmp_path / "model", load_registry().get("boards", "nucleo_l476rg"), tmp_path / "project")
+    assert {path.name for path in (tmp_path / "project/src").iterdir()} > {
+        "channel_scale.c",
+        "channel_scale.h",
+        "model.c",
+    }
 
 
 def test_a_name_that_is_taken_is_refused(plugin: Path, tmp_path: Path) -> None:
