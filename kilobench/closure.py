@@ -14,7 +14,7 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +38,14 @@ class Code:
 def hashed(*parts: Any) -> str:
     """Hash of values that JSON can hold, 32 hex digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Hash of the names and contents of files."""
+    hasher = hashlib.sha256()
+    for file in files:
+        hasher.update(f"{file.parent.name}/{file.name}".encode() + b"\0" + file.read_bytes())
+    return hasher.hexdigest()
 
 
 @cache

@@ -8,7 +8,6 @@ imports (kilobench.closure). So a change repeats what it can have changed, and n
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kilobench.api import Contribution
-from kilobench.closure import code, hashed
+from kilobench.closure import code, digest_of, hashed
 from kilobench.paths import contributions_dir, hardware_dir
 from kilobench.toolchain import toolchain_name
 
@@ -42,10 +41,10 @@ _TELLING_NOTHING = ("title", "reference", "usb", "mcu", "max_clock_hz", "flash_w
 
 
 def contribution_key(contribution: Contribution) -> list[Any]:
-    """Name, all parameters, and the code of a task, network or method."""
+    """Name, parameters, code and module of a task, network or method; stored models name their classes by the module."""
     used = code(Path(inspect.getfile(type(contribution))))
     values = dataclasses.asdict(contribution)  # type: ignore[call-overload]
-    return [contribution.name, values, used.digest, used.packages]
+    return [contribution.name, values, type(contribution).__module__, used.digest, used.packages]
 
 
 @cache
@@ -115,9 +114,6 @@ def _tools() -> dict[str, str]:
 
 def _c_sources(use: str) -> str:
     """Hash of the C sources, and of the build scripts beside them."""
-    hasher = hashlib.sha256()
     folders = [hardware_dir() / folder for folder in _C_FOLDERS[use]]
-    hook = [_HOOK] if use == "emulator" else []
-    for file in (*(file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()), *hook):
-        hasher.update(f"{file.parent.name}/{file.name}".encode() + b"\0" + file.read_bytes())
-    return hasher.hexdigest()
+    files = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
+    return digest_of([*files, _HOOK] if use == "emulator" else files)

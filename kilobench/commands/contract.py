@@ -57,8 +57,14 @@ def report(registry: Registry, target: str) -> int:
 
 def checks(entry: Entry) -> Iterator[Check]:
     """The checks of one entry, by name; a check raises AssertionError, or DataUnavailable where its data is not to be had."""
-    yield "can be imported", lambda: _true(not entry.broken, entry.broken)
     value = entry.value
+    if isinstance(value, Path) and value.suffix == ".py":
+        from kilobench.commands import opcheck
+
+        yield from opcheck.checks(entry.name)
+        yield "is described", lambda: _true(bool(entry.summary), "the docstring's first line is empty")
+        return
+    yield "can be imported", lambda: _true(not entry.broken, entry.broken)
     if isinstance(value, type):
         yield "is described", lambda: _described(value)
         if issubclass(value, Method):

@@ -105,7 +105,7 @@ def check_op(op: Op, sources: list[Tensor], output: Tensor) -> Operator:
     try:
         cls = operator(op.kind)
     except UserError as error:
-        raise ValueError(f"is of the kind {op.kind!r:.50}, but {error}") from None
+        raise ValueError(f"is of a kind that cannot be used: {error}") from None
     require(len(sources) == cls.inputs, f"has {len(sources)} inputs")
     require(set(op.attrs) == set(cls.attributes), f"has the attributes {sorted(op.attrs)!r:.100}")
     for key, attribute in cls.attributes.items():

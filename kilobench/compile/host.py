@@ -49,18 +49,18 @@ class _Description(ctypes.Structure):
 
 
 class HostModel:
-    """A model folder made by kilobench.compile.emit, compiled and loaded."""
+    """A model folder made by kilobench.compile.emit, compiled and loaded; plug-ins' kernels are in it."""
 
     def __init__(self, folder: Path) -> None:
         kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
         sources = [
-            folder / "model.c",
+            *sorted(folder.glob("*.c")),
             *sorted(kernels.glob("*.c")),
             firmware / "crc32.c",
             firmware / "ports/host/host.c",
         ]
         library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
-        includes = [f"-I{kernels}", f"-I{firmware}"]
+        includes = [f"-I{path}" for path in (kernels, firmware, folder)]
         zig("cc", *_FLAGS, *includes, *map(str, sources), output=library, what="the model for the host")
         self._library = ctypes.CDLL(str(library))
         library.unlink()

@@ -174,17 +174,17 @@ def require(holds: bool | np.bool_, text: str) -> None:
 
 def kinds() -> list[str]:
     """All operators that there are, those of plug-ins included."""
-    return sorted(path.stem for path in operator_files())
+    return sorted({path.stem for path in operator_files()})
 
 
 def operator(kind: str) -> type[Operator]:
-    """Raises UserError for a kind that there is not, with the nearest, and for a file that is no operator."""
-    paths = {path.stem: path for path in operator_files()}
-    if kind not in paths:
-        raise UserError(
-            f"there is no operator {kind!r:.50}{nearest(str(kind), paths)}; plug-ins are given by --plugins"
-        )
-    return _load(paths[kind])
+    """Raises UserError for a kind that there is not, with the nearest, or twice, and for a file that is no operator."""
+    found = [path for path in operator_files() if path.stem == kind]
+    if not found:
+        raise UserError(f"there is no operator {kind!r:.50}{nearest(kind, kinds())}; those of plug-ins need --plugins")
+    if len(found) > 1:
+        raise UserError(f"two operators are called {kind!r}: {found[0]} and {found[1]}")
+    return _load(found[0])
 
 
 def bind(graph: Graph, op: Op) -> Operator:

@@ -76,7 +76,7 @@ def project(board: Board) -> str:
 
 
 def build(model: Path, board: Board, workdir: Path) -> Firmware:
-    """Build the model in folder ``model`` (model.c, model_config.h) for the real board with ``pio run`` in ``workdir``.
+    """Build the model in folder ``model`` (kilobench.compile.emit) for the real board with ``pio run`` in ``workdir``.
 
     Raises UserError, with the command that mends it, if the board's PlatformIO platform is not installed; CellError with
     the first error line of a failing build, also where the program does not fit the board.

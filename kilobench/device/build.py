@@ -49,7 +49,7 @@ class Firmware:
 
 
 def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig") -> Firmware:
-    """Build the model in folder ``model`` (model.c, model_config.h) for a board with ``pio run`` in ``workdir``.
+    """Build the model in folder ``model`` (kilobench.compile.emit) for a board with ``pio run`` in ``workdir``.
 
     Raises CellError with the first error line of a failing build, and UserError if the toolchain is not there.
     """

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from kilobench.paths import PLUGINS_VARIABLE, operators_dir, python_files
+
+_used: dict[str, None] = {}
+"""Paths of ``use_plugins``."""
 
 
 def operators_in(plugin: Path) -> list[Path]:
@@ -17,14 +21,19 @@ def operators_in(plugin: Path) -> list[Path]:
     return python_files(plugin / "ops")
 
 
+def use_plugins(plugins: Iterable[str]) -> None:
+    """From now on operators of these folders and files are found in this process, too."""
+    _used.update(dict.fromkeys(plugins))
+
+
 def operator_files() -> tuple[Path, ...]:
-    """This project's, and those of the plug-ins in KILOBENCH_PLUGINS."""
-    return _operator_files(os.environ.get(PLUGINS_VARIABLE, ""))
+    """This project's, and those of the plug-ins in KILOBENCH_PLUGINS and of ``use_plugins``."""
+    return _operator_files((*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *_used))
 
 
 @cache
-def _operator_files(plugins: str) -> tuple[Path, ...]:
-    paths = [Path(name).resolve() for name in plugins.split(os.pathsep) if name]
+def _operator_files(plugins: tuple[str, ...]) -> tuple[Path, ...]:
+    paths = [Path(name).resolve() for name in plugins if name]
     found = [*python_files(operators_dir()), *(file for path in paths for file in operators_in(path))]
     return tuple(dict.fromkeys(found))
 

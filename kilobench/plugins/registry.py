@@ -55,12 +55,20 @@ class Entry:
         if isinstance(self.value, Core):
             return f"{self.value.title}: {timing_label(self.value) if self.value.timing else 'real boards only'}"
         if isinstance(self.value, Path) and self.value.suffix == ".py":
-            return (ast.get_docstring(ast.parse(self.value.read_text())) or "").split("\n")[0]
+            return _first_line(self.value)
         if isinstance(self.value, Path):
             with self.value.open(errors="replace") as file:
                 first = file.readline(1000).strip()
             return first.removeprefix("title:").strip().strip("\"'") if first.startswith("title:") else ""
         return one_line((inspect.getdoc(self.value) or "").split("\n")[0])
+
+
+def _first_line(path: Path) -> str:
+    """Of the docstring of a Python file that is not imported for it."""
+    try:
+        return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+    except (SyntaxError, ValueError) as error:
+        return f"BROKEN: {type(error).__name__}: {error}"
 
 
 @dataclass
@@ -125,6 +133,7 @@ def load_registry(plugins: Sequence[str] = (), modules: Collection[str] | None =
     """
     given = (*os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep), *plugins)
     registry = Registry(plugins=tuple(dict.fromkeys(str(Path(name).resolve()) for name in given if name)))
+    use_plugins(registry.plugins)
     root = contributions_dir()
     for kind in BASES:
         for path in python_files(root / kind):

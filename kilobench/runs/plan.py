@@ -13,7 +13,7 @@ from functools import cache
 from itertools import product
 
 from kilobench.api import Board, Method, Network, Progress, Task, Training, UserError, silent
-from kilobench.closure import hashed
+from kilobench.closure import digest_of, hashed
 from kilobench.data.loading import contents
 from kilobench.keys import (
     board_facts,
@@ -25,6 +25,7 @@ from kilobench.keys import (
 )
 from kilobench.paths import cache_dir
 from kilobench.plugins.boards import require_emulated
+from kilobench.plugins.operators import plugin_sources
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, parse_recipe
 from kilobench.runs.suite import Suite
@@ -186,7 +187,7 @@ class Planner:
             recipe="+".join(canonical(method) for method in methods),
             stages=stages,
             costing=tuple(self._get("boards", name) for m in methods for name in m.boards),
-            evaluation_key=hashed(stages[-1].key, evaluating_code()),
+            evaluation_key=hashed(stages[-1].key, evaluating_code(), _plugin_operators()),
             arguments=_arguments(point, task, network, methods, _changes(task.training, training)),
         )
 
@@ -200,7 +201,7 @@ class Planner:
         stages = [Stage(key, None, "train")]
         for method in methods:
             boards = [board_facts(self._board(name)) for name in method.boards]
-            measured = [boards, toolchain_name(point.toolchain), costing_code()] if boards else []
+            measured = [boards, toolchain_name(point.toolchain), costing_code(), _plugin_operators()] if boards else []
             key = hashed(key, self._key(method), measured)
             stages.append(Stage(key, method, canonical(method)))
         return tuple(stages)
@@ -215,6 +216,12 @@ def check_link(board: Board, link: str, power: str) -> None:
         require_emulated(board)
         if power:
             raise UserError("--power is for real boards: --on serial")
+
+
+def _plugin_operators() -> list[str]:
+    """What operators of plug-ins, and their kernels, are, if there are any: which of them a model uses is not known here."""
+    sources = plugin_sources()
+    return [digest_of(sources)] if sources else []
 
 
 def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Method], changes: str) -> tuple[str, ...]:

@@ -293,7 +293,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a spare tensor": (spare_tensor, "tensor ['spare'] is read by no operator"),
     "a spare operator": (spare_operator, "tensor ['t2'] is read by no operator"),
     # Kinds and attributes
-    "no such kind": (operator(BITS, kind="relu"), "is of the kind 'relu'"),
+    "no such kind": (operator(BITS, kind="relu"), "there is no operator 'relu'"),
     "a list as a kind": (operator(BITS, kind=["conv2d"]), "is of the kind"),
     "another kind": (operator(CONV, kind="depthwise_conv2d"), "has the output shape"),
     "a kind without such a kernel": (operator(BITS, kind="depthwise_conv2d"), "turns bit into bit, for which"),

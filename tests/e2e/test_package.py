@@ -1,20 +1,43 @@
 """The wheel, built from the sdist, in a clean environment."""
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_wheel_lists_its_contributions_in_a_clean_environment(tmp_path: Path) -> None:
-    """Listing needs PyYAML and filelock only; the heavy dependencies are left out to keep this quick."""
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert len(list(tmp_path.glob("*.tar.gz"))) == 1
+    (wheel,) = folder.glob("*.whl")
+    assert len(list(folder.glob("*.tar.gz"))) == 1
+    return wheel
+
+
+def test_an_operator_of_a_plugin_is_compiled_with_the_wheel_too(wheel: Path, tmp_path: Path, cache: Path) -> None:
+    """Unpacked instead of installed, so that it finds the heavy dependencies."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    plugin = shutil.copytree(ROOT / "tests/plugins/channel_scale", tmp_path / "mine")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "KILOBENCH_CACHE": str(cache)}
+    command = [sys.executable, "-m", "kilobench", "test", str(plugin / "ops/channel_scale.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    where = "import kilobench.paths; print(kilobench.paths.hardware_dir())"
+    done = subprocess.run([sys.executable, "-c", where], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.strip() == str((tmp_path / "installed/kilobench/contrib/hardware").resolve())
+
+
+def test_the_wheel_lists_its_contributions_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
+    """Listing needs PyYAML and filelock only; the heavy dependencies are left out to keep this quick."""
     venv.create(tmp_path / "clean", with_pip=True)
     python = tmp_path / "clean" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
