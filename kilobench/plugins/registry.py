@@ -22,7 +22,7 @@ from kilobench.plugins.checking import BASES, is_name, problem
 from kilobench.plugins.cores import load_core, timing_label
 from kilobench.plugins.loading import load_file, undisturbed
 from kilobench.plugins.names import module_name, points
-from kilobench.plugins.operators import operators_in
+from kilobench.plugins.operators import operators_in, use_plugins
 from kilobench.plugins.spec import build, nearest, parse
 from kilobench.yamlfile import read_mapping
 
