@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from kilobench.compile.graph import DType, Graph, Kind, Op, Tensor
-from kilobench.compile.lower import multiplier, pack
+from kilobench.compile.graph import DType, Graph, Kind, Op, Tensor, pack
+from kilobench.compile.lower import multiplier
 
 Pair = tuple[int, int]
 INT32_MAX = 2**31 - 1

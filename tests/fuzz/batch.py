@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from kilobench.api import Board, CellError
 from kilobench.compile.emit import emit
-from kilobench.compile.graph import Graph
+from kilobench.compile.graph import Graph, pack
 from kilobench.compile.host import _FLAGS, zig
-from kilobench.compile.lower import pack
 from kilobench.compile.simulate import simulate
 from kilobench.device.build import _toolchain, enlarged, linker_script
 from kilobench.device.emulator import EmulatedBoard
