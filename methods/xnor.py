@@ -37,8 +37,9 @@ class Xnor(Method):
         """Binarise the layers, starting from the trained weights, then train."""
         from torch import nn
 
-        from kilobench.learn.layers import XnorConv2d, trace
+        from kilobench.learn.layers import XnorConv2d
         from kilobench.learn.quantise import quantise
+        from kilobench.learn.tracing import trace
 
         modules = dict(model.named_modules())
         nodes = [node for node in trace(model).graph.nodes if node.op == "call_module"]

@@ -6,17 +6,13 @@ import operator
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-FUNCTIONS: dict[Any, str] = {
-    operator.add: "add",
-    torch.add: "add",
-    torch.relu: "relu",
-    nn.functional.relu: "relu",
-    torch.flatten: "flatten",
-}
-"""Functions that may stand in a traced model, by what they mean: those that the lowering knows, and models are stored with."""
+from kilobench.api import UserError
+
+FUNCTIONS = (operator.add, torch.add, torch.relu, functional.relu, torch.flatten)
+"""Functions that may stand in a traced model: those that the lowering knows, and models are stored with."""
 
 
 class _Sign(torch.autograd.Function):
@@ -66,6 +62,20 @@ def sign(x: Tensor) -> Tensor:
     return result
 
 
+def padding_of(conv: nn.Conv2d) -> tuple[int, int] | None:
+    """Rows and columns on each side of a convolution's input, also where they have a name; None if two sides differ."""
+    if conv.padding == "valid":
+        return 0, 0
+    if isinstance(conv.padding, str):  # "same"
+        rows, columns = (step * (size - 1) for step, size in zip(conv.dilation, conv.weight.shape[2:], strict=True))
+        return None if rows % 2 or columns % 2 else (rows // 2, columns // 2)
+    return int(conv.padding[0]), int(conv.padding[1])
+
+
+PLAIN_CONV = {"dilation": (1, 1), "padding_mode": "zeros", "transposed": False, "output_padding": (0, 0)}
+"""What attributes of a convolution must be for it to have a kernel, or to become binary."""
+
+
 class XnorConv2d(nn.Module):
     """Batch norm, sign, then a convolution with binary weights (XNOR-Net, arXiv 1603.05279, section 3.2 and figure 3).
 
@@ -78,16 +88,32 @@ class XnorConv2d(nn.Module):
     - ``ste``: product rule with the true derivative of alpha,
       dC/dW = alpha * dC/dB * 1[|W| <= 1] + sign(W) / n * sum(dC/dB * sign(W)), the sum over the n weights of a filter;
     - ``xnor``: as XNOR-Net writes it (section 3.1), dC/dW = dC/dB * (1 / n + alpha * 1[|W| <= 1]).
+
+    Raises UserError for a convolution that it lacks an attribute of.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d, gradient: Literal["ste", "xnor"] = "ste") -> None:
         super().__init__()
+        if lacking := self.lacks(conv):
+            raise UserError(f"a binary convolution cannot have {lacking}")
         self.norm = norm
         self.weight = nn.Parameter(conv.weight.detach().clone())
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
         self.stride: tuple[int, int] = (conv.stride[0], conv.stride[1])
-        self.padding: tuple[int, int] = (int(conv.padding[0]), int(conv.padding[1]))
+        padding = padding_of(conv)
+        assert padding is not None
+        self.padding: tuple[int, int] = padding
         self.gradient = gradient
+
+    @staticmethod
+    def lacks(conv: nn.Conv2d) -> str:
+        """What of a convolution a binary one does not have, as ``name=value``; empty if it can become one."""
+        if type(conv) is not nn.Conv2d:
+            return f"class={type(conv).__name__}"
+        wrong = [name for name, value in {"groups": 1, **PLAIN_CONV}.items() if getattr(conv, name) != value]
+        if padding_of(conv) is None:
+            wrong.append("padding")
+        return ", ".join(f"{name}={getattr(conv, name)!r}" for name in wrong)
 
     @property
     def alpha(self) -> Tensor:
@@ -127,12 +153,13 @@ class FakeQuant(nn.Module):
 
     def freeze(self) -> None:
         """Choose scale and zero point from the observed range, which is taken as [0, 1] if only zeros were seen."""
+        smallest = torch.finfo(torch.float32).tiny
         low, high = min(float(self.low), 0.0), max(float(self.high), 0.0)
         high = high if high > low else 1.0
         if self.bits == 16:
-            self.scale.fill_(max(-low, high) / 32767)
+            self.scale.fill_(max(max(-low, high) / 32767, smallest))
         else:
-            self.scale.fill_((high - low) / 255)
+            self.scale.fill_(max((high - low) / 255, smallest))
             self.zero_point.fill_(max(-128, min(127, round(-128 - low / float(self.scale)))))
         self.observing, self.enabled = False, True
 
@@ -166,14 +193,3 @@ class Add(nn.Module):
 def is_operator(module: object) -> bool:
     """Whether the class of a module says, by its attribute ``operator``, that it is an operator of a plug-in as a whole."""
     return isinstance(getattr(type(module), "operator", None), str)
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        own = isinstance(m, XnorConv2d | FakeQuant | SwapAxes | Add)
-        return own or is_operator(m) or super().is_leaf_module(m, module_qualified_name)
-
-
-def trace(model: nn.Module) -> fx.GraphModule:
-    """The model as a torch.fx graph in which the layers of this file are single nodes; shares its modules."""
-    return fx.GraphModule(model, _Tracer().trace(model))

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kilobench.api import Shape
-from kilobench.learn.layers import SwapAxes, trace
+from kilobench.learn.layers import SwapAxes
+from kilobench.learn.tracing import trace
 
 _STEP = 4
 """Channel counts become multiples of it, which is what the kernels take at a time."""

@@ -14,7 +14,9 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, is_operator, trace
+from kilobench.api import UserError
+from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, is_operator
+from kilobench.learn.tracing import trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -37,7 +39,8 @@ def quantise(
 
     ``batches`` are pairs as from Job.batches, whose inputs, float32 [n, channels, h, w], are run to find the range of every
     tensor: from minimum to maximum, or for ``percentile`` from the 0.01th to the 99.99th percentile of its values, but
-    that of the input always from minimum to maximum. FakeQuants that the model had are replaced.
+    that of the input always from minimum to maximum. FakeQuants that the model had are replaced. Raises UserError naming the
+    layer where values are not finite.
     """
     inputs = [x for x, _ in batches]
     traced = _marked(model, input_bits)
@@ -45,6 +48,7 @@ def quantise(
     for quant in quants:
         quant.observing = True
     _run(traced, inputs)
+    _check_finite(traced)
     if calibrate == "percentile":
         for quant in quants:
             quant.observing = False
@@ -52,6 +56,18 @@ def quantise(
     for quant in quants:
         quant.freeze()
     return traced
+
+
+def _check_finite(traced: fx.GraphModule) -> None:
+    modules = dict(traced.named_modules())
+    for node in traced.graph.nodes:
+        quant = _module(node, modules)
+        if isinstance(quant, FakeQuant) and not torch.isfinite(quant.high - quant.low):
+            layer = node.all_input_nodes[0]
+            while _follows(layer, modules):
+                layer = layer.all_input_nodes[0]
+            name = layer.target if layer.op == "call_module" else layer.name
+            raise UserError(f"{name} is not finite: it gives NaN or infinite values for training data")
 
 
 def _marked(model: nn.Module, input_bits: Literal[8, 16]) -> fx.GraphModule:

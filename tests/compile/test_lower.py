@@ -1,5 +1,6 @@
 """Lowered models against torch."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from kilobench.api import Network
+from kilobench.api import Network, UserError
 from kilobench.compile.counts import macs, parameters
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
@@ -163,24 +164,33 @@ def flat() -> nn.Linear:
 def wide(scale: float = 1.0) -> FakeQuant:
     """A FakeQuant of 16 bits."""
     quant = FakeQuant(16)
+    quant.freeze()
     quant.scale.fill_(scale)
+    return quant
+
+
+def byte() -> FakeQuant:
+    """A FakeQuant of 8 bits."""
+    quant = FakeQuant()
+    quant.freeze()
     return quant
 
 
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)), r"0 \(Conv2d\) is grouped"),
-        (nn.Sequential(nn.Conv2d(4, 8, 3, groups=4)), r"0 \(Conv2d\) is grouped"),
         (nn.Sequential(nn.Sigmoid()), r"0 \(Sigmoid\) cannot be lowered here; supported are"),
-        (nn.Sequential(nn.MaxPool2d(2, padding=1)), r"0 \(MaxPool2d\) is padded"),
-        (nn.Sequential(FakeQuant(), nn.Conv2d(4, 4, 3)), "turns int8 into float32"),
+        (nn.Sequential(byte(), nn.Conv2d(4, 4, 3)), r"1 \(Conv2d\) turns int8 into float32"),
         (nn.Sequential(wide(), nn.Conv2d(4, 4, 3)), "reads int16 as conv2d to float32, but only convolutions to int8"),
-        (nn.Sequential(wide(), nn.Conv2d(4, 4, 3, groups=4), FakeQuant()), "reads int16 as depthwise_conv2d to int8"),
+        (nn.Sequential(wide(), nn.Conv2d(4, 4, 3, groups=4), byte()), "reads int16 as depthwise_conv2d to int8"),
         (nn.Sequential(wide(), nn.MaxPool2d(2)), "reads int16 as max_pool to int16"),
         (nn.Sequential(nn.Conv2d(4, 4, 3), wide()), r"1 \(FakeQuant\) has 16 bits, which only the input"),
-        (nn.Sequential(wide(), nn.Flatten(), flat(), FakeQuant()), r"2 \(Linear\) may reach \d+ in its accumulator"),
-        (nn.Sequential(nn.Conv2d(4, 4, 3)), "returns logits"),
+        (
+            nn.Sequential(wide(), nn.Flatten(), flat(), byte()),
+            r"2 \(Linear\) may reach \d+ in its accumulator, in channel 0, above the int32 bound",
+        ),
+        (nn.Sequential(nn.Conv2d(4, 4, 3)), r"returns logits \[n, classes\], not \[n, 4, 6, 6\] as 0 gives"),
+        (nn.Sequential(nn.AvgPool2d(8)), r"returns logits \[n, classes\], not \[n, 4, 1, 1\] as 0 gives"),
         (
             nn.Sequential(nn.Conv2d(4, 16384, 1), XnorConv2d(nn.BatchNorm2d(16384), nn.Conv2d(16384, 1, 1))),
             "sums 16384 products, 16384 per column of its kernel, above 65535 or 16383",
@@ -190,3 +200,27 @@ def wide(scale: float = 1.0) -> FakeQuant:
 def test_what_cannot_be_lowered_is_named(module: nn.Module, message: str) -> None:
     with pytest.raises(LoweringError, match=message):
         lower(module, (4, 8, 8))
+
+
+def shaped(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
+    """An untrained network of the registry, for images or else for sound."""
+    network: Network = load_registry().get("networks", name)
+    try:
+        return network.build((3, 32, 32), 4, 0), (3, 32, 32)
+    except UserError:
+        return network.build((1, 1, 6400), 4, 8000), (1, 1, 6400)
+
+
+@pytest.mark.parametrize("name", load_registry().entries["networks"])
+def test_lowering_an_untrained_network_leaves_it_as_it_was(name: str) -> None:
+    model, shape = shaped(name)
+    for index, module in enumerate(model.modules()):
+        module.training = index % 3 != 0
+    state = copy.deepcopy(model.state_dict())
+    facts = [(m, m.training, dict(vars(m))) for m in model.modules()]
+    random, x = torch.get_rng_state(), torch.zeros(2, *shape)
+    assert lower(model, shape).tensors
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert [(m, m.training, dict(vars(m))) for m in model.modules()] == facts
+    assert model(x).requires_grad and all(p.grad is None for p in model.parameters())

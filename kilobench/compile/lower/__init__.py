@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torch model -> graph: fold batch norm, fuse activations, choose types, turn batch norm + sign into thresholds.
+
+The arithmetic is that of docs/arithmetic.md. A tensor is int8 where a FakeQuant marks it, a bit map between two binary
+convolutions, float32 everywhere else; the input is int16 where its FakeQuant has 16 bits. ``supported`` says what can be
+lowered, ``walk`` goes through the traced network, ``layers`` and ``binary`` hold the step of every kind of node.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+from torch import fx, nn
+
+from kilobench.api import Shape
+from kilobench.compile.graph import Graph
+from kilobench.compile.graphcheck import check_graph
+from kilobench.compile.lower.binary import xnor
+from kilobench.compile.lower.int8 import multiplier
+from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, swap
+from kilobench.compile.lower.walk import LoweringError, Walk
+from kilobench.learn.tracing import first_line, replaced
+
+__all__ = ["LoweringError", "lower", "multiplier"]
+
+_STEPS: dict[str, Callable[[Walk, fx.Node], None]] = {
+    "conv": conv,
+    "linear": conv,
+    "xnor": xnor,
+    "max_pool": max_pool,
+    "avg_pool": avg_pool,
+    "add": add,
+    "swap": swap,
+    "flatten": flatten,
+    "layer": layer,
+}
+
+
+def lower(model: nn.Module, input_shape: Shape) -> Graph:
+    """The graph of a model that takes float32 [n, *input_shape] and returns logits [n, classes], trained or not.
+
+    The model stays as it was, mode and device included: a copy is lowered. Raises LoweringError, or UserError where the network
+    cannot be traced, in one line with the path of the module that is not supported, its attribute and value.
+    """
+    try:
+        copied = copy.deepcopy(model).eval()
+    except Exception as error:  # whatever a part of it says about being copied
+        where = f"the network ({type(model).__name__}) cannot be copied: {first_line(error)}"
+        for path, module in model.named_modules():
+            if changed := replaced(module):
+                where = f"{path} ({type(module).__name__}) has {changed}, and cannot be copied"
+        raise LoweringError(where) from error
+    walk = Walk(copied, input_shape)
+    for node in walk.nodes:
+        if node.op == "placeholder":
+            walk.emit_tensor(node, walk.absorb(node))
+        elif node.op != "output" and node not in walk.values:
+            _STEPS[walk.kind(node)](walk, node)
+    graph = walk.graph()
+    try:
+        check_graph(graph)
+    except ValueError as error:
+        raise LoweringError(str(error)) from None
+    return graph

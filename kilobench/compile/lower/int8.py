@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""int8: real factors as integers, and the weights, biases and factors of operators that requantise (docs/arithmetic.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.compile.graph import Tensor
+
+INT32 = 2**31 - 1
+_REACH = {"int8": 255, "int16": 2**15}
+"""Largest magnitude of an input less its zero point."""
+_FINE = 1 / 256
+"""Of an output's step: a bias that is rounded by more, and no weights bind, gets steps of this size."""
+_LARGEST_BIAS = 2**30
+"""What a bias is scaled to that would leave the accumulator; half of it is left to the weights of its channel."""
+
+Params = dict[str, NDArray[Any]]
+
+
+def multiplier(real: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Positive real factors as m * 2**-t with m in [2**30, 2**31) and t in 1..62 (docs/arithmetic.md).
+
+    Raises ValueError for factors of 2**30 or more.
+    """
+    fraction, exponent = np.frexp(np.asarray(real, dtype=np.float64))
+    m = np.rint(fraction * 2.0**31)
+    carry = m == 2.0**31
+    m, t = np.where(carry, 2.0**30, m), 31 - (exponent + carry)
+    if np.any(t < 1):
+        raise ValueError("has a requantisation factor of 2**30 or more")
+    m = np.floor(m / 2.0 ** np.maximum(t - 62, 0))
+    return m.astype(np.int32), np.minimum(t, 62).astype(np.int32)
+
+
+def conv_params(weight: NDArray[np.float64], bias: NDArray[np.float64], source: Tensor, output: Tensor) -> Params:
+    """Of a convolution with folded weights [O, KH, KW, I] and biases [O].
+
+    The step of a channel's weights is that of the largest of 127, but where the accumulator would overflow for the bias alone,
+    or no weight binds it and the bias would be coarse, it is that of the bias. Raises ValueError where it still may overflow.
+    """
+    largest = np.abs(weight).max(axis=(1, 2, 3))
+    scale = np.where(largest > 0, largest, 127.0) / 127.0
+    error = np.abs(bias - source.scale * scale * np.rint(bias / (source.scale * scale)))
+    coarse = (largest == 0) & (error > _FINE * output.scale)
+    scale = np.where(coarse, _FINE * output.scale / source.scale, scale)
+    q, bias_q, reach = _rounded(weight, bias, source, scale)
+    overflows = (reach + np.abs(bias_q) > INT32) & (reach <= _LARGEST_BIAS // 2)
+    if overflows.any():
+        scale = np.where(overflows, np.abs(bias) / (source.scale * _LARGEST_BIAS), scale)
+        q, bias_q, reach = _rounded(weight, bias, source, scale)
+    bound = reach + np.abs(bias_q)
+    if (largest_sum := bound.max()) > INT32:
+        raise ValueError(
+            f"may reach {largest_sum:.0f} in its accumulator, in channel {bound.argmax()}, above the int32 bound {INT32}"
+        )
+    m, t = multiplier(source.scale * scale / output.scale)
+    return {"weight": q.astype(np.int8), "bias": bias_q.astype(np.int32), "multiplier": m, "shift": t}
+
+
+def _rounded(
+    weight: NDArray[np.float64], bias: NDArray[np.float64], source: Tensor, scale: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Weights and biases in whole steps, and what the weights of each channel can make of any input."""
+    q, bias_q = np.rint(weight / scale[:, None, None, None]), np.rint(bias / (source.scale * scale))
+    return q, bias_q, np.abs(q).sum(axis=(1, 2, 3)) * _REACH[source.dtype]
+
+
+def binary_params(alpha: NDArray[np.float64], bias: NDArray[np.float64], taps: int, output: Tensor) -> Params:
+    """Of a binary convolution with the scales and biases [O] of its sums, which are multiplied by 256 first."""
+    if np.any(alpha < 0):
+        raise ValueError("is followed by a batch norm with negative scales, which int8 cannot express")
+    room = INT32 - 256 * taps
+    step = np.maximum(alpha, 1e-12) / 256
+    step = np.where(np.rint(np.abs(bias) / step) > room, np.abs(bias) / room, step)
+    m, t = multiplier(step / output.scale)
+    return {"bias": np.rint(bias / step).astype(np.int32), "multiplier": m, "shift": t}
+
+
+def average_params(area: int, source: Tensor, output: Tensor) -> Params:
+    """Of an average over ``area`` values."""
+    m, t = multiplier(np.array([source.scale / (output.scale * area)]))
+    return {"multiplier": m, "shift": t}
+
+
+def add_params(sources: list[Tensor], output: Tensor) -> Params:
+    """Of a sum: two factors that share a shift."""
+    real = np.array([source.scale / output.scale for source in sources])
+    _, t = multiplier(real.max(keepdims=True))
+    factors = np.minimum(np.rint(real * 2.0 ** int(t[0])), INT32)
+    return {"multiplier": factors.astype(np.int32), "shift": t}
