@@ -81,8 +81,15 @@ def _in_place(graph: Graph, cut: list[Step]) -> dict[str, str]:
     last_read = {name: index for index, op in enumerate(graph.ops) for name in op.inputs}
     result: dict[str, str] = {}
     for index, op in enumerate(graph.ops):
-        if operator(op.kind).in_place:
-            free = [n for n in op.inputs if last_read[n] == index and n not in (graph.input, graph.output)]
+        if operator(op.kind).in_place and not operator(op.kind).in_strips:
+            size = graph.tensors[op.output].bytes
+            free = [
+                name
+                for name in op.inputs
+                if last_read[name] == index
+                and name not in (graph.input, graph.output)
+                and graph.tensors[name].bytes == size
+            ]
             if free:
                 result[op.output] = free[0]
     return result

@@ -69,7 +69,7 @@ class Operator:
     inputs: ClassVar[int] = 1
     """How many tensors it reads, all of one type and shape."""
     in_place: ClassVar[bool] = False
-    """Whether its output may lie where one of its inputs lay."""
+    """Whether its output may lie where one of its inputs lay, if it is as large; not for one that runs in strips."""
     in_strips: ClassVar[bool] = False
     """Whether its kernel takes a region, and makes that part of the output of those parts of the input that ``along`` names."""
     min_pixels: ClassVar[int] = 1
