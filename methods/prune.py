@@ -117,7 +117,10 @@ class Prune(Method):
 
 
 def _weights(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Of the layers that the network uses."""
+    from kilobench.learn.tracing import trace
+
+    return sum(parameter.numel() for parameter in trace(model).parameters())
 
 
 def _at_most(weights: float, model: nn.Module) -> bool:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 class Xnor(Method):
-    """Binary weights and activations by the rules of XNOR-Net; chosen layers, 1 x 1 and grouped convolutions become int8.
+    """Binary weights and activations by the rules of XNOR-Net; chosen layers become int8.
+
+    So do convolutions that are 1 x 1, grouped, dilated, or padded with something else than as many zeros on opposite sides.
 
     Parameters: ``keep`` which convolutions at the front stay int8: ``first`` is the layout of the papers, ``none`` makes that one
     binary as well, a number is that of the convolutions to keep, ``stem`` keeps all up to and including the first one after the
@@ -44,16 +46,19 @@ class Xnor(Method):
         modules = dict(model.named_modules())
         nodes = [node for node in trace(model).graph.nodes if node.op == "call_module"]
         convs = [node for node in nodes if isinstance(modules[str(node.target)], nn.Conv2d)]
+        kept = ""
         for node in convs[self._kept(nodes, modules) :]:
             conv = modules[str(node.target)]
-            if conv.kernel_size == (1, 1) or conv.groups != 1:
+            lacking = "kernel_size=(1, 1)" if conv.kernel_size == (1, 1) else XnorConv2d.lacks(conv)
+            if lacking:
+                kept = kept or f"; {node.target} ({type(conv).__name__}) stays, having {lacking}"
                 continue
             model.set_submodule(str(node.target), XnorConv2d(nn.BatchNorm2d(conv.in_channels), conv, self.gradient))
             for user in node.users:
                 if isinstance(modules.get(str(user.target)), nn.BatchNorm2d):
                     model.set_submodule(str(user.target), nn.Identity())
         if not any(isinstance(module, XnorConv2d) for module in model.modules()):
-            raise UserError(f"xnor: with keep={self.keep} no convolution of this network becomes binary")
+            raise UserError(f"xnor: with keep={self.keep} no convolution of this network becomes binary{kept}")
         trained = job.train(model, epochs=round(self.epochs * job.epochs), lr=self.lr, after_step=_clamp)
         return quantise(trained, job.batches(8))
 

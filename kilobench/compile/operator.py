@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, TypeAlias
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from kilobench.api import UserError
 from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.paths import operators_dir
+from kilobench.plugins.loading import load_file
 from kilobench.plugins.operators import kernels_in, operator_files
 from kilobench.plugins.spec import nearest
 
@@ -220,13 +220,7 @@ def _load(path: Path) -> type[Operator]:
 
 
 def _import(path: Path) -> ModuleType:
-    """This project's by its name in the package, a plug-in's by one made of its path."""
+    """This project's by its name in the package, a plug-in's as any file of a plug-in."""
     if path.parent == operators_dir():
         return importlib.import_module(f"kilobench.compile.ops.{path.stem}")
-    name = f"kilobench_operator_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_file(path)

@@ -11,9 +11,9 @@ import torch_pruning as tp
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kilobench.api import Shape
+from kilobench.api import Shape, UserError
 from kilobench.learn.layers import SwapAxes
-from kilobench.learn.tracing import trace
+from kilobench.learn.tracing import culprit, first_line, trace
 
 _STEP = 4
 """Channel counts become multiples of it, which is what the kernels take at a time."""
@@ -33,6 +33,8 @@ class ChannelRanking:
     The first two also count what goes with a channel: the weights that read it, and the layers that are tied to it by a
     residual sum; ``activation`` adds up the figures of tied layers. To be compared between layers, figures are divided by their
     L2 norm over the layer (arXiv 1611.06440, section 2.2), so that a channel of a narrow layer counts for more.
+
+    Raises UserError naming the layer where channels cannot be removed.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class ChannelRanking:
         batches: Iterable[tuple[Tensor, Tensor]],
         how: Literal["taylor", "l1", "activation"],
     ) -> None:
+        _check_layers(model)
         self._model, self._how = model.eval(), how
+        self._outputs = _output_layers(self._model)
         self._scores: dict[str, Tensor] = {}
         if how == "taylor":
             _accumulate_gradients(model, batches)
@@ -52,7 +56,8 @@ class ChannelRanking:
         """A copy without about the given share of all channels, the least important first; the classifier's outputs stay.
 
         A layer keeps a multiple of four channels, and about a tenth of them at least. The channels of one before an axis swap
-        are rows of the map behind it: there the windows of pools are cut to what is left.
+        are rows of the map behind it: there the windows of pools are cut to what is left. Raises UserError naming the layer
+        that cannot do with fewer channels.
         """
         small = copy.deepcopy(self._model)
         for parameter, original in zip(small.parameters(), self._model.parameters(), strict=True):
@@ -60,9 +65,12 @@ class ChannelRanking:
         names = {module: name for name, module in small.named_modules()}
         x = torch.zeros(1, *input_shape)
         swapped = _before_swaps(small)
-        linear = [module for module in small.modules() if isinstance(module, nn.Linear)]
-        stay = [*linear[-1:], *(conv for conv, _ in swapped)]
+        stay = [*map(small.get_submodule, self._outputs), *(conv for conv, _ in swapped)]
         _, groups = _groups(small, x, stay)
+        if not groups and not swapped:
+            raise UserError(
+                f"no layer has channels to remove; those of {', '.join(self._outputs)} are the network's outputs"
+            )
         scores = [self._score(conv, names[conv]) for conv, _ in swapped] + list(map(self._importance(names), groups))
         least = _least_important([functional.normalize(torch.nan_to_num(score), dim=0) for score in scores], ratio)
         for (conv, norm), channels in zip(swapped, least, strict=False):
@@ -73,6 +81,7 @@ class ChannelRanking:
         graph, groups = _groups(small, x, stay)
         for group, channels in zip(groups, least[len(swapped) :], strict=True):
             graph.get_pruning_group(group[0].dep.target.module, group[0].dep.handler, channels).prune()
+        _run(small, x)
         return small
 
     def _importance(self, names: dict[nn.Module, str]) -> Callable[[Any], Tensor]:
@@ -141,7 +150,8 @@ def _activation_scores(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]
     _accumulate_gradients(model, batches)
     for hook in hooks:
         hook.remove()
-    return {name: sums[layer].abs() for name, layer in layers.items()}
+    unread = torch.zeros(())  # of layers that the outputs do not depend on
+    return {name: sums.get(layer, unread.expand(len(layer.weight))).abs() for name, layer in layers.items()}
 
 
 def _before_swaps(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
@@ -175,7 +185,67 @@ def _cut_windows(model: nn.Module, x: Tensor) -> None:
 
     pools = [module for module in model.modules() if isinstance(module, nn.MaxPool2d | nn.AvgPool2d)]
     hooks = [pool.register_forward_pre_hook(cut) for pool in pools]
-    with torch.no_grad():
-        model(x)
+    _run(model, x)
     for hook in hooks:
         hook.remove()
+
+
+def _run(model: nn.Module, x: Tensor) -> None:
+    """Run a network some of whose channels are gone, which fails where a layer still counts on them."""
+    try:
+        with torch.no_grad():
+            model(x)
+    except RuntimeError as error:
+        where = culprit(error, model)
+        raise UserError(f"{where} cannot do without the channels removed before it: {first_line(error)}") from error
+
+
+def _check_layers(model: nn.Module) -> None:
+    """Raise UserError for a layer whose channels cannot be followed."""
+    in_training = _layers(model.train())
+    used = _layers(model.eval())
+    for name, layer in in_training.items():
+        if name not in used:
+            raise UserError(
+                f"{name} ({type(layer).__name__}) is used in training alone, where channels cannot be followed"
+            )
+    for name, layer in used.items():
+        if type(layer) not in (nn.Conv2d, nn.Linear, nn.BatchNorm2d):
+            raise UserError(
+                f"{name} ({type(layer).__name__}) has weights whose channels cannot be removed; supported are Conv2d, Linear and "
+                "BatchNorm2d"
+            )
+        if (
+            isinstance(layer, nn.Conv2d)
+            and layer.groups > 1
+            and not layer.groups == layer.in_channels == layer.out_channels
+        ):
+            raise UserError(
+                f"{name} (Conv2d) has groups={layer.groups}, whose channels cannot be removed; supported are groups=1 and one "
+                "group for each channel"
+            )
+
+
+def _layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers with weights that a network calls, by path, in order."""
+    modules = dict(model.named_modules())
+    called = [str(node.target) for node in trace(model).graph.nodes if node.op == "call_module"]
+    return {name: modules[name] for name in called if any(True for _ in modules[name].parameters())}
+
+
+def _output_layers(model: nn.Module) -> list[str]:
+    """Paths of the layers whose channels are the network's outputs."""
+    modules = dict(model.named_modules())
+    found: list[str] = []
+    *_, last = trace(model).graph.nodes
+    pending, seen = list(last.all_input_nodes), set()
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(modules.get(str(node.target)), nn.Conv2d | nn.Linear):
+            found.append(str(node.target))
+        else:
+            pending += node.all_input_nodes
+    return found
