@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Puts the contribution folders into wheels; editable installs read them from the checkout."""
 
 from typing import Any

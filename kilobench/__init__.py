@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benchmarks neural networks on microcontrollers: accuracy, flash, RAM and cycles from one binary."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contracts that contributions import: Task, Network, Method, Board and what passes between them.
 
 This module imports nothing of kilobench and no torch, so that listing contributions stays fast.

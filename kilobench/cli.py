@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``kilobench``. Nothing slow is imported before the arguments have been checked."""
 
 from __future__ import annotations

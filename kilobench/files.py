@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that are either there as a whole or not at all, whatever happens meanwhile; and those of the cache, which carry a digest.
 
 A disk, a copy or a person may damage what was written as it should be: a file of the cache is believed only where it has the

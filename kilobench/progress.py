@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One overall progress bar with an ETA; plain lines where there is no terminal."""
 
 from __future__ import annotations

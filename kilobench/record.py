@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The record: everything measured on one cell and everything needed to repeat it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compilers and the environment that they and PlatformIO run in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """YAML files as plain data: boards and suites may come from anybody."""
 
 from __future__ import annotations

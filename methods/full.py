@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The trained network itself."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Post-training quantisation to 8 bits."""
 
 from __future__ import annotations

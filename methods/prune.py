@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Structured channel pruning."""
 
 from __future__ import annotations

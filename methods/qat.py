@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantisation-aware fine-tuning."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Binary weights and activations."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Residual blocks, as modules that survive being stored and traced."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Convolutional networks on raw audio in the manner of ACDNet."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AudioEvent: the acoustic event data set of Takahashi et al."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CIFAR-10 and CIFAR-100: small colour photographs, from the publisher's binary version."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Handwritten digits that come with scikit-learn."""
 
 from __future__ import annotations

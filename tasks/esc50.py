@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ESC-10 and ESC-50: environmental sounds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Free Spoken Digit Dataset."""
 
 from __future__ import annotations

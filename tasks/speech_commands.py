@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speech Commands: one-second utterances of single words by thousands of speakers."""
 
 from __future__ import annotations

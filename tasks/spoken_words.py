@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Synthetic spoken words, made offline with espeak-ng."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """UrbanSound8K: sounds of the city."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Caches of their own for tests and runs, without compiling the same again."""
 
 from pathlib import Path

@@ -40,6 +40,9 @@ for path in sorted(models.glob("*.safetensors")):
 def main() -> int:
     """Emit on both commits, print what differs, and return the exit code."""
     base = sys.argv[1] if len(sys.argv) > 1 else _base()
+    if not _git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", check=False):
+        print(f"{base} is not in this clone: nothing to compare with")
+        return 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _git("worktree", "add", "--detach", "--quiet", str(folder / "base"), base)
@@ -54,9 +57,8 @@ def main() -> int:
 
 def _base() -> str:
     head = _git("rev-parse", "HEAD")
-    known = _git("for-each-ref", "--format=%(refname)", "refs/remotes/origin/main")
-    merged = _git("merge-base", "HEAD", "origin/main") if known else head
-    return merged if merged != head else "HEAD~1"
+    merged = _git("merge-base", "HEAD", "origin/main", check=False)
+    return merged if merged not in ("", head) else "HEAD~1"
 
 
 def _begin(tree: Path, target: Path) -> subprocess.Popen[bytes]:
@@ -99,8 +101,8 @@ def _records(digest: str) -> list[str]:
     return str(found.stdout).split()
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+def _git(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=check)
     return done.stdout.strip()
 
 

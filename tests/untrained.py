@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks with random weights, compressed and lowered: what they cost does not depend on what they learnt."""
 
 from pathlib import Path

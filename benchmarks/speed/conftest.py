@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of kernels at the end of a session: ours, goals and what others published, side by side."""
 
 from collections.abc import Callable

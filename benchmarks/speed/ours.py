@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kilobench's trainer on the batches and networks of study.py."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles per multiply-accumulate of single operators inside the firmware, and the speed of host C."""
 
 import zlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speed of runs: two workers against one, and what a cached cell costs."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speed of what users wait for: host evaluation, emulation, planning and rendering. Compare within one run, as ratios."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Seconds per batch of training, input pipeline included, against the study's (study.py), as ratios."""
 
 import subprocess

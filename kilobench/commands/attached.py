@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench boards``: those known, and those attached to this machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Contract tests: what every contribution must hold to, in the project or not."""
 
 from __future__ import annotations

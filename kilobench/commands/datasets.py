@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench data``: which data sets there are, getting, verifying and importing them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench doctor``: what is installed, what is missing, and the command that mends it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a run will do, shown before it begins: cells, what they share, what is cached, and about how long it takes."""
 
 from __future__ import annotations

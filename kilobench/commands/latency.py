@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench latency``: how long an inference takes on any firmware that speaks the MLPerf Tiny protocol, ours or not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench new``: a working contribution to start from."""
 
 from __future__ import annotations

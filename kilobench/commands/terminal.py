@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench emulate``: an emulated board behind a pseudo-terminal, or on standard input and output."""
 
 from __future__ import annotations

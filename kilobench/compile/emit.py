@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graph -> C: one model.c with constant weights and one call per operator."""
 
 from __future__ import annotations

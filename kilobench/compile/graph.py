@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lowered model: operators with integer, bit or float tensors and explicit shapes.
 
 Emitters, the simulation and the memory planner read this and nothing else. Feature maps are [height, width, channels]

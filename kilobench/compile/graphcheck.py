@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a lowered graph is one that the C can run: graphs in files come from anybody, and their C runs on the host too.
 
 Emission, layout, memory plan and kernels take for granted what is checked here, after the docstrings of kilobench.compile.graph

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lowered graphs as files: one safetensors file each, with the structure as JSON in its header."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emitted C compiled for the host: the accuracy of a model is that of this library."""
 
 from __future__ import annotations

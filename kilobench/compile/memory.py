@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where every feature map, strip and scratch buffer lies in the one static arena."""
 
 from __future__ import annotations

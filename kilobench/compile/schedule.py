@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which operators run together, strip by strip, so that a large feature map between them never exists as a whole.
 
 A chain such as convolution, convolution, pool is cut into steps. A step of several operators makes a strip of its last

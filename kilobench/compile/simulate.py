@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a graph computes by the meaning of its operators: the reference that the C is held to (docs/arithmetic.md).
 
 Feature maps are [n, height, width, channels]; bit maps hold one uint8 0 or 1 per channel here.

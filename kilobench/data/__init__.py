@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tasks share, as ``from kilobench import data``: sources, damage reports, arrays on disk, sound, splits."""
 
 from kilobench.data.arrays import Create, cached_arrays, code_key, digest, file_digests, forget_digests, rows

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays on disk: digests of files and of arrays, and a memory-mapped cache keyed by content."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sound: decoding, windows, loudness.
 
 Decoding and resampling happen once; what they made is kept as ``.npy`` files under the SHA-256 of the sound files'

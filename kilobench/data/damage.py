@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is wrong with a data set, all of it at once, and how much may be lacking."""
 
 from __future__ import annotations

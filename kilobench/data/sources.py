@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Published data sets: the user's own copy, the cache, or a verified download."""
 
 from __future__ import annotations

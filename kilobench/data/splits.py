@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training, test and validation parts: what they may share, and what each must have."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """From C sources to figures measured on a board."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Firmware for real boards: a PlatformIO project on the board's Arduino core, built and uploaded by ``pio run``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Firmware built by PlatformIO against the local platform, without its registry."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flash and RAM of a linked program, by use."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An emulated board: the firmware's own machine code, counted in cycles by the timing model.
 
 unicorn executes; a hook at every basic block adds its cost. The peripherals are a two-register UART (see

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """USB serial ports of this machine, told by vendor and product."""
 
 from __future__ import annotations

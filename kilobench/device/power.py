@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Power meters: what ``--power`` names, and Nordic's Power Profiler Kit II (PPK2)."""
 
 from __future__ import annotations

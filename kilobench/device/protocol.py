@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The host's side of the MLPerf Tiny text protocol and of our own commands (docs/protocol.md, hardware/firmware/main.c).
 
 What a board says of an inference is believed only from lines that carry their own CRC-32, the number of the question, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board at a serial port: one user at a time, a deadline to every wait."""
 
 from __future__ import annotations

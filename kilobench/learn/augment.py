@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random variations of training data, on the device that holds it; every step draws from a generator of its own.
 
 So a batch depends on the seed and the number of its step alone, and training can go on from any step.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training through a function of the weights: latent weights learn, their image is what the network computes with."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers that torch lacks and the lowering knows: sign, XNOR convolution, fake quantisation, axis swap, sum."""
 
 from __future__ import annotations

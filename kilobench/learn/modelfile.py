@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trained models as files: one .safetensors file, which holds data and no code.
 
 Tensors are the parameters and buffers by their dotted names. The one metadata entry, ``kilobench``, is JSON: ``version``,

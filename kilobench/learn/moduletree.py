@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A torch module as plain data and back, without pickle: for every module its class, plain attributes and what it holds.
 
 Parameters, buffers and modules that are shared stay shared. A traced model (torch.fx.GraphModule) is stored as the nodes of its

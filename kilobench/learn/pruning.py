@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Structured pruning: how much every channel of a network matters, and the network without those that matter least."""
 
 from __future__ import annotations

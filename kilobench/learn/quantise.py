@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Post-training quantisation: which tensors of a network are stored as integers, and the range of each.
 
 Weights are not touched: the lowering rounds them per output channel to int8 (docs/arithmetic.md).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one training loop: optimiser, schedule, augmentation by kind of task, checkpoints, distillation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graph -> C -> host accuracy: what the emitted C, compiled for the host, says about the test set."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a board says about a model, over whatever link: sizes, cycles, and that every output agrees with host C."""
 
 from __future__ import annotations

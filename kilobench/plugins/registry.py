@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finds contributions: the folders of this project, --plugins, single files and entry points."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Specifications: ``name[key=value,...]``, and recipes of them joined by ``+``."""
 
 from __future__ import annotations

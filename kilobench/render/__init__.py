@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records -> pages: Markdown and SVG, and a site, the same bytes for the same records."""
 
 from __future__ import annotations

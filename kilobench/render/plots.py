@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows -> SVG: accuracy against flash and cycles, one panel per board, and against the number of classes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows -> a static site: MkDocs Material around the Markdown pages, with tables and plots that answer questions.
 
 Everything a page needs lies beside it: it works from ``file://``, and asks no other machine for anything.

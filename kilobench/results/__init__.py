@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What records say: storing, statistics, tables, comparing, advising, checking what others submit."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench advise``: which recipes fit a board and further limits, best first, answered from records."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a record must be to be believed: every check that needs nothing but the record and what kilobench knows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``kilobench compare``: two recipes, or two files or folders of records, on one page."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Statistics of accuracies: intervals, paired tests, places, Pareto fronts.
 
 What varies. A model's correctness varies from test sample to test sample, and from model to model: every fold has a model of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records as files: one JSON file per cell, under a name that people can read."""
 
 from __future__ import annotations

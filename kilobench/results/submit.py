@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Submitted records -> the leaderboard: check them, measure the emulated ones again, show what changes, put them into place."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records -> one row per task, network, recipe, board, link and toolchain; folds and seeds are pooled."""
 
 from __future__ import annotations

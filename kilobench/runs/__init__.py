@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What there is to do, in which order, and where it is done."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where units are done: in this process, or in worker processes that may loop, leak or crash without harm to the run."""
 
 from __future__ import annotations

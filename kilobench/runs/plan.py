@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Suite -> cells: what there is to do, addressed by content.
 
 A key is a hash of everything that a result depends on: specifications with all parameters, the contents of the data, and the

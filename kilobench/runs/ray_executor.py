@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Units done by a Ray cluster: training asks for CPUs and a GPU, measuring for the board that a host announces.
 
 Hosts share no files: what a unit reads travels with it, and what it makes comes back into the cache of the host that started

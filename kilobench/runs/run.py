@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cells -> records: do what is missing, in order of need; one failing cell never stops the others."""
 
 from __future__ import annotations

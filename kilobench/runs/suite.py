@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Suites: YAML files naming tasks x recipes x boards x seeds x folds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cells -> units of work: train or compress, evaluate on the host, build and run; cells share what they have in common."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is done for a unit: train or compress, evaluate on the host, build and run on the board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards at ports, with ports as pyserial describes them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kilobench data list, fetch, verify and import, on a small plug-in task and on real ones."""
 
 import shutil

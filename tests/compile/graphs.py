@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random graphs of every operator and type pair, with the values and shapes at which kernels go wrong."""
 
 from collections.abc import Callable

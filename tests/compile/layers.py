@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random networks of operators in one type, and what they compute to the bit."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gradients of the binary layers, and that they learn: also with one input channel, as ACDNet's conv3 has."""
 
 from typing import Literal

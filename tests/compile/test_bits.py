@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The binary kernels against the simulation, bit for bit, over shapes of every kind; on the host and on emulated boards."""
 
 import zlib

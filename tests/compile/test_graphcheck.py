@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graphs that C can run pass; those that differ in one thing do not."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulation against exact integers and torch; tests/fuzz holds the C to the simulation."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every map of random networks: host C against the simulation, to the bit; and strips against whole maps."""
 
 import zlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lowered models against torch."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every contribution of this project against the contract tests."""
 
 import pytest

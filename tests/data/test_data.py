@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Archives, clips and cached arrays."""
 
 import pickle

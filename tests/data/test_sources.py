@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where data sets come from: local copies, downloads with and without their published checksum."""
 
 import hashlib

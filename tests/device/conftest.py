@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One small firmware for all tests of the serial link, and a deadline for each of them."""
 
 import signal

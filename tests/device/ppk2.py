@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Power Profiler Kit II behind a pseudo-terminal: what Nordic's meter sends, byte for byte, so that all above it is real.
 
 Commands and the layout of a word: ppk2_api/ppk2_api.py and pc-nrfconnect-ppk, src/device/serialDevice.ts.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An emulated board at a real serial port (a pseudo-terminal), and what can happen on the way to it and back."""
 
 import os

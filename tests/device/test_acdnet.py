@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The study's audio networks at full size, on a board with 1 MB of flash and 128 KB of RAM."""
 
 from pathlib import Path

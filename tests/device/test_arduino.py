@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Arduino port: the project as PlatformIO reads it, the port on a stand-in of an Arduino core, and what goes wrong."""
 
 import configparser

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models on every emulated board."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small firmware on emulated boards."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every map of random networks on emulated cores: the same bits as on the host."""
 
 import zlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every method makes runs on an emulated board as on the host."""
 
 from pathlib import Path

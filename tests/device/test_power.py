@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Energy per inference by a PPK2: bytes as the meter sends them, through pyserial and the decoder of ppk2-api."""
 
 import sys

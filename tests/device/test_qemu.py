@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kernels and models on another emulator, QEMU, where it is installed: every operator's output is that of host C."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole serial path, discovery and upload apart, through a pseudo-terminal: what goes right, and who may not use a port."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults between host and board: every one ends in the very results of an undisturbed run, or in one line of error."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sessions as MLCommons' runner holds them (mlcommons/tiny, benchmark/runner), over a pseudo-terminal; and its firmware."""
 
 import os

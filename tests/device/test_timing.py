@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Costs of assembled sequences against counts made by hand from docs/timing.md."""
 
 import subprocess

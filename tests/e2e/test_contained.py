@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plug-ins that loop, leak, crash and print: each fails alone, in time, with a reason, and is remembered."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kill -9 at 50 random moments: no record is lost, half-written or different from those of an undisturbed run."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel, built from the sdist, in a clean environment."""
 
 import os

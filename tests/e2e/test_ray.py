@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run on a Ray cluster of two nodes with caches of their own, one of which has the boards; a node killed in mid-run."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From data to page with the command that users type."""
 
 import json

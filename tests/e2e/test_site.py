@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The site in a browser: Debian's Chromium, driven by Playwright, from files."""
 
 import html

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Submitting results: good ones are taken, tampered ones are refused, each for its reason."""
 
 import json

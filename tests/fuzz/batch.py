@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many models in one host library and in one firmware per board, held to the simulation.
 
 A build per model would take a second; here model.c files are compiled ten at a time, with all that they define renamed, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random graphs: simulation, host C and the firmware of both cores agree; none runs into undefined behaviour.
 
 KILOBENCH_FUZZ_GRAPHS=10000 is the size of a night; ``-v`` shows how far it is.

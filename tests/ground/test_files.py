@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files are there as a whole or not at all."""
 
 import os

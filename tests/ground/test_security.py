@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What SECURITY.md says: nothing in the package runs code from data, and installed plug-ins sleep until they are named."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models as files: equal to the bit after a round trip, and harmless whatever a file says."""
 
 import json

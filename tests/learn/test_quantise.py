@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Grids, ranges, and training through rounding."""
 
 import numpy as np

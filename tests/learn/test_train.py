@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training loop: determinism, going on after a kill, averages, mixtures, teachers, and that no test data gets in."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two briefly trained networks and the jobs that trained them: scikit-learn's digits, and sounds made here."""
 
 import copy

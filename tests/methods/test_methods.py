@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each method does to a network, and that nothing but training data reaches it."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Board files: what they say, and what is refused."""
 
 import re

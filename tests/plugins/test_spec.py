@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import pytest
 from kilobench.contrib.methods.prune import Prune
 from kilobench.contrib.methods.xnor import Xnor

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Made-up records for tests of what reads records."""
 
 import shlex

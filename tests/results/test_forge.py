@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workflows and issue forms: they can be read, and name what there is."""
 
 import re

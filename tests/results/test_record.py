@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records come from anybody: what is refused, and that what is not harms no page."""
 
 import json

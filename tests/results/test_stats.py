@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Statistics against SciPy, and on simulated data of which the truth is known."""
 
 from itertools import combinations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cells, their keys, and mistakes in suites."""
 
 from pathlib import Path

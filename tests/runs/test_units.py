@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What there is to do for cells, what is shared, what it will take, and the dry run's tree."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AudioEvent on layouts with and without class folders."""
 
 import shutil

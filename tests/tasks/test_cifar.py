@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CIFAR's binary versions as the publisher lays them out: a few records, so that partial data has to be allowed."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ESC-10 and ESC-50 on the publisher's layout, whole and damaged."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FSDD on the publisher's layout, whole and damaged."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speech Commands on the publisher's layout: a few utterances of every word, so that partial data has to be allowed."""
 
 import importlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Class counts, and the synthetic words in fresh processes."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """UrbanSound8K on the publisher's layout: a hundred short clips of its 8 732, so that partial data has to be allowed."""
 
 import shutil

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 "use strict";
 // The task page: one question, one answer, plots and a table, all of the same rows.
 // Texts come from records, so that they go into the page as text nodes only.

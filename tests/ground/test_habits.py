@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every file of the project has."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENDINGS = ("*.py", "*.c", "*.h", "*.cpp", "*.js", "*.css")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_source_file_names_its_licence(ending: str) -> None:
+    listed = subprocess.run(["git", "ls-files", ending], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("no checkout")
+    files = [ROOT / name for name in listed.stdout.split()]
+    assert [str(file) for file in files if "SPDX-License-Identifier: Apache-2.0" not in file.read_text()[:200]] == []
