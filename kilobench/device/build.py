@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from kilobench.api import Board, CellError, Core, Memory, UserError
+from kilobench.device.elf import used
 from kilobench.paths import cache_dir, hardware_dir
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
 from kilobench.toolchain import (
@@ -68,7 +69,8 @@ def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig"
         first = next((line for line in error.splitlines() if "error" in line), "no error line")
         raise CellError(f"{board.name}: the firmware does not build: {first}")
     elf = workdir / ".pio" / "build" / "emulated" / "firmware.elf"
-    return Firmware(elf, linked, linked is not boundless, name, flags)
+    runs = linked is not boundless
+    return Firmware(elf, _holding(board, *used(elf, linked)) if runs else linked, runs, name, flags)
 
 
 def enlarged(board: Board) -> Board:
@@ -80,6 +82,16 @@ def enlarged(board: Board) -> Board:
         return Memory(region.origin, end - region.origin)
 
     return replace(board, flash=grown(board.flash), ram=tuple(map(grown, board.ram)))
+
+
+def _holding(board: Board, flash: int, ram: list[int]) -> Board:
+    """The board with just so much more memory as holds a program: the emulator takes as much of this machine's."""
+    sizes = zip(board.ram, ram, strict=True)
+    return replace(
+        board,
+        flash=Memory(board.flash.origin, max(board.flash.bytes, flash)),
+        ram=tuple(Memory(region.origin, max(region.bytes, size)) for region, size in sizes),
+    )
 
 
 def _boundless(board: Board) -> Board:

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import unicorn.unicorn_py3.unicorn as binding
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from unicorn import arm_const, unicorn_const
 
 from kilobench.api import Board, CellError, Core, UserError
@@ -209,7 +210,8 @@ class EmulatedBoard:
             for segment in elf.iter_segments("PT_LOAD"):
                 if segment["p_filesz"]:
                     self._engine.mem_write(segment["p_paddr"], segment.data())
-            symbols = elf.get_section_by_name(".symtab").iter_symbols()  # type: ignore[union-attr]
+            table = elf.get_section_by_name(".symtab")
+            symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
             functions = {s["st_value"] & ~1: s.name for s in symbols if s["st_info"]["type"] == "STT_FUNC"}
         self._functions = sorted(functions.items())
         self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._word(self._board.flash.origin))

@@ -77,8 +77,8 @@ def _sizes(record: Record) -> Iterator[str]:
         yield "ram: the arena is smaller than it can be"
     if flash.weights * 8 < record.parameters:
         yield f"flash: {flash.weights} bytes cannot hold {record.parameters} parameters"
-    beyond = record.over_flash_bytes - max(0, record.flash_bytes - record.board_flash_bytes)
-    if not 0 <= beyond <= (ALIGNMENT if record.over_flash_bytes else 0):
+    over = record.flash_bytes - record.board_flash_bytes
+    if not max(0, over) <= record.over_flash_bytes <= max(0, over + ALIGNMENT):
         yield "over_flash_bytes is not what flash_bytes exceeds the board's flash by"
     if record.fits != (not record.over_flash_bytes and not record.over_ram_bytes):
         yield "fits does not agree with over_flash_bytes and over_ram_bytes"
