@@ -1,388 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contracts that contributions import: Task, Network, Method, Board and what passes between them.
+"""What contributions import: the contracts, and the engine's layers and tools, which are imported when they are asked for.
 
-This module imports nothing of kilobench and no torch, so that listing contributions stays fast.
+So that listing stays fast: nothing here imports torch or NumPy before use.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, dataclass_transform
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kilobench.contracts import (
+    Board,
+    CellError,
+    Core,
+    Cost,
+    DataUnavailable,
+    Job,
+    Memory,
+    Method,
+    Network,
+    PowerMeter,
+    PowerTrace,
+    Progress,
+    Shape,
+    Source,
+    Split,
+    Task,
+    Training,
+    UserError,
+    silent,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
+    from kilobench import data
+    from kilobench.learn.latent import int8_grid, weights_through
+    from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d
+    from kilobench.learn.pruning import ChannelRanking
+    from kilobench.learn.quantise import fold_norms, quantise
+    from kilobench.learn.tracing import trace
 
-Shape = tuple[int, int, int]
-"""Channels, height, width of one input, as in PyTorch."""
-
-
-class UserError(Exception):
-    """A mistake in what the user gave: shown as one line, exit code 2, no traceback."""
-
-
-class DataUnavailable(UserError):
-    """A data set, or part of it, is neither on this machine nor to be downloaded."""
-
-
-class CellError(Exception):
-    """One cell cannot be finished (a crash on the board, a mismatch, ...): shown as one line."""
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-class Contribution:
-    """Base of everything that can be plugged in.
-
-    A subclass gives a ``name``, a docstring whose first line is its listing, a ``reference`` (where it was
-    published) and typed parameters with defaults; it becomes a frozen keyword-only dataclass by itself.
-    Parameters are of type bool, int, float, str or a Literal of strings.
-    """
-
-    name: ClassVar[str]
-    reference: ClassVar[str] = ""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-
-
-_ANY = 1e12
-_TRAINING_RANGES = {
-    "epochs": (0, _ANY),
-    "lr": (0, _ANY),
-    "batch": (1, _ANY),
-    "weight_decay": (0, _ANY),
-    "label_smoothing": (0, 1),
-    "mix": (0, 1),
-    "stretch": (1, 100),
-    "tilt": (0, 1),
-    "ema": (0, 1),
+LATER = {
+    "Add": "kilobench.learn.layers",
+    "ChannelRanking": "kilobench.learn.pruning",
+    "FakeQuant": "kilobench.learn.layers",
+    "SwapAxes": "kilobench.learn.layers",
+    "XnorConv2d": "kilobench.learn.layers",
+    "data": "kilobench",
+    "fold_norms": "kilobench.learn.quantise",
+    "int8_grid": "kilobench.learn.latent",
+    "quantise": "kilobench.learn.quantise",
+    "trace": "kilobench.learn.tracing",
+    "weights_through": "kilobench.learn.latent",
 }
-"""What the settings of a training may be; the comparison is false for NaN."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained: what a task sets, and ``--training`` or a suite changes."""
-
-    epochs: int = 12
-    lr: float = 4e-3
-    """Peak learning rate."""
-    batch: int = 50
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    """AdamW (arXiv 1711.05101), or SGD with Nesterov momentum 0.9."""
-    schedule: Literal["cosine", "step"] = "cosine"
-    """After a linear warm-up: a cosine to zero (arXiv 1608.03983), or a tenth each at 30, 60 and 90 % of the steps."""
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
-    mix: float = 0.0
-    """Share of the training inputs that are mixtures of two classes (between-class learning, arXiv 1711.10282)."""
-    stretch: float = 1.0
-    """Sounds are stretched in time by up to this factor either way."""
-    tilt: float = 0.0
-    """Sounds are filtered by 1 - a/z with a random a of up to this magnitude: other microphones, other distances."""
-    flip: bool = False
-    """Whether images are mirrored at random."""
-    ema: float = 0.0
-    """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
-
-    def __post_init__(self) -> None:
-        """Raises UserError for a value that no training can have."""
-        for name, (low, high) in _TRAINING_RANGES.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                wanted = f"at least {low:g}" if high == _ANY else f"from {low:g} to {high:g}"
-                raise UserError(f"training: {name} must be {wanted}, not {value}")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a model takes on a board, measured on the program built for it."""
-
-    flash_bytes: int
-    ram_bytes: int
-    cycles: int | None
-    """None where it is too large to run, even on the same core with more memory."""
-    latency_ms: float
-    """The cycles at the board's clock; infinite without them."""
-    over_flash_bytes: int
-    """By how much it misses the board's flash; 0 if it fits."""
-    over_ram_bytes: int
-
-
-@dataclass(frozen=True)
-class Split:
-    """The data of one fold.
-
-    ``train_x`` is float32 [n, channels, height, width] in [-1, 1]; its width may exceed the input shape's, then
-    training crops windows from it. ``test_x`` has the input shape exactly: the window as deployed on the board.
-    ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of
-    all of it. ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of
-    10 crops (audio only). ``partial`` counts the inputs that the published set has and this one lacks. ``train_groups``
-    are int64 [n]: training inputs with the same number (a speaker, a recording) belong together, so that a validation
-    part is cut between groups. Arrays may be memory-mapped and read-only.
-    """
-
-    train_x: NDArray[np.float32]
-    train_y: NDArray[np.int64]
-    test_x: NDArray[np.float32]
-    test_y: NDArray[np.int64]
-    classes: tuple[str, ...]
-    digest: str
-    notes: tuple[str, ...] = ()
-    test_clips: NDArray[np.float32] | None = None
-    partial: int = 0
-    train_groups: NDArray[np.int64] | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A published data set: what its folder is called, where it comes from, and under which licence."""
-
-    folder: str
-    """Name of the unpacked folder; its inside is as the publisher lays it out."""
-    marks: tuple[str, ...]
-    """Paths inside by all of which an import recognises it under another name; empty if only the name tells."""
-    licence: str
-    bytes: int
-    """Rough size, unpacked."""
-    page: str
-    """Where a person finds it."""
-    url: str = ""
-    """Of the archive; empty where there is no download."""
-    checksum: str = ""
-    """Of the archive, as ``sha256:`` or ``md5:`` and hex digits; empty where none is published (contents are checked)."""
-
-
-class Task(Contribution):
-    """A data set, its split into folds, a class subset and an input shape."""
-
-    kind: ClassVar[Literal["audio", "image"]]
-    network: ClassVar[str]
-    """Specification of the default network."""
-    folds: ClassVar[int] = 1
-    synthetic: ClassVar[bool] = False
-    sample_rate: ClassVar[int] = 0
-    """Samples per second of audio tasks, 0 for images."""
-    source: ClassVar[Source | None] = None
-    """The published data that it reads; None if it comes with a package or is made here."""
-    from_code: ClassVar[bool] = False
-    """Whether its data is made by code or comes with a package, so that code and versions tell what it is. What a task without
-    ``source`` reads otherwise is loaded whenever kilobench has to know whether it has changed."""
-
-    @property
-    def training(self) -> Training:
-        """How the full network is trained; methods fine-tune for a multiple of its epochs."""
-        return Training()
-
-    @property
-    def class_count(self) -> int:
-        """Number of classes, known without loading data."""
-        raise NotImplementedError
-
-    @property
-    def input_shape(self) -> Shape:
-        """Channels, height, width of one input, known without loading data."""
-        raise NotImplementedError
-
-    def load(self, fold: int, cache: Path, progress: Progress) -> Split:
-        """Load (downloading, generating, decoding into ``cache`` where needed) one fold.
-
-        Raises UserError when the data is not to be had, naming what to do.
-        """
-        raise NotImplementedError
-
-
-class Network(Contribution):
-    """An architecture builder."""
-
-    def build(self, input_shape: Shape, classes: int, sample_rate: int) -> torch.nn.Module:
-        """An untrained float32 module: [n, *input_shape] -> logits [n, classes]."""
-        raise NotImplementedError
-
-
-class Method(Contribution):
-    """Turns one trained model into a smaller one."""
-
-    order: ClassVar[int] = 25
-    """Place in a recipe, which must rise from left to right: full 0, distill 10, prune 20, xnor 30, int8 40."""
-    teaches: ClassVar[bool] = False
-    """Whether the model that comes out of it teaches every training after it in the recipe (knowledge distillation)."""
-
-    @property
-    def boards(self) -> tuple[str, ...]:
-        """Names of the boards that it measures candidates on."""
-        return ()
-
-    def apply(self, model: torch.nn.Module, job: Job) -> torch.nn.Module:
-        """The compressed model. ``model`` is the job's own copy and may be changed in place."""
-        raise NotImplementedError
-
-
-class Progress(Protocol):
-    """Where work that takes seconds reports how far it is: a text, and ``done`` of ``total``."""
-
-    def __call__(self, text: str, done: float, total: float) -> None:
-        """Say how far it is."""
-        ...
-
-
-def silent(text: str, done: float, total: float) -> None:
-    """Progress that nobody watches."""
-
-
-class Job(Protocol):
-    """What a method gets to work with: training data only, never the test fold."""
-
-    seed: int
-    train_x: NDArray[np.float32]
-    train_y: NDArray[np.int64]
-    input_shape: Shape
-    epochs: int
-    """Length of the task's full training, so that a method's own can be a multiple of it."""
-    progress: Progress
-
-    def cost(self, model: torch.nn.Module, board: str) -> Cost:
-        """Flash, RAM and cycles of a model on a board, by building its firmware and running one training input.
-
-        ``board`` must be one of the method's ``boards``.
-        """
-        ...
-
-    def train(
-        self,
-        model: torch.nn.Module,
-        *,
-        epochs: int,
-        lr: float,
-        after_step: Callable[[torch.nn.Module], None] | None = None,
-    ) -> torch.nn.Module:
-        """Train in place with the engine's one loop, as the task's Training says; returns the model in eval mode.
-
-        ``after_step`` is called after every optimiser step (to clamp or mask weights). If an earlier method of the recipe
-        teaches, its model's outputs are part of the loss.
-        """
-        ...
-
-    def batches(self, count: int, size: int = 64) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """``count`` batches of unaugmented training data, the same for a seed.
-
-        Each is inputs float32 [size, *input_shape] and classes int64 [size].
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Memory:
-    """One memory region of an MCU."""
-
-    origin: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Core:
-    """A CPU core: all that the engine knows of it; read from ``hardware/cores/NAME.yaml``.
-
-    Either it can be emulated and has ``flags``, ``emulator`` and ``timing``, or it has none of them.
-    """
-
-    name: str
-    title: str
-    counter: str
-    """What counts its cycles: ``dwt`` or ``systick``, which the emulator has as well, or another."""
-    reference: str
-    """The manual that describes it."""
-    features: tuple[str, ...] = ()
-    """Of its instruction set: ``dsp``, ``fpu``."""
-    flags: Mapping[str, str] = field(default_factory=dict)
-    """By toolchain, what makes the compiler compile for it."""
-    emulator: str = ""
-    """Name of unicorn's constant for its CPU model."""
-    timing: str = ""
-    """Name of its timing table, a file of ``kilobench/device/timing/``."""
-    estimated: bool = False
-    """Whether no count of silicon was held against the table."""
-
-
-@dataclass(frozen=True)
-class Board:
-    """A microcontroller board; read from ``hardware/boards/NAME.yaml``, numbers from its data sheet."""
-
-    name: str
-    title: str
-    mcu: str
-    core: Core
-    """In the file its name."""
-    clock_hz: int
-    """The clock that the board runs at here: the one that its Arduino core sets up."""
-    flash: Memory
-    ram: tuple[Memory, ...]
-    """RAM regions; the arena goes into the first (the largest), stack and statics into the last."""
-    reference: str
-    """Data sheet."""
-    max_clock_hz: int = 0
-    """What the data sheet allows; 0 where that is ``clock_hz``."""
-    flash_wait_states: int | None = None
-    """At ``clock_hz``; None where code does not run from flash, or only through a cache."""
-    caches: str = ""
-    """Between core and memory on the real board; the emulator has none."""
-    usb: tuple[str, ...] = ()
-    """Vendor and product, as ``0483:374B``, of the USB device that carries the board's serial port."""
-    platformio: Mapping[str, str] = field(default_factory=dict)
-    """Options of the real board's PlatformIO project: platform with its version, board, framework, and any further ones."""
-
-    @property
-    def ram_bytes(self) -> int:
-        """All of its RAM in bytes."""
-        return sum(region.bytes for region in self.ram)
-
-
-@dataclass(frozen=True)
-class PowerTrace:
-    """The current that a board took, sampled at a fixed interval, and the voltage of its supply."""
-
-    current_ua: NDArray[np.float64]
-    """Microamperes, [samples]."""
-    interval_s: float
-    volts: float
-
-    @property
-    def seconds(self) -> float:
-        """Length of the trace."""
-        return len(self.current_ua) * self.interval_s
-
-    @property
-    def energy_uj(self) -> float:
-        """Microjoules over the whole trace, of the whole board: voltage times the sum of current times interval.
-
-        The energy per inference is that of a trace of N inferences, divided by N. What the board takes for the little else that
-        it does in this time is part of it, so that N should be large enough for a second or so.
-        """
-        return float(self.volts * self.current_ua.sum() * self.interval_s)
-
-
-class PowerMeter(Protocol):
-    """A meter in the supply of a board. As a context manager: inside, it is connected and the board has its supply.
-
-    One of a package is found by an entry point of the group ``kilobench.power``: ``NAME = MODULE:FUNCTION``, a function from
-    what follows the name in ``--power NAME:...`` to the meter.
-    """
-
-    def __enter__(self) -> Self:
-        """Connect. Raises UserError where there is no meter, or it does not answer."""
-        ...
-
-    def __exit__(self, *error: object) -> None:
-        """Disconnect."""
-        ...
-
-    def sampled(self, work: Callable[[], object]) -> PowerTrace:
-        """Do some work and return all samples from just before its begin until its end.
-
-        Raises CellError where samples are lost; errors of the work pass through.
-        """
-        ...
+"""Where names come from that are imported when they are asked for; kilobench.closure reads it, too."""
+
+__all__ = [
+    "Add",
+    "Board",
+    "CellError",
+    "ChannelRanking",
+    "Core",
+    "Cost",
+    "DataUnavailable",
+    "FakeQuant",
+    "Job",
+    "Memory",
+    "Method",
+    "Network",
+    "PowerMeter",
+    "PowerTrace",
+    "Progress",
+    "Shape",
+    "Source",
+    "Split",
+    "SwapAxes",
+    "Task",
+    "Training",
+    "UserError",
+    "XnorConv2d",
+    "data",
+    "fold_norms",
+    "int8_grid",
+    "quantise",
+    "silent",
+    "trace",
+    "weights_through",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "data":
+        return importlib.import_module("kilobench.data")
+    return getattr(importlib.import_module(LATER[name]), name)

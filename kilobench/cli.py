@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Board, CellError, Core, UserError
 from kilobench.arguments import KINDS, parser
+from kilobench.contracts import Board, CellError, Core, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

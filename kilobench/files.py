@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 
 
 def write_atomically(path: Path, content: bytes) -> None:

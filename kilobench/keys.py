@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Contribution
 from kilobench.closure import code, digest_of, hashed
+from kilobench.contracts import Contribution
 from kilobench.paths import contributions_dir, hardware_dir
 from kilobench.toolchain import toolchain_name
 

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from kilobench import api
+from kilobench import contracts
 
 
 class _Remaining(ProgressColumn):
@@ -113,7 +113,7 @@ class OverallProgress:
 
 
 @contextmanager
-def shown(label: str, console: Console) -> Iterator[api.Progress]:
+def shown(label: str, console: Console) -> Iterator[contracts.Progress]:
     """A kilobench.api.Progress for one step; its bar goes when the work is done."""
     with OverallProgress(console, 1) as progress:
         progress.begin(label, label, 1)

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from kilobench.api import CellError, UserError
+from kilobench.contracts import CellError, UserError
 from kilobench.paths import cache_dir
 
 Toolchain = Literal["zig", "gcc"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 
 _MAX_BYTES = 1 << 16
 _MAX_DEPTH = 10

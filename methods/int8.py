@@ -32,7 +32,7 @@ class Int8(Method):
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Observe ranges on training data and fix scales and zero points."""
-        from kilobench.learn.quantise import quantise
+        from kilobench.api import quantise
 
         bits: Literal[8, 16] = 8 if self.input == "int8" else 16
         return quantise(model, job.batches(self.batches), input_bits=bits, calibrate=self.calibrate)

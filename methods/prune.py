@@ -28,7 +28,7 @@ class Prune(Method):
     more than the flash, the RAM and, if given, ``latency_ms`` per inference. ``rank`` what makes a channel important: ``taylor``
     and ``l1`` of its weights, or ``hybrid``, the study's: the network is first fine-tuned while all but the largest 5 % of its
     weights are held at zero, then its channels are ranked by their activations times gradients
-    (kilobench.learn.pruning.ChannelRanking gives the formulas). ``iterative`` the number of rounds, between which the network is
+    (kilobench.api.ChannelRanking gives the formulas). ``iterative`` the number of rounds, between which the network is
     fine-tuned for a tenth of ``epochs``, that of the last fine-tuning in trainings of the task; ``lr`` peak learning rate of all.
     """
 
@@ -80,7 +80,7 @@ class Prune(Method):
 
     def _shrunk(self, model: nn.Module, job: Job, small_enough: Callable[[nn.Module], bool]) -> nn.Module:
         """The largest network found by halving that is small enough: the model itself, or a copy without some channels."""
-        from kilobench.learn.pruning import ChannelRanking
+        from kilobench.api import ChannelRanking
 
         if small_enough(model):
             return model
@@ -101,7 +101,7 @@ class Prune(Method):
 
     def _fits(self, job: Job) -> Callable[[nn.Module], bool]:
         """Whether the int8 form of a network fits the board; networks of the same shapes are measured once."""
-        from kilobench.learn.quantise import quantise
+        from kilobench.api import quantise
 
         known: dict[tuple[tuple[int, ...], ...], bool] = {}
 
@@ -119,7 +119,7 @@ class Prune(Method):
 
 def _weights(model: nn.Module) -> int:
     """Of the layers that the network uses."""
-    from kilobench.learn.tracing import trace
+    from kilobench.api import trace
 
     return sum(parameter.numel() for parameter in trace(model).parameters())
 

@@ -34,8 +34,7 @@ class Qat(Method):
         """Fold, find ranges, and train through the rounding."""
         from torch import nn
 
-        from kilobench.learn.latent import int8_grid, weights_through
-        from kilobench.learn.quantise import fold_norms, quantise
+        from kilobench.api import fold_norms, int8_grid, quantise, weights_through
 
         bits: Literal[8, 16] = 8 if self.input == "int8" else 16
         marked = quantise(fold_norms(model), job.batches(8), input_bits=bits, calibrate=self.calibrate)

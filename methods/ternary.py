@@ -37,8 +37,7 @@ class Ternary(Method):
         """Train through the ternary function, then quantise activations."""
         from torch import nn
 
-        from kilobench.learn.latent import weights_through
-        from kilobench.learn.quantise import quantise
+        from kilobench.api import quantise, weights_through
 
         layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         with weights_through(layers, self._ternary):

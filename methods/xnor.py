@@ -19,7 +19,7 @@ class Xnor(Method):
     Parameters: ``keep`` which convolutions at the front stay int8: ``first`` is the layout of the papers, ``none`` makes that one
     binary as well, a number is that of the convolutions to keep, ``stem`` keeps all up to and including the first one after the
     axis swap of a raw-audio network (``first`` where there is none); ``gradient`` how latent weights learn, as XNOR-Net
-    writes it (section 3.1) or by the straight-through estimator alone (kilobench.learn.layers.XnorConv2d gives both formulas);
+    writes it (section 3.1) or by the straight-through estimator alone (kilobench.api.XnorConv2d gives both formulas);
     ``epochs`` length of the training in trainings of the task; ``lr`` its peak learning rate. What stays is trained in
     float32 and quantised at the end, as ``int8`` does it.
     """
@@ -40,9 +40,7 @@ class Xnor(Method):
         """Binarise the layers, starting from the trained weights, then train."""
         from torch import nn
 
-        from kilobench.learn.layers import XnorConv2d
-        from kilobench.learn.quantise import quantise
-        from kilobench.learn.tracing import trace
+        from kilobench.api import XnorConv2d, quantise, trace
 
         modules = dict(model.named_modules())
         nodes = [node for node in trace(model).graph.nodes if node.op == "call_module"]
@@ -67,7 +65,7 @@ class Xnor(Method):
         """How many convolutions at the front stay."""
         from torch import nn
 
-        from kilobench.learn.layers import SwapAxes
+        from kilobench.api import SwapAxes
 
         if self.keep == "none":
             return 0
@@ -83,7 +81,7 @@ def _clamp(model: nn.Module) -> None:
     """Latent weights stay in [-1, 1], batch-norm scales at 0.01 or more, as in the study's code."""
     import torch
 
-    from kilobench.learn.layers import XnorConv2d
+    from kilobench.api import XnorConv2d
 
     with torch.no_grad():
         for module in model.modules():

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from kilobench.api import Shape
-from kilobench.learn.layers import Add
+from kilobench.api import Add, Shape
 
 
 class Block(nn.Module):

@@ -39,7 +39,7 @@ class AcdNet(Network):
         """For input [1, 1, samples]; pools 10 ms frames as the paper does."""
         from torch import nn
 
-        from kilobench.learn.layers import SwapAxes
+        from kilobench.api import SwapAxes
 
         if self.width <= 0:
             raise UserError(f"acdnet: width must be positive, not {self.width}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kilobench import data
-from kilobench.api import Progress, Shape, Split, Task, Training
+from kilobench.api import Progress, Shape, Split, Task, Training, data
 
 
 class Digits(Task):

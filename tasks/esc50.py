@@ -7,8 +7,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench import data
-from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError
+from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
     import numpy as np

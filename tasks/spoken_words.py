@@ -12,8 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilobench import data
-from kilobench.api import Progress, Shape, Split, Task, Training, UserError
+from kilobench.api import Progress, Shape, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from kilobench.api import Network, Shape
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
+from kilobench.contracts import Network, Shape
 from kilobench.learn.train import seed_everything
 from kilobench.measure.evaluate import Reference, reference
 from kilobench.plugins.registry import load_registry

@@ -5,7 +5,7 @@ import sys
 import time
 
 from benchmarks.speed.study import BATCH, CLASSES, LENGTH, RATE, STEM, clips
-from kilobench.api import Method, Network, Split, Task, Training
+from kilobench.contracts import Method, Network, Split, Task, Training
 from kilobench.learn.train import TrainingJob, seed_everything
 from kilobench.plugins.registry import load_registry
 

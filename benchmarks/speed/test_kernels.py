@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kilobench.api import Board
 from kilobench.compile.counts import macs
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType, Graph, Tensor
 from kilobench.compile.host import HostModel
+from kilobench.contracts import Board
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kilobench.api import Board, Network, Task
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Tensor
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
+from kilobench.contracts import Board, Network, Task
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from kilobench.api import Board
+from kilobench.contracts import Board
 from kilobench.device.ports import usb_id, usb_ports
 
 if TYPE_CHECKING:

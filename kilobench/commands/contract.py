@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import (
+from kilobench.contracts import (
     Board,
     Contribution,
     Core,

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kilobench import data
-from kilobench.api import Source, Task, UserError
+from kilobench.contracts import Source, Task, UserError
 from kilobench.data import sources
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from time import monotonic
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.device.protocol import Damage, Gone, Transport
 from kilobench.device.serial import SerialLink, claim
 

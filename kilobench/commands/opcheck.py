@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from kilobench.api import UserError
 from kilobench.commands.instances import instance, random_inputs
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType, Graph, pack
 from kilobench.compile.host import HostModel
 from kilobench.compile.operator import operator, require
 from kilobench.compile.simulate import simulate
+from kilobench.contracts import UserError
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session

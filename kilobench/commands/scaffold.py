@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 
 _FOLDERS = {"method": "methods", "task": "tasks", "network": "networks", "board": "boards"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from elftools.common.exceptions import ELFError
 from unicorn.unicorn_py3.unicorn import UcError
 
-from kilobench.api import Board, UserError
+from kilobench.contracts import Board, UserError
 from kilobench.device import elf
 from kilobench.device.build import enlarged
 from kilobench.device.emulator import EmulatedBoard

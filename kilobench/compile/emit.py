@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.api import UserError
 from kilobench.compile.graph import Graph
 from kilobench.compile.memory import Plan, plan
 from kilobench.compile.operator import Field, Operator, bind, operator, sources
 from kilobench.compile.schedule import Step
+from kilobench.contracts import UserError
 from kilobench.paths import hardware_dir
 
 _POINTER = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "bit": "uint32_t"}

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from kilobench.api import UserError
 from kilobench.compile.graph import Graph, Op, Tensor
 from kilobench.compile.operator import Operator, operator, require
+from kilobench.contracts import UserError
 
 MAX_OPERATORS = 500
 """Planning a chain takes time that is cubic in its length: half a minute for this many."""

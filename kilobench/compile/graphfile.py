@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from kilobench.api import CellError
 from kilobench.compile.graph import Graph, Op, Tensor
 from kilobench.compile.graphcheck import check_graph
+from kilobench.contracts import CellError
 from kilobench.files import write_kept
 
 _FORM = "kilobench graph 1"

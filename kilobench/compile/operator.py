@@ -20,8 +20,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.api import UserError
 from kilobench.compile.graph import DType, Graph, Op, Tensor
+from kilobench.contracts import UserError
 from kilobench.paths import operators_dir
 from kilobench.plugins.loading import load_file
 from kilobench.plugins.operators import kernels_in, operator_files

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from kilobench.api import Progress, UserError
 from kilobench.closure import code, hashed
+from kilobench.contracts import Progress, UserError
 from kilobench.files import read_kept, write_kept
 
 if TYPE_CHECKING:

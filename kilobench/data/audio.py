@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from kilobench.api import Progress, UserError
 from kilobench.closure import hashed
+from kilobench.contracts import Progress, UserError
 from kilobench.data.arrays import Create, cached_arrays, code_key
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from kilobench.api import DataUnavailable, UserError
+from kilobench.contracts import DataUnavailable, UserError
 
 Kind = Literal["missing", "corrupt", "unexpected", "mislabelled", "in the wrong fold", "in training and test"]
 

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilobench.api import Progress, Split, Task, UserError
+from kilobench.contracts import Progress, Split, Task, UserError
 from kilobench.data.arrays import file_digests
 from kilobench.data.sources import present
 from kilobench.data.splits import validation

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from filelock import FileLock
 
-from kilobench.api import DataUnavailable, Progress, Source, UserError
+from kilobench.contracts import DataUnavailable, Progress, Source, UserError
 
 
 def present(source: Source, cache: Path) -> Path | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kilobench.api import Split, UserError
+from kilobench.contracts import Split, UserError
 from kilobench.data.arrays import digest
 from kilobench.data.audio import loudest
 from kilobench.data.damage import lacking

@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from filelock import FileLock
 
-from kilobench.api import Board, CellError, UserError
+from kilobench.contracts import Board, CellError, UserError
 from kilobench.device.build import Firmware
 from kilobench.device.elf import Sizes
 from kilobench.paths import cache_dir, hardware_dir

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from kilobench.api import Board, CellError, Core, Memory, UserError
+from kilobench.contracts import Board, CellError, Core, Memory, UserError
 from kilobench.device.elf import used
 from kilobench.paths import cache_dir, hardware_dir
 from kilobench.plugins.boards import PERIPHERALS, require_emulated

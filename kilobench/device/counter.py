@@ -15,7 +15,7 @@ from typing import Any
 import unicorn.unicorn_py3.unicorn as binding
 from unicorn import unicorn_const
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.device.timing import block_cost
 from kilobench.paths import cache_dir
 from kilobench.toolchain import zig

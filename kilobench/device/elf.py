@@ -9,7 +9,7 @@ from pathlib import Path
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from kilobench.api import Board
+from kilobench.contracts import Board
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from unicorn import arm_const, unicorn_const
 
-from kilobench.api import Board, CellError, Core, UserError
+from kilobench.contracts import Board, CellError, Core, UserError
 from kilobench.device.counter import new_counter
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
 from kilobench.plugins.spec import nearest

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kilobench.api import Board, UserError
+from kilobench.contracts import Board, UserError
 
 if TYPE_CHECKING:
     from serial.tools.list_ports_common import ListPortInfo

@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Self
 
-from kilobench.api import CellError, PowerMeter, PowerTrace, UserError
+from kilobench.contracts import CellError, PowerMeter, PowerTrace, UserError
 from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:

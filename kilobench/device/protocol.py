@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol, TypeVar
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 
 PROTOCOL = "1"
 """Version of our own commands."""

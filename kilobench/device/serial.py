@@ -15,7 +15,7 @@ from urllib.parse import quote
 import serial
 from filelock import FileLock, Timeout
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.device.protocol import Damage, Gone
 from kilobench.paths import cache_dir
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kilobench.api import Shape, Training
+from kilobench.contracts import Shape, Training
 
 _GAIN_DB = 6.0
 _FRAME = 1024

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 
 FUNCTIONS = (operator.add, torch.add, torch.relu, functional.relu, torch.flatten)
 """Functions that may stand in a traced model: those that the lowering knows, and models are stored with."""

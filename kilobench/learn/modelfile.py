@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.files import write_kept
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.immutable_collections import immutable_dict, immutable_list
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.learn.layers import FUNCTIONS
 from kilobench.plugins.names import PLUGIN_PREFIX, plugin_packages
 

@@ -12,7 +12,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kilobench.api import Shape, UserError
+from kilobench.contracts import Shape, UserError
 from kilobench.learn.layers import SwapAxes
 from kilobench.learn.tracing import culprit, first_line, trace
 

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, is_operator
 from kilobench.learn.tracing import trace
 

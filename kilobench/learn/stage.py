@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kilobench.api import CellError, Cost, Method, Network, Progress, Split, Task, Training
+from kilobench.contracts import CellError, Cost, Method, Network, Progress, Split, Task, Training
 from kilobench.learn.train import Teacher, TrainingJob, not_finite, seed_everything
 
 

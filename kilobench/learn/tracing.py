@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, is_operator
 
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")

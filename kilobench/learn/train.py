@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kilobench.api import CellError, Cost, Progress, Shape, Split, Task, Training, UserError
+from kilobench.contracts import CellError, Cost, Progress, Shape, Split, Task, Training, UserError
 from kilobench.files import read_kept, write_kept
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter
 

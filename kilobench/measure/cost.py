@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
-from kilobench.api import Board, Cost, Shape
 from kilobench.compile.emit import emit
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
+from kilobench.contracts import Board, Cost, Shape
 from kilobench.measure.emulator import measure
 from kilobench.measure.evaluate import reference
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kilobench.api import CellError, Progress, Split, Task
 from kilobench.compile.counts import macs, parameters
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
@@ -21,6 +20,7 @@ from kilobench.compile.graphfile import load_graph, save_graph
 from kilobench.compile.host import HostModel
 from kilobench.compile.operator import operator
 from kilobench.compile.simulate import quantise_input
+from kilobench.contracts import CellError, Progress, Split, Task
 from kilobench.plugins.spec import canonical
 from kilobench.record import Line, ModelFacts, accuracy
 

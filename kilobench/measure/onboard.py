@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from kilobench.api import Board, CellError
 from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
+from kilobench.contracts import Board, CellError
 from kilobench.device import elf
 from kilobench.device.build import Firmware
 from kilobench.device.protocol import Identity, Patience, Session, Transport

@@ -14,9 +14,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, cast
 
-from kilobench.api import Board, CellError, Progress, silent
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Op
+from kilobench.contracts import Board, CellError, Progress, silent
 from kilobench.keys import measuring_key, versions
 from kilobench.measure.evaluate import EvaluatedModel
 from kilobench.measure.onboard import Measurement

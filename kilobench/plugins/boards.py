@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from kilobench.api import Board, Core, Memory, UserError
+from kilobench.contracts import Board, Core, Memory, UserError
 from kilobench.plugins.fields import read_fields, whole
 from kilobench.plugins.spec import nearest
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import MISSING
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-from kilobench.api import Contribution, Method, Network, Task
+from kilobench.contracts import Contribution, Method, Network, Task
 from kilobench.plugins.spec import parameters
 
 BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}

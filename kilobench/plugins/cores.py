@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kilobench.api import Core, UserError
+from kilobench.contracts import Core, UserError
 from kilobench.plugins.fields import read_fields
 from kilobench.plugins.spec import nearest
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.plugins.spec import nearest
 from kilobench.yamlfile import read_mapping
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kilobench.api import Board, Contribution, Core, UserError
+from kilobench.contracts import Board, Contribution, Core, UserError
 from kilobench.lines import one_line, reason
 from kilobench.paths import PLUGINS_VARIABLE, contributions_dir, hardware_dir, operators_dir, python_files
 from kilobench.plugins.boards import load_board

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from kilobench.api import Contribution, Training, UserError
+from kilobench.contracts import Contribution, Training, UserError
 
 _SPEC = re.compile(r"([A-Za-z0-9_.-]+)(?:\[(.*)\])?")
 C = TypeVar("C", bound=Contribution)

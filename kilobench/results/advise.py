@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.plugins.spec import nearest
 from kilobench.record import NOT_RUN, Record
 from kilobench.results.stats import Estimate, Results, places, pooled, results

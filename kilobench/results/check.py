@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from kilobench.api import Board, Network, Task, UserError
+from kilobench.contracts import Board, Network, Task, UserError
 from kilobench.measure.onboard import CLOCK_TOLERANCE, SLOWEST_CYCLES_PER_MAC
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, parse_recipe

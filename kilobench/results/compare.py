@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.record import Record
 from kilobench.results.stats import SIGNIFICANT, Paired, Results, holm, paired, pooled, results
 from kilobench.results.store import Store

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from kilobench.api import CellError, Split, Task, UserError, silent
+from kilobench.contracts import CellError, Split, Task, UserError, silent
 from kilobench.data.sources import present
 from kilobench.measure.evaluate import EvaluatedModel, evaluate, load_model_file
 from kilobench.measure.recording import Where, record_of

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-from kilobench.api import CellError, UserError
+from kilobench.contracts import CellError, UserError
 from kilobench.lines import one_line, reason
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry, load_registry

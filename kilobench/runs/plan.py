@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from kilobench.api import Board, Method, Network, Progress, Task, Training, UserError, silent
 from kilobench.closure import digest_of, hashed
+from kilobench.contracts import Board, Method, Network, Progress, Task, Training, UserError, silent
 from kilobench.data.loading import contents
 from kilobench.keys import (
     board_facts,

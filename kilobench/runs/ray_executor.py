@@ -16,7 +16,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.files import intact, write_atomically, write_kept
 from kilobench.lines import one_line
 from kilobench.paths import PLUGINS_VARIABLE, cache_dir

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.files import intact, read_kept, write_kept
 from kilobench.paths import cache_dir
 from kilobench.progress import OverallProgress

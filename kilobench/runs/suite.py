@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, nearest, parse_recipe
 from kilobench.yamlfile import read_mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from kilobench.api import Board, CellError, Cost, Progress, Split, Task
+from kilobench.contracts import Board, CellError, Cost, Progress, Split, Task
 from kilobench.data.loading import load
 from kilobench.files import intact, write_kept
 from kilobench.learn.modelfile import load_model, read_facts, save_model

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
-from kilobench.api import Board, UserError
 from kilobench.cli import main
 from kilobench.commands import attached
 from kilobench.commands.attached import candidates, report
+from kilobench.contracts import Board, UserError
 from kilobench.device.ports import find_port, usb_ports
 from kilobench.plugins.registry import load_registry
 

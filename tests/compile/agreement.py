@@ -4,10 +4,10 @@
 import torch
 from torch import nn
 
-from kilobench.api import Shape
 from kilobench.compile.graph import Graph
 from kilobench.compile.lower import lower
 from kilobench.compile.simulate import quantise_input, simulate
+from kilobench.contracts import Shape
 from kilobench.learn.quantise import quantise
 
 STEPS = 3

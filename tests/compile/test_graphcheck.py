@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kilobench.api import CellError
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Tensor
 from kilobench.compile.graphcheck import MAX_OPERATORS, check_graph
 from kilobench.compile.graphfile import load_graph, save_graph
+from kilobench.contracts import CellError
 from tests.compile.graphs import Builder, random_graph
 from tests.untrained import untrained
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kilobench.api import CellError
 from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphfile import load_graph, save_graph
+from kilobench.contracts import CellError
 from kilobench.measure.evaluate import About, Reference, load_model_file, measured_inputs, save_model_file
 from kilobench.record import ModelFacts
 from tests.results.records import record

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from kilobench.api import Network, UserError
 from kilobench.compile.counts import macs, parameters
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import LoweringError, lower
 from kilobench.compile.simulate import quantise_input, simulate
+from kilobench.contracts import Network, UserError
 from kilobench.learn.layers import FakeQuant, XnorConv2d
 from kilobench.plugins.registry import load_registry
 

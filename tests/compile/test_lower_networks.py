@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from kilobench.api import UserError
 from kilobench.compile.lower import lower
+from kilobench.contracts import UserError
 from tests.compile.agreement import lowered
 
 SHAPE = (3, 8, 8)

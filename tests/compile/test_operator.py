@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from torch import nn
 
-from kilobench.api import UserError
 from kilobench.commands.instances import instance, random_inputs
 from kilobench.compile.emit import emit
 from kilobench.compile.graphcheck import check_op
@@ -16,6 +15,7 @@ from kilobench.compile.kernels import constant
 from kilobench.compile.lower import LoweringError, lower
 from kilobench.compile.operator import kind_of, kinds, operator, sources
 from kilobench.compile.simulate import simulate
+from kilobench.contracts import UserError
 from kilobench.device import arduino
 from kilobench.paths import hardware_dir
 from kilobench.plugins.operators import plugin_sources

@@ -3,8 +3,8 @@
 
 import pytest
 
-from kilobench.api import DataUnavailable
 from kilobench.commands.contract import Check, checks
+from kilobench.contracts import DataUnavailable
 from kilobench.plugins.registry import load_registry
 
 CHECKS = [

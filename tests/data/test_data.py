@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kilobench import data
-from kilobench.api import Split, UserError
+from kilobench.contracts import Split, UserError
 
 
 def test_a_window_cuts_or_pads_at_the_end() -> None:

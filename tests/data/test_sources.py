@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import DataUnavailable, Source, Task, UserError
+from kilobench.contracts import DataUnavailable, Source, Task, UserError
 from kilobench.data import sources
 from kilobench.plugins.registry import load_registry
 from tests.tasks.loading import silent

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
-from kilobench.api import Board
+from kilobench.contracts import Board
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Patience
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import Board, CellError
+from kilobench.contracts import Board, CellError
 from kilobench.device.build import linker_script
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kilobench.api import CellError, PowerTrace, UserError
+from kilobench.contracts import CellError, PowerTrace, UserError
 from kilobench.device import power
 from kilobench.device.power import meter
 from kilobench.render import render

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.device.protocol import Gone, Patience, Session, parse
 
 IDENTITY = "m-identity-[{tag},protocol=1,board=b,model=abc,clock_hz=80000000,counter=dwt,icache=on]"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.device import elf
 from kilobench.device.serial import SerialLink, claim
 from kilobench.measure import serial

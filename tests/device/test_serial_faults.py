@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from kilobench.api import CellError
+from kilobench.contracts import CellError
 from kilobench.device.serial import SerialLink
 from kilobench.measure.onboard import Run, measure_over
 from tests.device.conftest import Example

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import serial
 
-from kilobench.api import CellError
 from kilobench.commands.latency import latency
+from kilobench.contracts import CellError
 from kilobench.device.protocol import Session
 from kilobench.device.serial import SerialLink
 from tests.device.conftest import Example

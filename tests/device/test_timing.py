@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from kilobench.api import Core
+from kilobench.contracts import Core
 from kilobench.device.thumb import BlockCost
 from kilobench.device.timing import block_cost
 from kilobench.plugins.registry import load_registry

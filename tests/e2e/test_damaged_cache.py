@@ -82,7 +82,7 @@ def test_every_file_of_the_cache_is_among_those_tested(finished: tuple[Path, lis
 
 def test_damaged_arrays_and_digests_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from kilobench import data
-    from kilobench.api import silent
+    from kilobench.contracts import silent
 
     def make(create: data.Create) -> None:
         create("numbers", (1000,), "<i4")[:] = range(1000)

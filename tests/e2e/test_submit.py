@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kilobench.api import Task
 from kilobench.cli import main
 from kilobench.compile.counts import macs, parameters
+from kilobench.contracts import Task
 from kilobench.measure.evaluate import About, evaluate, load_model_file, save_model_file
 from kilobench.measure.recording import Where, record_of
 from kilobench.plugins.registry import load_registry

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.api import Board, CellError
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, pack
 from kilobench.compile.host import _FLAGS, zig
 from kilobench.compile.simulate import simulate
+from kilobench.contracts import Board, CellError
 from kilobench.device.build import _options, enlarged, linker_script
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.paths import hardware_dir

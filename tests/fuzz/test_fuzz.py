@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from kilobench.api import CellError
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.memory import Plan
+from kilobench.contracts import CellError
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry
 from tests.compile.graphs import every_operator, random_graph, random_inputs

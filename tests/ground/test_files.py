@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 
 

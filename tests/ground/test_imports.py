@@ -78,8 +78,8 @@ def test_no_modules_import_each_other() -> None:
 
 
 @pytest.mark.parametrize("path", CONTRIBUTIONS, ids=lambda p: f"{p.parent.name}/{p.name}")
-def test_contributions_import_contracts_data_and_learning_alone(path: Path) -> None:
-    allowed = re.compile(rf"(api|data|learn)\b|contrib\.{path.parent.name}\._")
+def test_contributions_import_the_api_alone(path: Path) -> None:
+    allowed = re.compile(rf"api\b|contrib\.{path.parent.name}\._")
     found = {name.removeprefix("kilobench.") for name in imports(path) if name.startswith("kilobench.")}
     assert not [name for name in found if not allowed.match(name)]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import UserError
 from kilobench.cli import main
+from kilobench.contracts import UserError
 from kilobench.plugins.registry import load_registry
 from kilobench.results.store import Store
 from kilobench.yamlfile import read_mapping

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import fx, nn
 
-from kilobench.api import CellError, Network, Shape
 from kilobench.compile.lower import lower
+from kilobench.contracts import CellError, Network, Shape
 from kilobench.learn.modelfile import load_model, read_facts, save_model
 from kilobench.plugins.names import module_name
 from kilobench.plugins.registry import load_registry

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from kilobench.api import Cost
 from kilobench.compile.counts import macs
 from kilobench.compile.lower import lower
+from kilobench.contracts import Cost
 from kilobench.learn.pruning import ChannelRanking
 from tests.learn.trained import Trained, digits, tones, weights
 

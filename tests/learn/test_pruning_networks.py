@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kilobench.api import UserError
 from kilobench.compile.lower import lower
+from kilobench.contracts import UserError
 from kilobench.learn.layers import SwapAxes, XnorConv2d
 from kilobench.learn.pruning import ChannelRanking
 from kilobench.plugins.registry import load_registry

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from kilobench.api import Shape, Split, Task, Training, UserError
+from kilobench.contracts import Shape, Split, Task, Training, UserError
 from kilobench.learn import train
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, loudness
 from kilobench.learn.train import Teacher, TrainingJob, schedule, seed_everything

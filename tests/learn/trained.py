@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kilobench.api import Method, Split, Task, Training
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
 from kilobench.compile.simulate import quantise_input, simulate
+from kilobench.contracts import Method, Split, Task, Training
 from kilobench.learn.train import TrainingJob, seed_everything
 from kilobench.plugins.registry import load_registry
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kilobench.api import Method, UserError
 from kilobench.compile.counts import macs
 from kilobench.compile.lower import lower
+from kilobench.contracts import Method, UserError
 from kilobench.learn.layers import XnorConv2d
 from kilobench.plugins.registry import load_registry
 from tests.learn.trained import Trained, digits, run_in_c, tones

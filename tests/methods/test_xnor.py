@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.learn.layers import XnorConv2d, sign
 from kilobench.plugins.registry import load_registry
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.lines import one_line, reason
 from kilobench.plugins.registry import load_registry
 

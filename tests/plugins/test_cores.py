@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import Core, UserError
 from kilobench.cli import main
 from kilobench.commands.contract import checks
+from kilobench.contracts import Core, UserError
 from kilobench.measure.onboard import measure
 from kilobench.plugins.cores import load_core, timing_tables
 from kilobench.plugins.registry import load_registry

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.plugins.cores import timing_label
 from kilobench.plugins.names import module_name, outside
 from kilobench.plugins.registry import load_registry

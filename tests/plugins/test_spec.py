@@ -3,7 +3,7 @@ import pytest
 from kilobench.contrib.methods.prune import Prune
 from kilobench.contrib.methods.xnor import Xnor
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.plugins.spec import Spec, build, canonical, parse, parse_recipe
 
 

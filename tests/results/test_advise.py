@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import UserError
 from kilobench.cli import main
+from kilobench.contracts import UserError
 from kilobench.results.advise import Limits, advise, quantity
 from kilobench.results.store import Store
 from tests.results.records import contest, record

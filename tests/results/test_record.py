@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.record import Record, accuracy
 from kilobench.render import render
 from kilobench.results.store import Store

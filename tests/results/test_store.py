@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from kilobench.results.store import Store
 from tests.results.records import record
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kilobench.api import CellError, Split, Task, UserError, silent
+from kilobench.contracts import CellError, Split, Task, UserError, silent
 from kilobench.data.loading import ABSENT, contents, load
 from kilobench.learn.stage import check_model
 from kilobench.plugins.registry import load_registry

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.api import UserError
 from kilobench.closure import code
+from kilobench.contracts import UserError
 from kilobench.measure.recording import Where, command
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.plan import plan

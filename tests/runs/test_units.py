@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kilobench.api import CellError, UserError
 from kilobench.commands import forecast
+from kilobench.contracts import CellError, UserError
 from kilobench.files import write_kept
 from kilobench.plugins.names import module_name
 from kilobench.plugins.registry import load_registry

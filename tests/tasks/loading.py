@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from kilobench.api import Split, Task
+from kilobench.contracts import Split, Task
 from kilobench.plugins.registry import load_registry
 
 REAL_DATA = os.environ.get("KILOBENCH_DATA", "")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kilobench import data
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from tests.tasks.loading import load, scratch, task, tone
 
 CLASSES = [f"event_{chr(97 + index % 26)}{'z' * (index // 26)}" for index in range(28)]

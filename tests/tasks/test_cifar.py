@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from kilobench import data
-from kilobench.api import UserError
 from kilobench.cli import main
+from kilobench.contracts import UserError
 from tests.tasks.loading import load, needs_real, task
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from kilobench import data
-from kilobench.api import Split, UserError
+from kilobench.contracts import Split, UserError
 from tests.tasks.loading import load, needs_real, scratch, task, tone
 
 ESC10 = (0, 1, 10, 11, 12, 20, 21, 38, 40, 41)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kilobench import data
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from tests.tasks.loading import REAL_DATA, load, needs_real, scratch, tone
 
 SPEAKERS = ("jackson", "george", "lucas", "nicolas", "theo", "yweweler")

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from kilobench import data
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from tests.tasks.loading import load, scratch, task, tone
 
 TEN = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")

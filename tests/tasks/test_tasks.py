@@ -10,7 +10,7 @@ import espeakng_loader
 import numpy as np
 import pytest
 
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from tests.tasks.loading import task
 
 

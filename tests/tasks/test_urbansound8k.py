@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kilobench import data
-from kilobench.api import UserError
+from kilobench.contracts import UserError
 from tests.tasks.loading import load, scratch, task, tone
 
 CLASSES = (

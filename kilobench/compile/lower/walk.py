@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from kilobench.api import Shape, UserError
 from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.compile.lower.supported import FUNCTIONS, MODULES, Rule, known_names, name_of, refusal, rule_of
+from kilobench.contracts import Shape, UserError
 from kilobench.learn.layers import FakeQuant
 from kilobench.learn.tracing import first_line, trace
 

@@ -4,7 +4,7 @@
 import torch
 from torch import nn
 
-from kilobench.api import Network
+from kilobench.contracts import Network
 
 
 class ChannelScale(nn.Module):
