@@ -42,15 +42,20 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_kept(path: Path, content: bytes) -> None:
     """Put a file of the cache in place with its digest; after an interruption between the two it is as good as none."""
-    line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
-    write_atomically(_digest_path(path), line.encode())
+    note_digest(path, content)
     write_atomically(path, content)
+
+
+def note_digest(path: Path, content: bytes) -> None:
+    """Put the digest of a file of the cache in place."""
+    line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
+    write_atomically(digest_path(path), line.encode())
 
 
 def read_kept(path: Path) -> bytes | None:
     """The content of a file of the cache; None if it is not there, or not as it was written."""
     try:
-        content, stated = path.read_bytes(), _digest_path(path).read_bytes()
+        content, stated = path.read_bytes(), digest_path(path).read_bytes()
     except FileNotFoundError:
         return None
     return content if stated.split()[:1] == [hashlib.sha256(content).hexdigest().encode()] else None
@@ -61,7 +66,8 @@ def intact(path: Path) -> bool:
     return read_kept(path) is not None
 
 
-def _digest_path(path: Path) -> Path:
+def digest_path(path: Path) -> Path:
+    """Where the digest of a file of the cache is."""
     return path.with_name(f"{path.name}.sha256")
 
 

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from time import time
 from typing import Literal
 
 from kilobench.contracts import CellError, UserError
+from kilobench.files import digest_path, intact, note_digest
 from kilobench.paths import cache_dir
 
 Toolchain = Literal["zig", "gcc"]
@@ -24,6 +26,7 @@ GCC = "arm-none-eabi-gcc"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]*")
 _PLAIN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+_SETTLED_SECONDS = 5.0
 _INHERITED = ("PATH", "HOME", "TMPDIR")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _FOR_DOWNLOADS = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
@@ -36,16 +39,38 @@ def is_plain(path: Path | str) -> bool:
 
 @contextmanager
 def plain_folder() -> Iterator[Path]:
-    """A temporary folder whose path is plain, and in it a link ``zig-cache`` to the compiler's cache, whatever its path."""
+    """A temporary folder whose path is plain, and in it a link ``zig-cache`` to the compiler's cache, whatever its path.
+
+    Of that cache only the compiler's own libraries are used again, and only while they are as they were written; objects are ours
+    to keep, or are made anew.
+    """
     candidates = (
         name for name in (tempfile.gettempdir(), *_PLAIN_FOLDERS) if is_plain(name) and os.access(name, os.W_OK)
     )
     with tempfile.TemporaryDirectory(dir=next(candidates, None)) as name:
         folder = Path(name).resolve()
         cached = cache_dir() / "zig"
+        _remove_damaged(cached)
         cached.mkdir(parents=True, exist_ok=True)
         (folder / "zig-cache").symlink_to(cached)
         yield folder
+        _note_digests(cached)
+
+
+def _remove_damaged(cached: Path) -> None:
+    """Empty zig's cache, with a line, if one of its libraries is not as it was written."""
+    for library in cached.glob("o/*/*.a"):
+        if digest_path(library).is_file() and not intact(library):
+            print(f"{library} was damaged: zig's cache is made anew", file=sys.stderr)
+            shutil.rmtree(cached, ignore_errors=True)
+            return
+
+
+def _note_digests(cached: Path) -> None:
+    """Of libraries that have been there for a while, so that no other process is writing them."""
+    for library in cached.glob("o/*/*.a"):
+        if not digest_path(library).is_file() and time() - library.stat().st_mtime > _SETTLED_SECONDS:
+            note_digest(library, library.read_bytes())
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -70,8 +95,8 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def zig_environment(folder: Path) -> dict[str, str]:
-    """Settings that let zig use the cache that a ``plain_folder`` links to."""
-    return dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(folder / "zig-cache"))
+    """Settings that let zig use the cache that a ``plain_folder`` links to; its objects go with the folder."""
+    return {"ZIG_GLOBAL_CACHE_DIR": str(folder / "zig-cache"), "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-local")}
 
 
 def zig(*arguments: str, output: Path, what: str) -> None:

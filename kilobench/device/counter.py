@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +16,7 @@ from unicorn import unicorn_const
 
 from kilobench.contracts import CellError
 from kilobench.device.timing import block_cost
+from kilobench.files import intact, write_kept
 from kilobench.paths import cache_dir
 from kilobench.toolchain import zig
 
@@ -151,11 +151,11 @@ def _hook_library() -> ctypes.CDLL:
     folder = cache_dir() / "hooks"
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.so"
-    if not library.is_file():
+    if not intact(library):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / "hook.so"
             zig("cc", "-O2", "-shared", "-fPIC", str(source), output=made, what="the emulator's block hook")
-            os.replace(made, library)
+            write_kept(library, made.read_bytes())
     loaded = ctypes.CDLL(str(library))
     loaded.kb_counter_new.restype = ctypes.c_void_p
     loaded.kb_counter_half_cycles.restype = loaded.kb_counter_instructions.restype = ctypes.c_uint64
