@@ -49,11 +49,8 @@ def hashed(*parts: Any) -> str:
 
 
 def digest_of(files: Iterable[Path]) -> str:
-    """Hash of the names and contents of files."""
-    hasher = hashlib.sha256()
-    for file in files:
-        hasher.update(f"{file.parent.name}/{file.name}".encode() + b"\0" + file.read_bytes())
-    return hasher.hexdigest()
+    """Hash of the names and contents of files; of Python's without comments. Raises UserError for one that cannot be read."""
+    return hashed([(f"{file.parent.name}/{file.name}", _read(file).digest) for file in files])
 
 
 @cache
@@ -69,10 +66,7 @@ def code(*roots: str | Path) -> Code:
         file = waiting.pop()
         if file in seen:
             continue
-        try:
-            source = _source(file, file.stat().st_mtime_ns)
-        except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror}") from None
+        source = _read(file)
         seen[file] = source.digest
         named = _named(source, file)
         waiting += [path for path in named if path.is_file()]
@@ -85,7 +79,18 @@ def code(*roots: str | Path) -> Code:
     return Code(hashed(sources), tuple(name for name, _ in sources), versions)
 
 
+def code_has_changed() -> bool:
+    """Whether any file that this process has asked for here is not as it was then."""
+    try:
+        return any(_read(file).digest != digest for file, digest in list(_asked.items()))
+    except UserError:
+        return True
+
+
 # Sources and what they import
+
+_asked: dict[Path, str] = {}
+"""Digests of files as they were when they were first asked for."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,16 @@ class _Source:
     """Dotted names, of modules or of things in them; relative ones begin with dots."""
     texts: tuple[str, ...] = ()
     """Strings that may be paths."""
+
+
+def _read(file: Path) -> _Source:
+    """Again only where it has changed. Raises UserError where that cannot be."""
+    try:
+        source = _source(file, file.stat().st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+    _asked.setdefault(file, source.digest)
+    return source
 
 
 @cache

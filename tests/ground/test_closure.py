@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.closure import Code
+from kilobench.closure import Code, code_has_changed, digest_of
 from kilobench.closure import code as cached_code
 
 
@@ -111,3 +111,22 @@ def test_a_file_that_python_may_not_read_has_a_closure(content: bytes, tmp_path:
     before = code(tmp_path / "mine.py").digest
     written(tmp_path, "mine.py", "import numpy")
     assert code(tmp_path / "mine.py").digest != before
+
+
+def test_a_process_knows_when_its_code_has_changed(tmp_path: Path) -> None:
+    written(tmp_path, "mine.py", "from . import helper\nimport numpy")
+    written(tmp_path, "helper.py", "CHANGED = 0")
+    written(tmp_path, "kernel.c", "int changed = 0;")
+    code(tmp_path / "mine.py")
+    digest_of([tmp_path / "kernel.c"])
+    assert not code_has_changed()
+    written(tmp_path, "helper.py", "CHANGED = 0  # that is, a comment")
+    assert not code_has_changed()
+    for name in ("helper.py", "kernel.c"):
+        before = (tmp_path / name).read_text()
+        written(tmp_path, name, before.replace("0", "1"))
+        assert code_has_changed()
+        written(tmp_path, name, before)
+        assert not code_has_changed()
+    (tmp_path / "kernel.c").unlink()
+    assert code_has_changed()
