@@ -7,6 +7,7 @@ This module imports nothing of kilobench and no torch, so that listing contribut
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,10 @@ Shape = tuple[int, int, int]
 """Channels, height, width of one input, as in PyTorch."""
 
 
+LINE = r"^[^\x00-\x1f\x7f<>`|]*$"
+"""Text that is nothing but text in a table of a page, as all that records hold is, if it has no link."""
+
+
 class UserError(Exception):
     """A mistake in what the user gave: shown as one line, exit code 2, no traceback."""
 
@@ -31,6 +36,11 @@ class DataUnavailable(UserError):
 
 class CellError(Exception):
     """One cell cannot be finished (a crash on the board, a mismatch, ...): shown as one line."""
+
+
+def is_line(text: object) -> bool:
+    """Whether a record may hold it as a line."""
+    return isinstance(text, str) and len(text) <= 1000 and re.fullmatch(LINE, text) is not None and "](" not in text
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from scipy.special import ndtri
 
+from kilobench.contracts import LINE
+
 SCHEMA: Literal["kilobench/1"] = "kilobench/1"
 NOT_RUN = "not run: too large"
 """What stands for the cycles of a program that no address of its core reaches."""
@@ -33,8 +35,7 @@ def _unlinked(text: str) -> str:
 
 
 # Records come from anybody: their texts go into file names and pages, their numbers into sums and logarithmic plots.
-Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f<>`|]*$"), AfterValidator(_unlinked)]
-"""Text that is nothing but text in a table of a page."""
+Line = Annotated[str, Field(max_length=1000, pattern=LINE), AfterValidator(_unlinked)]
 Name = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9][^\x00-\x1f\x7f<>`|()/\\]*$")]
 """A name, harmless in a file name too."""
 _PARAMETER = r"[A-Za-z0-9_]+=[^\x00-\x1f\x7f<>`|()/\\,=\[\]]*"

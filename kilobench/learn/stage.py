@@ -28,10 +28,12 @@ class Settings:
 
 
 def untrained(settings: Settings) -> nn.Module:
-    """The network as it is before its training."""
+    """The network as it is before its training. Raises CellError where it is no model of the task."""
     seed_everything(settings.seed, settings.threads)
     task = settings.task
-    return settings.network.build(task.input_shape, task.class_count, task.sample_rate)
+    model = settings.network.build(task.input_shape, task.class_count, task.sample_rate)
+    check_model(model, task, "a network")
+    return model
 
 
 def make_stage(
@@ -70,10 +72,10 @@ def make_stage(
     return made
 
 
-def check_model(model: nn.Module, task: Task) -> None:
+def check_model(model: nn.Module, task: Task, maker: str = "a method") -> None:
     """Raises CellError for what is no module, has no output for each class of the task, or weights that are not finite."""
     if not isinstance(model, nn.Module):
-        raise CellError(f"a method returns a model, not {type(model).__name__}")
+        raise CellError(f"{maker} returns a model, not {type(model).__name__}")
     if (name := not_finite(model)) is not None:
         raise CellError(f"not finite: {name} of the model")
     with torch.no_grad():

@@ -6,9 +6,9 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import MISSING
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from kilobench.contracts import Contribution, Method, Network, Task
+from kilobench.contracts import Contribution, Method, Network, Task, Training
 from kilobench.plugins.spec import parameters
 
 BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
@@ -16,6 +16,7 @@ BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "met
 _OWN = {"tasks": ("class_count", "input_shape", "load"), "networks": ("build",), "methods": ("apply",)}
 """What each contribution of a kind defines itself."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+C = TypeVar("C", bound=Contribution)
 _PLAIN = (bool, int, float, str)
 
 
@@ -36,6 +37,32 @@ def problem(kind: str, cls: type[Contribution]) -> str:
     if missing := [name for name in _OWN[kind] if getattr(cls, name) is getattr(base, name)]:
         return f"it does not define {missing[0]}"
     return _wrong_attribute(base, cls) or _wrong_parameter(cls)
+
+
+def require_promised(contribution: C) -> C:
+    """The same, once it has said all that a plan asks it.
+
+    Raises TypeError naming what is of another type, and whatever its code raises.
+    """
+    if isinstance(contribution, Task):
+        values = (contribution.class_count, contribution.folds)
+        _require(
+            all(type(value) is int and value > 0 for value in values), "class_count and folds", "positive int", values
+        )
+        shape = contribution.input_shape
+        whole = isinstance(shape, tuple) and len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)
+        _require(whole, "input_shape", "three positive int", shape)
+        _require(isinstance(contribution.training, Training), "training", "a Training", contribution.training)
+    if isinstance(contribution, Method):
+        boards = contribution.boards
+        named = isinstance(boards, tuple) and all(isinstance(name, str) for name in boards)
+        _require(named, "boards", "a tuple of names", boards)
+    return contribution
+
+
+def _require(holds: bool, what: str, expected: str, found: object) -> None:
+    if not holds:
+        raise TypeError(f"{what} must be {expected}, not {found!r}")
 
 
 def _wrong_attribute(base: type[Contribution], cls: type[Contribution]) -> str:

@@ -38,11 +38,11 @@ def _operator_files(plugins: tuple[str, ...]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def plugin_sources() -> list[Path]:
-    """The files of plug-ins' operators and what lies in their folders ``kernels``."""
+def plugin_sources() -> tuple[list[Path], list[Path]]:
+    """The files of plug-ins' operators, and what lies in their folders ``kernels``."""
     files = [file for file in operator_files() if file.parent != operators_dir()]
-    folders = dict.fromkeys(file.parent.parent / "kernels" for file in files)
-    return [*files, *(file for folder in folders for file in kernels_in(folder))]
+    folders = sorted({file.parent.parent / "kernels" for file in files})
+    return files, [file for folder in folders for file in kernels_in(folder)]
 
 
 def kernels_in(folder: Path) -> list[Path]:

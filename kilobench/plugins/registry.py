@@ -19,7 +19,7 @@ from kilobench.contracts import Board, Contribution, Core, UserError
 from kilobench.lines import one_line, reason
 from kilobench.paths import PLUGINS_VARIABLE, contributions_dir, hardware_dir, operators_dir, python_files
 from kilobench.plugins.boards import load_board
-from kilobench.plugins.checking import BASES, is_name, problem
+from kilobench.plugins.checking import BASES, is_name, problem, require_promised
 from kilobench.plugins.cores import load_core, timing_label
 from kilobench.plugins.loading import load_file, undisturbed
 from kilobench.plugins.names import module_name, points
@@ -112,14 +112,17 @@ class Registry:
         return entry
 
     def get(self, kind: str, text: str) -> Any:
-        """The task, network or method of a specification, or the board or suite file of a name."""
+        """The task, network or method of a specification, or the board or suite file of a name.
+
+        Raises UserError where there is none, and where it does not say of itself what the contract promises.
+        """
         spec = parse(text)
         value = self.find(kind, spec.name).value
         if not isinstance(value, type):
             return value
         try:
             with undisturbed():
-                return build(value, spec)
+                return require_promised(build(value, spec))
         except UserError:
             raise
         except Exception as error:  # a plug-in's own mistake

@@ -63,7 +63,10 @@ def parameters(cls: type[Any]) -> dict[str, tuple[Any, Any]]:
 
 def build(cls: type[C], spec: Spec) -> C:
     """An instance with the parameters of a specification; raises UserError naming what is wrong and the nearest right."""
-    return cls(**_values(cls, spec))
+    real = {
+        name: float(default) for name, (kind, default) in parameters(cls).items() if kind is float
+    }  # an int may be one
+    return cls(**real | _values(cls, spec))
 
 
 def change_training(training: Training, changes: str) -> Training:

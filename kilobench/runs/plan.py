@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from typing import Any
 
-from kilobench.closure import digest_of, hashed
+from kilobench.closure import code, digest_of, hashed
 from kilobench.contracts import Board, Method, Network, Progress, Task, Training, UserError, silent
 from kilobench.data.loading import contents
 from kilobench.keys import (
@@ -219,10 +220,13 @@ def check_link(board: Board, link: str, power: str) -> None:
             raise UserError("--power is for real boards: --on serial")
 
 
-def _plugin_operators() -> list[str]:
-    """What operators of plug-ins, and their kernels, are, if there are any: which of them a model uses is not known here."""
-    sources = plugin_sources()
-    return [digest_of(sources)] if sources else []
+def _plugin_operators() -> list[Any]:
+    """What operators of plug-ins, what they import, and their kernels are: which of them a model uses is not known here."""
+    operators, kernels = plugin_sources()
+    if not operators:
+        return []
+    used = code(*sorted(operators))
+    return [used.digest, used.packages, digest_of(kernels)]
 
 
 def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Method], changes: str) -> tuple[str, ...]:

@@ -37,7 +37,6 @@ class Suite:
         """Raises UserError for the first name or parameter that does not exist, or an impossible order of methods."""
         for task in self.tasks:
             built = registry.get("tasks", task)
-            built.class_count  # noqa: B018 (raises if the parameters make no sense)
             change_training(built.training, self.training)
             registry.get("networks", self.network or built.network)
         for board in self.boards:

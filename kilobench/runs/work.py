@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from kilobench.contracts import Board, CellError, Cost, Progress, Split, Task
+from kilobench.closure import code_has_changed
+from kilobench.contracts import Board, CellError, Cost, Progress, Split, Task, UserError
 from kilobench.data.loading import load
 from kilobench.files import intact, write_kept
 from kilobench.learn.modelfile import load_model, read_facts, save_model
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from kilobench.learn.train import Teacher
 
 
+CHANGED = "the source code or the data have changed since the run began; start it again"
+
+
 class Workshop:
     """Does units, each once on this machine: what is there already, or what another process is making, is not made again."""
 
@@ -42,11 +46,11 @@ class Workshop:
     def do(self, unit: Unit, progress: Progress) -> str | None:
         """Make the product of a unit if it is not there; returns a line about it, or None if there was nothing to do.
 
-        Raises CellError where code or data are no longer those of the plan, and what the work itself raises.
+        Raises UserError where code or data are no longer those of the plan, and what the work itself raises.
         """
         cell = self._planner.cell(unit.point)
-        if units([cell]).get(unit.key) != unit:
-            raise CellError("the source code or the data have changed since the run began; start it again")
+        if units([cell]).get(unit.key) != unit or code_has_changed():
+            raise UserError(CHANGED)
         board = (
             _locked(cache_dir() / "ports" / f"{unit.point.board}.lock", progress)
             if unit.on_real_board
@@ -74,7 +78,16 @@ class Workshop:
         settings, stage = _settings(cell), cell.model.stages[unit.stage]
         split = self._split(unit.point, settings.task, progress)
         if stage.method is None:
-            lower(untrained(settings), settings.task.input_shape)  # what cannot be lowered is told before the training
+            try:
+                lower(
+                    untrained(settings), settings.task.input_shape
+                )  # what cannot be lowered is told before the training
+            except CellError as error:
+                raise UserError(
+                    str(error)
+                ) from None  # operators are no part of this key: it may be otherwise next time
+        else:
+            _require_data_of(cell, unit.stage, split)
         start = perf_counter()
         trained = make_stage(
             settings,
@@ -96,6 +109,7 @@ class Workshop:
 
         model = cell.model
         split = self._split(unit.point, model.task, progress)
+        _require_data_of(cell, len(model.stages), split)
         graph = lower(_stage(cell, -1), model.task.input_shape)
         with tempfile.TemporaryDirectory() as folder:
             evaluation = evaluate(graph, Path(folder), model.label, split, progress)
@@ -161,6 +175,12 @@ def _stage_path(cell: Cell, index: int) -> Path:
 def _stage(cell: Cell, index: int) -> nn.Module:
     """A fresh copy of the model after a stage of the recipe."""
     return load_model(_stage_path(cell, index))[0]
+
+
+def _require_data_of(cell: Cell, count: int, split: Split) -> None:
+    """Raises UserError where one of the first models of a recipe was made of other data than what has been loaded now."""
+    if any(read_facts(_stage_path(cell, index))["data"] != split.digest for index in range(count)):
+        raise UserError(CHANGED)
 
 
 def _teacher(cell: Cell, index: int) -> Teacher | None:

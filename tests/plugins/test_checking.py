@@ -83,6 +83,35 @@ def test_what_is_right_is_used(tmp_path: Path) -> None:
     assert load_registry([str(tmp_path)]).get("methods", "mine[how=a]").how == "a"
 
 
+PROMISES = {
+    task("class_count = property(lambda self: 1 / 0)"): "ZeroDivisionError: division by zero",
+    task("class_count = '2'"): "TypeError: class_count and folds must be positive int, not ('2', 1)",
+    task("folds = 0"): "TypeError: class_count and folds must be positive int, not (2, 0)",
+    task("input_shape = property(lambda self: {}['x'])"): "KeyError: 'x'",
+    task("input_shape = 8, 8"): "TypeError: input_shape must be three positive int, not (8, 8)",
+    task("training = 12"): "TypeError: training must be a Training, not 12",
+    task("training = property(lambda self: Training(batch=0))"): "training: batch must be at least 1, not 0",
+    method("boards = property(lambda self: 1 / 0)"): "ZeroDivisionError: division by zero",
+    method("boards = 'nucleo_l476rg'"): "TypeError: boards must be a tuple of names, not 'nucleo_l476rg'",
+}
+
+
+@pytest.mark.parametrize("text", PROMISES, ids=range(len(PROMISES)))
+def test_what_it_says_of_itself_is_checked_before_a_plan(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    registry = load_registry([str(tmp_path)])
+    kind = "tasks" if "mine" in registry.entries["tasks"] else "methods"
+    with pytest.raises(UserError) as raised:
+        registry.get(kind, "mine")
+    assert str(raised.value).removeprefix(f"{kind.removesuffix('s')} mine: ") == PROMISES[text]
+
+
+def test_a_default_is_the_same_as_its_value_written(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(method("epochs: float = 1"))
+    registry = load_registry([str(tmp_path)])
+    assert repr(registry.get("methods", "mine")) == repr(registry.get("methods", "mine[epochs=1]"))
+
+
 def test_a_mistake_in_taking_parameters_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(method("def __post_init__(self): 1 / 0"))
     with pytest.raises(UserError, match=r"^method mine: ZeroDivisionError: division by zero$"):

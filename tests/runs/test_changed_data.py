@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from kilobench.contracts import CellError, Split, Task, UserError, silent
+from kilobench.contracts import CellError, Network, Split, Task, Training, UserError, silent
 from kilobench.data.loading import ABSENT, contents, load
-from kilobench.learn.stage import check_model
+from kilobench.learn.stage import Settings, check_model, untrained
 from kilobench.plugins.registry import load_registry
 from kilobench.record import Record
 from kilobench.results.store import Store
@@ -91,6 +92,28 @@ def test_contents_are_those_of_all_files(tmp_path: Path, monkeypatch: pytest.Mon
     assert contents(task, 0, tmp_path / "cache", silent) == before
     (tmp_path / "own-data/z.txt").write_text("")
     assert contents(task, 0, tmp_path / "cache", silent) != before
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "own-data/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "own-data/loop").symlink_to(tmp_path / "own-data")
+    before = contents(task, 0, tmp_path / "cache", silent)
+    (tmp_path / "elsewhere/a.wav").write_text("")
+    assert contents(task, 0, tmp_path / "cache", silent) != before
+
+
+def test_contents_of_what_a_plug_in_loads_are_those_of_the_arrays(tmp_path: Path) -> None:
+    """Whatever it says of them."""
+
+    class Made(Broken):
+        name = "made"
+        low: float = 0.0
+
+        def load(self, fold: int, cache: Path, progress: object) -> Split:
+            x, y = np.full((4, 1, 4, 4), self.low, np.float32), np.array([0, 1, 0, 1])
+            return Split(x, y, x, y, ("a", "b"), "always the same")
+
+    made = [contents(Made(low=low), 0, tmp_path, silent) for low in (0.0, 0.5, 7.0)]
+    assert len(set(made)) == 3
+    assert made[2] == ABSENT  # what is wrong is told by the step that needs it
 
 
 class Broken(Task):
@@ -131,6 +154,9 @@ WRONG: dict[str, dict[str, object]] = {
     "'list' object has no attribute 'ndim'": {"train_x": [1, 2]},
     "classes: expected 2 names, found 3": {"classes": ("a", "b", "c")},
     "digest: expected a text, found None": {"digest": None},
+    "notes: expected lines of text, found some": {"notes": "some"},
+    "notes: expected lines of text, found ('a\\nb',)": {"notes": ("a\nb",)},
+    "partial: expected a whole number, found -1": {"partial": -1},
     "train_groups: expected shape (4,), found (3,)": {"train_groups": np.zeros(3, np.int64)},
     "test_clips: expected float32 [4, 1, 4, 4], found float32 [3, 1, 4, 4]": {
         "test_clips": np.zeros((3, 1, 4, 4), np.float32)
@@ -159,5 +185,20 @@ def test_a_model_is_checked_as_it_arrives() -> None:
     nn.init.constant_(broken[1].bias, float("nan"))
     with pytest.raises(CellError, match=r"not finite: 1\.bias"):
         check_model(broken, Broken())
-    with pytest.raises(CellError, match="returns a model, not NoneType"):
+    with pytest.raises(CellError, match="a method returns a model, not NoneType"):
         check_model(None, Broken())  # type: ignore[arg-type]
+
+
+class Wide(Network):
+    """One logit too many."""
+
+    name, reference = "wide", "none"
+
+    def build(self, input_shape: tuple[int, int, int], classes: int, sample_rate: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, classes + 1))
+
+
+def test_a_network_is_checked_before_it_is_trained() -> None:
+    settings = Settings(Broken(), Wide(), Training(), 0, 2, "cpu")
+    with pytest.raises(CellError, match=r"returns \(2, 3\), not \(2, 2\)"):
+        untrained(settings)
