@@ -13,7 +13,7 @@ from torch import nn
 from kilobench.compile.graph import Tensor
 from kilobench.compile.lower import lower
 from kilobench.compile.lower.int8 import binary_params, conv_params, multiplier
-from kilobench.compile.simulate import requantise
+from kilobench.compile.ops._integers import requantise
 from kilobench.contracts import UserError
 from kilobench.learn.layers import FakeQuant, XnorConv2d
 from kilobench.learn.quantise import quantise

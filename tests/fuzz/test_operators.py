@@ -13,7 +13,7 @@ from tests.compile.graphs import Builder, every_operator, random_inputs
 from tests.fuzz.batch import INPUTS, Case, Target, differences
 
 SEEDS = 4
-BOARDS = {entry.value.core: name for name, entry in load_registry().entries["boards"].items() if entry.value.timing}  # type: ignore[union-attr]
+BOARDS = {e.value.core.name: name for name, e in load_registry().entries["boards"].items() if e.value.core.timing}  # type: ignore[union-attr]
 """One of every emulated core."""
 
 

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from kilobench.cli import main
-from kilobench.commands.contract import _silent
 from kilobench.measure.evaluate import load_model_file
 from kilobench.measure.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
@@ -135,5 +134,5 @@ def test_a_board_whose_flash_cannot_grow(tmp_path: Path, capsys: pytest.CaptureF
     assert (
         made.cycles is None and not made.fits and made.over_flash_bytes > made.flash_bytes - made.board_flash_bytes - 1
     )
-    again, _ = record_of(load_model_file(model), Where(registry.get("boards", "tight")), tmp_path, _silent)
+    again, _ = record_of(load_model_file(model), Where(registry.get("boards", "tight")), tmp_path)
     assert again.model_dump(exclude={"times"}) == made.model_dump(exclude={"times"})
