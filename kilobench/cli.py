@@ -38,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"kilobench: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _registry(options: argparse.Namespace, modules: Sequence[str] | None = None) -> Any:
@@ -88,7 +93,9 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from kilobench.commands import forecast
+    from kilobench.files import writable
     from kilobench.learn.accelerator import device
+    from kilobench.paths import cache_dir
     from kilobench.plugins.loading import undisturbed
     from kilobench.progress import shown
     from kilobench.results.store import Store
@@ -109,6 +116,8 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         forecast.show(work, options.workers, console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
+    if work.missing and not writable(cache_dir()):
+        raise UserError(f"no files can be written to the cache {cache_dir()}; KILOBENCH_CACHE names another folder")
     store = None if suite.validation else Store(options.output / "records")
     outcome = run_cells(work, _executor(registry, options, work), store, console)
     _report(outcome, store, options.output, console)

@@ -53,10 +53,10 @@ def note_digest(path: Path, content: bytes) -> None:
 
 
 def read_kept(path: Path) -> bytes | None:
-    """The content of a file of the cache; None if it is not there, or not as it was written."""
+    """The content of a file of the cache; None if it cannot be read, or is not as it was written."""
     try:
         content, stated = path.read_bytes(), digest_path(path).read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
     return content if stated.split()[:1] == [hashlib.sha256(content).hexdigest().encode()] else None
 
@@ -64,6 +64,12 @@ def read_kept(path: Path) -> bytes | None:
 def intact(path: Path) -> bool:
     """Whether a file of the cache is there as it was written."""
     return read_kept(path) is not None
+
+
+def writable(folder: Path) -> Path | None:
+    """The folder, or what exists nearest above it, if that is a folder where files can be written."""
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    return existing if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK) else None
 
 
 def digest_path(path: Path) -> Path:

@@ -21,8 +21,12 @@ from kilobench.contracts import Contribution
 from kilobench.paths import contributions_dir, hardware_dir
 from kilobench.toolchain import toolchain_name
 
-_TOOLS = ("ziglang", "platformio", "SCons")
-"""Packages that are run, not imported."""
+_TOOLS = {
+    "evaluate": ("ziglang",),
+    "emulator": ("ziglang", "platformio", "SCons"),
+    "serial": ("platformio",),
+}
+"""Packages that are run, not imported, by what is done."""
 TRAINING = ("kilobench.learn.stage", "kilobench.learn.modelfile", "kilobench.data.loading")
 """The modules whose closure loads data, trains, compresses and stores models."""
 EVALUATING = ("kilobench.compile.lower", "kilobench.measure.evaluate")
@@ -30,7 +34,14 @@ MEASURING = ("kilobench.measure.recording",)
 COSTING = ("kilobench.measure.cost",)
 _C_FOLDERS = {
     "evaluate": ("kernels", "firmware/ports/host"),
-    "emulator": ("kernels", "firmware", "firmware/ports/emulated", "platformio", "platformio/builder"),
+    "emulator": (
+        "kernels",
+        "firmware",
+        "firmware/ports/emulated",
+        "platformio",
+        "platformio/boards",
+        "platformio/builder",
+    ),
     "serial": ("kernels", "firmware", "firmware/ports/arduino"),
 }
 """Folders of hardware/ that are compiled, or tell how to, by what is done."""
@@ -58,21 +69,21 @@ def training_code() -> list[Any]:
 def evaluating_code() -> list[Any]:
     """What turns a trained model into C, and runs that on the host."""
     used = code(*EVALUATING)
-    return [used.digest, used.packages, _tools(), _c_sources("evaluate")]
+    return [used.digest, used.packages, _tools("evaluate"), _c_sources("evaluate")]
 
 
 @cache
 def measuring_code(link: str) -> list[Any]:
     """What builds a program of a lowered model and runs it on boards by a link, ``emulator`` or ``serial``."""
     used = code(*MEASURING, f"kilobench.measure.{link}")
-    return [used.digest, used.packages, _tools(), _c_sources(link)]
+    return [used.digest, used.packages, _tools(link), _c_sources(link)]
 
 
 @cache
 def costing_code() -> list[Any]:
     """What says on an emulated board what a model costs that a method tries."""
     used = code(*COSTING)
-    return [used.digest, used.packages, _tools(), _c_sources("evaluate"), _c_sources("emulator")]
+    return [used.digest, used.packages, _tools("emulator"), _c_sources("evaluate"), _c_sources("emulator")]
 
 
 def measuring_key(evaluation_key: str, board: Mapping[str, Any], link: str, toolchain: str, power: str) -> str:
@@ -81,13 +92,14 @@ def measuring_key(evaluation_key: str, board: Mapping[str, Any], link: str, tool
     Raises UserError where the ``toolchain``, whose version counts, is not there.
     """
     kind = link.partition(":")[0]
-    how = toolchain_name(toolchain) if kind == "emulator" else power.partition(":")[0]
-    return hashed(evaluation_key, board_facts(board), kind, how, measuring_code(kind))
+    how = toolchain_name(toolchain) if kind == "emulator" else _meter(power)
+    return hashed(evaluation_key, board_facts(board, kind), kind, how, measuring_code(kind))
 
 
-def board_facts(board: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a board that a result can depend on."""
-    facts = {name: value for name, value in board.items() if name not in _TELLING_NOTHING}
+def board_facts(board: Mapping[str, Any], link: str = "emulator") -> dict[str, Any]:
+    """The fields of a board that a result can depend on; how the real one is built does not matter to the emulated one."""
+    aside = (*_TELLING_NOTHING, *(("platformio",) if link == "emulator" else ()))
+    facts = {name: value for name, value in board.items() if name not in aside}
     return facts | {"core": {name: value for name, value in board["core"].items() if name not in _TELLING_NOTHING}}
 
 
@@ -105,11 +117,22 @@ def versions() -> dict[str, str]:
         "kilobench.measure.emulator",
         "kilobench.measure.serial",
     )
-    return {"kilobench": importlib.metadata.version("kilobench"), **used.packages, **_tools()}
+    return {"kilobench": importlib.metadata.version("kilobench"), **used.packages, **_tools("emulator")}
 
 
-def _tools() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _TOOLS}
+def _tools(use: str) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _TOOLS[use]}
+
+
+@cache
+def _meter(power: str) -> list[str]:
+    """The name of a power meter, and the packages that it may come from."""
+    name = power.partition(":")[0]
+    points = importlib.metadata.entry_points(group="kilobench.power")
+    return [
+        name,
+        *sorted(f"{point.dist.name} {point.dist.version}" for point in points if point.name == name and point.dist),
+    ]
 
 
 def _c_sources(use: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from kilobench.files import writable
 from kilobench.paths import cache_dir
 
 
@@ -36,8 +37,8 @@ def _checks() -> Iterator[tuple[bool, str, str, str]]:
         requirement = Requirement(line)
         if requirement.marker is None:
             yield True, requirement.name, _version(requirement), f"python -m pip install '{requirement}'"
-    writable = _writable(cache_dir())
-    free = f"{shutil.disk_usage(writable).free / 2**30:.0f} GiB free" if writable else ""
+    folder = writable(cache_dir())
+    free = f"{shutil.disk_usage(folder).free / 2**30:.0f} GiB free" if folder else ""
     yield (
         True,
         "cache",
@@ -58,9 +59,3 @@ def _version(requirement: Requirement) -> str:
     except importlib.metadata.PackageNotFoundError:
         return ""
     return version if requirement.specifier.contains(version, prereleases=True) else ""
-
-
-def _writable(folder: Path) -> Path | None:
-    """The folder, or the nearest that exists above it, if files can be written there."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    return existing if os.access(existing, os.W_OK) else None

@@ -7,6 +7,7 @@ import heapq
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -59,7 +60,12 @@ class Work:
 
 def work_for(cells: list[Cell], *, retry_failed: bool) -> Work:
     """Look into the cache for what is done, and what failed before."""
-    needed = {cell.key: units([cell]) for cell in cells if not intact(_record_path(cell))}
+    publishable = cache(lambda key: not product_path("evaluate", key).exists() or intact(product_path("evaluate", key)))
+    needed = {
+        cell.key: units([cell])
+        for cell in cells
+        if not intact(_record_path(cell)) or not publishable(cell.model.evaluation_key)
+    }
     skipped = {}
     if not retry_failed:
         failures = {

@@ -157,7 +157,8 @@ class Costs:
         self._path = cache_dir() / "costs.jsonl"
         self._seconds: dict[str, float] = {}
         kinds: dict[str, list[float]] = {}
-        for line in self._path.read_text().splitlines() if self._path.is_file() else []:
+        content = self._path.read_bytes() if self._path.is_file() else b""
+        for line in content.decode(errors="replace").splitlines():
             try:
                 check, _, text = line.partition(" ")
                 if check != _check(text):

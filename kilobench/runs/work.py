@@ -59,9 +59,9 @@ class Workshop:
         with _locked(unit.path.with_suffix(".lock"), progress), board:
             if intact(unit.path):
                 return None
-            damaged = f"{unit.product} in the cache was damaged and is made anew; " if unit.path.is_file() else ""
+            damaged = f"{unit.product} in the cache was damaged and is made anew" if unit.path.is_file() else ""
             make = {"train": self._train, "evaluate": self._evaluate, "measure": self._measure}[unit.kind]
-            return damaged + make(unit, cell, progress)
+            return "; ".join(filter(None, (damaged, make(unit, cell, progress))))
 
     def _split(self, point: Point, task: Task, progress: Progress) -> Split:
         """The data of the last unit is kept for the next."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kilobench.measure.evaluate import load_model_file
 from kilobench.record import Record
 from kilobench.results.store import Store, timeless
 from tests.caches import COMPILED
@@ -20,7 +21,7 @@ PRODUCTS = ("models", "evaluations", "records")
 
 def flipped(content: bytes) -> bytes:
     middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    return content[:middle] + bytes([content[middle] ^ 0x80]) + content[middle + 1 :]
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -73,6 +74,33 @@ def test_whatever_is_damaged_is_made_again(
     assert records == finished[1]
     assert printed.count("in the cache was damaged and is made anew") == len(products)
     assert "skipped" not in printed
+
+
+def test_a_damaged_model_is_not_published_with_a_record_that_is_not(
+    finished: tuple[Path, list[dict[str, object]]], tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(finished[0], cache, symlinks=True)
+    published = {path.name: load_model_file(path) for path in (finished[0].parent / "out/models").iterdir()}
+    for path in (cache / "evaluations").glob("*.safetensors"):
+        path.write_bytes(flipped(path.read_bytes()))
+    records, printed = run(cache, tmp_path / "out")
+    assert records == finished[1]
+    assert printed.count("in the cache was damaged and is made anew") == len(published) == 2
+    for path in (tmp_path / "out/models").iterdir():
+        assert load_model_file(path).about.model == published[path.name].about.model
+
+
+def test_a_file_where_the_cache_should_be_is_one_line(tmp_path: Path) -> None:
+    """So is a folder that cannot be written."""
+    (tmp_path / "cache").touch()
+    (tmp_path / "s.yaml").write_text(SUITE)
+    command = [sys.executable, "-m", "kilobench", "run", str(tmp_path / "s.yaml"), "--output", str(tmp_path / "out")]
+    environment = os.environ | {"KILOBENCH_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"kilobench: no files can be written to the cache {tmp_path / 'cache'}; ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_every_file_of_the_cache_is_among_those_tested(finished: tuple[Path, list[dict[str, object]]]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kilobench.contracts import UserError
-from kilobench.files import write_atomically
+from kilobench.files import read_kept, writable, write_atomically, write_kept
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ FULL = """
 import os, sys
 from pathlib import Path
 from kilobench.api import UserError
-from kilobench.files import write_atomically
+from kilobench.files import read_kept, writable, write_atomically, write_kept
 path = Path(sys.argv[1]) / "file"
 write_atomically(path, b"old")
 try:
@@ -96,7 +96,7 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kilobench.files import write_atomically
+from kilobench.files import read_kept, writable, write_atomically, write_kept
 os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(Path(sys.argv[1]), b"lost" * 1000)
 """
@@ -127,3 +127,19 @@ def test_many_writers_of_one_file_take_turns(tmp_path: Path) -> None:
         seen = set().union(*pool.map(write, contents))
     assert seen <= set(contents)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_is_no_file_is_as_good_as_none(tmp_path: Path) -> None:
+    write_kept(tmp_path / "a", b"a")
+    assert read_kept(tmp_path / "a") == b"a"
+    assert read_kept(tmp_path / "a/b") is None
+    (tmp_path / "a").unlink()
+    (tmp_path / "a").mkdir()
+    assert read_kept(tmp_path / "a") is None
+
+
+def test_a_folder_that_can_be_made_is_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert writable(tmp_path / "new/er") == tmp_path
+    assert writable(tmp_path / "file") is None
+    assert writable(tmp_path / "file/below") is None

@@ -137,6 +137,8 @@ def test_comments_doc_strings_and_layout_change_nothing(project: Path) -> None:
     [
         ("hardware/boards/nucleo_l476rg.yaml", "title: ", "title: Another ", set()),
         ("hardware/boards/nucleo_l476rg.yaml", "0483:374B", "0483:374C", set()),
+        ("hardware/boards/nucleo_l476rg.yaml", "platform: ststm32@", "platform: ststm32@1", set()),
+        ("hardware/platformio/boards/emulated.json", "Emulated board", "Another", {"measure"}),
         ("hardware/boards/nucleo_l476rg.yaml", "clock_hz: 8", "clock_hz: 7", {"measure"}),
         ("hardware/cores/cortex-m4f.yaml", "title: ", "title: Another ", set()),
         ("hardware/cores/cortex-m4f.yaml", "-mcpu=cortex_m4", "-mtune=cortex_m4 -mcpu=cortex_m4", {"measure"}),
@@ -155,6 +157,8 @@ def test_the_arduino_port_counts_for_real_boards(project: Path) -> None:
     name = "hardware/firmware/ports/arduino/counter.h"
     assert edited(project, name, lambda text: f"/* */\n{text}", link="serial") == {"measure"}
     assert edited(project, "kilobench/device/arduino.py", code_added, link="serial") == {"measure"}
+    newer = lambda text: text.replace("platform: ststm32@", "platform: ststm32@1")  # noqa: E731
+    assert edited(project, "hardware/boards/nucleo_l476rg.yaml", newer, link="serial") == {"measure"}
     assert edited(project, "kilobench/device/emulator.py", code_added, link="serial") == set()
 
 
