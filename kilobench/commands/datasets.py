@@ -16,6 +16,7 @@ from rich.console import Console
 from kilobench import data
 from kilobench.contracts import Source, Task, UserError
 from kilobench.data import sources
+from kilobench.data.loading import load
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, nearest
@@ -118,7 +119,7 @@ def _report(task: Task) -> bool:
     """Load a task, which verifies it, and print what there is or what is wrong."""
     try:
         with shown("data", Console(file=sys.stderr)) as progress:
-            split = task.load(0, _cache(), progress)
+            split = load(task, 0, _cache(), progress)
     except data.Damaged as error:
         print(f"{canonical(task)}: {error}")
         for line in error.lines:

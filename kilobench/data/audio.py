@@ -32,7 +32,7 @@ def sound_files(folder: Path, pattern: str = "*.wav") -> list[Path]:
 def decode(path: Path, rate: int) -> NDArray[np.float32]:
     """A sound file of any libsndfile format as mono float32 in [-1, 1] at ``rate`` samples per second.
 
-    Raises UserError for a file that is not sound, or ends before its header says.
+    Raises UserError for a file that is not sound, ends before its header says, or holds what is no number.
     """
     import numpy as np
     import soundfile
@@ -46,6 +46,8 @@ def decode(path: Path, rate: int) -> NDArray[np.float32]:
         raise UserError(f"{path.name} cannot be decoded: {error}") from None
     if len(samples) < promised or not len(samples) or _cut_wav(path):
         raise UserError(f"{path.name} is cut short")
+    if not np.isfinite(samples).all():
+        raise UserError(f"{path.name} holds samples that are NaN or infinite")
     mono = samples.mean(axis=1)
     if source_rate != rate:
         mono = soxr.resample(mono, source_rate, rate)

@@ -12,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 
 from kilobench.contracts import CellError, Split, Task, UserError, silent
+from kilobench.data.loading import load
 from kilobench.data.sources import present
 from kilobench.measure.evaluate import EvaluatedModel, evaluate, load_model_file
 from kilobench.measure.recording import Where, record_of
@@ -218,5 +219,5 @@ class _Checks:
 
     def _load(self, task: Task, record: Record, cache: Path) -> Split:
         if self._split is None or self._split[0] != (record.task, record.fold):
-            self._split = (record.task, record.fold), task.load(record.fold, cache, silent)
+            self._split = (record.task, record.fold), load(task, record.fold, cache, silent)
         return self._split[1]

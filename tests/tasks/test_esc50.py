@@ -136,6 +136,14 @@ def test_a_wav_that_ends_early_is_cut_short(esc: Path, cache: Path) -> None:
         load("esc10", cache)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_samples_that_are_no_numbers_are_corrupt(value: float, esc: Path, cache: Path) -> None:
+    path = esc / "audio" / f"{stem(0, 1, 0)}.wav"
+    soundfile.write(path, np.full(400, value), 8000, subtype="FLOAT")
+    with pytest.raises(UserError, match=rf"1 corrupt \({path.name}: holds samples that are NaN or infinite\)"):
+        load("esc10", cache)
+
+
 def test_a_silent_clip_is_corrupt(esc: Path, cache: Path) -> None:
     path = esc / "audio" / f"{stem(0, 1, 0)}.wav"
     soundfile.write(path, np.zeros(400), 8000)
