@@ -21,6 +21,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that another test has edited is no code of this process that has changed."""
+def nothing_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that another test has edited is no code of this process that has changed, nor are its operators found."""
     monkeypatch.setattr("kilobench.closure._asked", {})
+    monkeypatch.setattr("kilobench.plugins.operators._used", {})

@@ -44,7 +44,7 @@ def undisturbed() -> Iterator[None]:
 
     What it prints goes to standard error.
     """
-    environment, search, folder = dict(os.environ), list(sys.path), os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    environment, search, folder = dict(os.environ), list(sys.path), os.open(".", os.O_PATH)
     known = set(sys.modules)
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):

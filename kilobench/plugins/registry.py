@@ -67,9 +67,9 @@ class Entry:
 def _first_line(path: Path) -> str:
     """Of the docstring of a Python file that is not imported for it."""
     try:
-        return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
-    except (SyntaxError, ValueError) as error:
-        return f"BROKEN: {type(error).__name__}: {error}"
+        return (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
+    except (SyntaxError, ValueError, OSError) as error:
+        return f"BROKEN: {reason(error)}"
 
 
 @dataclass

@@ -310,8 +310,9 @@ def logged(key: str) -> Iterator[None]:
         os.dup2(log, 2)
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # code of plug-ins may have put anything there
+                stream.flush()
         for number, handle in enumerate(saved, 1):
             os.dup2(handle, number)
             os.close(handle)

@@ -46,7 +46,6 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the example, given by the environment."""
     shutil.copytree(EXAMPLE, tmp_path / "mine")
     monkeypatch.setenv("KILOBENCH_PLUGINS", str(tmp_path / "mine"))
-    monkeypatch.setattr("kilobench.plugins.operators._used", {})  # what a registry was given is for a whole process
     return tmp_path / "mine"
 
 

@@ -122,3 +122,9 @@ def test_a_file_given_twice_is_one_contribution(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(METHOD.format(cls="Mine", name="mine"))
     registry = load_registry([str(tmp_path), str(tmp_path / "mine.py")])
     assert registry.entries["methods"]["mine"].path == tmp_path / "mine.py"
+
+
+def test_an_operator_is_listed_whatever_mark_its_file_begins_with(tmp_path: Path) -> None:
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops/marked.py").write_bytes('\ufeff"""Größer."""\r\n'.encode())
+    assert load_registry([str(tmp_path)]).entries["ops"]["marked"].summary == "Größer."

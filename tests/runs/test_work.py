@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a process that lasts notices of what has changed under it, and which failures are remembered."""
 
+import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from kilobench.contracts import UserError, silent
 from kilobench.plugins.registry import Registry, load_registry
-from kilobench.runs.executors import Failed, attempt
+from kilobench.runs.executors import Failed, attempt, log_path, logged
 from kilobench.runs.plan import plan
 from kilobench.runs.suite import Suite
 from kilobench.runs.units import Unit, units
@@ -61,3 +63,15 @@ def test_what_cannot_be_lowered_yet_is_tried_again(tmp_path: Path) -> None:
     assert isinstance(failed, Failed)
     assert "Mish" in failed.reason
     assert not failed.lasting
+
+
+@pytest.mark.parametrize("left", [None, io.StringIO()])
+def test_a_log_ends_whatever_a_plug_in_leaves_as_output(
+    left: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if left is not None:
+        left.close()
+    with logged("key"):
+        print("said", flush=True)
+        monkeypatch.setattr(sys, "stdout", left)
+    assert not log_path("key").exists() or "said" in log_path("key").read_text()
