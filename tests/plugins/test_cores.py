@@ -37,7 +37,7 @@ def test_every_table_is_that_of_a_core() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("counter: ", "countr: ", "no key 'countr'; nearest is 'counter'"),
+        ("counter: ", "counters: ", "no key 'counters'; nearest is 'counter'"),
         ("reference: ", "# ", "key 'reference' is missing"),
         ("name: cortex-m4f", "name: 4", "name: 4 is no text"),
         (
