@@ -77,15 +77,11 @@ class Workshop:
 
         settings, stage = _settings(cell), cell.model.stages[unit.stage]
         split = self._split(unit.point, settings.task, progress)
-        if stage.method is None:
+        if stage.method is None:  # what cannot be lowered is told before the training
             try:
-                lower(
-                    untrained(settings), settings.task.input_shape
-                )  # what cannot be lowered is told before the training
-            except CellError as error:
-                raise UserError(
-                    str(error)
-                ) from None  # operators are no part of this key: it may be otherwise next time
+                lower(untrained(settings), settings.task.input_shape)
+            except CellError as error:  # not for good: operators are no part of this key
+                raise UserError(str(error)) from None
         else:
             _require_data_of(cell, unit.stage, split)
         start = perf_counter()
