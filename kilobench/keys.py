@@ -45,8 +45,11 @@ _C_FOLDERS = {
     "serial": ("kernels", "firmware", "firmware/ports/arduino"),
 }
 """Folders of hardware/ that are compiled, or tell how to, by what is done."""
-_HOOK = Path(__file__).parent / "device" / "block_hook.c"
-"""Counts cycles in the emulator."""
+_ALONE = {
+    "emulator": [Path(__file__).parent / "device" / "block_hook.c"],
+    "evaluate": [hardware_dir() / "firmware" / name for name in ("crc32.c", "crc32.h")],
+}
+"""Other files, alone: what counts cycles in the emulator, and the checksums of the host."""
 _TELLING_NOTHING = ("title", "reference", "usb", "mcu", "max_clock_hz", "flash_wait_states", "caches")
 """Fields of a board, or of its core, for people, or for finding it: no result depends on them."""
 
@@ -139,4 +142,4 @@ def _c_sources(use: str) -> str:
     """Hash of the C sources, and of the build scripts beside them."""
     folders = [hardware_dir() / folder for folder in _C_FOLDERS[use]]
     files = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
-    return digest_of([*files, _HOOK] if use == "emulator" else files)
+    return digest_of([*files, *_ALONE.get(use, ())])

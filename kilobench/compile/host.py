@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,10 +16,12 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.paths import hardware_dir
-from kilobench.toolchain import zig
+from kilobench.closure import digest_of, hashed
+from kilobench.files import intact, write_kept
+from kilobench.paths import cache_dir, hardware_dir
+from kilobench.toolchain import toolchain_name, zig
 
-_FLAGS = [
+FLAGS = [
     "-O3",
     "-g",
     "-march=native",
@@ -26,8 +31,10 @@ _FLAGS = [
     "-Werror",
     "-ffp-contract=off",
     "-fPIC",
-    "-shared",
 ]
+_INCLUDES = [f"-I{hardware_dir() / name}" for name in ("kernels", "firmware")]
+_OF_BOARDS = ("main.c", "protocol.c", "libc.c")
+"""Firmware that the host has no use for."""
 
 
 class _Description(ctypes.Structure):
@@ -49,20 +56,39 @@ class _Description(ctypes.Structure):
     ]
 
 
+def _kernels() -> Path:
+    """All that models have in common as one object for this machine, made once and kept in the cache."""
+    folders = [hardware_dir() / name for name in ("kernels", "firmware", "firmware/ports/host")]
+    files = [file for folder in folders for file in sorted(folder.glob("*.[ch]"))]
+    name = hashed(digest_of(files), FLAGS, toolchain_name("zig"), _processor())
+    path = cache_dir() / "host" / f"{name}.o"
+    if not intact(path):
+        sources = [str(file) for file in files if file.suffix == ".c" and file.name not in _OF_BOARDS]
+        with tempfile.TemporaryDirectory() as scratch:
+            made = Path(scratch) / "kernels.o"
+            zig("cc", *FLAGS, "-r", "-nostdlib", *_INCLUDES, *sources, output=made, what="the kernels for the host")
+            write_kept(path, made.read_bytes())
+    return path
+
+
+@cache
+def _processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return "\n".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))
+
+
 class HostModel:
     """A model folder made by kilobench.compile.emit, compiled and loaded; plug-ins' kernels are in it."""
 
     def __init__(self, folder: Path) -> None:
-        kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
-        sources = [
-            *sorted(folder.glob("*.c")),
-            *sorted(kernels.glob("*.c")),
-            firmware / "crc32.c",
-            firmware / "ports/host/host.c",
-        ]
         library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
-        includes = [f"-I{path}" for path in (kernels, firmware, folder)]
-        zig("cc", *_FLAGS, *includes, *map(str, sources), output=library, what="the model for the host")
+        sources = map(str, (*sorted(folder.glob("*.c")), _kernels()))
+        flags = (*FLAGS, "-shared", *_INCLUDES, f"-I{folder}")
+        zig("cc", *flags, *sources, output=library, what="the model for the host")
         self._library = ctypes.CDLL(str(library))
         library.unlink()
         self._library.kb_host_model.restype = ctypes.POINTER(_Description)

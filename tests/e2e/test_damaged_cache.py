@@ -66,7 +66,7 @@ def test_whatever_is_damaged_is_made_again(
     ]
     for key in (path.stem for path in products):
         (cache / "failures" / f"{key}.json").write_text("{}")
-    compiled = [path for kind in ("objects", "hooks", "failures") for path in (cache / kind).rglob("*")]
+    compiled = [path for kind in ("objects", "hooks", "host", "failures") for path in (cache / kind).rglob("*")]
     others = [path for path in compiled if path.is_file() and path.suffix != ".sha256"]
     for file in (*products, *others, cache / "costs.jsonl"):
         file.write_bytes(DAMAGE[how](file.read_bytes()))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, pack
-from kilobench.compile.host import _FLAGS, zig
+from kilobench.compile.host import FLAGS, zig
 from kilobench.compile.simulate import simulate
 from kilobench.contracts import Board, CellError
 from kilobench.device.build import _options, enlarged, linker_script
@@ -114,7 +114,7 @@ class Batch:
     def host(self) -> list[list[NDArray[Any]]]:
         """Outputs of host C by case and input, empty where it wrote outside of its arena; CellError if it does not compile."""
         made = self.folder / "host.so"
-        self._compile(_FLAGS, [], made)
+        self._compile([*FLAGS, "-shared"], [], made)
         library = ctypes.CDLL(str(made))
         library.fuzz_run.restype = ctypes.c_void_p
         memory = (ctypes.c_double * ((self._arena_bytes + 2 * _GUARD) // 8 + 1))()

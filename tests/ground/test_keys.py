@@ -102,6 +102,7 @@ def code_added(text: str) -> str:
         ("kilobench/device/emulator.py", {"measure"}),
         ("kilobench/measure/recording.py", {"measure"}),
         ("hardware/firmware/main.c", {"measure"}),
+        ("hardware/firmware/crc32.c", {"evaluate", "measure"}),
         ("hardware/platformio/builder/main.py", {"measure"}),
         ("kilobench/device/timing/cortex_m4.py", {"measure"}),
         ("kilobench/device/block_hook.c", {"measure"}),

@@ -103,7 +103,7 @@ class Set(Task):
     name = "set"
     kind = "image"
     network = "resnet8"
-    class_count = input_shape = load = None
+    class_count, input_shape, load = 2, (1, 8, 8), None
 """
 
 
