@@ -54,39 +54,39 @@ _TELLING_NOTHING = ("title", "reference", "usb", "mcu", "max_clock_hz", "flash_w
 """Fields of a board, or of its core, for people, or for finding it: no result depends on them."""
 
 
-def contribution_key(contribution: Contribution) -> list[Any]:
+def contribution_key(contribution: Contribution) -> str:
     """Name, parameters, code and module of a task, network or method; stored models name their classes by the module."""
     used = code(Path(inspect.getfile(type(contribution))))
     values = dataclasses.asdict(contribution)  # type: ignore[call-overload]
-    return [contribution.name, values, type(contribution).__module__, used.digest, used.packages]
+    return hashed(contribution.name, values, type(contribution).__module__, used.digest, used.packages)
 
 
 @cache
-def training_code() -> list[Any]:
+def training_code() -> str:
     """What trains and compresses, and what loads, checks and splits data for it."""
     used = code(*TRAINING)
-    return [used.digest, used.packages]
+    return hashed(used.digest, used.packages)
 
 
 @cache
-def evaluating_code() -> list[Any]:
+def evaluating_code() -> str:
     """What turns a trained model into C, and runs that on the host."""
     used = code(*EVALUATING)
-    return [used.digest, used.packages, _tools("evaluate"), _c_sources("evaluate")]
+    return hashed(used.digest, used.packages, _tools("evaluate"), _c_sources("evaluate"))
 
 
 @cache
-def measuring_code(link: str) -> list[Any]:
+def measuring_code(link: str) -> str:
     """What builds a program of a lowered model and runs it on boards by a link, ``emulator`` or ``serial``."""
     used = code(*MEASURING, f"kilobench.measure.{link}")
-    return [used.digest, used.packages, _tools(link), _c_sources(link)]
+    return hashed(used.digest, used.packages, _tools(link), _c_sources(link))
 
 
 @cache
-def costing_code() -> list[Any]:
+def costing_code() -> str:
     """What says on an emulated board what a model costs that a method tries."""
     used = code(*COSTING)
-    return [used.digest, used.packages, _tools("emulator"), _c_sources("evaluate"), _c_sources("emulator")]
+    return hashed(used.digest, used.packages, _tools("emulator"), _c_sources("evaluate"), _c_sources("emulator"))
 
 
 def measuring_key(evaluation_key: str, board: Mapping[str, Any], link: str, toolchain: str, power: str) -> str:

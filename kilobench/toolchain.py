@@ -119,11 +119,15 @@ def toolchain_name(toolchain: str) -> str:
     Raises UserError, with the mend, if it is not there.
     """
     if toolchain == "zig":
-        return f"zig {version('ziglang')}"
+        return f"zig {_version('ziglang')}"
     found = shutil.which(GCC)
     if found is None:
         raise UserError(f"no {GCC} on the PATH; install gcc-arm-none-eabi, or use --toolchain zig")
     return f"gcc {_gcc_version(found)}"
+
+
+_version = cache(version)
+"""To look a package up takes longer than to plan a cell."""
 
 
 @cache
