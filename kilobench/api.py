@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilobench.contracts import (
     Board,
+    Budget,
     CellError,
     Core,
     Cost,
@@ -28,13 +29,14 @@ from kilobench.contracts import (
     Task,
     Training,
     UserError,
+    require_positive,
     silent,
 )
 
 if TYPE_CHECKING:
     from kilobench import data
     from kilobench.learn.latent import int8_grid, weights_through
-    from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d
+    from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
     from kilobench.learn.tracing import trace
@@ -49,6 +51,7 @@ LATER = {
     "fold_norms": "kilobench.learn.quantise",
     "int8_grid": "kilobench.learn.latent",
     "quantise": "kilobench.learn.quantise",
+    "scaled": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
     "weights_through": "kilobench.learn.latent",
 }
@@ -57,6 +60,7 @@ LATER = {
 __all__ = [
     "Add",
     "Board",
+    "Budget",
     "CellError",
     "ChannelRanking",
     "Core",
@@ -82,6 +86,8 @@ __all__ = [
     "fold_norms",
     "int8_grid",
     "quantise",
+    "require_positive",
+    "scaled",
     "silent",
     "trace",
     "weights_through",

@@ -126,7 +126,18 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--board")
     run.add_argument("--network", help="another network than the task's own")
     run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
-    run.add_argument("--seed", type=int, default=0)
+    run.add_argument(
+        "--effort",
+        type=_effort,
+        metavar="N",
+        help="that every recipe is trained in all, in trainings of the task (2.6)",
+    )
+    run.add_argument(
+        "--budget",
+        metavar="LIMIT=SIZE,...",
+        help="make the network as large as it allows, as in flash=64KiB,ram=32KiB,latency=100ms",
+    )
+    run.add_argument("--seed", type=_number, default=0)
     run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
     _where(run)
     run.add_argument(
@@ -168,6 +179,16 @@ def _number(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
     return int(text)
+
+
+def _effort(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of trainings")
+    return value
 
 
 def _threads(text: str) -> int:

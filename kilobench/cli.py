@@ -85,21 +85,26 @@ def _suite(options: argparse.Namespace, registry: Any) -> Any:
             network=options.network,
             training=options.training,
         )
-        suite.check(registry)
-    return dataclasses.replace(suite, validation=True) if options.validation else suite
+    suite = dataclasses.replace(
+        suite,
+        validation=options.validation or suite.validation,
+        effort=options.effort or suite.effort,
+        budgets=(options.budget,) if options.budget else suite.budgets,
+    )
+    suite.check(registry)
+    return suite
 
 
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from kilobench.commands import forecast
-    from kilobench.files import writable
     from kilobench.learn.accelerator import device
-    from kilobench.paths import cache_dir
     from kilobench.plugins.loading import undisturbed
     from kilobench.progress import shown
     from kilobench.results.store import Store
-    from kilobench.runs.plan import plan
+    from kilobench.runs import sizing
+    from kilobench.runs.plan import plan, points
     from kilobench.runs.run import run_cells, work_for
 
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -108,7 +113,14 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         if not options.dry_run:
             _fetch(suite, registry, progress)
         how = options.on, options.toolchain, options.threads, options.power, options.device or device()
-        cells = plan(suite, registry, *how, progress)
+        wanted = points(suite, registry, *how)
+        searches = sizing.sizes(wanted, registry)
+    if (unknown := sizing.unknown(searches)).units:
+        _require_cache()
+        sizing.search(unknown, partial(_executor, registry, options), console)
+    with shown("data", console) as progress, undisturbed():
+        fitting, too_large = sizing.sized(wanted, searches)
+        cells = plan(fitting, registry, progress)
     work = work_for(cells, retry_failed=options.retry_failed)
     if options.on.startswith("serial") and not options.ray:
         _check_real_boards(cells)
@@ -116,10 +128,10 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         forecast.show(work, options.workers, console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
-    if work.missing and not writable(cache_dir()):
-        raise UserError(f"no files can be written to the cache {cache_dir()}; KILOBENCH_CACHE names another folder")
+    if work.missing:
+        _require_cache()
     store = None if suite.validation else Store(options.output / "records")
-    outcome = run_cells(work, _executor(registry, options, work), store, console)
+    outcome = run_cells(work, _executor(registry, options, work.units), store, console)
     _report(outcome, store, options.output, console)
     return 1 if outcome.failed or outcome.skipped else 0
 
@@ -146,16 +158,24 @@ def _check_real_boards(cells: Any) -> None:
             find_port(board)
 
 
-def _executor(registry: Any, options: argparse.Namespace, work: Any) -> Any:
+def _require_cache() -> None:
+    from kilobench.files import writable
+    from kilobench.paths import cache_dir
+
+    if not writable(cache_dir()):
+        raise UserError(f"no files can be written to the cache {cache_dir()}; KILOBENCH_CACHE names another folder")
+
+
+def _executor(registry: Any, options: argparse.Namespace, units: Any) -> Any:
     from kilobench.plugins.names import imported
     from kilobench.runs.executors import GIB, InProcess, Limits, Processes
 
     limits = Limits(float(options.time_limit), options.memory_limit * GIB)
-    if options.ray and work.missing:
+    if options.ray and units:
         from kilobench.runs.ray_executor import RayExecutor
 
         return RayExecutor(options.ray, limits, registry.plugins)
-    if options.workers or imported() or any(unit.plugins for unit in work.units.values()):
+    if options.workers or imported() or any(unit.plugins for unit in units.values()):
         return Processes(options.workers or 1, limits, registry.plugins)
     return InProcess(registry)
 

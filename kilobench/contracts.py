@@ -7,6 +7,7 @@ This module imports nothing of kilobench and no torch, so that listing contribut
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one input, as in PyTorch."""
+
+Optimiser = Literal["adamw", "adam", "sgd"]
 
 
 LINE = r"^[^\x00-\x1f\x7f<>`|]*$"
@@ -38,6 +41,13 @@ class CellError(Exception):
     """One cell cannot be finished (a crash on the board, a mismatch, ...): shown as one line."""
 
 
+def require_positive(contribution: Contribution, *names: str) -> None:
+    """Raises UserError for the first of some parameters that is not above 0, or not finite."""
+    for name in names:
+        if not 0 < (value := getattr(contribution, name)) < math.inf:
+            raise UserError(f"{contribution.name}: {name} must be positive, not {value:g}")
+
+
 def is_line(text: object) -> bool:
     """Whether a record may hold it as a line."""
     return isinstance(text, str) and len(text) <= 1000 and re.fullmatch(LINE, text) is not None and "](" not in text
@@ -54,6 +64,14 @@ class Contribution:
 
     name: ClassVar[str]
     reference: ClassVar[str] = ""
+    changes: ClassVar[tuple[str, ...]] = ()
+    """Its changelog: what results depend on and was changed, a line for every version but the first; results of different
+    versions are never ranked together."""
+
+    @classmethod
+    def version(cls) -> int:
+        """1, and one more for every change."""
+        return 1 + len(cls.changes)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -62,8 +80,9 @@ class Contribution:
 
 _ANY = 1e12
 _TRAINING_RANGES = {
-    "epochs": (0, _ANY),
-    "lr": (0, _ANY),
+    "epochs": (1, _ANY),
+    "steps": (0, _ANY),
+    "lr": (1e-12, _ANY),
     "batch": (1, _ANY),
     "weight_decay": (0, _ANY),
     "label_smoothing": (0, 1),
@@ -80,11 +99,13 @@ class Training:
     """How a network is trained: what a task sets, and ``--training`` or a suite changes."""
 
     epochs: int = 12
+    steps: int = 0
+    """Its length in steps of the optimiser, in place of epochs; 0 where these say it."""
     lr: float = 4e-3
     """Peak learning rate."""
     batch: int = 50
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    """AdamW (arXiv 1711.05101), or SGD with Nesterov momentum 0.9."""
+    optimiser: Optimiser = "adamw"
+    """AdamW (arXiv 1711.05101), Adam (arXiv 1412.6980), or SGD with Nesterov momentum 0.9."""
     schedule: Literal["cosine", "step"] = "cosine"
     """After a linear warm-up: a cosine to zero (arXiv 1608.03983), or a tenth each at 30, 60 and 90 % of the steps."""
     weight_decay: float = 1e-2
@@ -106,6 +127,20 @@ class Training:
             if not low <= (value := getattr(self, name)) <= high:
                 wanted = f"at least {low:g}" if high == _ANY else f"from {low:g} to {high:g}"
                 raise UserError(f"training: {name} must be {wanted}, not {value}")
+
+    def length(self, samples: int) -> int:
+        """Steps of one training on so many samples."""
+        return self.steps or self.epochs * -(-samples // self.batch)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a finished model may take on a board, whose own memory is a limit too; written as ``flash=64KiB,latency=100ms``."""
+
+    board: str
+    flash_bytes: float = math.inf
+    ram_bytes: float = math.inf
+    latency_ms: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -185,7 +220,7 @@ class Task(Contribution):
 
     @property
     def training(self) -> Training:
-        """How the full network is trained; methods fine-tune for a multiple of its epochs."""
+        """How the network is trained first; its length is the unit of effort (docs/training.md)."""
         return Training()
 
     @property
@@ -207,7 +242,7 @@ class Task(Contribution):
 
 
 class Network(Contribution):
-    """An architecture builder."""
+    """An architecture builder. By its parameter ``width``, a positive float, it is made as large as a budget allows."""
 
     def build(self, input_shape: Shape, classes: int, sample_rate: int) -> torch.nn.Module:
         """An untrained float32 module: [n, *input_shape] -> logits [n, classes]."""
@@ -221,6 +256,21 @@ class Method(Contribution):
     """Place in a recipe, which must rise from left to right: full 0, distill 10, prune 20, xnor 30, int8 40."""
     teaches: ClassVar[bool] = False
     """Whether the model that comes out of it teaches every training after it in the recipe (knowledge distillation)."""
+
+    @property
+    def effort(self) -> float:
+        """Its weight: methods share the steps of a recipe after the first training in proportion to it; 0 trains nothing."""
+        return 0.0
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether it begins with the untrained network, and so with all steps; the first method of a recipe may."""
+        return False
+
+    @property
+    def resizes(self) -> bool:
+        """Whether its ``apply`` makes the model as large as a budget allows, by Job.fit; else the network's width is chosen."""
+        return False
 
     @property
     def boards(self) -> tuple[str, ...]:
@@ -251,8 +301,10 @@ class Job(Protocol):
     train_x: NDArray[np.float32]
     train_y: NDArray[np.int64]
     input_shape: Shape
-    epochs: int
-    """Length of the task's full training, so that a method's own can be a multiple of it."""
+    steps: int
+    """Of the optimiser, that the method's trainings have together; 0 if it states no effort."""
+    budget: Budget | None
+    """What the finished model may take, where its size is not given otherwise."""
     progress: Progress
 
     def cost(self, model: torch.nn.Module, board: str) -> Cost:
@@ -262,18 +314,29 @@ class Job(Protocol):
         """
         ...
 
+    def fit(self, make: Callable[[float], torch.nn.Module], low: float, high: float) -> torch.nn.Module:
+        """``make(size)`` of the largest size in [low, high] whose finished form keeps within ``budget``.
+
+        ``make`` must return a new model, not smaller for a larger size; its finished form is what the recipe's further methods
+        make of it without training, built for the budget's board and run there. Raises CellError where the smallest is too large.
+        """
+        ...
+
     def train(
         self,
         model: torch.nn.Module,
         *,
-        epochs: int,
         lr: float,
+        share: float = 1.0,
+        optimiser: Optimiser | None = None,
+        weight_decay: float | None = None,
         after_step: Callable[[torch.nn.Module], None] | None = None,
     ) -> torch.nn.Module:
-        """Train in place with the engine's one loop, as the task's Training says; returns the model in eval mode.
+        """Train in place with the engine's one loop; returns the model in eval mode.
 
-        ``after_step`` is called after every optimiser step (to clamp or mask weights). If an earlier method of the recipe
-        teaches, its model's outputs are part of the loss.
+        It takes a ``share`` of the method's ``steps``; those of all its trainings must add up to 1. ``lr`` is the peak learning
+        rate; what else is not given is as the task's Training says. ``after_step`` is called after every optimiser step (to clamp
+        or mask weights). If an earlier method of the recipe teaches, its model's outputs are part of the loss.
         """
         ...
 

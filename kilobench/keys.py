@@ -11,13 +11,13 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kilobench.closure import code, digest_of, hashed
-from kilobench.contracts import Contribution
+from kilobench.contracts import Contribution, Method, Network, Task
 from kilobench.paths import contributions_dir, hardware_dir
 from kilobench.toolchain import toolchain_name
 
@@ -31,7 +31,7 @@ TRAINING = ("kilobench.learn.stage", "kilobench.learn.modelfile", "kilobench.dat
 """The modules whose closure loads data, trains, compresses and stores models."""
 EVALUATING = ("kilobench.compile.lower", "kilobench.measure.evaluate")
 MEASURING = ("kilobench.measure.recording",)
-COSTING = ("kilobench.measure.cost",)
+COSTING = ("kilobench.measure.size", "kilobench.learn.untrained")
 _C_FOLDERS = {
     "evaluate": ("kernels", "firmware/ports/host"),
     "emulator": (
@@ -59,6 +59,19 @@ def contribution_key(contribution: Contribution) -> str:
     used = code(Path(inspect.getfile(type(contribution))))
     values = dataclasses.asdict(contribution)  # type: ignore[call-overload]
     return hashed(contribution.name, values, type(contribution).__module__, used.digest, used.packages)
+
+
+def contribution_versions(task: Task, network: Network, methods: Iterable[Method]) -> dict[str, int]:
+    """Of all that a result depends on and that has a changelog; results of different versions are not ranked together."""
+    versions = {f"task {task.name}": task.version(), f"network {network.name}": network.version()}
+    versions |= {f"method {method.name}": method.version() for method in methods}
+    return versions | {"kernels": 1 + len(kernel_changes())}
+
+
+@cache
+def kernel_changes() -> list[str]:
+    """The changelog of the kernels: a line for every version but the first."""
+    return (hardware_dir() / "kernels" / "CHANGES").read_text().splitlines()
 
 
 @cache

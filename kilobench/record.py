@@ -166,6 +166,16 @@ class ModelFacts(_Part):
     training_changes: Line = ""
     """Those that differ from the task's own, as in ``epochs=40``."""
     recipe: Recipe
+    effort: float | None = Field(default=None, gt=0, lt=1e6)
+    """All that the recipe was trained, in trainings of the task; None of records from before it was made equal."""
+    steps: dict[Name, Count] = {}
+    """Of the optimiser: those of the first training, ``train``, and of every method."""
+    budget: Line = ""
+    """That it was made as large as allowed for, as in ``flash=64KiB,board=nucleo_l476rg``; empty where no budget was given."""
+    size: Line = ""
+    """What was found for the budget: the network's width, or the share of weights that pruning kept."""
+    contributions: dict[Name, Annotated[int, Field(ge=1, lt=10_000)]] = {}
+    """Versions of task, network, methods and kernels (kilobench.api.Task.changes)."""
     seed: Count
     fold: Count
     accuracy: Accuracy

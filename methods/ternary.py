@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilobench.api import Job, Method, UserError
+from kilobench.api import Job, Method, UserError, require_positive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,18 +18,20 @@ class Ternary(Method):
     magnitude of the others. Latent weights learn by the straight-through gradient. On the board, weights are int8, -127, 0 or
     127: the method shows what ternary weights cost in accuracy; a kernel that packs them would save flash.
 
-    Parameters: ``threshold`` see above; ``epochs`` length of the training in trainings of the task; ``lr`` its peak
-    learning rate.
+    Parameters: ``threshold`` see above; ``effort`` its weight where a recipe's methods share steps; ``lr`` its peak learning
+    rate.
     """
 
     name = "ternary"
     reference = "Li et al., arXiv 1605.04711, sections 2.2 and 2.3 (there one a per layer)"
+    changes = ("its trainings share the steps of the contest's effort, where they had a length of their own",)
     order = 30
     threshold: float = 0.7
-    epochs: float = 0.8
+    effort: float = 0.8
     lr: float = 4e-3
 
     def __post_init__(self) -> None:
+        require_positive(self, "effort", "lr")
         if self.threshold < 0:
             raise UserError(f"ternary: threshold must not be negative, but is {self.threshold}")
 
@@ -41,7 +43,7 @@ class Ternary(Method):
 
         layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         with weights_through(layers, self._ternary):
-            trained = job.train(model, epochs=round(self.epochs * job.epochs), lr=self.lr)
+            trained = job.train(model, lr=self.lr)
         return quantise(trained, job.batches(8))
 
     def _ternary(self, weight: Tensor) -> Tensor:

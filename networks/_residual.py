@@ -5,18 +5,21 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from kilobench.api import Add, Shape
+from kilobench.api import Add, Shape, scaled
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut, which is a 1 x 1 convolution where the shape changes."""
+    """Two 3 x 3 convolutions with a shortcut, which is a 1 x 1 convolution where the shape changes.
 
-    def __init__(self, channels: int, out: int, stride: int) -> None:
+    ``inner`` is the number of channels between the two.
+    """
+
+    def __init__(self, channels: int, out: int, stride: int, inner: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out)
+        self.conv1 = nn.Conv2d(channels, inner, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(inner)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(inner, out, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(out)
         self.shortcut = (
             nn.Identity()
@@ -35,18 +38,22 @@ class Block(nn.Module):
 
 
 def residual_network(
-    input_shape: Shape, classes: int, widths: list[int], *, blocks: int = 1, stride: int = 1, padding: int = 1
+    input_shape: Shape, classes: int, wanted: list[float], *, blocks: int = 1, stride: int = 1, padding: int = 1
 ) -> nn.Module:
     """A 3 x 3 stem, ``blocks`` blocks per width, global average, linear classifier.
 
-    The first block of each width but the first halves the map; ``stride`` and ``padding`` are the stem's.
+    ``wanted`` are numbers of channels that need not be whole: blocks have the nearest multiples of four outside, and the next
+    smaller ones inside, so that sizes lie close together. The first block of each width but the first halves the map;
+    ``stride`` and ``padding`` are the stem's.
     """
+    widths = [scaled(channels) for channels in wanted]
+    inner = [max(4, int(channels // 4) * 4) for channels in wanted]
     stem = [nn.Conv2d(input_shape[0], widths[0], 3, stride, padding, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
     height, width = ((size + 2 * padding - 3) // stride + 1 for size in input_shape[1:])
     body = []
     for stage, (before, channels) in enumerate(zip([widths[0], *widths], widths, strict=False)):
-        body.append(Block(before, channels, 2 if stage else 1))
-        body += [Block(channels, channels, 1) for _ in range(blocks - 1)]
+        body.append(Block(before, channels, 2 if stage else 1, inner[stage]))
+        body += [Block(channels, channels, 1, inner[stage]) for _ in range(blocks - 1)]
         if stage:
             height, width = (height + 1) // 2, (width + 1) // 2
     head = [nn.AvgPool2d((height, width)), nn.Flatten(), nn.Linear(widths[-1], classes)]

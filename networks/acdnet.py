@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
-from kilobench.api import Network, Shape, UserError
+from kilobench.api import Network, Shape, UserError, require_positive
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,8 @@ class AcdNet(Network):
     """Raw-audio network: two 1-D convolutions as a learnt spectrogram, then 3 x 3 convolutions on time by frequency.
 
     Parameters: ``channels`` those of every layer, ``paper`` ACDNet's own, ``micro``, ``nano`` and ``gap8`` its published
-    pruned forms, ``small`` a network of 11 layers for short sounds; ``width`` a factor on ``small`` and ``paper``.
+    pruned forms, ``small`` a network of 11 layers for short sounds; ``width`` a factor on them, rounded to
+    multiples of four channels where it is not 1.
     """
 
     name = "acdnet"
@@ -35,20 +36,21 @@ class AcdNet(Network):
     channels: Literal["small", "paper", "micro", "nano", "gap8"] = "small"
     width: float = 1.0
 
+    def __post_init__(self) -> None:
+        require_positive(self, "width")
+
     def build(self, input_shape: Shape, classes: int, sample_rate: int) -> nn.Module:
         """For input [1, 1, samples]; pools 10 ms frames as the paper does."""
         from torch import nn
 
-        from kilobench.api import SwapAxes
+        from kilobench.api import SwapAxes, scaled
 
-        if self.width <= 0:
-            raise UserError(f"acdnet: width must be positive, not {self.width}")
         if input_shape[:2] != (1, 1) or not sample_rate:
             raise UserError(f"acdnet takes raw audio, 1 x 1 x samples, not {input_shape}")
         layer_count = _LAYERS.get(self.channels, _PUBLISHED_LAYERS)
         widths = list(_CHANNELS[self.channels])
         if self.width != 1:
-            widths = [max(4, round(channels * self.width / 4) * 4) for channels in widths]
+            widths = [scaled(channels, self.width) for channels in widths]
         widths += [classes] * (layer_count - len(widths))
         layers: OrderedDict[str, nn.Module] = OrderedDict()
 

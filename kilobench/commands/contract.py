@@ -90,6 +90,9 @@ def _described(cls: type[Contribution]) -> None:
     _true(bool(cls.reference), "reference is empty")
 
 
+_STEPS = 4
+
+
 class _TinyTask(Task):
     """Random images in two classes that differ in brightness."""
 
@@ -126,9 +129,11 @@ def _method(method: Method) -> None:
     digests = []
     for _ in range(2):
         seed_everything(0)
-        job = TrainingJob(split, task, seed=0, progress=silent)
-        model = job.train(network.build(task.input_shape, 2, 0), epochs=1, lr=1e-3)
+        model = network.build(task.input_shape, 2, 0)
+        model = TrainingJob(split, task, seed=0, progress=silent, steps=_STEPS).train(model, lr=1e-3)
+        job = TrainingJob(split, task, seed=0, progress=silent, steps=_STEPS if method.effort else 0)
         model = method.apply(model, job)
+        _true(job.done == job.steps, f"it trained for {job.done} of its {job.steps} steps: shares must add up to 1")
         describe(model)  # raises CellError for what no file can hold
         graph = lower(model, task.input_shape)
         _true(graph.tensors[graph.output].shape == (1, 1, 2), "the output's shape changed")

@@ -191,6 +191,11 @@ class Add(nn.Module):
         return a + b
 
 
+def scaled(channels: float, width: float = 1.0) -> int:
+    """A number of channels times ``width``: a multiple of four, at least 4, as kernels take four at a time."""
+    return max(4, round(channels * width / 4) * 4)
+
+
 def is_operator(module: object) -> bool:
     """Whether the class of a module says, by its attribute ``operator``, that it is an operator of a plug-in as a whole."""
     return isinstance(getattr(type(module), "operator", None), str)

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kilobench.contracts import CellError, Cost, Method, Network, Progress, Split, Task, Training
-from kilobench.learn.train import Teacher, TrainingJob, not_finite, seed_everything
+from kilobench.contracts import Budget, CellError, Cost, Method, Network, Progress, Split, Task, Training
+from kilobench.learn.train import Fit, Teacher, TrainingJob, not_finite, seed_everything
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,20 @@ def make_stage(
     settings: Settings,
     split: Split,
     method: Method | None,
+    steps: int,
     before: nn.Module | None,
     teacher: Teacher | None,
     checkpoints: Path,
     costs: Callable[[nn.Module, str], Cost],
+    budget: Budget | None,
+    fit: Fit | None,
     progress: Progress,
 ) -> nn.Module:
-    """The trained network, for no method; else what the method makes of the model ``before``, which it may change.
+    """The network trained for ``steps``, for no method; else what the method makes of the model ``before``, which it may change.
 
-    ``checkpoints`` is the folder where trainings that are cut go on from; ``costs`` measures a model on a board. Raises CellError
-    where what comes out is no model of the task.
+    ``checkpoints`` is the folder where trainings that are cut go on from; ``costs`` measures a model on a board, ``fit`` finds
+    the largest that keeps ``budget``. Raises CellError where what comes out is no model of the task, or the method has trained
+    for another number of steps.
     """
     model = untrained(settings) if before is None else before
     seed_everything(settings.seed, settings.threads)
@@ -62,12 +66,17 @@ def make_stage(
         checkpoints=checkpoints,
         teacher=teacher,
         costs=costs,
+        budget=budget,
+        fit=fit,
+        steps=steps,
         device=settings.device,
     )
-    if method is None:
-        made = job.train(model, epochs=settings.training.epochs, lr=settings.training.lr)
-    else:
-        made = method.apply(model, job)
+    made = job.train(model, lr=settings.training.lr) if method is None else method.apply(model, job)
+    if job.done != steps:
+        who = "the first training" if method is None else method.name
+        raise CellError(
+            f"{who} trained for {job.done} steps, not for the {steps} that it has (shares must add up to 1)"
+        )
     check_model(made, settings.task)
     return made
 

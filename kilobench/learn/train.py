@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -23,11 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kilobench.contracts import CellError, Cost, Progress, Shape, Split, Task, Training, UserError
+from kilobench.contracts import Budget, CellError, Cost, Optimiser, Progress, Shape, Split, Task, Training, UserError
 from kilobench.files import read_kept, write_kept
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter
 
 CHECKPOINT_SECONDS = 60.0
+Fit = Callable[[Callable[[float], nn.Module], float, float], nn.Module]
+"""See kilobench.api.Job.fit."""
 
 
 def seed_everything(seed: int, threads: int = 2) -> None:
@@ -94,17 +96,23 @@ class TrainingJob:
         checkpoints: Path | None = None,
         teacher: Teacher | None = None,
         costs: Callable[[nn.Module, str], Cost] | None = None,
+        budget: Budget | None = None,
+        fit: Fit | None = None,
+        steps: int = 0,
         device: str = "cpu",
     ) -> None:
         self.train_x, self.train_y = split.train_x, split.train_y
         self.input_shape: Shape = task.input_shape
         self.training = training or task.training
-        self.epochs = self.training.epochs
+        self.steps = steps
+        self.done = 0
+        self.budget = budget
         self.seed = seed
         self.progress = progress
         self.device = torch.device(device)
-        self._checkpoints, self._teacher, self._costs = checkpoints, teacher, costs
+        self._checkpoints, self._teacher, self._costs, self._fit = checkpoints, teacher, costs, fit
         self._calls = 0
+        self._shares = 0.0
         self._data = split.digest
         x = torch.from_numpy(np.ascontiguousarray(split.train_x)).to(self.device)
         y = torch.from_numpy(split.train_y).to(self.device)
@@ -120,32 +128,49 @@ class TrainingJob:
             raise UserError(f"nothing can be measured on {board} here")
         return self._costs(model, board)
 
+    def fit(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
+        """See kilobench.api.Job.fit. Raises UserError where this job has no budget."""
+        if self._fit is None:
+            raise UserError("there is no budget here to fit")
+        return self._fit(make, low, high)
+
     def train(
         self,
         model: nn.Module,
         *,
-        epochs: int,
         lr: float,
+        share: float = 1.0,
+        optimiser: Optimiser | None = None,
+        weight_decay: float | None = None,
         after_step: Callable[[nn.Module], None] | None = None,
     ) -> nn.Module:
-        """See kilobench.api.Job.train. The result is the last epoch's model, on the CPU.
+        """See kilobench.api.Job.train. The result is the last step's model, on the CPU.
 
-        Raises UserError for negative epochs.
+        Raises CellError for a share that is negative, or more than what is left.
         """
-        if epochs < 0:
-            raise UserError(f"epochs must not be negative, but are {epochs}")
+        changes: dict[str, Any] = {"optimiser": optimiser, "weight_decay": weight_decay}
+        training = replace(self.training, **{name: value for name, value in changes.items() if value is not None})
         torch.manual_seed(self.seed)
         model = model.to(self.device).to(memory_format=_layout(model)).train()  # type: ignore[call-overload]
-        run = _Run(model, self.training, lr, epochs * self._steps_per_epoch, self._data)
+        run = _Run(model, training, lr, self._take(share), self._data)
         path = self._checkpoints / f"{self._calls}.pt" if self._checkpoints else None
         self._calls += 1
         if path is not None and path.is_file():
             run.load(path)
-        self._loop(run, epochs, after_step, path)
+        self._loop(run, after_step, path)
         run.finish()
         return model.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
-    def _loop(self, run: _Run, epochs: int, after_step: Callable[[nn.Module], None] | None, path: Path | None) -> None:
+    def _take(self, share: float) -> int:
+        """The steps of a share; shares that add up to 1 take all, however they are rounded."""
+        self._shares += share
+        if not share >= 0 or self._shares > 1 + 1e-6:
+            raise CellError(f"trainings take {self._shares:g} of the method's steps; shares must add up to 1")
+        steps = round(min(1.0, self._shares) * self.steps) - self.done
+        self.done += steps
+        return steps
+
+    def _loop(self, run: _Run, after_step: Callable[[nn.Module], None] | None, path: Path | None) -> None:
         saved = time.monotonic()
         loss_mean = accuracy_mean = torch.zeros((), device=self.device)
         teacher = None if self._teacher is None else self._teacher.model.to(self.device).eval()
@@ -163,10 +188,8 @@ class TrainingJob:
             share = max(0.02, 1 / run.step)
             loss_mean, accuracy_mean = loss_mean.lerp(loss.detach(), share), accuracy_mean.lerp(right, share)
             if run.step % 5 == 0 or run.step == run.steps:
-                epoch = (run.step - 1) // self._steps_per_epoch + 1
-                text = (
-                    f"epoch {epoch}/{epochs}, loss {loss_mean.item():.2f}, accuracy {100 * accuracy_mean.item():.0f} %"
-                )
+                done = f"step {run.step}/{run.steps}"
+                text = f"{done}, loss {loss_mean.item():.2f}, accuracy {100 * accuracy_mean.item():.0f} %"
                 self.progress(text, run.step, run.steps)
                 if not math.isfinite(loss_mean.item()):
                     raise CellError(
@@ -241,6 +264,9 @@ def _layout(model: nn.Module) -> torch.memory_format:
     return torch.channels_last if whole else torch.contiguous_format
 
 
+_ADAM: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
 class _Run:
     """A model in training with all that changes from step to step, so that it can be saved and go on."""
 
@@ -249,9 +275,9 @@ class _Run:
         self._identity = f"{training} {lr} {steps} {data}"
         decay = training.weight_decay
         self.optimiser: torch.optim.Optimizer = (
-            torch.optim.AdamW(model.parameters(), lr, weight_decay=decay, fused=True)
-            if training.optimiser == "adamw"
-            else torch.optim.SGD(model.parameters(), lr, 0.9, weight_decay=decay, nesterov=True, fused=True)
+            torch.optim.SGD(model.parameters(), lr, 0.9, weight_decay=decay, nesterov=True, fused=True)
+            if training.optimiser == "sgd"
+            else _ADAM[training.optimiser](model.parameters(), lr, weight_decay=decay, fused=True)
         )
         self.averages = [t.detach().clone() for t in self._averaged()] if training.ema else []
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,7 +72,12 @@ def build(cls: type[C], spec: Spec) -> C:
 
 def change_training(training: Training, changes: str) -> Training:
     """A training with some of its settings changed, as in ``epochs=40,optimiser=sgd``; raises UserError like build."""
-    return dataclasses.replace(training, **_values(Training, parse(f"training[{changes}]")))
+    values = _values(Training, parse(f"training[{changes}]"))
+    if {"epochs", "steps"} <= values.keys():
+        raise UserError("training: give epochs or steps, not both")
+    if "epochs" in values:
+        values["steps"] = 0
+    return dataclasses.replace(training, **values)
 
 
 def _values(cls: type[Any], spec: Spec) -> dict[str, Any]:
@@ -96,9 +102,12 @@ def _coerce(where: str, kind: Any, text: str) -> Any:
             raise UserError(f"{where} must be true or false, not {text!r}")
         return text == "true"
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         raise UserError(f"{where} must be of type {kind.__name__}, not {text!r}") from None
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"{where} must be a finite number, not {text!r}")
+    return value
 
 
 def canonical(contribution: Contribution) -> str:
@@ -107,5 +116,17 @@ def canonical(contribution: Contribution) -> str:
     for field in dataclasses.fields(contribution):  # type: ignore[arg-type]
         value = getattr(contribution, field.name)
         if value != field.default:
-            params.append((field.name, str(value).lower() if isinstance(value, bool) else f"{value}"))
+            params.append((field.name, _shortest(value)))
     return str(Spec(contribution.name, tuple(params)))
+
+
+def without_width(spec: str) -> str:
+    """A network's specification without its width, in which a budget makes networks differ."""
+    parsed = parse(spec)
+    return str(Spec(parsed.name, tuple((key, value) for key, value in parsed.params if key != "width")))
+
+
+def _shortest(value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value}".removesuffix(".0") if isinstance(value, float) else f"{value}"

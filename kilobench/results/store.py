@@ -40,10 +40,11 @@ class Store:
             write_atomically(path, content)
 
     def path(self, record: Record) -> Path:
-        """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN[-TRAINING]-seedN-foldN.json``, brackets and commas as dashes."""
-        toolchain = record.toolchain.split()[0]
-        training = f"-{record.training_changes}" if record.training_changes else ""
-        name = f"{record.recipe}@{record.board}-{record.link}-{toolchain}{training}-seed{record.seed}-fold{record.fold}"
+        """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN[-TRAINING]-effortN[-BUDGET]-seedN-foldN.json``, brackets as dashes."""
+        effort = "" if record.effort is None else f"effort{record.effort:g}"
+        how = (record.toolchain.split()[0], record.training_changes, effort, record.budget)
+        where = "-".join(filter(None, (record.board, record.link, *how)))
+        name = f"{record.recipe}@{where}-seed{record.seed}-fold{record.fold}"
         parts = [
             re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", part.replace("]", "")) for part in (record.task, record.network, name)
         ]

@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from kilobench.closure import code, digest_of, hashed
-from kilobench.contracts import Board, Method, Network, Progress, Task, Training, UserError, silent
+from kilobench.contracts import Board, Budget, Method, Network, Progress, Task, Training, UserError, silent
 from kilobench.data.loading import contents
 from kilobench.keys import (
     board_facts,
@@ -25,11 +25,13 @@ from kilobench.keys import (
     measuring_key,
     training_code,
 )
+from kilobench.learn.effort import EFFORT, Span, spans
 from kilobench.paths import cache_dir
 from kilobench.plugins.boards import require_emulated
+from kilobench.plugins.budget import budget_text, parse_budget
 from kilobench.plugins.operators import plugin_sources
 from kilobench.plugins.registry import Registry
-from kilobench.plugins.spec import canonical, change_training, parse_recipe
+from kilobench.plugins.spec import canonical, change_training, parse_recipe, without_width
 from kilobench.runs.suite import Suite
 from kilobench.toolchain import toolchain_name
 
@@ -44,6 +46,8 @@ class Stage:
     method: Method | None
     """None for the trained network itself."""
     label: str
+    span: Span
+    """Of the recipe's effort."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class Point:
     """None for the task's own."""
     training: str
     """What is changed in the task's own training, as in ``epochs=40``."""
+    effort: float
+    """Of the whole recipe, in trainings of the task."""
+    budget: str
+    """How large the model may become, with its board; empty where its specifications say how large it is."""
     recipe: str
     board: str
     seed: int
@@ -69,6 +77,8 @@ class Point:
     """The meter in the board's supply, as in ``ppk2``; empty for none."""
     validation: bool
     """Whether it is measured on a part of the training data instead of the test fold."""
+    ends: tuple[float, ...] = ()
+    """Where its stages end, in trainings of the task, if ``recipe`` is the beginning of another, whose effort they share."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +91,11 @@ class Model:
     training_changes: str
     """What the training differs in from the task's own, as in ``epochs=40``."""
     recipe: str
+    methods: tuple[Method, ...]
+    budget: Budget | None
     stages: tuple[Stage, ...]
     costing: tuple[Board, ...]
-    """The boards that methods of the recipe measure candidates on."""
+    """The boards that candidates of the recipe are measured on."""
     evaluation_key: str
     """Key of the finished model lowered and run on the test set."""
     arguments: tuple[str, ...]
@@ -110,7 +122,19 @@ class Cell:
         return f"{self.model.label} on {self.board.name}, seed {self.point.seed}, fold {self.point.fold}"
 
 
-def plan(
+@dataclass(frozen=True)
+class Sizing:
+    """The search for the largest network that keeps a budget when a recipe has been applied, and its content hash."""
+
+    key: str
+    task: Task
+    network: Network
+    methods: tuple[Method, ...]
+    board: Board
+    budget: Budget
+
+
+def points(
     suite: Suite,
     registry: Registry,
     link: str,
@@ -118,36 +142,44 @@ def plan(
     threads: int = 2,
     power: str = "",
     device: str = "cpu",
-    progress: Progress = silent,
-) -> list[Cell]:
-    """The cells of a suite, those that share models next to each other.
+) -> list[Point]:
+    """The points of a suite, those that share models next to each other."""
+    return [
+        Point(
+            task=task,
+            network=suite.network,
+            training=suite.training,
+            effort=suite.effort,
+            budget="" if budget == "none" else budget_text(parse_budget(budget, suite.boards[0])),
+            recipe=recipe,
+            board=board,
+            seed=seed,
+            fold=fold,
+            link=link,
+            toolchain=toolchain,
+            threads=threads,
+            device=device,
+            power=power,
+            validation=suite.validation,
+        )
+        for task, recipe, budget in product(suite.tasks, suite.recipes, suite.budgets)
+        for seed, fold in product(suite.seeds, _folds(suite, registry.get("tasks", task)))
+        for board in suite.boards
+    ]
+
+
+def _folds(suite: Suite, task: Task) -> Iterable[int]:
+    return range(task.folds) if suite.folds == "all" else suite.folds
+
+
+def plan(points: Iterable[Point], registry: Registry, progress: Progress = silent) -> list[Cell]:
+    """The cells of points. A network whose width a budget decides must be given (kilobench.runs.sizing).
 
     ``progress`` is told of files of data sets that are read to know whether they have changed. Raises UserError for a fold that a
     task does not have.
     """
     planner = Planner(registry, progress)
-    return [
-        planner.cell(
-            Point(
-                task=task,
-                network=suite.network,
-                training=suite.training,
-                recipe=recipe,
-                board=board,
-                seed=seed,
-                fold=fold,
-                link=link,
-                toolchain=toolchain,
-                threads=threads,
-                device=device,
-                power=power,
-                validation=suite.validation,
-            )
-        )
-        for task, recipe in product(suite.tasks, suite.recipes)
-        for seed, fold in product(suite.seeds, planner.folds(task) if suite.folds == "all" else suite.folds)
-        for board in suite.boards
-    ]
+    return [planner.cell(point) for point in points]
 
 
 class Planner:
@@ -160,9 +192,26 @@ class Planner:
         self._model = cache(self._model_of)
         self._contents = cache(lambda task, fold: contents(task, fold, cache_dir() / "data", progress))
 
-    def folds(self, task: str) -> range:
-        """All folds of a task."""
-        return range(self._get("tasks", task).folds)
+    def sizing(self, point: Point) -> Sizing:
+        """What finds out how large the network of a point with a budget may be."""
+        task: Task = self._get("tasks", point.task)
+        network: Network = self._get("networks", point.network or task.network)
+        methods = self._methods(point)
+        budget = parse_budget(point.budget, "")
+        board: Board = self._get("boards", budget.board)
+        require_emulated(board)
+        of_task = [task.input_shape, task.class_count, task.sample_rate]
+        keys = [self._key(network), *map(self._key, methods)]
+        on = [
+            board_facts(self._board(board.name)),
+            toolchain_name(point.toolchain),
+            costing_code(),
+            _plugin_operators(),
+        ]
+        return Sizing(hashed(of_task, keys, point.budget, on), task, network, methods, board, budget)
+
+    def _methods(self, point: Point) -> tuple[Method, ...]:
+        return tuple(self._get("methods", str(spec)) for spec in parse_recipe(point.recipe))
 
     def cell(self, point: Point) -> Cell:
         """Raises UserError for names and folds that are not there, and for a board that cannot be run as asked."""
@@ -178,34 +227,46 @@ class Planner:
         if not 0 <= point.fold < task.folds:
             raise UserError(f"{canonical(task)} has no fold {point.fold}; it has 0 to {task.folds - 1}")
         network: Network = self._get("networks", point.network or task.network)
-        methods = [self._get("methods", str(spec)) for spec in parse_recipe(point.recipe)]
+        methods = self._methods(point)
         training = change_training(task.training, point.training)
         stages = self._stages(point, task, network, training, methods)
+        budget = parse_budget(point.budget, "") if point.budget else None
+        costing = {name for method in methods for name in method.boards} | ({budget.board} if budget else set())
         return Model(
             task=task,
             network=network,
             training=training,
             training_changes=_changes(task.training, training),
             recipe="+".join(canonical(method) for method in methods),
+            methods=methods,
+            budget=budget,
             stages=stages,
-            costing=tuple(self._get("boards", name) for m in methods for name in m.boards),
-            evaluation_key=hashed(stages[-1].key, evaluating_code(), _plugin_operators()),
+            costing=tuple(self._get("boards", name) for name in sorted(costing)),
+            evaluation_key=hashed(stages[-1].key, point.effort, point.budget, evaluating_code(), _plugin_operators()),
             arguments=_arguments(point, task, network, methods, _changes(task.training, training)),
         )
 
     def _stages(
-        self, point: Point, task: Task, network: Network, training: Training, methods: Iterable[Method]
+        self, point: Point, task: Task, network: Network, training: Training, methods: tuple[Method, ...]
     ) -> tuple[Stage, ...]:
-        """A model depends on its data, on what trains it, and on everything before it; not on what is done with it later."""
+        """A model depends on its data, on what trains it, and on everything before it; not on what is done with it later.
+
+        But where a method makes it as large as a budget allows: there it depends on the methods after it, too.
+        """
         data = [self._key(task), self._contents(task, point.fold), point.fold, point.validation]
         settings = [dataclasses.asdict(training), point.seed, point.threads, point.device]
-        key = hashed(data, self._key(network), settings, training_code())
-        stages = [Stage(key, None, "train")]
-        for method in methods:
-            boards = [board_facts(self._board(name)) for name in method.boards]
+        first, *others = map(Span, (0.0, *point.ends), point.ends) if point.ends else spans(methods, point.effort)
+        key = hashed(data, self._key(network), settings, dataclasses.astuple(first), training_code())
+        stages = [Stage(key, None, "train", first)]
+        for index, (method, span) in enumerate(zip(methods, others, strict=True)):
+            names, fitted = list(method.boards), []
+            if method.resizes and point.budget:
+                names.append(parse_budget(point.budget, "").board)
+                fitted = [point.budget, *map(self._key, methods[index + 1 :])]
+            boards = [board_facts(self._board(name)) for name in names]
             measured = [boards, toolchain_name(point.toolchain), costing_code(), _plugin_operators()] if boards else []
-            key = hashed(key, self._key(method), measured)
-            stages.append(Stage(key, method, canonical(method)))
+            key = hashed(key, self._key(method), dataclasses.astuple(span), measured, fitted)
+            stages.append(Stage(key, method, canonical(method), span))
         return tuple(stages)
 
 
@@ -231,10 +292,17 @@ def _plugin_operators() -> list[Any]:
 
 def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Method], changes: str) -> tuple[str, ...]:
     words = ["--task", canonical(task), "--recipe", "+".join(canonical(method) for method in methods)]
-    if canonical(network) != task.network:
-        words += ["--network", canonical(network)]
+    asked, usual = canonical(network), task.network
+    if point.budget:
+        asked, usual = without_width(asked), without_width(usual)
+    if asked != usual:
+        words += ["--network", asked]
     if changes:
         words += ["--training", changes]
+    if point.effort != EFFORT:
+        words += ["--effort", f"{point.effort:g}"]
+    if point.budget:
+        words += ["--budget", point.budget]
     words += ["--seed", str(point.seed), "--fold", str(point.fold)]
     if point.threads != 2:
         words += ["--threads", str(point.threads)]

@@ -89,7 +89,7 @@ def run_cells(work: Work, executor: Executor, store: Store | None, console: Cons
                 outcome.cached += 1
                 _collect(cell, store, outcome)
         try:
-            for key, failure in _execute(work, executor, progress):
+            for key, failure in execute(work, executor, progress):
                 if key not in missing:
                     continue
                 if failure is not None:
@@ -114,8 +114,8 @@ def _collect(cell: Cell, store: Store | None, outcome: Outcome) -> None:
         store.publish(record, product_path("evaluate", cell.model.evaluation_key))
 
 
-def _execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterable[tuple[str, Failed | None]]:
-    """Do all units, the earliest of the plan that can be begun first; yields each one's end.
+def execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterable[tuple[str, Failed | None]]:
+    """Do all units of some work, the earliest of the plan that can be begun first; yields each one's end.
 
     What needs a failed unit fails for the same reason.
     """

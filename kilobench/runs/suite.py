@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from kilobench.contracts import UserError
+from kilobench.learn.effort import EFFORT, spans
+from kilobench.plugins.budget import parse_budget
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, nearest, parse_recipe
 from kilobench.yamlfile import read_mapping
@@ -19,7 +22,10 @@ from kilobench.yamlfile import read_mapping
 class Suite:
     """What to run, all as written; ``network`` None means each task's own.
 
-    ``training`` changes the tasks' own, as in ``epochs=40,mix=0.5``.
+    ``training`` changes the tasks' own, as in ``epochs=40,mix=0.5``. ``effort``: all that a recipe trains, in trainings of its
+    task. ``budgets``: every recipe is made as large as each of them allows, as in ``64KiB`` of flash or
+    ``ram=16KiB,latency=100ms``, on the first board if they name none; ``none`` stands for networks and methods of the size that
+    they say.
     ``validation`` measures on a part of the training data instead of the test fold, and writes no records.
     """
 
@@ -31,6 +37,8 @@ class Suite:
     folds: tuple[int, ...] | Literal["all"] = (0,)
     network: str | None = None
     training: str = ""
+    effort: float = EFFORT
+    budgets: tuple[str, ...] = ("none",)
     validation: bool = False
 
     def check(self, registry: Registry) -> None:
@@ -39,8 +47,14 @@ class Suite:
             built = registry.get("tasks", task)
             change_training(built.training, self.training)
             registry.get("networks", self.network or built.network)
+        for seed in self.seeds:
+            if not 0 <= seed < 1 << 32:
+                raise UserError(f"a seed is from 0 to {(1 << 32) - 1}, not {seed}")
         for board in self.boards:
             registry.find("boards", board)
+        for budget in self.budgets:
+            if budget != "none":
+                registry.find("boards", parse_budget(budget, self.boards[0]).board)
         for recipe in self.recipes:
             if not recipe:
                 raise UserError("a recipe is empty; that of the network as it is trained is full")
@@ -48,6 +62,7 @@ class Suite:
             for before, after in pairwise(methods):
                 if before.order >= after.order:
                     raise UserError(f"recipe {recipe!r}: {canonical(after)} cannot follow {canonical(before)}")
+            spans(methods, self.effort)
 
 
 def load_suite(path: Path, registry: Registry) -> Suite:
@@ -73,6 +88,10 @@ def _typed(key: str, value: Any) -> Any:
         return str(value)
     if key == "folds" and value == "all":
         return value
+    if key == "effort":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(f"key 'effort' must be a number of trainings, not {value!r}")
+        return float(value)
     if key == "validation":
         if not isinstance(value, bool):
             raise UserError(f"key 'validation' must be true or false, not {value!r}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cells -> units of work: train or compress, evaluate on the host, build and run; cells share what they have in common."""
+"""Cells -> units of work: size, train or compress, evaluate on the host, build and run; cells share what they have in common."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import Literal
 from kilobench.paths import cache_dir
 from kilobench.plugins.names import meter_modules, outside
 from kilobench.plugins.spec import canonical
-from kilobench.runs.plan import Cell, Point
+from kilobench.runs.plan import Cell, Point, Sizing
 
-Kind = Literal["train", "evaluate", "measure"]
+Kind = Literal["size", "train", "evaluate", "measure"]
 _PRODUCTS = {
+    "size": "sizes/{}.json",
     "train": "models/{}.safetensors",
     "evaluate": "evaluations/{}.safetensors",
     "measure": "records/{}.json",
 }
-_USUAL = {"train": 20.0, "evaluate": 5.0, "measure": 4.0}
+_USUAL = {"size": 8.0, "train": 20.0, "evaluate": 5.0, "measure": 4.0}
 """Seconds, for the ETA, where no unit of a kind was ever timed."""
 
 
@@ -83,18 +84,38 @@ def units(cells: Iterable[Cell]) -> dict[str, Unit]:
     return result
 
 
+def size_unit(point: Point, sizing: Sizing) -> Unit:
+    """The search for how large the network of a point with a budget may be."""
+    recipe = "+".join(map(canonical, sizing.methods))
+    task, network = canonical(sizing.task), canonical(sizing.network)
+    return Unit(
+        kind="size",
+        key=sizing.key,
+        point=point,
+        stage=0,
+        label=f"{task} {recipe}: size for {point.budget}",
+        needs=(),
+        like=f"{task} {network} {recipe} size",
+        plugins=outside([sizing.task, sizing.network, *sizing.methods]),
+    )
+
+
 def _add(result: dict[str, Unit], unit: Unit) -> str:
     result.setdefault(unit.key, unit)
     return unit.key
 
 
 def _training(cell: Cell, stage: int, before: tuple[str, ...]) -> Unit:
-    methods = [stage.method for stage in cell.model.stages[: stage + 1] if stage.method is not None]
-    recipe, label = "+".join(map(canonical, methods)), cell.model.stages[stage].label
+    stages = cell.model.stages[: stage + 1]
+    methods = [one.method for one in stages if one.method is not None]
+    recipe, label = "+".join(map(canonical, methods)), stages[stage].label
+    point = replace(cell.point, recipe=recipe, ends=tuple(one.span.end for one in stages))
+    if cell.model.budget and any(method.resizes for method in methods):  # how large depends on what follows
+        point, methods = cell.point, list(cell.model.methods)
     return Unit(
         kind="train",
         key=cell.model.stages[stage].key,
-        point=replace(cell.point, recipe=recipe),
+        point=point,
         stage=stage,
         label=_numbered(cell, f"{' '.join(filter(None, (canonical(cell.model.task), recipe)))}: {label}"),
         needs=before,

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done for a unit: train or compress, evaluate on the host, build and run on the board."""
+"""What is done for a unit: size, train or compress, evaluate on the host, build and run on the board."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,23 +17,28 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from kilobench.closure import code_has_changed
-from kilobench.contracts import Board, CellError, Cost, Progress, Split, Task, UserError
+from kilobench.contracts import Board, Budget, CellError, Cost, Method, Progress, Split, Task, UserError
 from kilobench.data.loading import load
 from kilobench.files import intact, write_kept
+from kilobench.keys import contribution_versions
+from kilobench.learn.effort import require_steps
 from kilobench.learn.modelfile import load_model, read_facts, save_model
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical
 from kilobench.record import NOT_RUN
-from kilobench.runs.plan import Cell, Planner, Point
-from kilobench.runs.units import Unit, product_path, units
+from kilobench.runs.plan import Cell, Model, Planner, Point, Sizing
+from kilobench.runs.units import Unit, product_path, size_unit, units
 
 if TYPE_CHECKING:
     from torch import nn
 
     from kilobench.learn.stage import Settings
     from kilobench.learn.train import Teacher
+    from kilobench.measure.size import Sized
 
+_SMALLEST, _LARGEST = 16, 16
+"""How much narrower and wider than usual a network is made for a budget."""
 
 CHANGED = "the source code or the data have changed since the run began; start it again"
 
@@ -48,8 +55,8 @@ class Workshop:
 
         Raises UserError where code or data are no longer those of the plan, and what the work itself raises.
         """
-        cell = self._planner.cell(unit.point)
-        if units([cell]).get(unit.key) != unit or code_has_changed():
+        make = self._size if unit.kind == "size" else self._of_cell(unit)
+        if code_has_changed():
             raise UserError(CHANGED)
         board = (
             _locked(cache_dir() / "ports" / f"{unit.point.board}.lock", progress)
@@ -60,8 +67,23 @@ class Workshop:
             if intact(unit.path):
                 return None
             damaged = f"{unit.product} in the cache was damaged and is made anew" if unit.path.is_file() else ""
-            make = {"train": self._train, "evaluate": self._evaluate, "measure": self._measure}[unit.kind]
-            return "; ".join(filter(None, (damaged, make(unit, cell, progress))))
+            return "; ".join(filter(None, (damaged, make(unit, progress))))
+
+    def _of_cell(self, unit: Unit) -> Callable[[Unit, Progress], str]:
+        """What makes the product of a unit that some cell needs."""
+        cell = self._planner.cell(unit.point)
+        if units([cell]).get(unit.key) != unit:
+            raise UserError(CHANGED)
+        make = {"train": self._train, "evaluate": self._evaluate, "measure": self._measure}[unit.kind]
+        return lambda unit, progress: make(unit, cell, progress)
+
+    def _size(self, unit: Unit, progress: Progress) -> str:
+        sizing = self._planner.sizing(unit.point)
+        if size_unit(unit.point, sizing) != unit:
+            raise UserError(CHANGED)
+        found = size_network(sizing, unit.point.toolchain, progress)
+        write_kept(unit.path, json.dumps(dataclasses.asdict(found)).encode())
+        return f"{unit.label}: width {found.size:g}" if found.keeps and found.size else ""
 
     def _split(self, point: Point, task: Task, progress: Progress) -> Split:
         """The data of the last unit is kept for the next."""
@@ -77,6 +99,9 @@ class Workshop:
 
         settings, stage = _settings(cell), cell.model.stages[unit.stage]
         split = self._split(unit.point, settings.task, progress)
+        steps = _steps(cell, split)
+        require_steps(steps, cell.model.methods)
+        fit = _Fit(cell, unit.stage, progress) if stage.method and stage.method.resizes else None
         if stage.method is None:  # what cannot be lowered is told before the training
             try:
                 lower(untrained(settings), settings.task.input_shape)
@@ -89,13 +114,18 @@ class Workshop:
             settings,
             split,
             stage.method,
+            steps[_name(stage.method)],
             None if stage.method is None else _stage(cell, unit.stage - 1),
             _teacher(cell, unit.stage),
             unit.path.with_suffix(""),
             partial(_cost, cell),
+            cell.model.budget if fit else None,
+            fit,
             progress,
         )
-        save_model(trained, unit.path, {"data": split.digest, "seconds": round(perf_counter() - start, 1)})
+        size = f"keep={_weights(trained) / _weights(_stage(cell, unit.stage - 1)):.3g}" if fit and fit.found else ""
+        facts: dict[str, Any] = {"data": split.digest, "seconds": round(perf_counter() - start, 1), "size": size}
+        save_model(trained, unit.path, facts)
         shutil.rmtree(unit.path.with_suffix(""), ignore_errors=True)
         return f"{unit.label} done"
 
@@ -114,10 +144,17 @@ class Workshop:
             "training": model.training,
             "training_changes": model.training_changes,
             "recipe": model.recipe,
+            "effort": cell.point.effort,
+            "steps": _steps(cell, split),
+            "budget": cell.point.budget,
             "seed": cell.point.seed,
             "fold": cell.point.fold,
+            "contributions": contribution_versions(model.task, model.network, model.methods),
         }
-        train_s = sum(read_facts(_stage_path(cell, index))["seconds"] for index in range(len(model.stages)))
+        stages = [read_facts(_stage_path(cell, index)) for index in range(len(model.stages))]
+        train_s = sum(stage["seconds"] for stage in stages)
+        if model.budget:
+            facts["size"] = next(filter(None, (stage["size"] for stage in stages)), _width(model))
         arguments = (*model.arguments, *(["--allow-partial"] if split.partial else []))
         described = about(model.evaluation_key, arguments, model.task, facts, graph, evaluation, split, train_s)
         save_model_file(unit.path, graph, evaluation.reference, described)
@@ -190,7 +227,96 @@ def _teacher(cell: Cell, index: int) -> Teacher | None:
 
 
 def _cost(cell: Cell, model: nn.Module, board_name: str) -> Cost:
+    from kilobench.compile.lower import lower
     from kilobench.measure.cost import cost
 
-    board: Board = next(board for board in cell.model.costing if board.name == board_name)
-    return cost(model, cell.model.task.input_shape, board, cell.point.toolchain)
+    return cost(lower(model, cell.model.task.input_shape), _costing(cell, board_name), cell.point.toolchain)
+
+
+def _costing(cell: Cell, name: str) -> Board:
+    return next(board for board in cell.model.costing if board.name == name)
+
+
+def _name(method: Method | None) -> str:
+    return "train" if method is None else method.name
+
+
+def _steps(cell: Cell, split: Split) -> dict[str, int]:
+    """Of every stage, by its name."""
+    training = cell.model.training.length(len(split.train_x))
+    return {_name(stage.method): stage.span.steps(training) for stage in cell.model.stages}
+
+
+def _width(model: Model) -> str:
+    return f"width={getattr(model.network, 'width', 1):g}"
+
+
+class _Fit:
+    """What makes a model as large as the budget of a cell allows (kilobench.api.Job.fit), and remembers how large that is."""
+
+    def __init__(self, cell: Cell, stage: int, progress: Progress) -> None:
+        self._cell, self._progress = cell, progress
+        self._methods = [one.method for one in cell.model.stages[stage + 1 :] if one.method]
+        self.found = False
+
+    def __call__(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
+        from kilobench.learn.untrained import finished
+        from kilobench.measure.size import Search
+
+        model, point, budget = self._cell.model, self._cell.point, self._cell.model.budget
+        assert budget is not None
+        search = Search(
+            make,
+            lambda made: finished(made, self._methods, model.task),
+            model.task.input_shape,
+            _costing(self._cell, budget.board),
+            budget,
+            point.toolchain,
+            self._progress,
+        )
+        found = search.largest(low, high, high)
+        if not found.keeps:
+            raise CellError(too_large(found, budget))
+        self.found = True
+        return make(found.size)
+
+
+def _weights(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def size_network(sizing: Sizing, toolchain: str, progress: Progress) -> Sized:
+    """The largest width whose finished network keeps the budget; where a method resizes, the smallest that it makes."""
+    from kilobench.compile.lower import lower
+    from kilobench.learn.train import seed_everything
+    from kilobench.learn.untrained import finished
+    from kilobench.measure.cost import cost
+    from kilobench.measure.size import Search, Sized, exceeded
+
+    task, network, budget = sizing.task, sizing.network, sizing.budget
+    seed_everything(0)
+
+    def built(width: float | None) -> nn.Module:
+        sized = network if width is None else dataclasses.replace(network, width=width)  # type: ignore[call-arg]
+        return sized.build(task.input_shape, task.class_count, task.sample_rate)
+
+    if any(method.resizes for method in sizing.methods):
+        smallest = finished(built(None), sizing.methods, task, budget)
+        costs = cost(lower(smallest, task.input_shape), sizing.board, toolchain)
+        return Sized(0.0, costs, keeps=not exceeded(costs, budget))
+    if not isinstance(usual := getattr(network, "width", None), float):
+        raise UserError(f"{canonical(network)} has no width that could be chosen for a budget")
+    finish = partial(finished, methods=sizing.methods, task=task)
+    search = Search(built, finish, task.input_shape, sizing.board, budget, toolchain, progress)
+    return search.largest(usual / _SMALLEST, usual * _LARGEST, usual)
+
+
+def too_large(found: Sized, budget: Budget) -> str:
+    """Why no size keeps a budget."""
+    from kilobench.measure.size import exceeded
+
+    flash, ram = found.cost.flash_bytes / 1024, found.cost.ram_bytes / 1024
+    return (
+        f"no size keeps the budget: the smallest takes {flash:.1f} KiB of flash and {ram:.1f} of RAM, too much by "
+        + (exceeded(found.cost, budget))
+    )

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the steps of a contest are shared: equal for all its recipes, whatever stages they have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kilobench.contracts import Method, UserError
+
+EFFORT = 2.6
+"""Of a contest, in trainings of its task, unless another is asked for."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of a recipe's effort that one of its stages has, in trainings of the task since the beginning of the recipe."""
+
+    begin: float
+    end: float
+
+    def steps(self, training: int) -> int:
+        """Of a task whose training has so many; the stages of a recipe have ``round(effort * training)`` together."""
+        return round(self.end * training) - round(self.begin * training)
+
+
+def spans(methods: Sequence[Method], effort: float = EFFORT) -> tuple[Span, ...]:
+    """Of the first training, and of every method.
+
+    The first training is one training of the task; what is left after it, methods share in proportion to their ``effort``.
+    Where none trains, the first training has all; where one begins from scratch, methods do. Raises UserError for an effort that
+    is no positive number, or leaves nothing for a method.
+    """
+    if not 0 < effort < math.inf:
+        raise UserError(f"the effort must be a positive number of trainings, not {effort:g}")
+    training = [method.name for method in methods if method.effort]
+    scratch = next((method for method in methods if method.from_scratch), None)
+    if scratch is not None and scratch is not methods[0]:
+        raise UserError(f"{scratch.name} begins with the untrained network: it must be the first of its recipe")
+    first = 0.0 if scratch else 1.0 if training else effort
+    if training and effort <= first:
+        raise UserError(
+            f"an effort of {effort:g} leaves nothing to {training[0]} after the first training; give more than 1"
+        )
+    weights = [method.effort for method in methods]
+    ends = [first]
+    for done in range(1, len(weights) + 1):
+        ends.append(first + (effort - first) * sum(weights[:done]) / sum(weights) if training else first)
+    if training:
+        ends[-1] = effort
+    return tuple(Span(begin, end) for begin, end in zip([0.0, *ends], ends, strict=False))
+
+
+def require_steps(steps: Mapping[str, int], methods: Sequence[Method]) -> None:
+    """Raises UserError naming a method that trains and has no step to do so; ``steps`` are those of every stage by its name."""
+    for method in methods:
+        if method.effort and not steps[method.name]:
+            raise UserError(f"the effort is too small: {method.name} has no step to train for")

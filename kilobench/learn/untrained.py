@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a recipe makes of a model without any training: of its size, which is what a budget asks for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kilobench.contracts import Budget, Cost, Method, Progress, Task, UserError, silent
+
+_INPUTS = 4
+"""Random ones, that stand for training data."""
+
+
+class UntrainedJob:
+    """A job (kilobench.api.Job) whose trainings leave the model as it is, and whose data is random."""
+
+    def __init__(self, task: Task, budget: Budget | None = None) -> None:
+        generator = np.random.default_rng(0)
+        self.seed = 0
+        self.input_shape = task.input_shape
+        self.train_x = generator.uniform(-1, 1, (_INPUTS, *task.input_shape)).astype(np.float32)
+        self.train_y = np.arange(_INPUTS) % task.class_count
+        self.steps = 0
+        self.budget = budget
+        self.progress: Progress = silent
+
+    def cost(self, model: nn.Module, board: str) -> Cost:
+        """Raises UserError: nothing is measured here."""
+        raise UserError("a method that measures candidates cannot be sized for a budget")
+
+    def fit(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
+        """The smallest."""
+        return make(low)
+
+    def train(self, model: nn.Module, **_: Any) -> nn.Module:
+        """The model as it is."""
+        return model.eval()
+
+    def batches(self, count: int, size: int = 64) -> list[tuple[Tensor, Tensor]]:
+        """One batch, however many are asked for."""
+        return [(torch.from_numpy(self.train_x.copy()), torch.from_numpy(self.train_y))]
+
+
+def finished(model: nn.Module, methods: Sequence[Method], task: Task, budget: Budget | None = None) -> nn.Module:
+    """What methods make of a copy of a model, without training; for a ``budget``, one that resizes makes the smallest."""
+    model, job = copy.deepcopy(model).eval(), UntrainedJob(task, budget)
+    for method in methods:
+        model = method.apply(model, job)
+    return model.eval()

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Budgets as written: ``flash=64KiB,ram=32KiB,latency=100ms,board=nucleo_l476rg``."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from kilobench.contracts import Budget, UserError
+from kilobench.plugins.spec import nearest
+
+UNITS = {
+    "bytes": {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2},
+    "milliseconds": {"us": 1e-3, "ms": 1.0, "s": 1000.0},
+}
+_LIMITS = {
+    "flash": ("flash_bytes", "bytes"),
+    "ram": ("ram_bytes", "bytes"),
+    "latency": ("latency_ms", "milliseconds"),
+}
+"""Keys, the fields of Budget, and what they are in."""
+
+
+def quantity(text: str, kind: str) -> float:
+    """``256KiB`` in bytes or ``200ms`` in milliseconds; ``kind`` says which. Raises UserError for anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*", text)
+    units = UNITS[kind]
+    unit = match[2].replace("µ", "u") if match else ""
+    if match is None or unit not in units or not (value := float(match[1]) * units[unit]):
+        hint = nearest(unit, units) if unit else ""
+        raise UserError(f"{text!r} is no positive number with a unit ({', '.join(units)}){hint}")
+    return value
+
+
+def parse_budget(text: str, board: str) -> Budget:
+    """A budget as written, a size alone being one of flash; ``board`` is the one that it is on where it names none.
+
+    Raises UserError naming what is wrong with it.
+    """
+    limits: dict[str, float] = {}
+    on = board
+    for part in text.split(",") if "=" in text else (f"flash={text}",):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key not in (*_LIMITS, "board"):
+            raise UserError(f"budget {text!r}: {part!r} is not of the form flash=, ram=, latency= or board=")
+        if key == "board":
+            on = value
+        else:
+            name, kind = _LIMITS[key]
+            limits[name] = quantity(value, kind)
+    return Budget(on, **limits)
+
+
+def budget_text(budget: Budget) -> str:
+    """The one way to write it: limits in this order, in the largest unit that needs at most three decimals; its board last."""
+    parts = [
+        f"{key}={_shown(value, kind)}"
+        for key, (name, kind) in _LIMITS.items()
+        if math.isfinite(value := getattr(budget, name))
+    ]
+    return ",".join([*parts, f"board={budget.board}"])
+
+
+def _shown(value: float, kind: str) -> str:
+    units = sorted(UNITS[kind].items(), key=lambda unit: -unit[1])
+    for unit, size in units:
+        if value >= size and round(value / size, 3) * size == value:
+            return f"{value / size:.3f}".rstrip("0").rstrip(".") + unit
+    unit, size = units[-1]
+    return f"{value / size:g}{unit}"
