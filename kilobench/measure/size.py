@@ -88,7 +88,13 @@ class Search:
                     break
             else:
                 upper, by_flash = size, found.flash_bytes > self._flash
+        low = self._shortest(low)
         return Sized(low, self._cost(low), keeps=True)
+
+    def _shortest(self, size: float) -> float:
+        """The number with the fewest digits that gives a model of the same size."""
+        near = (float(f"{size:.{digits}g}") for digits in (1, 2, 3))
+        return next((one for one in near if self._weights(one) == self._weights(size)), size)
 
     def _halved(self, low: float, high: float) -> float:
         """The largest size between the two whose flash is told to be small enough."""
