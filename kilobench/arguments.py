@@ -114,6 +114,9 @@ def _comparing(commands: Any) -> None:
         parser.add_argument(
             "--records", type=Path, default=Path("leaderboard/records"), help="folder (default: leaderboard/records)"
         )
+    advising.add_argument(
+        "--budget", metavar="LIMIT=SIZE,...", help="limits, as in flash=64KiB,ram=32KiB,latency=100ms"
+    )
     advising.add_argument("--max-latency", metavar="TIME", help="as in 200ms")
     for memory in ("flash", "ram"):
         advising.add_argument(f"--max-{memory}", metavar="SIZE", help="as in 256KiB, if less than the board has")

@@ -121,6 +121,10 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     with shown("data", console) as progress, undisturbed():
         fitting, too_large = sizing.sized(wanted, searches)
         cells = plan(fitting, registry, progress)
+    for line in dict.fromkeys(one.line for one in too_large):
+        if not cells:
+            raise UserError(line)
+        console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
     work = work_for(cells, retry_failed=options.retry_failed)
     if options.on.startswith("serial") and not options.ray:
         _check_real_boards(cells)
@@ -131,6 +135,9 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     if work.missing:
         _require_cache()
     store = None if suite.validation else Store(options.output / "records")
+    for row in too_large:
+        if store is not None:
+            store.write_too_large(row.row())
     outcome = run_cells(work, _executor(registry, options, work.units), store, console)
     _report(outcome, store, options.output, console)
     return 1 if outcome.failed or outcome.skipped else 0
@@ -190,7 +197,7 @@ def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
     if store is None:
         console.print("validation part of the training data: no records, no pages", highlight=False)
     elif outcome.records:
-        render(store.read_all(), output)
+        render(store.read_all(), output, too_large=store.read_too_large())
         console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
     for word, cells in (("failed", outcome.failed), ("skipped, failed before", outcome.skipped)):
         for cell, failed in cells.values():
@@ -295,13 +302,15 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from kilobench.render import render
     from kilobench.results.store import Store
 
-    records = Store(options.output / "records").read_all()
+    store = Store(options.output / "records")
+    records = store.read_all()
     if not records:
-        raise UserError(f"{options.output / 'records'} holds no records; kilobench run makes some")
+        raise UserError(f"{store.folder} holds no records; kilobench run makes some")
     site = options.output / "site"
     if site.exists() and not (site / "assets" / "explore.js").exists():
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
-    made = [path for path in render(records, options.output, site=True) if path.suffix == ".md"]
+    written = render(records, options.output, too_large=store.read_too_large(), site=True)
+    made = [path for path in written if path.suffix == ".md"]
     print(f"{len(made)} pages of {len(records)} records: {options.output / 'README.md'}")
     print(f"with interaction: {site / 'index.html'}")
     return 0
@@ -359,15 +368,20 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _advise(options: argparse.Namespace) -> int:
-    from kilobench.results.advise import Limits, advise, quantity
+    from kilobench.contracts import Budget
+    from kilobench.plugins.budget import parse_budget, quantity
+    from kilobench.results.advise import advise
 
     given = (
         ("latency_ms", options.max_latency, "milliseconds"),
         ("flash_bytes", options.max_flash, "bytes"),
         ("ram_bytes", options.max_ram, "bytes"),
     )
-    limits = Limits(**{name: quantity(text, kind) for name, text, kind in given if text is not None})
-    print(advise(options.task, options.board, limits, options.records))
+    limits = parse_budget(options.budget, options.board) if options.budget else Budget(options.board)
+    limits = dataclasses.replace(
+        limits, **{name: quantity(text, kind) for name, text, kind in given if text is not None}, board=options.board
+    )
+    print(advise(limits, options.task, options.records))
     return 0
 
 

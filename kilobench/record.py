@@ -246,3 +246,24 @@ class Record(ModelFacts):
                 "cycles, cycles_low and cycles_high are missing together, of a program that fits no such core"
             )
         return self
+
+
+class TooLarge(_Part):
+    """A recipe no size of which keeps a budget: nothing was trained."""
+
+    schema_version: Literal["kilobench/1"] = Field(default=SCHEMA, alias="schema")
+    task: Spec
+    network: Spec
+    """Without its width."""
+    training_changes: Line = ""
+    recipe: Recipe
+    effort: float = Field(gt=0, lt=1e6)
+    budget: Line
+    board: Spec
+    link: Literal["emulator", "serial"]
+    toolchain: Line
+    flash_bytes: Positive
+    ram_bytes: Positive
+    """Of the smallest size."""
+    latency_ms: float | None = Field(ge=0)
+    """None where it is too large to run."""

@@ -7,15 +7,19 @@ from collections.abc import Hashable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kilobench.record import NOT_RUN, Record
+from kilobench.record import NOT_RUN, Record, TooLarge
+from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, order
+from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.table import (
-    CONTEST,
+    CURVE,
     PLACES,
     Leader,
     class_curves,
+    effort,
     energy,
     families,
     figure,
@@ -27,6 +31,7 @@ from kilobench.results.table import (
 )
 
 Row = Mapping[Hashable, Any]
+_MOST_TIES = 3
 _LEFT = {
     "Task",
     "Board",
@@ -37,10 +42,14 @@ _LEFT = {
     "Most accurate",
     "Smallest as good",
     "Uncompressed: full",
+    "Size",
+    "Not ranked",
 }
 
 
-def pages(rows: pd.DataFrame, records: Sequence[Record], *, site: bool = False) -> dict[str, str]:
+def pages(
+    rows: pd.DataFrame, records: Sequence[Record], too_large: Sequence[TooLarge] = (), *, site: bool = False
+) -> dict[str, str]:
     """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
 
     For the ``site``, <div>s for interactive plots and tables stand where pages have images and tables of recipes.
@@ -57,17 +66,22 @@ def pages(rows: pd.DataFrame, records: Sequence[Record], *, site: bool = False) 
     shown["cells"] = [_cells(row) for row in shown.to_dict("records")]
 
     def text(template: str, **values: object) -> str:
-        return environment.get_template(f"{template}.md.j2").render(**values)
+        up = "" if template in ("index", "classes") else "../"
+        return environment.get_template(f"{template}.md.j2").render(up=up, **values)
 
     by_method = shown.explode("methods")
     boards = {str(name): _board(group) for name, group in shown.groupby("board")}
     known = {str(name): _method(str(name), group) for name, group in by_method.groupby("methods")}
     names = families(rows)
-    files = {"README.md": text("index", summary=_summary(shown), boards=boards, methods=known, families=names)}
+    budgets = budget_tables(rows, too_large)
+    facts: dict[str, object] = {"winners": _winners(budgets), "summary": _summary(shown), "headline": _headline(rows)}
+    facts["unequal"] = int((rows["unequal"] != "").sum())
+    files = {"README.md": text("index", **facts, boards=boards, methods=known, families=names)}
     if names:
         files["classes.md"] = text("classes", families={name: _classes(class_curves(rows, name)) for name in names})
     for name, task in shown.groupby("task"):
-        files[f"tasks/{slug(str(name))}.md"] = text("task", name=name, **_task(task))
+        own = [_budgets(table) for table in budgets if table.task == name]
+        files[f"tasks/{slug(str(name))}.md"] = text("task", name=name, budgets=own, **_task(task))
     for board, values in boards.items():
         files[f"boards/{slug(board)}.md"] = text("board", name=board, **values)
     for method, values in known.items():
@@ -86,10 +100,66 @@ def _origin(records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
+def _winners(tables: Sequence[BudgetTable]) -> str:
+    """Per task and board, a column for every budget: who wins there."""
+    columns = sorted((column for table in tables for column in table.columns), key=lambda one: order(one.budget))
+    titles = list(dict.fromkeys(column.title for column in columns))
+    lines = []
+    for table in tables:
+        changed = f", {table.training}" if table.training else ""
+        line = {
+            "Task": f"[{table.task}](tasks/{slug(table.task)}.md){changed}",
+            "Board": f"[{table.board}](boards/{slug(table.board)}.md)",
+            "Steps": f"{table.steps:.0f}",
+        }
+        won = {column.title: _won(column) for column in table.columns}
+        lines.append(line | {f"at {title}": won.get(title, "") for title in titles})
+    return _markdown(lines) if lines else ""
+
+
+def _headline(rows: pd.DataFrame) -> str:
+    """One line per recipe over all tasks (kilobench.results.headline)."""
+    return ""
+
+
+def _won(column: Budgeted) -> str:
+    """The winners of one task at one budget; of equal ones the most accurate first."""
+    if not column.winners:
+        return "none"
+    names = " = ".join(f"`{entry.recipe}`" for entry in column.winners[:_MOST_TIES])
+    more = len(column.winners) - _MOST_TIES
+    others = f" = {more} more" if more > 0 else ""
+    return f"{names}{others} **{100 * column.winners[0].accuracy:.1f} %**"
+
+
+def _budgets(table: BudgetTable) -> dict[str, Any]:
+    """One table of budgets: recipes by budgets, best at the largest first, and a sentence for every budget."""
+    recipes = dict.fromkeys(entry.recipe for column in reversed(table.columns) for entry in column.entries)
+    recipes |= dict.fromkeys(one.recipe for column in table.columns for one in column.too_large)
+    lines = []
+    for recipe in recipes:
+        line = {"Recipe": f"`{recipe}`"}
+        for column in table.columns:
+            entry = next((one for one in column.entries if one.recipe == recipe), None)
+            smallest = next((one.flash_bytes for one in column.too_large if one.recipe == recipe), None)
+            too_large = "" if smallest is None else f"too large: at least {smallest / 1024:.1f} KiB"
+            line[column.title] = too_large if entry is None else _entry(entry)
+        lines.append(line)
+    return {"about": table, "table": _markdown(lines), "sentences": [column.sentence for column in table.columns]}
+
+
+def _entry(entry: Entry) -> str:
+    """Place, accuracy, time and size in a cell."""
+    place = "–" if entry.place is None else f"**{entry.place}**" if entry.place == 1 else str(entry.place)
+    spread = f"{100 * entry.accuracy:.1f} % ({100 * entry.low:.1f}-{100 * entry.high:.1f})"
+    time = NOT_RUN if np.isnan(entry.latency_ms) else f"{entry.latency_ms:.{0 if entry.latency_ms >= 100 else 1}f} ms"
+    return f"{place}. {spread}, {time}, {entry.size}"
+
+
 def _summary(rows: pd.DataFrame) -> str:
-    """Per task and board, of the rows measured on the most samples: who wins, what ties with it, and ``full``."""
+    """Per task and board, of the ranked rows measured on the most samples: who wins, what ties with it, and the reference."""
     table = []
-    for (task, board), group in rows.groupby(["task", "board"]):
+    for (task, board), group in rows[(rows["unequal"] == "") & (rows["budget"] == "")].groupby(["task", "board"]):
         fitting = group[group["fits"]]
         synthetic = ", *synthetic*" if group["synthetic"].any() else ""
         line = {
@@ -104,12 +174,12 @@ def _summary(rows: pd.DataFrame) -> str:
             smallest = ties.loc[ties["flash_bytes"].idxmin()] if len(ties) else best
             same = smallest["recipe"] == best["recipe"]
             line |= {"Most accurate": _costs(best), "Smallest as good": "the same" if same else _costs(smallest)}
-            full = contest[contest["recipe"] == "full"]
+            full = contest[contest["recipe"] == contest["reference"]]
             line["Uncompressed: full"] = _full(full.iloc[0], best) if len(full) else ""
         else:
             line["Most accurate"] = "none fits"
         table.append(line)
-    return _markdown(table)
+    return _markdown(table) if table else ""
 
 
 def _costs(row: Row) -> str:
@@ -149,14 +219,22 @@ def _contest(rows: pd.DataFrame) -> dict[str, Any]:
     first = rows.iloc[0]
     boards = []
     for board, group in rows.groupby("board"):
-        table = _markdown([{"Place": place(row), **row["cells"]} for row in group.to_dict("records")])
-        boards.append({"name": board, "table": table, **_timing(group.iloc[0])})
+        table = _markdown([_placed(row) for row in group.to_dict("records")])
+        budget = shown_budget(first["budget"], str(board)) if first["budget"] else ""
+        boards.append({"name": board, "table": table, "at": budget, **_timing(group.iloc[0])})
     return {
-        **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial"]},
+        **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial", "reference"]},
+        "terms": effort(first),
         "boards": boards,
         "crops": not rows["crops"].isna().all(),
         "energy": not rows["energy_uj"].isna().all(),
     }
+
+
+def _placed(row: Row) -> dict[str, str]:
+    """Cells of a row, with its place, or why it has none."""
+    why = {"Not ranked": row["unequal"]} if row["unequal"] and row["unequal"] != "unequal effort" else {}
+    return {"Place": place(row), **row["cells"], **why}
 
 
 def _timing(row: pd.Series) -> dict[str, str]:
@@ -171,6 +249,8 @@ def _board(rows: pd.DataFrame) -> dict[str, Any]:
     contests = [
         {
             **contest.iloc[0][CONTEST].to_dict(),
+            "at": shown_budget(contest.iloc[0]["budget"], str(first["board"])) if contest.iloc[0]["budget"] else "",
+            "terms": effort(contest.iloc[0]),
             "table": _markdown([{"Place": place(row), **_headroom(row)} for row in contest.to_dict("records")]),
         }
         for _, contest in rows.groupby(CONTEST)
@@ -202,7 +282,7 @@ def _headroom(row: Row) -> dict[str, str]:
 
 
 def _method(name: str, rows: pd.DataFrame) -> dict[str, Any]:
-    """Every recipe with a method, compared with ``full``, per task."""
+    """Every recipe with a method, compared with the reference, per task."""
     tasks = {}
     for task, group in rows.groupby("task"):
         several = [name for name in CONTEST[1:] if group[name].nunique() > 1]
@@ -211,26 +291,32 @@ def _method(name: str, rows: pd.DataFrame) -> dict[str, Any]:
         "tasks": tasks,
         "recipes": sorted(rows["recipe"].unique()),
         "boards": rows["board"].nunique(),
-        "gains": _gains(rows[rows["recipe"] != "full"].dropna(subset=["difference", "flash_ratio", "cycles_ratio"])),
+        "gains": _gains(
+            rows[rows["recipe"] != rows["reference"]].dropna(subset=["difference", "flash_ratio", "cycles_ratio"])
+        ),
     }
 
 
 def _compared(row: Row, several: Sequence[str]) -> dict[str, str]:
-    """A row beside ``full``; ``several``: what else tells rows of the table apart."""
+    """A row beside its reference; ``several``: what else tells rows of the table apart."""
     cells, points = row["cells"], [100 * row[name] for name in ("difference", "difference_low", "difference_high")]
-    told = "" if pd.isna(points[0]) or row["recipe"] == "full" else "{:+.1f} ({:+.1f} to {:+.1f})".format(*points)
+    told = (
+        ""
+        if pd.isna(points[0]) or row["recipe"] == row["reference"]
+        else "{:+.1f} ({:+.1f} to {:+.1f})".format(*points)
+    )
     return {
         "Recipe": cells["Recipe"],
         "Board": row["board"],
-        **{name.capitalize(): row[name] for name in several},
+        **{name.capitalize(): f"{row[name]:g}" if name == "effort" else row[name] for name in several},
         "Accuracy % (95 %)": cells["Accuracy % (95 %)"],
-        "To full, points (95 %)": told,
+        "To reference, points (95 %)": told,
         **{name: cells[name] for name in ("Flash KiB", "smaller", "Mcycles", "faster", "Fits")},
     }
 
 
 def _gains(rows: pd.DataFrame) -> dict[str, Any]:
-    """Of rows that can be compared with ``full``: medians of costs, the span of differences, and how many are told apart."""
+    """Of rows that can be compared with a reference: medians of costs, the span of differences, and how many are told apart."""
     if rows.empty:
         return {}
     models = rows.drop_duplicates([*CONTEST, "recipe"])  # accuracy is the same on every board
@@ -260,6 +346,7 @@ def _cells(row: Row) -> dict[str, str]:
         "Recipe": f"`{row['recipe']}`{' ◆' if row['pareto'] else ''}",
         "Accuracy % (95 %)": f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})",
         **crops,
+        **({"Size": row["size"]} if row["size"] else {}),
         "Flash KiB": f"{row['flash_bytes'] / 1024:.1f}",
         "smaller": ratio(row["flash_ratio"]),
         "RAM KiB": f"{row['ram_bytes'] / 1024:.1f}",
@@ -273,21 +360,30 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def _classes(curves: pd.DataFrame) -> list[dict[str, Any]]:
-    """Per network and training: who leads, and accuracy by recipe and number of classes."""
+    """Per CURVE: who leads, and accuracy and cycles by recipe and number of classes."""
     contests = []
-    for (network, training), curve in curves.groupby(["network", "training"]):
+    for key, curve in curves.groupby(CURVE):
         found = leaders(curve)
         counts = sorted(curve["classes"].unique())
         table = []
         for recipe, line in curve.groupby("recipe"):
             cells = {
-                r.classes: f"{100 * r.accuracy:.1f} ({100 * r.low:.1f}-{100 * r.high:.1f})" for r in line.itertuples()
+                r.classes: f"{100 * r.accuracy:.1f} ({100 * r.low:.1f}-{100 * r.high:.1f}), {r.cycles / 1e6:.2f} M"
+                + ("" if r.joined else " °")
+                for r in line.itertuples()
             }
             table.append({"Recipe": f"`{recipe}`", **{f"{count} classes": cells.get(count, "") for count in counts}})
         led = {one.classes: f"`{one.recipe}`{' (tie)' if one.ties else ''}" for one in found}
         table.append({"Recipe": "**leader**", **{f"{count} classes": led.get(count, "") for count in counts}})
         sentence = ", ".join(map(_leader, found))
-        contests.append({"network": network, "training": training, "leaders": sentence, "table": _markdown(table)})
+        first = curve.iloc[0]
+        about = {
+            **dict(zip(CURVE, key, strict=True)),
+            "terms": effort(first) if curve["joined"].any() else "unequal effort, or too few folds and seeds",
+            "at": shown_budget(first["budget"], "") if first["budget"] else "",
+            "apart": not curve["joined"].all(),
+        }
+        contests.append({**about, "leaders": sentence, "table": _markdown(table)})
     return contests
 
 

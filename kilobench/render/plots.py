@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
-from kilobench.results.table import class_curves, families, leaders, slug
+from kilobench.results.contest import shown_budget
+from kilobench.results.table import CURVE, class_curves, families, leaders, slug
 
 _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
@@ -28,17 +29,22 @@ Spec = dict[str, Any]
 
 
 def plots(rows: pd.DataFrame) -> dict[str, str]:
-    """SVG text by file name: two per task, one per family of tasks that differ in their number of classes."""
+    """SVG text by file name: two per task, one per family of tasks that differ in their number of classes.
+
+    Of a task those rows that are ranked; all where none is.
+    """
     files = {}
-    for name, task in rows.groupby("task"):
+    for name, everything in rows.groupby("task"):
+        ranked = everything[everything["unequal"] == ""]
+        task = ranked if len(ranked) else everything
         for axis, (column, label) in _AXES.items():
             files[f"plots/{slug(str(name))}-{axis}.svg"] = _svg(
                 _chart(task, column, label, f"{name}: accuracy against {axis}")
             )
     for family in families(rows):
         subtitle = [
-            "Above: who leads at every number of classes; dashed where that changes.",
-            "Whiskers: 95 % interval.",
+            "Above: who leads at every number of classes; dashed where that changes. Whiskers: 95 % interval.",
+            "Joined: equal steps, three seeds or folds at least. Hollow: others, which cannot be ranked.",
         ]
         title: Spec = {
             "text": f"{family}: accuracy against number of classes",
@@ -53,9 +59,14 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def class_panels(rows: pd.DataFrame, family: str) -> list[Spec]:
-    """Accuracy against the number of classes, a panel for every network and training."""
+    """Accuracy against the number of classes, a panel for every CURVE."""
     curves = class_curves(rows, family)
-    return [_curves(curve, ", ".join(filter(None, key))) for key, curve in curves.groupby(["network", "training"])]
+    panels = []
+    for (network, training, effort, budget), curve in curves.groupby(CURVE):
+        at = f"at {shown_budget(budget, '')}" if budget else ""
+        steps = f"{curve['steps'].mode().iloc[0]:.0f} steps" if effort else "unequal effort"
+        panels.append(_curves(curve, ", ".join(filter(None, (network, at, training, steps)))))
+    return panels
 
 
 def _svg(chart: Spec) -> str:
@@ -70,8 +81,11 @@ def _svg(chart: Spec) -> str:
 def _labels(task: pd.DataFrame) -> pd.Series:
     """Recipes, told apart by what a task has several of: networks, trainings."""
     labels: pd.Series = task["recipe"]
-    if task["network"].nunique() > 1:
-        labels = labels + ", " + task["network"]
+    network = task["family"].where(task["budget"] != "", task["network"])
+    if network.nunique() > 1:
+        labels = labels + ", " + network
+    if task["effort"].nunique() > 1:
+        labels = labels + task["effort"].map(lambda value: f", effort {value:g}")
     if task["training"].nunique() > 1:
         labels = labels + task["training"].map(lambda text: f", {text}" if text else "")
     return labels
@@ -103,7 +117,7 @@ def _looks(labels: list[str], crowded: bool = False, **legend: object) -> Spec:
 
 
 def _curves(curve: pd.DataFrame, heading: str) -> Spec:
-    """One line per recipe of one network and training, and above it who leads."""
+    """One line per recipe of one CURVE through its joined points, marks alone for others, and above it who leads."""
     recipes = sorted(
         curve["recipe"].unique(), key=lambda name: (-curve[curve["recipe"] == name]["accuracy"].max(), name)
     )
@@ -116,6 +130,7 @@ def _curves(curve: pd.DataFrame, heading: str) -> Spec:
             "label": r.recipe,
             "classes": r.classes,
             "at": r.classes * beside[r.recipe],
+            "joined": bool(r.joined),
             **{k: round(100 * getattr(r, k), 2) for k in ("accuracy", "low", "high")},
         }
         for r in curve.itertuples()
@@ -131,10 +146,16 @@ def _curves(curve: pd.DataFrame, heading: str) -> Spec:
     looks = _looks(recipes, orient="right")
     layers = [
         {"mark": {"type": "rule", "opacity": 0.6}, "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}}},
-        {"mark": "line", "encoding": {"y": y}},
+        {"mark": "line", "encoding": {"y": y}, "transform": [{"filter": "datum.joined"}]},
         {
             "mark": {"type": "point", "size": 70, "filled": True, "opacity": 1},
             "encoding": {"y": y, "shape": looks["shape"]},
+            "transform": [{"filter": "datum.joined"}],
+        },
+        {
+            "mark": {"type": "point", "size": 70, "filled": False, "opacity": 0.8},
+            "encoding": {"y": y, "shape": looks["shape"]},
+            "transform": [{"filter": "!datum.joined"}],
         },
     ]
     shared = {"x": x, "color": looks["color"]}
@@ -190,7 +211,9 @@ def _named(points: pd.DataFrame) -> list[str]:
 def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
     """A panel for every board; boards and recipes beyond what can be told apart are left out or pale."""
     boards = task["board"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
-    points = task[task["board"].isin(boards[:_PANELS])][["board", "recipe", "fits", "pareto"]].assign(
+    points = task[task["board"].isin(boards[:_PANELS])][
+        ["board", "recipe", "fits", "pareto", "budget"]
+    ].assign(
         label=_labels(task), flash_kib=task["flash_bytes"] / 1024, mcycles=task["cycles"] / 1e6,
         **{name: 100 * task[name] for name in ("accuracy", "low", "high")},
     ).dropna(subset=[column])  # fmt: skip
@@ -218,14 +241,23 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
         "mark": {"type": "rule", "opacity": 0.6},
         "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": looks["color"]},
     }
+    lines = {
+        "transform": [{"filter": f"datum.budget != '' && datum.label != '{_OTHERS}'"}],
+        "mark": {"type": "line", "opacity": 0.6},
+        "encoding": {"x": x, "y": y, "color": looks["color"]},
+    }
     subtitle = ["Whiskers: 95 % interval. Pale: does not fit the board."]
+    if (points["budget"] != "").any():
+        subtitle.append("Lines: a recipe as large as each budget allows.")
+    if (task["unequal"] != "").any():
+        subtitle.append("Unequal effort: who was trained for longer may lead for that alone.")
     if len(boards) > _PANELS:
         subtitle.append(f"{_PANELS} of {len(boards)} boards; the tables have all.")
-    values = points[["board", "label", "fits", "accuracy", "low", "high", column]].to_dict("records")
+    values = points[["board", "label", "fits", "budget", "accuracy", "low", "high", column]].to_dict("records")
     return {
         "data": {"values": values[::-1] if crowded else values},
         "title": {"text": heading, "subtitle": subtitle, "anchor": "start"},
         "facet": {"field": "board", "type": "nominal", "title": None, "header": {"labelFontSize": 12}},
         "columns": 2 if points["board"].nunique() == 4 else 3,
-        "spec": {"width": 260, "height": 220, "layer": [whiskers, dots]},
+        "spec": {"width": 260, "height": 220, "layer": [lines, whiskers, dots]},
     }

@@ -24,10 +24,11 @@ import vl_convert
 from markdown import Markdown
 from markdown.extensions import Extension
 
-from kilobench.record import Record
+from kilobench.record import Record, TooLarge
 from kilobench.render import markdown
 from kilobench.render.plots import COLOURS, class_panels
-from kilobench.results.table import CONTEST, PLACES, families, slug
+from kilobench.results.contest import CONTEST, shown_budget
+from kilobench.results.table import PLACES, families, slug
 
 AXES = {
     "flash": "flash (KiB)",
@@ -53,12 +54,12 @@ _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml
 """What Material brings for a search and for sites with an address."""
 
 
-def build_site(rows: pd.DataFrame, records: Sequence[Record], output: Path) -> Path:
+def build_site(rows: pd.DataFrame, records: Sequence[Record], output: Path, too_large: Sequence[TooLarge] = ()) -> Path:
     """Write the site of ``rows`` (``table.frame``) into ``output``, in place of what was there; returns its first page.
 
     The same rows and records give the same bytes.
     """
-    texts = markdown.pages(rows, records, site=True)
+    texts = markdown.pages(rows, records, too_large, site=True)
     boards = {record.board: [record.board_flash_bytes, record.board_ram_bytes] for record in records}
     data = {f"tasks/{slug(str(name))}.md": task_data(task, boards) for name, task in rows.groupby("task")}
     if families(rows):
@@ -103,11 +104,16 @@ def task_data(task: pd.DataFrame, boards: Mapping[str, Sequence[int]]) -> dict[s
 
     ``boards``: bytes of flash and of RAM by name. Shares are in %, flash and RAM in KiB, cycles in millions, latency in ms.
     """
-    told = [task[name].where(task[name] != "", f"usual {name}") for name in CONTEST[1:] if task[name].nunique() > 1]
+    terms = task[CONTEST[1:]].assign(
+        effort=task["effort"].map(lambda effort: f"{effort:g} trainings" if effort else "unequal effort"),
+        budget=task["budget"].map(lambda budget: f"at {shown_budget(budget, '')}" if budget else "no budget"),
+    )
+    told = [terms[name].where(terms[name] != "", f"usual {name}") for name in terms if terms[name].nunique() > 1]
     contest = pd.concat(told, axis=1).agg(", ".join, axis=1) if told else ""
     recipes = task["recipe"].map(shlex.quote)
     columns = {
-        **{name: task[name] for name in ("recipe", "board", *CONTEST[1:], "timing", "conditions", "peak")},
+        **{name: task[name] for name in ("recipe", "board", "size", "unequal", "timing", "conditions", "peak")},
+        **{name: terms[name] for name in terms},
         "contest": pd.Series(contest, index=task.index),
         "place": task["place"].astype(object).where(task["place"].notna(), None),
         **{name: task[name].astype(int) for name in ("pareto", "fits", "samples", "folds", "seeds", "verified")},

@@ -3,43 +3,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kilobench.contracts import UserError
-from kilobench.plugins.spec import nearest
+from kilobench.contracts import Budget
 from kilobench.record import NOT_RUN, Record
+from kilobench.results.contest import contest_of, newest_versions, steps_of, unequal
 from kilobench.results.stats import Estimate, Results, places, pooled, results
 from kilobench.results.store import Store
 from kilobench.results.table import commands
-
-_UNITS = {
-    "bytes": {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2},
-    "milliseconds": {"us": 1e-3, "ms": 1.0, "s": 1000.0},
-}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a recipe may take beside what the board has; infinite for no limit."""
-
-    latency_ms: float = float("inf")
-    flash_bytes: float = float("inf")
-    ram_bytes: float = float("inf")
-
-    def __str__(self) -> str:
-        parts = [
-            f"{text} at most {value / unit:g} {name}"
-            for text, value, unit, name in (
-                ("latency", self.latency_ms, 1, "ms"),
-                ("flash", self.flash_bytes, 1024, "KiB"),
-                ("RAM", self.ram_bytes, 1024, "KiB"),
-            )
-            if value < float("inf")
-        ]
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -57,45 +30,64 @@ class Candidate:
     commands: tuple[str, ...]
 
 
-def quantity(text: str, kind: str) -> float:
-    """``256KiB`` in bytes or ``200ms`` in milliseconds; ``kind`` says which. Raises UserError for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*", text)
-    units = _UNITS[kind]
-    unit = match[2].replace("µ", "u") if match else ""
-    if match is None or unit not in units:
-        hint = nearest(unit, units) if unit else ""
-        raise UserError(f"{text!r} is no number with a unit ({', '.join(units)}){hint}")
-    return float(match[1]) * units[unit]
+def limits_text(limits: Budget) -> str:
+    """As people read them."""
+    parts = [
+        f"{text} at most {value / unit:g} {name}"
+        for text, value, unit, name in (
+            ("latency", limits.latency_ms, 1, "ms"),
+            ("flash", limits.flash_bytes, 1024, "KiB"),
+            ("RAM", limits.ram_bytes, 1024, "KiB"),
+        )
+        if value < float("inf")
+    ]
+    return ", ".join(parts)
 
 
-def advise(task: str, board: str, limits: Limits, folder: Path) -> str:
+def advise(limits: Budget, task: str, folder: Path) -> str:
     """The page: what fits, best place first and of a place the one with the least flash; then what binds the others.
 
-    Raises UserError where the folder has no records of the task on this board, naming the boards that it has.
+    Only what was trained alike is placed together: a table for each effort, training, link and toolchain. Raises UserError where
+    the folder has no records of the task on this board, naming the boards that it has.
     """
-    records = Store(folder).select(task=task, board=board)
-    lines = [f"{task} on {board}, {records[0].clock_hz / 1e6:g} MHz" + (f"; {limits}" if str(limits) else "")]
-    for link in sorted({record.link for record in records}):
-        candidates = _candidates([record for record in records if record.link == link], limits)
-        timing = sorted({record.timing for record in records if record.link == link})
-        lines += ["", f"{link}; cycles {', '.join(timing)}", *_fitting([c for c in candidates if not c.binds])]
+    records = Store(folder).select(task=task, board=limits.board)
+    said = limits_text(limits)
+    lines = [f"{task} on {limits.board}, {records[0].clock_hz / 1e6:g} MHz" + (f"; {said}" if said else "")]
+    newest = newest_versions(records)
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        why = unequal([record], newest)
+        terms = () if why else tuple(map(str, _terms(record)))
+        groups.setdefault((why, record.link, *terms), []).append(record)
+    for (why, link, *_), group in sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0])):
+        candidates = _candidates(group, limits)
+        timing = ", ".join(sorted({record.timing for record in group}))
+        changed = f"; {group[0].training_changes}" if group[0].training_changes and not why else ""
+        lines += ["", f"{link}; {why or f'{steps_of(group[0])} steps each{changed}'}; cycles {timing}"]
+        lines += _fitting([c for c in candidates if not c.binds], ranked=not why)
         lines += _binding([c for c in candidates if c.binds])
     return "\n".join(lines)
 
 
-def _candidates(records: Sequence[Record], limits: Limits) -> list[Candidate]:
+def _terms(record: Record) -> tuple[str | float, ...]:
+    """What must be equal to be placed together here, where sizes may differ: all of a contest but network and budget."""
+    task, _, training, effort, _, link, toolchain = contest_of(record)
+    return task, training, effort, link, toolchain
+
+
+def _candidates(records: Sequence[Record], limits: Budget) -> list[Candidate]:
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        key = record.recipe, record.network, record.training_changes, record.toolchain
+        key = record.recipe, record.network, record.budget, record.training_changes, record.toolchain
         groups.setdefault(key, []).append(record)
-    told = [len({key[i] for key in groups}) > 1 for i in range(4)]  # what all have in common is left out
+    told = [len({key[i] for key in groups}) > 1 for i in range(5)]  # what all have in common is left out
     return [
         _candidate(", ".join(part for i, part in enumerate(key) if part and (i == 0 or told[i])), group, limits)
         for key, group in sorted(groups.items())
     ]
 
 
-def _candidate(name: str, group: list[Record], limits: Limits) -> Candidate:
+def _candidate(name: str, group: list[Record], limits: Budget) -> Candidate:
     flash = max(record.flash_bytes for record in group)
     ram = max(record.ram_bytes for record in group)
     latency = max(1000 * (record.cycles or float("inf")) / record.clock_hz for record in group)
@@ -117,15 +109,18 @@ def _candidate(name: str, group: list[Record], limits: Limits) -> Candidate:
     )
 
 
-def _fitting(candidates: Sequence[Candidate]) -> list[str]:
-    """A table, best first."""
+def _fitting(candidates: Sequence[Candidate], *, ranked: bool) -> list[str]:
+    """A table, best first; without places where terms were not equal."""
     if not candidates:
         return ["nothing fits"]
-    placed = zip(places([candidate.results for candidate in candidates]), candidates, strict=True)
+    found = places([candidate.results for candidate in candidates]) if ranked else [None] * len(candidates)
+    placed = zip(found, candidates, strict=True)
     order = sorted(placed, key=lambda pair: (pair[0] or len(candidates) + 1, pair[1].flash_bytes, pair[1].name))
     lines = [_HEADING]
     for place, candidate in order:
         lines += [_row(str(place or "–"), candidate), *_repeated(candidate)]
+    if not ranked:
+        return [*lines, "not ranked: who was trained for longer may lead for that alone"]
     note = "place: 1 + how many of these are significantly more accurate, – has not all folds; equal places by flash"
     return [*lines, note]
 

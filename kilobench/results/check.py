@@ -6,20 +6,26 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from kilobench.contracts import Board, Network, Task, UserError
+from kilobench.contracts import Board, Method, Network, Task, UserError
+from kilobench.keys import contribution_versions
+from kilobench.learn.effort import EFFORT, spans
 from kilobench.measure.onboard import CLOCK_TOLERANCE, SLOWEST_CYCLES_PER_MAC
+from kilobench.plugins.budget import budget_text, parse_budget
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, parse_recipe
 from kilobench.record import Record, accuracy, correctness
+from kilobench.results.contest import over_budget
 
 FASTEST_CYCLES_PER_MAC = {"fp32": 1.0, "int8": 0.5, "binary": 1 / 32}
 """What no Cortex-M can beat: one fused multiply-add, two multiplications (SMLAD), or 32 XNORs in a cycle."""
 ALIGNMENT = 64
 """More bytes than the sections of a program can lie apart."""
+_ROUNDED = 2
+"""Steps that shares may differ by."""
 _CLOCK_SKEW = timedelta(days=1)
 
 
@@ -46,14 +52,43 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
             yield f"{found} is to be written {wanted}"
     if (record.classes, record.synthetic) != (classes, synthetic):
         yield f"{record.task} has {classes} classes and is {'' if synthetic else 'not '}synthetic"
-    if record.training != dataclasses.asdict(change_training(task.training, record.training_changes)):
+    wanted_training = change_training(task.training, record.training_changes)
+    if record.training != dataclasses.asdict(wanted_training):
         yield "training is not the task's own with the changes that it states"
+    yield from _terms(record, task, network, methods)
     if not 0 <= record.fold < task.folds:
         yield f"{record.task} has no fold {record.fold}"
     if (record.board_flash_bytes, record.board_ram_bytes) != (board.flash.bytes, board.ram_bytes):
         yield f"{record.board} has {board.flash.bytes} bytes of flash and {board.ram_bytes} of RAM"
     if abs(record.clock_hz - board.clock_hz) > CLOCK_TOLERANCE * board.clock_hz:
         yield f"clock_hz {record.clock_hz} is not the board's {board.clock_hz}"
+
+
+def _terms(record: Record, task: Task, network: Network, methods: Sequence[Method]) -> Iterator[str]:
+    """Effort, steps, versions and budget are those that the recipe has."""
+    if record.effort is None:
+        yield "effort: it states none, and could not be ranked"
+        return
+    if record.contributions != contribution_versions(task, network, methods):
+        yield "contributions: other versions than those here"
+    try:
+        shares = spans(methods, record.effort)
+        budget = budget_text(parse_budget(record.budget, "")) if record.budget else ""
+    except UserError as error:
+        yield str(error)
+        return
+    training = sum(record.steps.values()) / record.effort
+    wanted = {"train": shares[0]} | {method.name: share for method, share in zip(methods, shares[1:], strict=True)}
+    if record.steps.keys() != wanted.keys() or any(
+        abs(record.steps[name] - (span.end - span.begin) * training) > _ROUNDED for name, span in wanted.items()
+    ):
+        yield f"steps: they are not shared as an effort of {record.effort:g} is by this recipe"
+    if budget != record.budget:
+        yield f"budget is to be written {budget}"
+    if over := over_budget(record):
+        yield f"budget: exceeded, {over}"
+    if bool(record.budget) != bool(record.size):
+        yield "size: it is what was found for a budget"
 
 
 def _accuracy(record: Record) -> Iterator[str]:
@@ -113,7 +148,10 @@ def _provenance(record: Record) -> Iterator[str]:
     words = shlex.split(record.command)[2:]
     stated = {"--task": record.task, "--recipe": record.recipe, "--board": record.board}
     stated |= {"--seed": str(record.seed), "--fold": str(record.fold), "--training": record.training_changes}
-    given = {"--training": ""} | dict(zip(words[::2], words[1::2], strict=False))
+    stated |= {"--effort": f"{record.effort or EFFORT:g}", "--budget": record.budget}
+    given = {"--training": "", "--budget": "", "--effort": f"{EFFORT:g}"} | dict(
+        zip(words[::2], words[1::2], strict=False)
+    )
     for option, value in stated.items():
         if given.get(option) != value:
             yield f"command: its {option} is {given.get(option)}, the record's {value}"

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kilobench.contracts import UserError
 from kilobench.record import Record
+from kilobench.results.contest import contest_of, incomparable, shown_budget
 from kilobench.results.stats import SIGNIFICANT, Paired, Results, holm, paired, pooled, results
 from kilobench.results.store import Store
 
@@ -44,6 +46,8 @@ class Matches:
     matches: tuple[Match, ...]
     only_a: int
     only_b: int
+    unequal: tuple[str, ...] = ()
+    """Why cells that both sides have were not compared, once for each."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def compare(a: str, b: str, folder: Path, task: str | None = None, board: str | 
     same = len(found.matches) - len(differing)
     if same:
         lines.append(f"the same in all figures: {same} of {len(found.matches)} comparisons")
+    for reason, count in Counter(found.unequal).items():
+        lines.append(f"not compared: {count} cells, {reason}")
     if found.only_a or found.only_b:
         lines.append(f"not compared: {found.only_a} cells that only A has, {found.only_b} that only B has")
     lines += [f"B is {line}" for line in worse] or ["B is worse in nothing"]
@@ -94,7 +100,9 @@ def _is_path(text: str) -> bool:
 def _of_recipes(a: str, b: str, folder: Path, task: str | None, board: str | None) -> Matches:
     store = Store(folder)
     sides = [store.select(task=task, board=board, recipe=recipe) for recipe in (a, b)]
-    found = _matched(sides[0], sides[1], _contest)
+    found = _matched(sides[0], sides[1], _contest, equal_terms=True)
+    if not found.matches and found.unequal:
+        raise UserError(f"{a} and {b} cannot be compared: {found.unequal[0]}")
     if not found.matches:
         has = [", ".join(sorted({" ".join(_contest(record)) for record in side})[:3]) for side in sides]
         raise UserError(f"{a} and {b} have no cell in common: {a} has {has[0]}; {b} has {has[1]}")
@@ -128,8 +136,8 @@ def _of_paths(a: Path, b: Path, task: str | None, board: str | None) -> Matches:
 
 def _contest(record: Record) -> tuple[str, ...]:
     """What must be equal; of the toolchain only its name, so that its versions can be compared."""
-    toolchain = record.toolchain.split()[0]
-    return record.task, record.network, record.training_changes, record.board, record.link, toolchain
+    *same, toolchain = contest_of(record)
+    return *map(str, same), record.board, str(toolchain).split()[0]
 
 
 def _cell(record: Record) -> tuple[int, int, str]:
@@ -142,10 +150,13 @@ def _title(a: Sequence[Record], b: Sequence[Record]) -> str:
 
     def parts(record: Record) -> tuple[str, ...]:
         training = record.training_changes or "its own training"
-        return record.task, record.recipe, record.board, record.network, training, record.link, record.toolchain
+        effort = "unequal effort" if record.effort is None else f"{sum(record.steps.values())} steps"
+        at = f" at {shown_budget(record.budget, record.board)}" if record.budget else ""
+        network = f"{record.network}, {record.size}" if record.size.startswith("keep") else record.network
+        return record.task, record.recipe, record.board + at, network, training, effort, record.link, record.toolchain
 
     told = [x if x == y else f"{x} -> {y}" for x, y in zip(parts(a[0]), parts(b[0]), strict=True)]
-    settings = [text for text in told[3:] if text != "its own training"]
+    settings = [text for text in told[3:] if text and text != "its own training"]
     folds, seeds = len({record.fold for record in a}), len({record.seed for record in a})
     samples = sum({(record.data_digest, record.fold): record.accuracy.total for record in a}.values())
     return (
@@ -153,15 +164,21 @@ def _title(a: Sequence[Record], b: Sequence[Record]) -> str:
     )
 
 
-def _matched(a: Sequence[Record], b: Sequence[Record], group: Callable[[Record], tuple[str, ...]]) -> Matches:
-    """Pair the cells of both sides; those of a group are compared together."""
+def _matched(
+    a: Sequence[Record], b: Sequence[Record], group: Callable[[Record], tuple[str, ...]], *, equal_terms: bool = False
+) -> Matches:
+    """Pair the cells of both sides; those of a group are compared together, where asked for under ``equal_terms`` alone."""
     sides = [{(group(record), _cell(record)): record for record in side} for side in (a, b)]
     common = sorted(sides[0].keys() & sides[1].keys())
+    reasons = {key: incomparable(sides[0][key], sides[1][key]) if equal_terms else "" for key in common}
+    common = [key for key in common if not reasons[key]]
     matches = []
     for key in sorted({key for key, _ in common}):
         pair = [tuple(side[other] for other in common if other[0] == key) for side in sides]
         matches.append(Match(_title(pair[0], pair[1]), pair[0], pair[1]))
-    return Matches(tuple(matches), len(sides[0]) - len(common), len(sides[1]) - len(common))
+    paired_up = len(reasons)
+    unequal = tuple(filter(None, reasons.values()))
+    return Matches(tuple(matches), len(sides[0]) - paired_up, len(sides[1]) - paired_up, unequal)
 
 
 def _test(match: Match) -> Paired:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 from kilobench.plugins.spec import nearest
-from kilobench.record import Record
+from kilobench.record import Record, TooLarge
 
 _MAX_BYTES = 1 << 24
 MODEL_BYTES = 1_000_000
@@ -26,6 +26,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.models = folder.parent / "models"
+        self._too_large = folder.parent / "too-large"
 
     def model_path(self, record: Record) -> Path:
         """``models/DIGEST.safetensors``; models over MODEL_BYTES are not there."""
@@ -73,6 +74,31 @@ class Store:
     def read_all(self) -> list[Record]:
         """Every record, in the order of their file names."""
         return [self.read(path) for path in sorted(self.folder.rglob("*.json"))]
+
+    def write_too_large(self, row: TooLarge) -> None:
+        """Into ``too-large/TASK-NETWORK-RECIPE-....json`` beside the records."""
+        facts = (
+            row.task,
+            row.network,
+            row.recipe,
+            row.board,
+            row.training_changes,
+            f"effort{row.effort:g}",
+            row.budget,
+        )
+        name = re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", "-".join(filter(None, facts)).replace("]", ""))
+        content = json.dumps(row.model_dump(by_alias=True), indent=1) + "\n"
+        write_atomically(self._too_large / f"{name}.json", content.encode())
+
+    def read_too_large(self) -> list[TooLarge]:
+        """What keeps no budget, in the order of file names. Raises UserError naming a file that says something else."""
+        rows = []
+        for path in sorted(self._too_large.glob("*.json")):
+            try:
+                rows.append(TooLarge.model_validate_json(path.read_bytes()))
+            except ValidationError as error:
+                raise UserError(f"{path} is no valid row: {error.errors()[0]['msg']}") from None
+        return rows
 
     def select(self, **wanted: str | None) -> list[Record]:
         """The records whose fields, as in ``task="esc10"``, have the wanted values; None wants nothing.

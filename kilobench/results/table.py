@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records -> one row per task, network, recipe, board, link and toolchain; folds and seeds are pooled."""
+"""Records -> one row per contest, board and recipe; folds and seeds are pooled."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from kilobench.plugins.spec import without_width
 from kilobench.record import NOT_RUN, Record
+from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
 from kilobench.results.stats import Estimate, Results, paired, pareto, places, pooled, results
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-CONTEST = ["task", "network", "training", "link", "toolchain"]
-"""What must be equal for two rows to be compared at all; within it, costs are compared per board."""
+SIZES = ["task", "family", "training", "effort", "link", "toolchain"]
+"""What rows have in common that differ in their size: ``family`` is the network without its width."""
+REFERENCES = ("int8", "full")
+"""The trained network itself, with all the effort: what others are compared with, the second where no budget says a size."""
 DIFFERENCE = ["difference", "difference_low", "difference_high"]
-"""Columns: accuracy less that of ``full`` of the same contest, and its 95 % interval (``stats.paired``)."""
+"""Columns: accuracy less that of the reference of the same contest, and its 95 % interval (``stats.paired``)."""
 PLACES = (
     "place: 1 + how many recipes of the table are significantly more accurate (paired tests, Holm's correction); "
     "equal places are ties, – has not all folds"
@@ -37,22 +41,24 @@ def slug(text: str) -> str:
 def frame(records: Sequence[Record]) -> pd.DataFrame:
     """All rows, best place first within a board of a contest, then best accuracy.
 
-    Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.pooled``). ``place``: ``stats.places`` of the
-    rows of one board that CONTEST does not tell apart. ``pareto``: it fits, and no other that fits its board is at least as good
-    in accuracy, flash and cycles and better in one. ``cycles`` and ``latency_ms`` are NaN where a program is too large to run.
+    Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.pooled``). ``effort`` is 0 where records state
+    none. ``unequal`` says why a row is not ranked: its effort, or a version that has been followed by another. ``place``:
+    ``stats.places`` of the ranked rows of one board that CONTEST does not tell apart. ``pareto``: it is ranked and fits, and no
+    other such of the same SIZES and board, as large as it may be, is at least as good in accuracy, flash and cycles and better in
+    one. ``cycles`` and ``latency_ms`` are NaN where a program is too large to run.
     """
     keys = [*CONTEST, "board", "recipe"]
-    groups: dict[tuple[str, ...], list[Record]] = {}
+    groups: dict[tuple[str | float, ...], list[Record]] = {}
     for record in sorted(records, key=lambda r: (r.task, r.network, r.board, r.recipe, r.seed, r.fold)):
-        training = record.training_changes
-        key = (record.task, record.network, training, record.link, record.toolchain, record.board, record.recipe)
-        groups.setdefault(key, []).append(record)
+        groups.setdefault((*contest_of(record), record.board, record.recipe), []).append(record)
     pools: dict[object, tuple[Results, Estimate]] = {}
-    rows = pd.DataFrame([dict(zip(keys, key, strict=True)) | _figures(group, pools) for key, group in groups.items()])
-    _compare(rows)
-    rows = rows.sort_values(
-        [*CONTEST, "board", "place", "accuracy", "flash_bytes"], ascending=[True] * 7 + [False, True], kind="stable"
+    newest = newest_versions(records)
+    rows = pd.DataFrame(
+        [dict(zip(keys, key, strict=True)) | _figures(group, pools, newest) for key, group in groups.items()]
     )
+    _compare(rows)
+    by = [*CONTEST, "board", "place", "accuracy", "flash_bytes"]
+    rows = rows.sort_values(by, ascending=[name != "accuracy" for name in by], kind="stable")
     return rows.reset_index(drop=True)
 
 
@@ -65,7 +71,9 @@ def _pool(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) ->
     return pools[key]
 
 
-def _figures(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> dict[str, object]:
+def _figures(
+    group: list[Record], pools: dict[object, tuple[Results, Estimate]], newest: Mapping[str, int]
+) -> dict[str, object]:
     seeds = len({record.seed for record in group})
     correct, estimate = _pool(group, pools)
     cycles = fmean([float("nan") if record.cycles is None else record.cycles for record in group])
@@ -74,6 +82,12 @@ def _figures(group: list[Record], pools: dict[object, tuple[Results, Estimate]])
         "accuracy": estimate.mean,
         "low": estimate.low,
         "high": estimate.high,
+        "built": group[0].network,
+        "family": without_width(group[0].network),
+        "size": group[0].size,
+        "steps": fmean(map(steps_of, group)),
+        "stages": group[0].steps,
+        "unequal": unequal(group, newest),
         "samples": sum({part: len(right) for (part, _), right in correct.items()}.values()),
         "crops": _mean_of_crops(group),
         "partial": max(record.partial for record in group),
@@ -124,7 +138,7 @@ def commands(group: list[Record]) -> tuple[str, ...]:
 
 
 def _compare(rows: pd.DataFrame) -> None:
-    """Add the columns that need other rows: place, pareto, flash_ratio, cycles_ratio, DIFFERENCE."""
+    """Add the columns that need other rows: unequal, place, pareto, reference, flash_ratio, cycles_ratio, DIFFERENCE."""
     place: list[int | None] = [None] * len(rows)
     on_front = np.zeros(len(rows), dtype=bool)
     ratios = np.full((len(rows), 2), np.nan)
@@ -132,29 +146,50 @@ def _compare(rows: pd.DataFrame) -> None:
     costs = rows[["flash_bytes", "cycles"]].to_numpy(dtype=float)
     accuracy, fits = rows["accuracy"].to_numpy(), rows["fits"].to_numpy()
     recipes, tested = list(rows["recipe"]), list(rows["results"])
+    references = [""] * len(rows)
+    reasons = _of_other_steps(rows)
+    ranked = np.array([not why for why in reasons], dtype=bool)
     # Results are the same objects on every board (see _pool), so that everything is tested once.
     known: dict[tuple[int, ...], list[int | None]] = {}
     tests: dict[tuple[int, int], tuple[float, float, float]] = {}
-    for board in rows.groupby([*CONTEST, "board"]).indices.values():
+    for everyone in rows.groupby([*CONTEST, "board"]).indices.values():
+        board = everyone[ranked[everyone]]
         same = tuple(id(tested[i]) for i in board)
         known[same] = known.get(same) or places([tested[i] for i in board])
         for i, found in zip(board, known[same], strict=True):
             place[i] = found
-        fitting = board[fits[board]]
-        front = pareto([(accuracy[i], *costs[i]) for i in fitting])
-        on_front[fitting[list(front)]] = True
-        full = next((i for i in board if recipes[i] == "full"), None)
-        if full is not None:
-            ratios[board] = costs[full] / costs[board]
-            differences[board] = [_difference(tested[full], tested[i], tests) for i in board]
+        wanted = REFERENCES if rows["budget"].iloc[everyone[0]] else REFERENCES[::-1]
+        there = [i for name in wanted for i in board if recipes[i] == name]
+        if there:
+            reference = there[0]
+            ratios[board] = costs[reference] / costs[board]
+            differences[board] = [_difference(tested[reference], tested[i], tests) for i in board]
+            for i in board:
+                references[i] = recipes[reference]
+    for everyone in rows.groupby([*SIZES, "board"]).indices.values():
+        fitting = everyone[ranked[everyone] & fits[everyone]]
+        on_front[fitting[list(pareto([(accuracy[i], *costs[i]) for i in fitting]))]] = True
     rows["place"], rows["pareto"] = pd.array(place, dtype="Int64"), on_front
+    rows["unequal"], rows["reference"] = reasons, references
     rows[["flash_ratio", "cycles_ratio"]], rows[DIFFERENCE] = ratios, differences
+
+
+def _of_other_steps(rows: pd.DataFrame) -> list[str]:
+    """``unequal`` of all rows, those told too whose steps differ from what most of their contest have."""
+    reasons = list(rows["unequal"])
+    steps = rows["steps"].to_numpy()
+    for contest in rows.groupby([*CONTEST, "board"]).indices.values():
+        usual = float(np.median([steps[i] for i in contest if not reasons[i]] or [0.0]))
+        for i in contest:
+            if not reasons[i] and abs(steps[i] - usual) > SAME_STEPS * usual:
+                reasons[i] = f"unequal effort: {steps[i]:.0f} steps, not {usual:.0f}"
+    return reasons
 
 
 def _difference(
     full: Results, other: Results, tests: dict[tuple[int, int], tuple[float, float, float]]
 ) -> tuple[float, float, float]:
-    """DIFFERENCE of a recipe to ``full``; NaN where they have no samples in common."""
+    """DIFFERENCE of a recipe to the reference; NaN where they have no samples in common."""
     key = (id(full), id(other))
     if key not in tests:
         test = paired(full, other)
@@ -168,24 +203,42 @@ def methods(recipe: str) -> list[str]:
     return [part.partition("[")[0] for part in re.split(r"\+(?![^\[]*\])", recipe)]
 
 
+CURVE = ["network", "training", "effort", "budget"]
+"""What the points of a curve have in common, beside their steps."""
+_ENOUGH = 3
+"""Seeds or folds that a point of a curve is made of, at least."""
+
+
 def families(rows: pd.DataFrame) -> list[str]:
-    """Data sets that were measured with several numbers of classes by one network and training."""
-    counts = rows.groupby([rows["task"].map(_family), "network", "training"])["classes"].nunique()
+    """Data sets that were measured with several numbers of classes by one network, training, effort and budget."""
+    counts = rows.groupby([rows["task"].map(_family), *CURVE])["classes"].nunique()
     return sorted({str(key[0]) for key, count in counts.items() if count > 1})
 
 
 def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
-    """A row per network, training, number of classes and recipe, with accuracy, low, high and place at that number of classes.
+    """A row per CURVE, number of classes and recipe: accuracy, low, high, cycles, the place among these, and ``joined``.
 
     A model's accuracy is the same on every board, so that boards are not told apart: the one with the most results counts.
+    ``joined`` are points that make a line: of as many steps as most, from three seeds or folds (and all that there are), where
+    the reference was measured as well.
     """
     chosen = rows[rows["task"].map(_family) == family].sort_values("seeds", ascending=False, kind="stable")
-    several = chosen.groupby(["network", "training"])["classes"].transform("nunique") > 1
-    chosen = chosen[several].drop_duplicates(["network", "training", "classes", "recipe"])
-    curves = chosen.sort_values(["network", "training", "classes", "recipe"]).reset_index(drop=True)
-    for _, contest in curves.groupby(["network", "training", "classes"]):
-        curves.loc[contest.index, "place"] = pd.array(places(list(contest["results"])), dtype="Int64")
-    return curves[["network", "training", "classes", "recipe", "accuracy", "low", "high", "place"]]
+    several = chosen.groupby(CURVE)["classes"].transform("nunique") > 1
+    chosen = chosen[several].drop_duplicates([*CURVE, "classes", "recipe"])
+    curves = chosen.sort_values([*CURVE, "classes", "recipe"]).reset_index(drop=True)
+    curves["joined"] = False
+    for _, points in curves.groupby(CURVE):
+        usual = points["steps"].mode().iloc[0]
+        for _, contest in points.groupby("classes"):
+            ranked = contest[contest["unequal"] == ""]
+            curves.loc[ranked.index, "place"] = pd.array(places(list(ranked["results"])), dtype="Int64")
+            enough = (ranked["seeds"] >= _ENOUGH) | (ranked["folds"] >= _ENOUGH)
+            same = abs(ranked["steps"] - usual) <= SAME_STEPS * usual
+            whole = (ranked["folds"] == ranked["folds"].max()) & (ranked["reference"] != "")
+            curves.loc[ranked.index, "joined"] = enough & same & whole
+    return curves[
+        [*CURVE, "classes", "recipe", "accuracy", "low", "high", "cycles", "steps", "seeds", "place", "joined"]
+    ]
 
 
 @dataclass(frozen=True)
@@ -203,10 +256,10 @@ class Leader:
 
 
 def leaders(curve: pd.DataFrame) -> list[Leader]:
-    """By number of classes, of one network and training in ``class_curves``; only recipes that have all folds lead."""
+    """By number of classes, of one CURVE in ``class_curves``; only points that are joined lead."""
     found: list[Leader] = []
     before: set[str] = set()
-    for classes, contest in curve[curve["place"].notna()].groupby("classes"):
+    for classes, contest in curve[curve["joined"] & curve["place"].notna()].groupby("classes"):
         ranked = contest.sort_values(["place", "accuracy", "recipe"], ascending=[True, False, True])
         first, *others = ranked[ranked["place"] == ranked["place"].iloc[0]]["recipe"]
         changed = bool(found) and found[-1].recipe != first
@@ -239,6 +292,13 @@ def figure(value: float, digits: int) -> str:
     return NOT_RUN if np.isnan(value) else f"{value:.{digits}f}"
 
 
+def effort(row: Mapping[Hashable, Any]) -> str:
+    """What every recipe of a contest was trained, or that it was not the same."""
+    if not row["effort"]:
+        return "unequal effort"
+    return f"{row['steps']:.0f} steps each ({row['effort']:g} trainings)"
+
+
 def energy(row: Mapping[Hashable, Any]) -> str:
     """Microjoules per inference, or nothing where it was not measured."""
     return "" if np.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
@@ -248,8 +308,13 @@ def _title(rows: pd.DataFrame, everything: pd.DataFrame) -> str:
     """Task and board, and what else tells the contest from others of this task and board."""
     first = rows.iloc[0]
     others = everything[(everything["task"] == first["task"]) & (everything["board"] == first["board"])]
-    told = [first[name] for name in CONTEST[1:] if others[name].nunique() > 1 and first[name]]
-    return ", ".join([f"{first['task']} on {first['board']}", *told])
+    told = [
+        first[name]
+        for name in ("network", "training", "link", "toolchain")
+        if others[name].nunique() > 1 and first[name]
+    ]
+    size = [f"at {shown_budget(first['budget'], first['board'])}"] if first["budget"] else []
+    return ", ".join([f"{first['task']} on {first['board']}", *told, *size, effort(first)])
 
 
 def terminal(records: Sequence[Record]) -> Group:
@@ -270,6 +335,9 @@ def terminal(records: Sequence[Record]) -> Group:
         measured = not rows["energy_uj"].isna().all()
         if measured:
             table.add_column("µJ", justify="right", min_width=7)
+        sized = rows["size"].any()
+        if sized:
+            table.add_column("size")
         table.add_column("fits")
         for row in rows.to_dict("records"):
             table.add_row(
@@ -280,9 +348,12 @@ def terminal(records: Sequence[Record]) -> Group:
                 figure(row["cycles"] / 1e6, 2),
                 figure(row["latency_ms"], 1),
                 *([energy(row)] if measured else []),
+                *([row["size"]] if sized else []),
                 misses(row),
             )
         parts += [table, Text()]
     labels = " and ".join(sorted({record.timing.split()[0] for record in records}))
-    note = f"◆ fits, and none that fits is better in accuracy, flash and cycles at once; cycles are {labels}"
+    note = (
+        f"◆ fits, and none that fits, of any size, is better in accuracy, flash and cycles at once; cycles are {labels}"
+    )
     return Group(*parts, Text(f"{PLACES}\n{note}", style="dim"))

@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 from rich.console import Console
 
+from kilobench import record
 from kilobench.contracts import CellError, Cost
 from kilobench.files import read_kept
 from kilobench.plugins.registry import Registry
-from kilobench.plugins.spec import canonical
+from kilobench.plugins.spec import canonical, without_width
 from kilobench.progress import OverallProgress
 from kilobench.runs.executors import Executor
 from kilobench.runs.plan import Planner, Point, Sizing
 from kilobench.runs.run import Work, execute
 from kilobench.runs.units import Costs, Unit, size_unit
+from kilobench.toolchain import toolchain_name
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,37 @@ class TooLarge:
     point: Point
     sizing: Sizing
     smallest: Cost
+
+    @property
+    def line(self) -> str:
+        """What, and how large the smallest is."""
+        small, sizing = self.smallest, self.sizing
+        what = f"{canonical(sizing.task)} {self._recipe}: no size keeps {self.point.budget}"
+        time = f", {small.latency_ms:.1f} ms" if math.isfinite(small.latency_ms) else ""
+        memory = f"{small.flash_bytes / 1024:.1f} KiB of flash, {small.ram_bytes / 1024:.1f} of RAM"
+        return f"{what}; the smallest takes {memory}{time}"
+
+    @property
+    def _recipe(self) -> str:
+        return "+".join(map(canonical, self.sizing.methods))
+
+    def row(self) -> record.TooLarge:
+        """For the pages."""
+        point, small = self.point, self.smallest
+        return record.TooLarge(
+            task=canonical(self.sizing.task),
+            network=without_width(canonical(self.sizing.network)),
+            training_changes=point.training,
+            recipe=self._recipe,
+            effort=point.effort,
+            budget=point.budget,
+            board=point.board,
+            link=cast(Literal["emulator", "serial"], point.link.partition(":")[0]),
+            toolchain=toolchain_name(point.toolchain),
+            flash_bytes=small.flash_bytes,
+            ram_bytes=small.ram_bytes,
+            latency_ms=small.latency_ms if math.isfinite(small.latency_ms) else None,
+        )
 
 
 def sizes(points: Sequence[Point], registry: Registry) -> dict[Point, Sizing]:

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows -> CSV, and what its columns mean."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+COLUMNS = {
+    "task": "data set, with its parameters",
+    "classes": "how many",
+    "network": "as it was built, with its width",
+    "recipe": "methods, joined by +",
+    "board": "that the program was built for",
+    "link": "emulator, or serial: a real board",
+    "timing": "how cycles came about: emulated, estimated or measured, and the core",
+    "toolchain": "compiler and version",
+    "training": "what differs from the task's own training",
+    "effort": "what every recipe of the contest was trained, in trainings of the task; 0: not the same, not ranked",
+    "steps": "of the optimiser, in all stages; the mean over the records",
+    "stages": "steps of every stage",
+    "budget": "that the recipe was made as large as allowed for; empty: no budget",
+    "size": "what was found for the budget: width of the network, or share of the weights that pruning kept",
+    "place": "1 + how many recipes of the same contest and board are significantly more accurate; empty: not ranked",
+    "unequal": "why a row is not ranked",
+    "pareto": "1: no row that fits, of any size and equal effort, is better in accuracy, flash and cycles at once",
+    "accuracy": "share of the test samples that the C gets right",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end",
+    "crops": "accuracy over 10 windows of every clip (sound), as papers report",
+    "samples": "different test samples",
+    "folds": "that were tested",
+    "seeds": "that were trained",
+    "flash_bytes": "of the program that was built",
+    "ram_bytes": "arena, statics and peak of the stack",
+    "cycles": "per inference",
+    "latency_ms": "cycles at the board's clock",
+    "energy_uj": "microjoules per inference, by a meter",
+    "fits": "1: the board's flash and RAM are enough",
+    "reference": "what the next columns compare with",
+    "difference": "accuracy less that of the reference",
+    "difference_low": "lower end of its 95 % interval, by paired samples",
+    "difference_high": "upper end",
+    "flash_ratio": "flash of the reference divided by that of the row",
+    "cycles_ratio": "cycles of the reference divided by those of the row",
+    "partial": "inputs that the published data set has and this run lacked",
+    "synthetic": "1: the data is synthetic",
+}
+"""Columns and their meaning, in order."""
+DICTIONARY = "\n".join(
+    [
+        "# rows.csv",
+        "",
+        "A row per task, network, training, effort, budget, board, link, toolchain and recipe; folds and seeds are pooled.",
+        "",
+        "| Column | Meaning |",
+        "|:-------|:--------|",
+        *(f"| `{name}` | {text} |" for name, text in COLUMNS.items()),
+        "",
+    ]
+)
+
+
+def rows_csv(rows: pd.DataFrame) -> str:
+    """All rows of ``table.frame``, the same bytes for the same rows."""
+    shown = rows.assign(network=rows["built"], stages=rows["stages"].map(_stages))
+    flags = {name: shown[name].astype(int) for name in ("pareto", "fits", "synthetic")}
+    return str(shown.assign(**flags)[list(COLUMNS)].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def _stages(steps: dict[str, int]) -> str:
+    return " ".join(f"{name}={count}" for name, count in steps.items())
