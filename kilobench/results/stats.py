@@ -98,7 +98,8 @@ def pooled(results: Results) -> Estimate:
     share = float(samples.mean())
     if share in (0, 1):
         size = _size(groups)
-        return Estimate(share, *wilson(share * size, size, _unseen(groups)))
+        low, high = wilson(share * size, size, _unseen(groups))
+        return Estimate(share, min(low, share), max(high, share))
     # Seeds of a sample may be alike, and are independent at best.
     alike, independent = float(samples.var()), share * (1 - share)
     size = independent / max(alike / len(samples), independent / sum(group.size for group in groups))

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from kilobench.results.stats import Estimate, Results, paired, pooled
+from kilobench.results.stats import Estimate, paired, pooled
 
 TRUTHS = (0.5, 0.8, 0.95, 0.99)
 SCATTERS = (0.0, 0.01, 0.02, 0.04, 0.08)
@@ -146,15 +146,15 @@ def main(trials: int) -> None:
     truths = " | ".join(f"{100 * truth:g} %" for truth in TRUTHS)
     print(f"| folds, or seeds | {truths} | rare failures |\n|---|{'---|' * len(TRUTHS)}---|")
     for name, sizes in FOLDS.items():
-        print(_row(name, lambda truth, scatter, sizes=sizes: of_folds(sizes, truth, scatter, trials)), flush=True)  # type: ignore[misc]
-    for name, size in SEEDS.items():
-        print(_row(name, lambda truth, scatter, size=size: of_seeds(*size, truth, scatter, trials)), flush=True)  # type: ignore[misc]
+        print(_row(name, partial(of_folds, sizes, trials=trials)), flush=True)
+    for name, (seeds, samples) in SEEDS.items():
+        print(_row(name, partial(of_seeds, seeds, samples, trials=trials)), flush=True)
     print(f"\n| folds, or seeds | {truths} |\n|---|{'---|' * len(TRUTHS)}")
     for name in COMPARED:
-        print(_row_of_differences(name, FOLDS[name], 1, trials // 2), flush=True)
+        print(_row_of_differences(name, FOLDS[name], 1, trials), flush=True)
     for name, (seeds, samples) in SEEDS.items():
-        print(_row_of_differences(name, (samples,), seeds, trials // 2), flush=True)
+        print(_row_of_differences(name, (samples,), seeds, trials), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
