@@ -50,11 +50,11 @@ def test_intervals_over_folds_cover_the_truth(name: str, truth: float) -> None:
     """docs/comparing.md has the table: 93 to 98 %, and more where little scatters, or only small folds say how much."""
     sizes = coverage.FOLDS[name]
     shares = {
-        scatter: coverage.of_folds(sizes, truth, scatter, trials=1000)
+        scatter: coverage.of_folds(sizes, truth, scatter, trials=500)
         for scatter in coverage.SCATTERS
         if coverage.has_room(truth, scatter)
     }
-    assert min(shares.values()) > 0.925
+    assert min(shares.values()) > 0.92
     if len(set(sizes)) == 1 and len(sizes) >= 5 and truth < 0.99:
         assert max(shares.values()) < 0.99 and shares[max(shares)] < 0.98
 
@@ -76,7 +76,7 @@ def test_folds_that_happen_to_agree_have_the_interval_of_independent_samples() -
 @pytest.mark.parametrize("sizes", [(80,) * 5, (400, 25, 25, 25, 25), (50, 50)])
 def test_no_interval_over_folds_is_narrower_than_that_of_independent_samples(sizes: tuple[int, ...]) -> None:
     random = np.random.default_rng(5)
-    for truth in random.uniform(0.5, 1, 200):
+    for truth in random.uniform(0.5, 1, 100):
         folds = [random.random(size) < truth for size in sizes]
         estimate, independent = pooled(made(folds)), wilson(sum(int(right.sum()) for right in folds), sum(sizes))
         assert estimate.low <= independent[0] + 1e-9 and estimate.high >= independent[1] - 1e-9
@@ -135,14 +135,14 @@ def test_sign_flips_equal_all_of_them_counted() -> None:
 def test_equal_recipes_are_seldom_told_apart_and_the_difference_is_covered(
     sizes: tuple[int, ...], scatter: float, difference: float
 ) -> None:
-    apart, covered = coverage.of_differences(sizes, 1, 0.9, scatter, 1000, difference)
+    apart, covered = coverage.of_differences(sizes, 1, 0.9, scatter, 600, difference)
     assert covered > 0.935 and (difference or apart < 0.065)
 
 
 @pytest.mark.parametrize("scatter", [0.0, 0.03])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_equal_recipes_are_seldom_told_apart_over_seeds(seeds: int, scatter: float) -> None:
-    apart, covered = coverage.of_differences((200,), seeds, 0.9, scatter, 500)
+    apart, covered = coverage.of_differences((200,), seeds, 0.9, scatter, 400)
     assert apart < 0.065 and covered > 0.935
 
 
@@ -251,7 +251,7 @@ def test_wins_on_other_seeds_make_no_cycle() -> None:
 def test_places_are_transitive_whatever_seeds_recipes_have() -> None:
     """A win is always against a worse place, and somebody is first."""
     random, wins = np.random.default_rng(6), 0
-    for _ in range(200):
+    for _ in range(60):
         contest: list[Results] = [
             {
                 (("digest", fold), int(seed)): random.random(300) < random.uniform(0.5, 1)
@@ -271,7 +271,7 @@ def test_places_are_transitive_whatever_seeds_recipes_have() -> None:
                 wins += 1
                 better, worse = (j, i) if overall > 0 else (i, j)
                 assert found[better] < found[worse]  # type: ignore[operator]
-    assert wins > 100
+    assert wins > 40
 
 
 def test_fewer_seeds_have_a_place() -> None:
