@@ -267,7 +267,8 @@ def test_places_are_transitive_whatever_seeds_recipes_have() -> None:
         p = holm([test.p if test else 1.0 for test in tests.values()])
         for ((i, j), test), value in zip(tests.items(), p, strict=True):
             overall = pooled(contest[j]).mean - pooled(contest[i]).mean
-            if test and value < 0.05 and overall * test.difference.mean > 0:
+            folds = {part for part, _ in contest[i]} == {part for part, _ in contest[i].keys() & contest[j].keys()}
+            if test and value < 0.05 and folds and overall * test.difference.mean > 0:
                 wins += 1
                 better, worse = (j, i) if overall > 0 else (i, j)
                 assert found[better] < found[worse]  # type: ignore[operator]
@@ -298,6 +299,17 @@ def test_all_pairs_at_once_are_those_one_by_one(folds: int, seeds: int) -> None:
 def test_a_recipe_with_fewer_folds_has_no_place() -> None:
     lucky, whole = made([np.arange(100) < 99]), made([np.arange(100) < 80, np.arange(100) < 60])
     assert places([lucky, whole, whole]) == [None, 1, 1]
+
+
+def test_seeds_in_common_on_one_fold_of_two_win_nothing() -> None:
+    """Both have all folds with seeds of the first, but of each other's only the fold on which one was lucky."""
+    good, poor = np.arange(300) < 290, np.arange(300) < 200
+    cells = [(("digest", fold), seed) for fold in range(2) for seed in range(2)]
+    lucky = {cells[0]: good, cells[2]: good}
+    other = {cells[0]: poor, cells[3]: good}
+    test = paired(lucky, other)
+    assert test is not None and test.p < 1e-9 and test.samples == 300
+    assert places([dict.fromkeys(cells, good), lucky, other])[1:] == [1, 1]
 
 
 def test_the_bitmap_keeps_every_sample() -> None:
