@@ -253,11 +253,11 @@ def places(contest: Sequence[Results]) -> list[int | None]:
     """The place of every recipe of a contest: 1 + the number of recipes that are better; equal places are ties.
 
     A recipe beats another if it is significantly more accurate on what both were tested with, which has all folds (``paired``,
-    Holm's correction over all pairs of the contest), and also over all seeds that either has. The latter only matters where seeds
-    differ: without it A could beat B on their common seeds, B C on theirs and C A on theirs. Better: it beats the other, itself
-    or through others: if A beats B and B beats C, then A is better than C, and more accurate. So there are no cycles, and of two
-    recipes with the same place neither beats the other. None for a recipe that was not tested on all folds of the one with the
-    most results.
+    Holm's correction over all pairs of the contest), and also when each counts with all of its seeds. The latter only matters
+    where seeds differ: without it A could beat B on their common seeds, B C on theirs and C A on theirs. Better: it beats the
+    other, itself or through others: if A beats B and B beats C, then A is better than C, and more accurate. So there are no
+    cycles, and of two recipes with the same place neither beats the other. None for a recipe that was not tested on all folds of
+    the one with the most results.
     """
     if not contest:
         return []
