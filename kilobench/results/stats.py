@@ -7,16 +7,26 @@ are therefore alike, and counting all samples of all folds as if they were indep
 folds whose accuracies scatter by 4 points are covered by Wilson's "95 %" interval over 5 x 500 samples 58 % of the time, and
 McNemar's test over pooled samples tells equal recipes apart in up to half of all trials. A bootstrap that resamples folds covers
 86 % with five of them, too, as it takes the few folds for the whole population (Cameron, Gelbach and Miller, Rev. Econ. Stat.
-90, 2008). What is used here, without random numbers:
+90, 2008).
 
-- one fold, one seed: Wilson's score interval; McNemar's exact test;
-- several folds: the scatter of the folds' means, with Student's t on folds - 1 degrees of freedom (Cameron and Miller, J. Human
-  Resources 50, 2015), in Wilson's form for a share (Korn and Graubard, Survey Methodology 24, 1998);
-- several seeds on one fold: samples and seeds are crossed, and the variance is the sum of that over samples and that over seeds
-  (Owen, Ann. Appl. Stat. 1, 2007, for why the sum is on the safe side), degrees of freedom by Satterthwaite (Biometrics 2, 1946).
+What an interval is about: the accuracy expected of another model on other samples, in a new fold (speaker) or of a new seed.
+It is the wider of what the samples and what the models allow, so that models that happen to agree never make it narrower than
+independent samples would. All without random numbers:
+
+- samples: Wilson's score interval over independent samples; McNemar's exact test;
+- several folds: Student's t of the folds' accuracies, folds - 1 degrees of freedom. Each fold counts once, whatever its size (the
+  analysis of clusters' summaries: Hayes and Moulton, Cluster Randomised Trials, 2009, ch. 10): the variance of this mean is
+  estimated without bias however the folds scatter, while in a mean over samples one large fold would hide how much it does;
+- several seeds on one fold: samples and seeds are crossed. Student's t with the sum of the variance over samples and that over
+  seeds (Owen, Ann. Appl. Stat. 1, 2007, for why the sum is on the safe side), degrees of freedom by Satterthwaite (Biometrics 2,
+  1946), who trusts three seeds too much where they scatter: therefore also with that over seeds alone, seeds - 1 degrees;
+- t is of the accuracy's logit, as few errors scatter less than many, and skewed (compared with other intervals by Dean and
+  Pagano, J. Survey Statist. Methodol. 3, 2015);
+- all right or all wrong: nothing is seen to scatter, but something may, and Wilson's interval takes Student's t for the normal.
 
 Training sets of cross-validation overlap, which no estimate from one round of it can make good for (Bengio and Grandvalet, JMLR
 5, 2004). With one fold and one seed, a statement is about these two trained models, not about other trainings of the same recipe.
+Folds that fail rarely and badly are not seen in a few: docs/comparing.md has the simulated coverage.
 """
 
 from __future__ import annotations
@@ -26,11 +36,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, combinations_with_replacement
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, gammaln, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, expit, gammaln, logit, ndtri, stdtr, stdtrit
 
 from kilobench.record import Record, correctness, wilson
 
@@ -40,6 +50,8 @@ SIGNIFICANT = 0.05
 """Two recipes are told apart where the p-value, corrected for many comparisons, is below."""
 
 Index = NDArray[np.intp]
+Numbers = float | NDArray[np.float64]
+"""One, or an array."""
 
 Part = tuple[str, int]
 """What was tested on: data digest with the number of samples, and fold.
@@ -77,15 +89,22 @@ def results(records: Iterable[Record]) -> Results:
 
 
 def pooled(results: Results) -> Estimate:
-    """The accuracy over all folds and seeds: the mean of the seeds, samples counted once (see the module's docstring)."""
+    """The accuracy over all folds and seeds: the mean of the seeds, samples counted once (see the module's docstring).
+
+    The interval is that of the accuracy expected in a new fold or of a new seed, whatever a fold's size.
+    """
     groups = _groups(results)
-    means = np.concatenate([group.mean(0) for group in groups])
-    share, total = float(means.mean()), len(means)
-    variance, degrees = _scatter(groups)
-    if variance == 0 or share in (0, 1):
-        return Estimate(share, *wilson(share * total, total))
-    effective = share * (1 - share) / variance
-    return Estimate(share, *wilson(share * effective, effective, float(stdtrit(degrees, 0.975))))
+    samples = np.concatenate([group.mean(0) for group in groups])
+    share = float(samples.mean())
+    if share in (0, 1):
+        size = _size(groups)
+        low, high = wilson(share * size, size, _unseen(groups))
+        return Estimate(share, min(low, share), max(high, share))
+    # Seeds of a sample may be alike, and are independent at best.
+    alike, independent = float(samples.var()), share * (1 - share)
+    size = independent / max(alike / len(samples), independent / sum(group.size for group in groups))
+    intervals = [wilson(share * size, size), *(scatter.share() for scatter in _scatters(groups))]
+    return Estimate(share, min(low for low, _ in intervals), max(high for _, high in intervals))
 
 
 def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -120,29 +139,36 @@ def _sign_flips(sizes: tuple[tuple[int, int], ...], total: int) -> float:
 def paired(a: Results, b: Results) -> Paired | None:
     """Compare two recipes on the parts and seeds that both were tested with; None where there are none.
 
-    p is the larger of two: that of the exact test over the samples (``sign_flips``: McNemar's), and, with several folds or
-    seeds, that of Student's t over these. So a difference must exceed both the chance of the samples and the scatter from model
-    to model; simulated, equal recipes are told apart in at most 6 % of all trials, however much their folds scatter. The
-    interval is likewise the wider of two: Agresti and Min's for paired shares (Statist. Med. 24, 2005) and that of the t-test.
+    p is the largest: that of the exact test over the samples (``sign_flips``: McNemar's), and, with several folds or seeds, those
+    of Student's t over these; it is 1 where folds and samples do not agree which is better. So a difference must exceed both the
+    chance of the samples and the scatter from model to model; simulated, equal recipes are told apart in at most 6 % of all
+    trials, however much their folds scatter. The interval is likewise the widest: Agresti and Min's for paired shares (Statist.
+    Med. 24, 2005) and those of the t-tests.
     """
     shared = sorted(a.keys() & b.keys())
     if not shared:
         return None
     groups = _groups({key: b[key].astype(np.int64) - a[key] for key in shared})
     means = np.concatenate([group.mean(0) for group in groups])
-    p = sign_flips(np.concatenate([group.sum(0) for group in groups]))
-    total, mean = len(means), float(means.mean())
-    # Agresti and Min: half a pseudo-sample in each of the four cells of agreement, two of which disagree.
-    shrunk = mean * total / (total + 2)
-    variance = (((means**2).sum() + 1) / (total + 2) - shrunk**2) / (total + 2)
-    half = float(ndtri(0.975)) * math.sqrt(variance)
-    low, high = min(mean, shrunk - half), max(mean, shrunk + half)
-    variance, degrees = _scatter(groups)
-    if math.isfinite(degrees):
-        half = float(stdtrit(degrees, 0.975)) * math.sqrt(variance)
-        low, high = min(low, mean - half), max(high, mean + half)
-        p = max(p, 2 * float(stdtr(degrees, -abs(mean) / math.sqrt(variance)))) if variance else p
-    return Paired(Estimate(mean, max(-1.0, low), min(1.0, high)), p, total)
+    mean = float(means.mean())
+    scatters = _scatters(groups)
+    p = max(
+        sign_flips(np.concatenate([group.sum(0) for group in groups])),
+        *(float(_p(mean, *scatter)) for scatter in scatters),
+        0.0,
+    )
+    intervals = [_agresti_min(means, groups), *(scatter.difference() for scatter in scatters)]
+    low, high = min(mean, *(low for low, _ in intervals)), max(mean, *(high for _, high in intervals))
+    return Paired(Estimate(mean, max(-1.0, low), min(1.0, high)), p, len(means))
+
+
+def _agresti_min(means: NDArray[np.float64], groups: Sequence[NDArray[np.int64]]) -> tuple[float, float]:
+    """Interval of a mean of paired differences: half a pseudo-sample in each of the four cells of agreement, two disagree."""
+    alike = means.min() == means.max()
+    size, z = (_size(groups), _unseen(groups)) if alike else (len(means), float(ndtri(0.975)))
+    shrunk = float(means.mean()) * size / (size + 2)
+    half = z * math.sqrt(((float((means**2).mean()) * size + 1) / (size + 2) - shrunk**2) / (size + 2))
+    return shrunk - half, shrunk + half
 
 
 def _groups(results: Mapping[tuple[Part, int], NDArray[T]]) -> list[NDArray[T]]:
@@ -152,22 +178,65 @@ def _groups(results: Mapping[tuple[Part, int], NDArray[T]]) -> list[NDArray[T]]:
     return [np.stack([results[part, seed] for seed in seeds[part]]) for part in parts]
 
 
-def _scatter(groups: Sequence[NDArray[T]]) -> tuple[float, float]:
-    """Variance of the mean over all samples, and its degrees of freedom; see the module's docstring."""
-    means = [group.mean(0) for group in groups]
-    everything = np.concatenate(means)
-    total, folds, seeds = len(everything), len(groups), len(groups[0])
-    if folds > 1:
-        sums = np.array([(mean - everything.mean()).sum() for mean in means])
-        return float(folds / (folds - 1) * (sums**2).sum() / total**2), folds - 1
-    over_samples = float(everything.var() / total)
-    if seeds == 1:
-        return over_samples, math.inf
-    over_seeds = float(groups[0].mean(1).var(ddof=1) / seeds)
-    variance = over_samples + over_seeds
-    if variance == 0:
-        return 0.0, seeds - 1
-    return variance, variance**2 / (over_samples**2 / max(total - 1, 1) + over_seeds**2 / (seeds - 1))
+class _Scatter(NamedTuple):
+    """A mean over models, with its variance as these scatter."""
+
+    mean: float
+    variance: float
+    degrees: float
+    """Of freedom."""
+
+    @property
+    def half(self) -> float:
+        """Of the 95 % interval by Student's t."""
+        return float(stdtrit(self.degrees, 0.975)) * math.sqrt(self.variance)
+
+    def difference(self) -> tuple[float, float]:
+        """The interval."""
+        return self.mean - self.half, self.mean + self.half
+
+    def share(self) -> tuple[float, float]:
+        """The interval of a share in (0, 1), symmetric for its logit."""
+        half = self.half / (self.mean * (1 - self.mean))
+        return float(expit(logit(self.mean) - half)), float(expit(logit(self.mean) + half))
+
+
+def _scatters(groups: Sequence[NDArray[T]]) -> list[_Scatter]:
+    """How models scatter, to be taken into account one by one; none for one model. See the module's docstring."""
+    if len(groups) > 1:
+        folds = np.array([group.mean() for group in groups])
+        return [_Scatter(float(folds.mean()), float(folds.var(ddof=1)) / len(folds), len(folds) - 1)]
+    samples, seeds = groups[0].mean(0), groups[0].mean(1)
+    if len(seeds) == 1:
+        return []
+    over_samples, over_seeds = float(samples.var()) / len(samples), float(seeds.var(ddof=1)) / len(seeds)
+    degrees = _satterthwaite(over_samples, max(len(samples) - 1, 1), over_seeds, len(seeds) - 1)
+    mean = float(seeds.mean())
+    return [_Scatter(mean, over_samples + over_seeds, float(degrees)), _Scatter(mean, over_seeds, len(seeds) - 1)]
+
+
+def _satterthwaite(a: Numbers, degrees_a: int, b: Numbers, degrees_b: int) -> Numbers:
+    """Degrees of freedom of the sum of two variances."""
+    return (a + b) ** 2 / np.maximum(a**2 / degrees_a + b**2 / degrees_b, 1e-300)
+
+
+def _p(difference: Numbers, mean: Numbers, variance: Numbers, degrees: Numbers) -> NDArray[np.float64]:
+    """Two-sided, of Student's t of a ``_Scatter``; 0 where nothing scatters, 1 where its mean has not the difference's sign."""
+    chance = np.greater(variance, 1e-15)  # what rounding leaves of 0
+    t = -np.abs(mean) / np.sqrt(np.where(chance, variance, 1.0))
+    p = np.where(chance, 2 * stdtr(np.where(chance, degrees, 1.0), t), 0.0)
+    return np.where(np.multiply(mean, difference) < 0, 1.0, p)
+
+
+def _size(groups: Sequence[NDArray[T]]) -> float:
+    """How many independent samples have the variance of the mean over folds: all of them where folds are of equal size."""
+    return float(len(groups) ** 2 / sum(1 / group.shape[1] for group in groups))
+
+
+def _unseen(groups: Sequence[NDArray[T]]) -> float:
+    """The quantile for results that are all alike: Student's t of the folds, or seeds, less one; normal for one model."""
+    models = len(groups) if len(groups) > 1 else len(groups[0])
+    return float(stdtrit(models - 1, 0.975) if models > 1 else ndtri(0.975))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -183,9 +252,12 @@ def holm(p: Sequence[float]) -> list[float]:
 def places(contest: Sequence[Results]) -> list[int | None]:
     """The place of every recipe of a contest: 1 + the number of recipes that are better; equal places are ties.
 
-    Better: significantly more accurate (``paired``, Holm's correction over all pairs of the contest), itself or through others:
-    if A beats B and B beats C, then A is better than C. This makes places transitive: of two recipes with the same place,
-    neither beats the other. None for a recipe that was not tested on all folds of the one with the most results.
+    A recipe beats another if it is significantly more accurate on what both were tested with, which has all folds (``paired``,
+    Holm's correction over all pairs of the contest), and also when each counts with all of its seeds. The latter only matters
+    where seeds differ: without it A could beat B on their common seeds, B C on theirs and C A on theirs. Better: it beats the
+    other, itself or through others: if A beats B and B beats C, then A is better than C, and more accurate. So there are no
+    cycles, and of two recipes with the same place neither beats the other. None for a recipe that was not tested on all folds of
+    the one with the most results.
     """
     if not contest:
         return []
@@ -193,10 +265,13 @@ def places(contest: Sequence[Results]) -> list[int | None]:
     parts = {part for part, _ in most}
     ranked = [i for i, one in enumerate(contest) if {part for part, _ in one.keys() & most.keys()} == parts]
     pairs = [(ranked[i], ranked[j]) for i, j in combinations(range(len(ranked)), 2)]
-    tests = all_pairs([contest[i] for i in ranked])
+    tested = [{key: right for key, right in contest[i].items() if key[0] in parts} for i in ranked]
+    accuracy = dict(zip(ranked, map(_accuracy, tested), strict=True))
+    tests = all_pairs(tested)
     better = np.zeros((len(contest), len(contest)), dtype=bool)
     for (i, j), (difference, _), p in zip(pairs, tests, holm([p for _, p in tests]), strict=True):
-        if p < SIGNIFICANT:
+        same_sign = (accuracy[j] - accuracy[i]) * difference > 0
+        if p < SIGNIFICANT and same_sign and parts == {part for part, _ in contest[i].keys() & contest[j].keys()}:
             better[(j, i) if difference > 0 else (i, j)] = True
     for k in ranked:
         better |= better[:, [k]] & better[[k], :]
@@ -204,6 +279,11 @@ def places(contest: Sequence[Results]) -> list[int | None]:
     for i in ranked:
         place[i] = 1 + int(better[:, i].sum())
     return place
+
+
+def _accuracy(results: Results) -> float:
+    """Over all samples, seeds of a sample averaged."""
+    return float(np.concatenate([group.mean(0) for group in _groups(results)]).mean())
 
 
 def all_pairs(contest: Sequence[Results]) -> list[tuple[float, float]]:
@@ -255,7 +335,7 @@ def _sizes(sums: NDArray[np.int64], first: Index, second: Index) -> NDArray[np.i
 def _scatter_tests(
     groups: Sequence[NDArray[np.bool_]], first: Index, second: Index
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean differences of pairs of recipes and p of Student's t over folds or seeds, 0 where there is one; see ``_scatter``.
+    """Mean differences of pairs of recipes and p of Student's t over folds or seeds, 0 where there is one; see ``_scatters``.
 
     ``groups``: per part an array [recipes, seeds, samples].
     """
@@ -264,22 +344,19 @@ def _scatter_tests(
     overall, total, seeds = everything.mean(1), everything.shape[1], groups[0].shape[1]
     differences = overall[second] - overall[first]
     if len(groups) > 1:
-        deviations = np.stack([(mean - overall[:, None]).sum(1) for mean in means], axis=1)
-        scatter = (((deviations[second] - deviations[first]) ** 2).sum(1)) / total**2
-        variance, degrees = len(groups) / (len(groups) - 1) * scatter, np.full(len(first), len(groups) - 1.0)
-    elif seeds > 1:
-        products = np.cov(everything, bias=True)
-        over_samples = (products[first, first] + products[second, second] - 2 * products[first, second]) / total
-        of_seeds = groups[0].mean(2)
-        over_seeds = (of_seeds[second] - of_seeds[first]).var(1, ddof=1) / seeds
-        variance = over_samples + over_seeds
-        spread = over_samples**2 / max(total - 1, 1) + over_seeds**2 / (seeds - 1)
-        degrees = variance**2 / np.where(spread > 0, spread, 1.0)
-    else:
+        folds = np.stack([mean.mean(1) for mean in means], axis=1)
+        of_folds = folds[second] - folds[first]
+        variance = of_folds.var(1, ddof=1) / len(groups)
+        return differences, _p(differences, of_folds.mean(1), variance, len(groups) - 1)
+    if seeds == 1:
         return differences, np.zeros(len(first))
-    chance = variance > 1e-15  # what rounding leaves of 0
-    t = -np.abs(differences) / np.sqrt(np.where(chance, variance, 1.0))
-    return differences, np.where(chance, 2 * stdtr(np.where(chance, degrees, 1.0), t), 0.0)
+    products = np.cov(everything, bias=True)
+    over_samples = (products[first, first] + products[second, second] - 2 * products[first, second]) / total
+    of_seeds = groups[0].mean(2)
+    over_seeds = (of_seeds[second] - of_seeds[first]).var(1, ddof=1) / seeds
+    degrees = _satterthwaite(over_samples, max(total - 1, 1), over_seeds, seeds - 1)
+    p = _p(differences, differences, over_samples + over_seeds, degrees)
+    return differences, np.maximum(p, _p(differences, differences, over_seeds, seeds - 1))
 
 
 def pareto(points: Sequence[tuple[float, ...]]) -> set[int]:

@@ -20,6 +20,7 @@ from kilobench.results.stats import (
     pooled,
     sign_flips,
 )
+from tests.results import coverage
 
 
 def made(folds: list[NDArray[np.bool_]], seed: int = 0) -> Results:
@@ -43,34 +44,73 @@ def test_one_fold_and_seed_has_wilsons_interval() -> None:
     assert (estimate.low, estimate.high) == pytest.approx(wilson(391, 500))
 
 
-@pytest.mark.parametrize("scatter", [0.0, 0.01, 0.04], ids="scatter of {} between folds".format)
-@pytest.mark.parametrize(("folds", "samples"), [(3, 500), (5, 80), (6, 500), (10, 100)])
-def test_intervals_over_folds_cover_the_truth_in_95_percent_of_trials(folds: int, samples: int, scatter: float) -> None:
-    random, truth, trials = np.random.default_rng(0), 0.8, 2000
-    covered = 0
-    for _ in range(trials):
-        shares = truth + scatter * random.standard_normal(folds)
-        # Sums of samples first: a fold's samples only count by how many are right.
-        counts = random.binomial(samples, shares)
-        estimate = pooled(made([np.arange(samples) < count for count in counts]))
-        covered += estimate.low <= truth <= estimate.high
-    assert 0.93 < covered / trials < 0.97
+@pytest.mark.parametrize("truth", coverage.TRUTHS)
+@pytest.mark.parametrize("name", ["3 x 500", "5 x 80", "6 x 500", "400, 4 x 25", "4 x 400, 25"])
+def test_intervals_over_folds_cover_the_truth(name: str, truth: float) -> None:
+    """docs/comparing.md has the table: 93 to 98 %, and more where little scatters, or only small folds say how much."""
+    sizes = coverage.FOLDS[name]
+    shares = {
+        scatter: coverage.of_folds(sizes, truth, scatter, trials=500)
+        for scatter in coverage.SCATTERS
+        if coverage.has_room(truth, scatter)
+    }
+    assert min(shares.values()) > 0.92
+    if len(set(sizes)) == 1 and len(sizes) >= 5 and truth < 0.99:
+        assert max(shares.values()) < 0.99 and shares[max(shares)] < 0.98
 
 
-@pytest.mark.parametrize("scatter", [0.0, 0.01])
+@pytest.mark.parametrize("truth", coverage.TRUTHS)
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_intervals_over_seeds_cover_the_truth_in_95_percent_of_trials(seeds: int, scatter: float) -> None:
-    """Samples are easier or harder for all seeds alike; the expected accuracy is 0.8."""
-    random, truth, trials, samples = np.random.default_rng(1), 0.8, 1500, 400
-    covered = 0
-    for _ in range(trials):
-        easy = random.beta(0.8, 0.2, samples)
-        luck = 1 + scatter / 0.8 * random.standard_normal((seeds, 1))
-        right = random.random((seeds, samples)) < easy * luck
-        results = {(("digest", 0), seed): right[seed] for seed in range(seeds)}
-        estimate = pooled(results)
-        covered += estimate.low <= truth <= estimate.high
-    assert 0.93 < covered / trials < 0.98  # the sum of variances is on the safe side
+def test_intervals_over_seeds_cover_the_truth(seeds: int, truth: float) -> None:
+    scatters = [scatter for scatter in (0.0, 0.01, 0.04, 0.08) if coverage.has_room(truth, scatter)]
+    shares = [coverage.of_seeds(seeds, 400, truth, scatter, trials=500) for scatter in scatters]
+    assert min(shares) > 0.92 and (max(shares) < 0.99 or seeds == 3 or truth >= 0.95)
+
+
+def test_folds_that_happen_to_agree_have_the_interval_of_independent_samples() -> None:
+    estimate = pooled(made([np.arange(80) < 66] * 5))
+    assert (estimate.low, estimate.high) == pytest.approx(wilson(330, 400))
+    assert (round(estimate.low, 3), round(estimate.high, 3)) == (0.785, 0.859)
+
+
+@pytest.mark.parametrize("sizes", [(80,) * 5, (400, 25, 25, 25, 25), (50, 50)])
+def test_no_interval_over_folds_is_narrower_than_that_of_independent_samples(sizes: tuple[int, ...]) -> None:
+    random = np.random.default_rng(5)
+    for truth in random.uniform(0.5, 1, 100):
+        folds = [random.random(size) < truth for size in sizes]
+        estimate, independent = pooled(made(folds)), wilson(sum(int(right.sum()) for right in folds), sum(sizes))
+        assert estimate.low <= independent[0] + 1e-9 and estimate.high >= independent[1] - 1e-9
+        assert 0 <= estimate.low <= estimate.mean <= estimate.high <= 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_is_all_right_may_scatter_unseen(right: bool) -> None:
+    """Wilson's interval with Student's t of five degrees of freedom in place of the normal quantile."""
+    estimate = pooled(made([np.full(50, right)] * 6))
+    width = estimate.high - estimate.low
+    assert estimate.mean == right and width == pytest.approx(2.5706**2 / (300 + 2.5706**2), rel=1e-4)
+    seeds = pooled({(("digest", 0), seed): np.full(300, right) for seed in range(6)})
+    assert seeds.high - seeds.low == pytest.approx(width)
+    one = pooled(made([np.full(300, right)]))
+    assert (one.low, one.high) == pytest.approx(wilson(300 * right, 300))
+
+
+def test_six_speakers_all_right_may_come_from_98_percent() -> None:
+    shares = [coverage.of_folds((50,) * 6, 0.98, scatter, trials=2000) for scatter in (0.0, 0.01, 0.02)]
+    assert min(shares) > 0.93 and max(shares) < 0.99
+
+
+def test_a_large_fold_does_not_hide_the_scatter_of_small_ones() -> None:
+    """The mean is that over samples; the folds' accuracies say how far it may be from that of a new fold."""
+    folds = [np.arange(400) < 320, *(np.arange(25) < count for count in (15, 25, 18, 22))]
+    estimate = pooled(made(folds))
+    assert estimate.mean == pytest.approx(0.8) and estimate.high - estimate.low > 0.3
+
+
+def test_two_folds_or_seeds_say_next_to_nothing() -> None:
+    folds = made([np.arange(100) < 80, np.arange(100) < 84])
+    seeds = {(("digest", 0), seed): right for seed, right in enumerate(right for right in folds.values())}
+    assert all(one.high - one.low > 0.4 for one in (pooled(folds), pooled(seeds)))
 
 
 def test_mcnemar_equals_the_exact_binomial_test() -> None:
@@ -90,16 +130,46 @@ def test_sign_flips_equal_all_of_them_counted() -> None:
 
 
 @pytest.mark.parametrize("scatter", [0.0, 0.03])
-@pytest.mark.parametrize("folds", [1, 5])
-def test_equal_recipes_are_told_apart_in_at_most_5_percent_of_trials(folds: int, scatter: float) -> None:
-    random, trials, apart, missed = np.random.default_rng(2), 1000, 0, 0
-    for _ in range(trials):
-        shift = scatter * random.standard_normal(folds) if folds > 1 else np.zeros(1)
-        test = paired(simulated(random, 0.8 + shift, 200), simulated(random, 0.8 - shift, 200))
-        assert test is not None
-        apart += test.p < 0.05
-        missed += not test.difference.low <= 0 <= test.difference.high
-    assert apart / trials < 0.065 and missed / trials < 0.065
+@pytest.mark.parametrize("sizes", [(200,) * 5, (400, 25, 25, 25, 25), (100,) * 2], ids=str)
+@pytest.mark.parametrize("difference", [0.0, 0.05])
+def test_equal_recipes_are_seldom_told_apart_and_the_difference_is_covered(
+    sizes: tuple[int, ...], scatter: float, difference: float
+) -> None:
+    apart, covered = coverage.of_differences(sizes, 1, 0.9, scatter, 600, difference)
+    assert covered > 0.935 and (difference or apart < 0.065)
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.03])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_equal_recipes_are_seldom_told_apart_over_seeds(seeds: int, scatter: float) -> None:
+    apart, covered = coverage.of_differences((200,), seeds, 0.9, scatter, 400)
+    assert apart < 0.065 and covered > 0.935
+
+
+def test_folds_that_differ_alike_have_the_interval_of_independent_samples() -> None:
+    """One more is right in every fold; Agresti and Min over 400 samples, of which 5 differ."""
+    test = paired(made([np.arange(80) < 66] * 5), made([np.arange(80) < 67] * 5))
+    half = 1.959964 * np.sqrt((6 / 402 - (5 / 402) ** 2) / 402)
+    assert test is not None and test.p == pytest.approx(2 / 32)
+    assert (test.difference.low, test.difference.high) == pytest.approx((5 / 402 - half, 5 / 402 + half))
+
+
+def test_recipes_that_agree_about_everything_may_still_differ() -> None:
+    """Student's t of four degrees of freedom for five folds, the normal quantile for one."""
+    five, one = (paired(made(folds), made(folds)) for folds in ([np.arange(80) < 66] * 5, [np.arange(400) < 330]))
+    assert five is not None and one is not None and five.p == one.p == 1
+    assert five.difference.high == pytest.approx(2.7764 / 402, rel=1e-4) == -five.difference.low
+    assert one.difference.high == pytest.approx(1.96 / 402, rel=1e-4)
+
+
+def test_folds_and_samples_must_agree_which_is_better() -> None:
+    """B is better on the one large fold, and thereby over samples, but worse on each of the four small ones."""
+    a = made([np.arange(400) < 200, *[np.arange(25) < 24] * 4])
+    b = made([np.arange(400) < 390, *[np.arange(25) < 1] * 4])
+    test = paired(a, b)
+    assert test is not None and test.difference.mean > 0 and test.p == 1
+    assert all_pairs([a, b])[0] == pytest.approx((test.difference.mean, 1))
+    assert test.difference.low < 0 < test.difference.high and places([a, b]) == [1, 1]
 
 
 def test_the_interval_of_a_difference_covers_the_truth() -> None:
@@ -124,7 +194,7 @@ def test_only_shared_samples_are_compared() -> None:
     a = made([np.arange(100) < 80, np.arange(100) < 10])
     b = made([np.arange(100) < 70])
     test = paired(a, b)
-    assert test is not None and (test.samples, test.difference.mean) == (100, pytest.approx(-0.1))
+    assert test is not None and test.samples == 100 and test.difference.mean == pytest.approx(-0.1)
     assert paired(a, made([np.arange(100) < 70], seed=7)) is None
 
 
@@ -135,7 +205,7 @@ def test_seeds_of_a_sample_count_once() -> None:
     a3 = {(("digest 0", 0), seed): a for seed in range(3)}
     thrice = paired(a3, {(("digest 0", 0), seed): b for seed in range(3)})
     assert once is not None and thrice is not None
-    assert (thrice.p, thrice.samples) == (pytest.approx(once.p), once.samples)
+    assert thrice.p == pytest.approx(once.p) and thrice.samples == once.samples
 
 
 def test_holm_equals_statsmodels() -> None:
@@ -167,6 +237,51 @@ def test_equal_places_are_never_told_apart() -> None:
             assert value >= 0.05 or (found[i] > found[j]) == (difference > 0)  # type: ignore[operator]
 
 
+def test_wins_on_other_seeds_make_no_cycle() -> None:
+    """A beats B on the seed that both have, B beats C on theirs, and C beats A; over all seeds they are alike."""
+    part, good, poor = ("digest", 0), np.arange(500) < 450, np.arange(500) < 300
+    a, b, c = {0: poor, 1: good}, {1: poor, 2: good}, {2: poor, 0: good}
+    contest: list[Results] = [{(part, seed): right for seed, right in one.items()} for one in (a, b, c)]
+    for better, worse in ((0, 1), (1, 2), (2, 0)):
+        test = paired(contest[worse], contest[better])
+        assert test is not None and test.p < 1e-9 and test.difference.mean > 0
+    assert places(contest) == [1, 1, 1]
+
+
+def test_places_are_transitive_whatever_seeds_recipes_have() -> None:
+    """A win is always against a worse place, and somebody is first."""
+    random, wins = np.random.default_rng(6), 0
+    for _ in range(60):
+        contest: list[Results] = [
+            {
+                (("digest", fold), int(seed)): random.random(300) < random.uniform(0.5, 1)
+                for fold in range(2 if folds == 2 else 1)
+                for seed in random.choice(4, size=2 + random.integers(2), replace=False)
+            }
+            for folds in [1 + int(random.integers(2))] * 5
+        ]
+        found = places(contest)
+        ranked = [i for i, place in enumerate(found) if place is not None]
+        assert min(place for place in found if place is not None) == 1
+        tests = {(i, j): paired(contest[i], contest[j]) for i, j in combinations(ranked, 2)}
+        p = holm([test.p if test else 1.0 for test in tests.values()])
+        for ((i, j), test), value in zip(tests.items(), p, strict=True):
+            overall = pooled(contest[j]).mean - pooled(contest[i]).mean
+            folds = {part for part, _ in contest[i]} == {part for part, _ in contest[i].keys() & contest[j].keys()}
+            if test and value < 0.05 and folds and overall * test.difference.mean > 0:
+                wins += 1
+                better, worse = (j, i) if overall > 0 else (i, j)
+                assert found[better] < found[worse]  # type: ignore[operator]
+    assert wins > 40
+
+
+def test_fewer_seeds_have_a_place() -> None:
+    good, poor = np.arange(500) < 450, np.arange(500) < 300
+    three = {(("digest", 0), seed): good for seed in range(3)}
+    assert places([three, {(("digest", 0), 1): poor}, {(("digest", 0), 2): good}]) == [1, 2, 1]
+    assert places([three, {(("digest", 0), 7): good}]) == [1, None], "no seed in common"
+
+
 @pytest.mark.parametrize("folds", [1, 4])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_all_pairs_at_once_are_those_one_by_one(folds: int, seeds: int) -> None:
@@ -184,6 +299,17 @@ def test_all_pairs_at_once_are_those_one_by_one(folds: int, seeds: int) -> None:
 def test_a_recipe_with_fewer_folds_has_no_place() -> None:
     lucky, whole = made([np.arange(100) < 99]), made([np.arange(100) < 80, np.arange(100) < 60])
     assert places([lucky, whole, whole]) == [None, 1, 1]
+
+
+def test_seeds_in_common_on_one_fold_of_two_win_nothing() -> None:
+    """Both have all folds with seeds of the first, but of each other's only the fold on which one was lucky."""
+    good, poor = np.arange(300) < 290, np.arange(300) < 200
+    cells = [(("digest", fold), seed) for fold in range(2) for seed in range(2)]
+    lucky = {cells[0]: good, cells[2]: good}
+    other = {cells[0]: poor, cells[3]: good}
+    test = paired(lucky, other)
+    assert test is not None and test.p < 1e-9 and test.samples == 300
+    assert places([dict.fromkeys(cells, good), lucky, other])[1:] == [1, 1]
 
 
 def test_the_bitmap_keeps_every_sample() -> None:
