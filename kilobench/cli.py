@@ -246,6 +246,8 @@ def _show(options: argparse.Namespace) -> int:
             print(entry.value.read_text().rstrip())
         elif entry.value is not None:
             print(f"\n{inspect.getdoc(entry.value)}\n\nreference: {entry.value.reference}")
+            for number, change in enumerate(entry.value.changes, 2):
+                print(f"version {number}: {change}")
             for name, (kind_, default) in parameters(entry.value).items():
                 described = getattr(kind_, "__name__", str(kind_).removeprefix("typing."))
                 described = " | ".join(kind_.__args__) if described == "Literal" else described

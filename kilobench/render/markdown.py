@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from kilobench.record import NOT_RUN, Record, TooLarge
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, order
 from kilobench.results.contest import CONTEST, shown_budget
+from kilobench.results.headline import Spread, headlines
 from kilobench.results.table import (
     CURVE,
     PLACES,
@@ -44,6 +45,8 @@ _LEFT = {
     "Uncompressed: full",
     "Size",
     "Not ranked",
+    "Budget",
+    "Against",
 }
 
 
@@ -118,8 +121,36 @@ def _winners(tables: Sequence[BudgetTable]) -> str:
 
 
 def _headline(rows: pd.DataFrame) -> str:
-    """One line per recipe over all tasks (kilobench.results.headline)."""
-    return ""
+    """A line per kind of contest and recipe over all tasks (kilobench.results.headline)."""
+    ranked = rows[(rows["unequal"] == "") & (rows["recipe"] != rows["reference"])]
+    lines = []
+    for budget, group in sorted(ranked.groupby("budget"), key=lambda item: order(item[0]) if item[0] else (-1.0,)):
+        title = shown_budget(str(budget), "") if budget else "none"
+        for one in headlines(group):
+            lines.append(
+                {
+                    "Budget": title,
+                    "Recipe": f"`{one.recipe}`",
+                    "Against": ", ".join(f"`{name}`" for name in sorted(group["reference"].unique()) if name),
+                    "Tasks": f"{one.tasks}",
+                    "smaller": _times(one.flash_ratio),
+                    "faster": _times(one.cycles_ratio),
+                    "Accuracy, points": _points(one.difference_points),
+                }
+            )
+    return _markdown(lines) if lines else ""
+
+
+def _times(spread: Spread) -> str:
+    """A geometric mean and its geometric standard deviation."""
+    deviation = "" if np.isnan(spread.deviation) else f" ×÷ {spread.deviation:.2f}"
+    return "" if np.isnan(spread.mean) else f"{spread.mean:.2f}x{deviation}"
+
+
+def _points(spread: Spread) -> str:
+    """A mean and its standard deviation."""
+    deviation = "" if np.isnan(spread.deviation) else f" ± {spread.deviation:.1f}"
+    return "" if np.isnan(spread.mean) else f"{spread.mean:+.1f}{deviation}"
 
 
 def _won(column: Budgeted) -> str:
