@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import shlex
 from typing import Annotated, Literal
 
@@ -47,6 +48,20 @@ Count = Annotated[int, Field(ge=0, lt=1 << 40)]
 Positive = Annotated[int, Field(ge=1, lt=1 << 50)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, lt=1e9)]
+_AMOUNT = r"(?!0+(\.0+)?[A-Za-z])\d{1,9}(\.\d{1,3})?"
+_BUDGET = re.compile(
+    rf"(flash={_AMOUNT}(B|KiB|MiB),)?(ram={_AMOUNT}(B|KiB|MiB),)?(latency={_AMOUNT}(us|ms|s),)?board=[A-Za-z0-9_.-]+"
+)
+
+
+def _budget(text: str) -> str:
+    if text and _BUDGET.fullmatch(text) is None:
+        raise ValueError("is no budget, as in flash=64KiB,board=nucleo_l476rg")
+    return text
+
+
+BudgetText = Annotated[str, Field(max_length=200), AfterValidator(_budget)]
+"""As kilobench.plugins.budget writes it, or nothing."""
 Command = Annotated[Line, AfterValidator(_quoted)]
 """A command of kilobench and nothing else."""
 
@@ -170,7 +185,7 @@ class ModelFacts(_Part):
     """All that the recipe was trained, in trainings of the task; None of records from before it was made equal."""
     steps: dict[Name, Count] = {}
     """Of the optimiser: those of the first training, ``train``, and of every method."""
-    budget: Line = ""
+    budget: BudgetText = ""
     """That it was made as large as allowed for, as in ``flash=64KiB,board=nucleo_l476rg``; empty where no budget was given."""
     size: Line = ""
     """What was found for the budget: the network's width, or the share of weights that pruning kept."""
@@ -258,7 +273,7 @@ class TooLarge(_Part):
     training_changes: Line = ""
     recipe: Recipe
     effort: float = Field(gt=0, lt=1e6)
-    budget: Line
+    budget: BudgetText
     board: Spec
     link: Literal["emulator", "serial"]
     toolchain: Line

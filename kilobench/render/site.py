@@ -26,6 +26,7 @@ from markdown.extensions import Extension
 
 from kilobench.record import Record, TooLarge
 from kilobench.render import markdown
+from kilobench.render.csv import DICTIONARY, rows_csv
 from kilobench.render.plots import COLOURS, class_panels
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.table import PLACES, families, slug
@@ -69,6 +70,8 @@ def build_site(rows: pd.DataFrame, records: Sequence[Record], output: Path, too_
         for name, text in texts.items():
             (docs / name).parent.mkdir(parents=True, exist_ok=True)
             (docs / name).write_text(_front_matter(name) + _shortened(text))
+        (docs / "rows.csv").write_text(rows_csv(rows))
+        (docs / "rows.md").write_text(DICTIONARY)
         _copy_plots(texts, output.parent, docs)
         _mkdocs(docs, site, _navigation(texts), {"explore": _embedded(data), "made": _made(records)})
         _add_libraries(site / "assets")

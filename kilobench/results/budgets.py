@@ -90,8 +90,8 @@ def budget_tables(rows: pd.DataFrame, too_large: Sequence[TooLarge] = ()) -> lis
         parse_budget(budget, "").board == board
         for budget, board in zip(budgeted["budget"], budgeted["board"], strict=True)
     ]
-    tables = []
-    for key, group in budgeted[own].groupby(CONTESTS):
+    tables: list[BudgetTable] = []
+    for key, group in budgeted[own].groupby(CONTESTS) if any(own) else ():
         known = dict(zip(CONTESTS, key, strict=True))
         missing = [one for one in too_large if all(_value(one, name) == known[name] for name in CONTESTS)]
         budgets = sorted({*group["budget"], *(one.budget for one in missing)}, key=order)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Code on which results depend does not change under one version.
 
-``tests/golden/versions.json`` holds the version and a digest of the code of every contribution, and of the kernels. Where the code
-has changed: if results can differ, add a line to ``changes`` of the contribution, or to ``hardware/kernels/CHANGES``; then,
+``tests/golden/versions.json`` holds the version and a digest of the code of every contribution, and of the kernels. Where the
+code has changed: if results can differ, add a line to ``changes`` of the contribution, or to ``hardware/kernels/CHANGES``; then,
 and where they cannot, write the file anew by ``python -m tests.ground.test_versions``.
 """
 

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from kilobench.record import Record, accuracy, wilson
+from kilobench.record import Record, TooLarge, accuracy, wilson
 from kilobench.render import render
+from kilobench.render.csv import COLUMNS
 from kilobench.render.markdown import pages
 from kilobench.render.plots import plots
+from kilobench.results.budgets import budget_tables
 from kilobench.results.store import Store
 from kilobench.results.table import Leader, class_curves, frame, leaders, methods, terminal
 from tests.results.records import contest, record
@@ -27,11 +29,48 @@ def made_up() -> list[Record]:
         record("full", correct=88, task="fsdd[classes=2]", classes=2),
         record("xnor+int8", correct=95, task="fsdd[classes=2]", classes=2, cycles=2_000_000),
     ]
-    return [*contest(), *few]
+    return [*contest(), *few, *budgeted(), *of_unequal_terms()]
+
+
+def budgeted() -> list[Record]:
+    """Three recipes at two budgets of one board, one of which was run on another, too."""
+    rows = []
+    for kib, right in ((32, {"int8": 85, "xnor": 70, "prune+int8": 83}), (64, {"int8": 90, "xnor": 96})):
+        budget = f"flash={kib}KiB,board=nucleo_l476rg"
+        for recipe, correct in right.items():
+            size = "keep=0.2" if recipe.startswith("prune") else f"width={kib / 64:g}"
+            network = "acdnet" if recipe.startswith("prune") else f"acdnet[{size}]"
+            facts = {
+                "network": network,
+                "budget": budget,
+                "size": size,
+                "flash_bytes": kib * 1000,
+                "cycles": kib * 90_000,
+            }
+            rows.append(record(recipe, correct=correct, **facts))
+            if kib == 64:
+                rows.append(record(recipe, "raspberry_pi_pico", correct, **facts))
+    return rows
+
+
+TOO_LARGE = TooLarge(
+    task="fsdd[classes=5]", network="acdnet", recipe="full", effort=2.6, budget="flash=32KiB,board=nucleo_l476rg",
+    board="nucleo_l476rg", link="emulator", toolchain="zig 0.17.1", flash_bytes=40_960, ram_bytes=4096, latency_ms=3,
+)  # fmt: skip
+
+
+def of_unequal_terms() -> list[Record]:
+    """Each would lead the contest that it is not in: of no stated effort, of another one, of an older version."""
+    return [
+        record("qat", correct=99, effort=None, steps={}),
+        record("ternary", correct=99, steps={"train": 2700}),
+        record("prune+int8", correct=99, contributions={"method prune": 1}),
+        record("prune", correct=70, contributions={"method prune": 2}),
+    ]
 
 
 def of(records: list[Record], site: bool = False) -> dict[str, str]:
-    return pages(frame(records), records, site=site)
+    return pages(frame(records), records, [TOO_LARGE], site=site)
 
 
 def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
@@ -51,13 +90,15 @@ def test_pages_are_the_golden_ones() -> None:
 
 def test_committed_pages_are_those_of_the_committed_records() -> None:
     """After new records or other templates: python -m kilobench leaderboard."""
-    for name, text in of(Store(ROOT / "leaderboard" / "records").read_all()).items():
+    store = Store(ROOT / "leaderboard" / "records")
+    records = store.read_all()
+    for name, text in pages(frame(records), records, store.read_too_large()).items():
         assert text == (ROOT / "leaderboard" / name).read_text(), name
 
 
 def test_every_link_leads_to_a_page_or_a_plot_and_every_page_says_how_to_cite_it() -> None:
     made = of(made_up())
-    there = {*made, *plots(frame(made_up()))}
+    there = {*made, *plots(frame(made_up())), "rows.csv", "rows.md"}
     title = re.search(r'^title: "(.+)"$', (ROOT / "CITATION.cff").read_text(), re.M)
     assert title
     for name, text in made.items():
@@ -75,7 +116,7 @@ def test_the_site_has_places_for_plots_and_tables_of_its_own() -> None:
     task, classes = site["tasks/fsdd-classes=5.md"], site["classes.md"]
     assert (
         '\n<div class="explore" data-task="fsdd-classes=5"></div>\n' in task
-        and "Place" not in task
+        and "MACs (counted)" not in task
         and "![" not in task
     )
     assert (
@@ -104,13 +145,82 @@ def test_a_recipe_is_on_the_page_of_each_of_its_methods() -> None:
 
 def test_a_board_says_what_does_not_fit_and_by_how_much() -> None:
     page = of(made_up())["boards/raspberry_pi_pico.md"]
-    assert "1024 KiB flash, 128 KiB RAM. 2 of 3 rows of 1 task(s) fit" in page and "no: RAM +76.3 KiB at conv1" in page
+    assert "1024 KiB flash, 128 KiB RAM. 4 of 5 rows of 1 task(s) fit" in page and "no: RAM +76.3 KiB at conv1" in page
+
+
+def test_what_had_other_terms_is_never_placed() -> None:
+    rows = frame(made_up())
+    for recipe, budget in (("qat", ""), ("ternary", ""), ("prune+int8", "")):
+        row = rows[(rows["recipe"] == recipe) & (rows["budget"] == budget)].iloc[0]
+        assert pd.isna(row["place"]) and not row["pareto"] and row["unequal"] and np.isnan(row["difference"]), recipe
+    ranked = rows[(rows["budget"] == "") & (rows["board"] == "nucleo_l476rg") & (rows["classes"] == 5)]
+    assert dict(zip(ranked["recipe"], ranked["place"].fillna(0), strict=True)) == {
+        "full": 1, "int8": 1, "prune": 3, "xnor+int8": 4, "qat": 0, "ternary": 0, "prune+int8": 0,
+    }  # fmt: skip
+    page = of(made_up())["tasks/fsdd-classes=5.md"]
+    assert "unequal effort: 2700 steps, not 2600" in page and "method prune: version 1, the newest is 2" in page
+    assert "nucleo_l476rg, emulator: unequal effort" in page, "shown apart"
+
+
+def test_steps_may_differ_by_rounding() -> None:
+    rows = frame([record(), record("int8", steps={"train": 1000, "prune": 1601})])
+    assert list(rows["unequal"]) == ["", ""]
+
+
+def test_what_exceeds_its_budget_is_not_ranked_on_the_board_of_the_budget() -> None:
+    facts = {"budget": "flash=64KiB,board=nucleo_l476rg", "size": "width=1", "flash_bytes": 65_537}
+    rows = frame([record("int8", **facts), record("int8", "raspberry_pi_pico", **facts)]).set_index("board")
+    assert rows["unequal"]["nucleo_l476rg"] == "exceeds its budget: flash 65537 of 65536"
+    assert rows["place"]["raspberry_pi_pico"] == 1
+
+
+def test_budgets_are_columns_and_say_who_wins() -> None:
+    table = budget_tables(frame(made_up()), [TOO_LARGE])
+    assert [(one.board, [column.title for column in one.columns]) for one in table] == [
+        ("nucleo_l476rg", ["32 KiB", "64 KiB"])
+    ]
+    small, large = table[0].columns
+    assert [entry.recipe for entry in small.winners] == ["int8", "prune+int8"]
+    assert small.sentence == (
+        "At 32 KiB tests cannot tell `int8` 85.0 %, `prune+int8` 83.0 %; `int8` takes 1.00 times the cycles of `prune+int8`."
+    )
+    assert large.sentence.startswith("At 64 KiB `xnor` wins with 96.0 %") or len(large.winners) == 2
+    page = of(made_up())["tasks/fsdd-classes=5.md"]
+    assert re.search(r"\| `full` +\| +too large: at least 40\.0 KiB \|", page)
+
+
+def test_all_rows_are_one_csv_and_every_column_is_explained(tmp_path: Path) -> None:
+    render(made_up(), tmp_path)
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert len(rows) == len(frame(made_up())) and list(rows) == list(COLUMNS)
+    assert all(f"| `{name}` |" in (tmp_path / "rows.md").read_text() for name in rows)
+    best = rows[
+        (rows["recipe"] == "xnor") & (rows["board"] == "nucleo_l476rg") & rows["budget"].str.contains("64", na=False)
+    ]
+    assert best["network"].item() == "acdnet[width=1]" and best["steps"].item() == 2600
+
+
+def test_a_curve_joins_equal_steps_of_three_folds_and_the_reference_alone() -> None:
+    def at(classes: int, recipe: str, folds: int, **changes: object) -> list[Record]:
+        task = f"fsdd[classes={classes}]"
+        return [record(recipe, fold=fold, task=task, classes=classes, **changes) for fold in range(folds)]
+
+    other = {"steps": {"train": 5200}}
+    first = [*at(2, "full", 3), *at(2, "int8", 3), *at(3, "full", 3, **other), *at(3, "int8", 3, **other)]
+    others = [*at(4, "full", 3), *at(4, "int8", 2), *at(5, "xnor", 3), *at(6, "full", 3), *at(6, "xnor", 3)]
+    rows = frame([*first, *others])
+    joined = class_curves(rows, "fsdd").set_index(["classes", "recipe"])["joined"]
+    assert list(joined[joined].index) == [(2, "full"), (2, "int8"), (4, "full"), (6, "full"), (6, "xnor")]
 
 
 def test_the_leader_is_the_most_accurate_and_ties_are_said() -> None:
     def at(classes: int, **correct: int) -> list[Record]:
         task = f"fsdd[classes={classes}]"
-        return [record(name, correct=right, task=task, classes=classes) for name, right in correct.items()]
+        return [
+            record(name, correct=right, task=task, classes=classes, fold=fold)
+            for name, right in correct.items()
+            for fold in range(3)
+        ]
 
     rows = frame([*at(2, full=97, int8=98), *at(5, full=95, int8=60, xnor=96), *at(10, full=90, int8=40, xnor=50)])
     found = leaders(class_curves(rows, "fsdd"))
@@ -119,7 +229,7 @@ def test_the_leader_is_the_most_accurate_and_ties_are_said() -> None:
         Leader(5, "xnor", ("full",), True, True),
         Leader(10, "full", (), True, False),
     ]
-    few = [record("full", correct=80, fold=1, task="fsdd[classes=2]", classes=2)]
+    few = [record("full", correct=80, fold=3, task="fsdd[classes=2]", classes=2)]
     rows = frame([*few, *at(2, full=80, int8=98), *at(5, full=80)])
     assert leaders(class_curves(rows, "fsdd"))[0].recipe == "full", "int8 lacks a fold"
 
@@ -179,7 +289,7 @@ def test_terminal_tables_are_one_per_contest(capsys: pytest.CaptureFixture[str])
     Console(width=80).print(terminal([*contest(), record("xnor+int8", correct=99, network="other", fold=3)]))
     text = capsys.readouterr().out
     for title in ("fsdd[classes=5] on nucleo_l476rg, acdnet\n", "fsdd[classes=5] on nucleo_l476rg, other\n"):
-        assert title in re.sub(r" +\n", "\n", text)
+        assert title.replace("\n", ", 2600 steps each (2.6 trainings)\n") in re.sub(r" +\n", "\n", text)
     assert "1 ◆ int8" in text and "3 ◆ xnor+int8" in text
 
 
@@ -188,7 +298,7 @@ def test_curves_are_drawn_for_a_family_with_several_numbers_of_classes(tmp_path:
     paths = {path.name for path in render([few, many, record(task="esc10", classes=10)], tmp_path)}
     assert {"classes.md", "fsdd-classes.svg"} <= paths and "esc10-classes.svg" not in paths
     cells = [cell.strip() for cell in (tmp_path / "classes.md").read_text().split("|")]
-    assert {"`full`", "90.0 (82.6-94.5)", "70.0 (60.4-78.1)"} <= set(cells)
+    assert {"`full`", "90.0 (82.6-94.5), 8.00 M °", "70.0 (60.4-78.1), 8.00 M °"} <= set(cells)
 
 
 def test_the_index_does_not_compare_one_fold_with_two() -> None:

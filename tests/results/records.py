@@ -14,7 +14,8 @@ def record(
     """A plausible record; ``correct`` of 100 samples are right."""
     values: dict[str, object] = {
         "schema": "kilobench/1", "cell": "0" * 32, "task": "fsdd[classes=5]", "classes": 5, "synthetic": False,
-        "network": "acdnet", "recipe": recipe, "board": board, "board_flash_bytes": 1 << 20, "board_ram_bytes": 1 << 17,
+        "network": "acdnet", "recipe": recipe, "effort": 2.6, "steps": {"train": 2600},
+        "board": board, "board_flash_bytes": 1 << 20, "board_ram_bytes": 1 << 17,
         "clock_hz": 80_000_000, "link": "emulator",
         "timing": "emulated cortex-m4", "toolchain": "zig 0.17.1", "flags": "-O2", "seed": 0, "fold": fold,
         "accuracy": accuracy(np.arange(100) < correct).model_dump(), "flash_bytes": 102_400, "ram_bytes": 20_480,

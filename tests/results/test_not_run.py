@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from kilobench.cli import main
+from kilobench.contracts import Budget
 from kilobench.measure.evaluate import load_model_file
 from kilobench.measure.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
 from kilobench.record import NOT_RUN, Record
 from kilobench.render import render
 from kilobench.render.site import task_data
-from kilobench.results.advise import Limits, advise
+from kilobench.results.advise import advise
 from kilobench.results.check import problems
 from kilobench.results.compare import compare
 from kilobench.results.store import Store
@@ -85,8 +86,8 @@ def test_pages_of_nothing_that_was_run_are_made(tmp_path: Path) -> None:
 def test_advice_tells_what_binds(tmp_path: Path) -> None:
     for one in (huge(), record("int8")):
         Store(tmp_path).write(one)
-    for limits in (Limits(), Limits(latency_ms=1000)):
-        lines = advise("fsdd[classes=5]", "nucleo_l476rg", limits, tmp_path).splitlines()
+    for limits in (Budget("nucleo_l476rg"), Budget("nucleo_l476rg", latency_ms=1000)):
+        lines = advise(limits, "fsdd[classes=5]", tmp_path).splitlines()
         assert any(line.endswith(f"{NOT_RUN}  huge: flash by 195312.5 KiB") for line in lines), lines
 
 
@@ -115,7 +116,9 @@ def test_a_board_whose_flash_cannot_grow(tmp_path: Path, capsys: pytest.CaptureF
     text = load_registry().find("boards", "nucleo_f446re").path.read_text()
     text = text.replace("name: nucleo_f446re", "name: tight").replace("origin: 0x20000000", "origin: 0x08001000")
     (tmp_path / "boards" / "tight.yaml").write_text(text.replace("bytes: 0x80000", "bytes: 0x1000"))
-    model = min((ROOT / "leaderboard" / "models").glob("*.safetensors"), key=lambda path: path.stat().st_size)
+    store = Store(ROOT / "leaderboard" / "records")
+    equal = [store.model_path(one) for one in store.read_all() if one.effort is not None]
+    model = min((path for path in equal if path.is_file()), key=lambda path: path.stat().st_size)
     arguments = [
         "--plugins",
         str(tmp_path),

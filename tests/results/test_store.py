@@ -12,7 +12,7 @@ def test_records_survive_and_have_readable_names(tmp_path: Path) -> None:
     store, one = Store(tmp_path), record("prune[keep=0.2]+int8")
     path = store.write(one)
     assert path.relative_to(tmp_path).as_posix() == (
-        "fsdd-classes=5/acdnet/prune-keep=0.2+int8@nucleo_l476rg-emulator-zig-seed0-fold0.json"
+        "fsdd-classes=5/acdnet/prune-keep=0.2+int8@nucleo_l476rg-emulator-zig-effort2.6-seed0-fold0.json"
     )
     assert store.read_all() == [one]
     assert [file.name for file in path.parent.iterdir()] == [path.name]
