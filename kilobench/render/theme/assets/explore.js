@@ -33,8 +33,10 @@ function quoted(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\"'\"'")}'`;
 }
 
-/** The contest measured on most: what is shown first. */
-function largest(rows) {
+/** The contest measured on most, of equal terms if there is one: what is shown first. */
+function largest(all) {
+  const equal = all.filter((row) => !row.unequal);
+  const rows = equal.length ? equal : all;
   let best = rows[0];
   for (const row of rows) if (row.samples * row.folds > best.samples * best.folds) best = row;
   return best.contest;
@@ -141,6 +143,7 @@ const COLUMNS = [
   { key: "board", title: "Board", left: true, text: (row) => row.board },
   { key: "within", title: "Fits", left: true, text: (row) => row.fitText },
   { key: "accuracy", title: "Accuracy % (95 %)", text: (row) => `${fixed(row.accuracy, 1)} (${fixed(row.low, 1)}–${fixed(row.high, 1)})` },
+  { key: "size", title: "Size", left: true, text: (row) => row.size ?? "", optional: true },
   { key: "flash", title: "Flash KiB", text: number("flash", 1) },
   { key: "ram", title: "RAM KiB", text: number("ram", 1) },
   { key: "cycles", title: "Mcycles", text: ran("cycles", 2) },
@@ -284,6 +287,7 @@ class Explorer {
         parts.push(make("p", {}, "None that ties with it is smaller."));
       }
     } else parts.push(make("p", { className: "best" }, make("strong", {}, `Nothing fits ${where}.`)));
+    if (best && best.unequal) parts.push(make("p", {}, `Not ranked: ${best.unequal}. Who was trained for longer may lead for that alone.`));
     parts.push(make("p", {}, `${fitting.length} of ${this.shown.length} fit${missing.length ? ". What misses, and by how much:" : "."}`));
     const near = missing.slice(0, NEAR).map((row) => make("li", {}, strong(row), ` misses ${row.misses.map(missText).join(" and ")}`));
     if (missing.length > NEAR) near.push(make("li", {}, `and ${missing.length - NEAR} more, see “Fits” in the table`));
