@@ -89,10 +89,10 @@ def _differences(before: Path, after: Path) -> Iterator[str]:
         yield from difflib.unified_diff(*texts, f"before/{name}", f"after/{name}", lineterm="", n=0)
 
 
-def _records(digest: str) -> list[str]:
+def _records(name: str) -> list[str]:
     """The records that are about a model."""
     found = subprocess.run(
-        ["git", "grep", "--files-with-matches", digest, "--", "leaderboard/records"],
+        ["git", "grep", "--files-with-matches", name.partition("-")[0], "--", "leaderboard/records"],
         cwd=ROOT,
         capture_output=True,
         text=True,

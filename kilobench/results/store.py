@@ -29,8 +29,9 @@ class Store:
         self._too_large = folder.parent / "too-large"
 
     def model_path(self, record: Record) -> Path:
-        """``models/DIGEST.safetensors``; models over MODEL_BYTES are not there."""
-        return self.models / f"{record.model_digest}.safetensors"
+        """``models/DIGEST[-BUDGET].safetensors``, as two budgets may give one model; models over MODEL_BYTES are not there."""
+        name = "-".join(filter(None, (record.model_digest, re.sub("[=,]", "-", record.budget))))
+        return self.models / f"{name}.safetensors"
 
     def publish(self, record: Record, model: Path) -> None:
         """Keep the model file of a record (kilobench.measure.evaluate.save_model_file), if it is there and not too large."""

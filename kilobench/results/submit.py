@@ -160,7 +160,8 @@ def _disagreements(record: Record, before: Record | None, known: dict[tuple[str,
 
 
 def _point(record: Record) -> tuple[object, ...]:
-    return record.task, record.network, record.training_changes, record.recipe, record.seed, record.fold
+    terms = record.training_changes, record.effort
+    return record.task, record.network, record.recipe, *terms, record.seed, record.fold
 
 
 class _Checks:
