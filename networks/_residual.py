@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from kilobench.api import Add, Shape, scaled
+from kilobench.api import Add, Shape
 
 
 class Block(nn.Module):
@@ -38,16 +38,20 @@ class Block(nn.Module):
 
 
 def residual_network(
-    input_shape: Shape, classes: int, wanted: list[float], *, blocks: int = 1, stride: int = 1, padding: int = 1
+    input_shape: Shape,
+    classes: int,
+    widths: list[int],
+    inner: list[int],
+    *,
+    blocks: int = 1,
+    stride: int = 1,
+    padding: int = 1,
 ) -> nn.Module:
     """A 3 x 3 stem, ``blocks`` blocks per width, global average, linear classifier.
 
-    ``wanted`` are numbers of channels that need not be whole: blocks have the nearest multiples of four outside, and the next
-    smaller ones inside, so that sizes lie close together. The first block of each width but the first halves the map;
-    ``stride`` and ``padding`` are the stem's.
+    The first block of each width but the first halves the map; ``stride`` and ``padding`` are the stem's. ``inner`` has the
+    numbers of channels between the two convolutions of blocks.
     """
-    widths = [scaled(channels) for channels in wanted]
-    inner = [max(4, int(channels // 4) * 4) for channels in wanted]
     stem = [nn.Conv2d(input_shape[0], widths[0], 3, stride, padding, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
     height, width = ((size + 2 * padding - 3) // stride + 1 for size in input_shape[1:])
     body = []

@@ -33,6 +33,7 @@ class AcdNet(Network):
 
     name = "acdnet"
     reference = "ACDNet, arXiv 2103.03483, sections 3.1 and 5; small: scaled down"
+    changes = ("with a width, layers round their channels at different widths, so that a budget is filled",)
     channels: Literal["small", "paper", "micro", "nano", "gap8"] = "small"
     width: float = 1.0
 
@@ -50,7 +51,7 @@ class AcdNet(Network):
         layer_count = _LAYERS.get(self.channels, _PUBLISHED_LAYERS)
         widths = list(_CHANNELS[self.channels])
         if self.width != 1:
-            widths = [scaled(channels, self.width) for channels in widths]
+            widths = scaled(widths, self.width)
         widths += [classes] * (layer_count - len(widths))
         layers: OrderedDict[str, nn.Module] = OrderedDict()
 

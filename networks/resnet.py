@@ -11,11 +11,19 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def _channels(factors: tuple[int, ...], width: float) -> tuple[list[int], list[int]]:
+    """Of the blocks' outputs, and between their two convolutions."""
+    from kilobench.api import scaled
+
+    both = scaled([factor for factor in factors for _ in range(2)], width)
+    return both[::2], both[1::2]
+
+
 class ResNet8(Network):
     """Small residual image network: a stem and three blocks of two 3 x 3 convolutions, widths doubling.
 
-    Parameters: ``width`` channels of the stem, any positive number; layers have the nearest multiples of four, or the next
-    smaller one between the two convolutions of a block.
+    Parameters: ``width`` channels of the stem, any positive number; layers have multiples of four near it
+    (kilobench.api.scaled).
     """
 
     name = "resnet8"
@@ -31,14 +39,15 @@ class ResNet8(Network):
 
         if min(input_shape[1:]) < 4:
             raise UserError(f"resnet8 takes images of at least 4 x 4, not {input_shape}")
-        return residual_network(input_shape, classes, [factor * self.width for factor in (1, 2, 4)])
+        widths, inner = _channels((1, 2, 4), self.width)
+        return residual_network(input_shape, classes, widths, inner)
 
 
 class ResNet18(Network):
     """The study's ResNet-18 on images: a stem of stride 2 and padding 3, four stages of two blocks; 11 M weights.
 
-    Parameters: ``width`` channels of the stem, any positive number; layers have the nearest multiples of four, or the next
-    smaller one between the two convolutions of a block.
+    Parameters: ``width`` channels of the stem, any positive number; layers have multiples of four near it
+    (kilobench.api.scaled).
     """
 
     name = "resnet18"
@@ -54,5 +63,5 @@ class ResNet18(Network):
 
         if min(input_shape[1:]) < 8:
             raise UserError(f"resnet18 takes images of at least 8 x 8, not {input_shape}")
-        widths = [factor * self.width for factor in (1, 2, 4, 8)]
-        return residual_network(input_shape, classes, widths, blocks=2, stride=2, padding=3)
+        widths, inner = _channels((1, 2, 4, 8), self.width)
+        return residual_network(input_shape, classes, widths, inner, blocks=2, stride=2, padding=3)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -191,9 +192,15 @@ class Add(nn.Module):
         return a + b
 
 
-def scaled(channels: float, width: float = 1.0) -> int:
-    """A number of channels times ``width``: a multiple of four, at least 4, as kernels take four at a time."""
-    return max(4, round(channels * width / 4) * 4)
+def scaled(channels: Sequence[float], width: float) -> list[int]:
+    """Numbers of channels times ``width``: multiples of four, at least 4, as kernels take four at a time.
+
+    Each layer goes on to its next multiple at another width, so that a network grows by one layer at a time as its width grows,
+    and comes close to any budget. What is a multiple of four already stays.
+    """
+    count = len(channels)
+    shifted = [wanted * width + 4 * ((i + 0.5) / count - 0.5) for i, wanted in enumerate(channels)]
+    return [max(4, round(wanted / 4) * 4) for wanted in shifted]
 
 
 def is_operator(module: object) -> bool:
