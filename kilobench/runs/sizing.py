@@ -18,6 +18,7 @@ from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, without_width
 from kilobench.progress import OverallProgress
 from kilobench.runs.executors import Executor
+from kilobench.runs.fitting import smallest_text
 from kilobench.runs.plan import Planner, Point, Sizing
 from kilobench.runs.run import Work, execute
 from kilobench.runs.units import Costs, Unit, size_unit
@@ -35,11 +36,8 @@ class TooLarge:
     @property
     def line(self) -> str:
         """What, and how large the smallest is."""
-        small, sizing = self.smallest, self.sizing
-        what = f"{canonical(sizing.task)} {self._recipe}: no size keeps {self.point.budget}"
-        time = f", {small.latency_ms:.1f} ms" if math.isfinite(small.latency_ms) else ""
-        memory = f"{small.flash_bytes / 1024:.1f} KiB of flash, {small.ram_bytes / 1024:.1f} of RAM"
-        return f"{what}; the smallest takes {memory}{time}"
+        what = f"{canonical(self.sizing.task)} {self._recipe}: no size keeps {self.point.budget}"
+        return f"{what}; {smallest_text(self.smallest)}"
 
     @property
     def _recipe(self) -> str:

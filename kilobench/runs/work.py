@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from kilobench.closure import code_has_changed
-from kilobench.contracts import Board, Budget, CellError, Cost, Method, Progress, Split, Task, UserError
+from kilobench.contracts import Board, CellError, Cost, Method, Progress, Split, Task, UserError
 from kilobench.data.loading import load
 from kilobench.files import intact, write_kept
 from kilobench.keys import contribution_versions
@@ -27,6 +27,7 @@ from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical
 from kilobench.record import NOT_RUN
+from kilobench.runs.fitting import Fit, Room, size_network, weights
 from kilobench.runs.plan import Cell, Model, Planner, Point, Sizing
 from kilobench.runs.units import Unit, product_path, size_unit, units
 
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
 
     from kilobench.learn.stage import Settings
     from kilobench.learn.train import Teacher
-    from kilobench.measure.size import Sized
 
-_SMALLEST, _LARGEST = 16, 16
-"""How much narrower and wider than usual a network is made for a budget."""
 
 CHANGED = "the source code or the data have changed since the run began; start it again"
 
@@ -81,7 +79,7 @@ class Workshop:
         sizing = self._planner.sizing(unit.point)
         if size_unit(unit.point, sizing) != unit:
             raise UserError(CHANGED)
-        found = size_network(sizing, unit.point.toolchain, progress)
+        found = size_network(sizing.task, sizing.network, sizing.methods, _room(sizing, unit.point.toolchain), progress)
         write_kept(unit.path, json.dumps(dataclasses.asdict(found)).encode())
         return f"{unit.label}: width {found.size:g}" if found.keeps and found.size else ""
 
@@ -101,7 +99,7 @@ class Workshop:
         split = self._split(unit.point, settings.task, progress)
         steps = _steps(cell, split)
         require_steps(steps, cell.model.methods)
-        fit = _Fit(cell, unit.stage, progress) if stage.method and stage.method.resizes else None
+        fit = _fit(cell, unit.stage, progress) if stage.method and stage.method.resizes else None
         if stage.method is None:  # what cannot be lowered is told before the training
             try:
                 lower(untrained(settings), settings.task.input_shape)
@@ -123,7 +121,7 @@ class Workshop:
             fit,
             progress,
         )
-        size = f"keep={_weights(trained) / _weights(_stage(cell, unit.stage - 1)):.3g}" if fit and fit.found else ""
+        size = f"keep={weights(trained) / weights(_stage(cell, unit.stage - 1)):.3g}" if fit and fit.found else ""
         facts: dict[str, Any] = {"data": split.digest, "seconds": round(perf_counter() - start, 1), "size": size}
         save_model(trained, unit.path, facts)
         shutil.rmtree(unit.path.with_suffix(""), ignore_errors=True)
@@ -251,72 +249,14 @@ def _width(model: Model) -> str:
     return f"width={getattr(model.network, 'width', 1):g}"
 
 
-class _Fit:
-    """What makes a model as large as the budget of a cell allows (kilobench.api.Job.fit), and remembers how large that is."""
-
-    def __init__(self, cell: Cell, stage: int, progress: Progress) -> None:
-        self._cell, self._progress = cell, progress
-        self._methods = [one.method for one in cell.model.stages[stage + 1 :] if one.method]
-        self.found = False
-
-    def __call__(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
-        from kilobench.learn.untrained import finished
-        from kilobench.measure.size import Search
-
-        model, point, budget = self._cell.model, self._cell.point, self._cell.model.budget
-        assert budget is not None
-        search = Search(
-            make,
-            lambda made: finished(made, self._methods, model.task),
-            model.task.input_shape,
-            _costing(self._cell, budget.board),
-            budget,
-            point.toolchain,
-            self._progress,
-        )
-        found = search.largest(low, high, high)
-        if not found.keeps:
-            raise CellError(too_large(found, budget))
-        self.found = True
-        return make(found.size)
+def _fit(cell: Cell, stage: int, progress: Progress) -> Fit | None:
+    """What makes the model of a stage as large as the budget of a cell allows; None without one."""
+    model, point, budget = cell.model, cell.point, cell.model.budget
+    if budget is None:
+        return None
+    later = [one.method for one in model.stages[stage + 1 :] if one.method]
+    return Fit(model.task, later, Room(_costing(cell, budget.board), budget, point.toolchain), progress)
 
 
-def _weights(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def size_network(sizing: Sizing, toolchain: str, progress: Progress) -> Sized:
-    """The largest width whose finished network keeps the budget; where a method resizes, the smallest that it makes."""
-    from kilobench.compile.lower import lower
-    from kilobench.learn.train import seed_everything
-    from kilobench.learn.untrained import finished
-    from kilobench.measure.cost import cost
-    from kilobench.measure.size import Search, Sized, exceeded
-
-    task, network, budget = sizing.task, sizing.network, sizing.budget
-    seed_everything(0)
-
-    def built(width: float | None) -> nn.Module:
-        sized = network if width is None else dataclasses.replace(network, width=width)  # type: ignore[call-arg]
-        return sized.build(task.input_shape, task.class_count, task.sample_rate)
-
-    if any(method.resizes for method in sizing.methods):
-        smallest = finished(built(None), sizing.methods, task, budget)
-        costs = cost(lower(smallest, task.input_shape), sizing.board, toolchain)
-        return Sized(0.0, costs, keeps=not exceeded(costs, budget))
-    if not isinstance(usual := getattr(network, "width", None), float):
-        raise UserError(f"{canonical(network)} has no width that could be chosen for a budget")
-    finish = partial(finished, methods=sizing.methods, task=task)
-    search = Search(built, finish, task.input_shape, sizing.board, budget, toolchain, progress)
-    return search.largest(usual / _SMALLEST, usual * _LARGEST, usual)
-
-
-def too_large(found: Sized, budget: Budget) -> str:
-    """Why no size keeps a budget."""
-    from kilobench.measure.size import exceeded
-
-    flash, ram = found.cost.flash_bytes / 1024, found.cost.ram_bytes / 1024
-    return (
-        f"no size keeps the budget: the smallest takes {flash:.1f} KiB of flash and {ram:.1f} of RAM, too much by "
-        + (exceeded(found.cost, budget))
-    )
+def _room(sizing: Sizing, toolchain: str) -> Room:
+    return Room(sizing.board, sizing.budget, toolchain)
