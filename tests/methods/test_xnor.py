@@ -66,7 +66,7 @@ def applied(*modules: nn.Module) -> nn.Module:
     x = torch.rand(4, 4, 8, 8)
     features = nn.Sequential(*modules)(x).flatten(1).shape[1]
     model = nn.Sequential(*modules, nn.Flatten(), nn.Linear(features, 3))
-    job = SimpleNamespace(train=lambda model, **_: model.eval(), epochs=1, batches=lambda count: [(x, x)])
+    job = SimpleNamespace(train=lambda model, **_: model.eval(), batches=lambda count: [(x, x)])
     return load_registry().get("methods", "xnor[keep=none]").apply(model, job)
 
 
