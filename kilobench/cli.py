@@ -120,6 +120,8 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         sizing.search(unknown, partial(_executor, registry, options), console)
     with shown("data", console) as progress, undisturbed():
         fitting, too_large = sizing.sized(wanted, searches)
+        if not fitting:
+            raise UserError(too_large[0].reason)
         cells = plan(fitting, registry, progress)
     work = work_for(cells, retry_failed=options.retry_failed)
     if options.on.startswith("serial") and not options.ray:
@@ -133,6 +135,8 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     store = None if suite.validation else Store(options.output / "records")
     outcome = run_cells(work, _executor(registry, options, work.units), store, console)
     _report(outcome, store, options.output, console)
+    for point in too_large:
+        console.print(point.reason, highlight=False, markup=False, soft_wrap=True, style="yellow")
     return 1 if outcome.failed or outcome.skipped else 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 
-from kilobench.contracts import CellError, Cost
+from kilobench.contracts import CellError, Cost, UserError
 from kilobench.files import read_kept
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical
@@ -28,6 +28,17 @@ class TooLarge:
     sizing: Sizing
     smallest: Cost
 
+    @property
+    def reason(self) -> str:
+        """For people: what it is, and by how much the smallest size misses the budget."""
+        from kilobench.measure.size import Sized
+        from kilobench.runs.work import too_large
+
+        point, recipe = self.point, "+".join(map(canonical, self.sizing.methods))
+        where = f"on {point.board}, seed {point.seed}, fold {point.fold}"
+        found = Sized(0.0, self.smallest, keeps=False)
+        return f"{canonical(self.sizing.task)} {recipe} {where}: {too_large(found, self.sizing.budget)}"
+
 
 def sizes(points: Sequence[Point], registry: Registry) -> dict[Point, Sizing]:
     """The search for every point that has a budget; those of the same recipe and budget have the same."""
@@ -43,13 +54,14 @@ def unknown(searches: dict[Point, Sizing]) -> Work:
 
 
 def search(work: Work, executor: Callable[[dict[str, Unit]], Executor], console: Console) -> None:
-    """Make them. Raises CellError where one fails."""
+    """Make them. Raises CellError where one fails, and UserError where the user can mend it."""
     doing = executor(work.units)
     try:
         with OverallProgress(console, sum(map(work.seconds, work.units.values()))) as progress:
             for key, failed in execute(work, doing, progress):
                 if failed is not None:
-                    raise CellError(f"{work.units[key].label}: {failed.reason}")
+                    error = CellError if failed.lasting else UserError
+                    raise error(f"{work.units[key].label}: {failed.reason}")
     finally:
         doing.close()
 
