@@ -22,7 +22,9 @@ class Span:
 
     def steps(self, training: int) -> int:
         """Of a task whose training has so many; the stages of a recipe have ``round(effort * training)`` together."""
-        begin, end = (round(round(share, 9) * training) for share in (self.begin, self.end))  # shares differ in the last bits
+        begin, end = (
+            round(round(share, 9) * training) for share in (self.begin, self.end)
+        )  # shares differ in the last bits
         return end - begin
 
 

@@ -8,7 +8,6 @@ from kilobench.results.store import Store
 from tests.caches import new_cache
 from tests.results.records import record
 
-
 DIGITS = ["--task", "digits", "--recipe", "xnor", "--board", "nucleo_l476rg"]
 WRONG = [
     (["--training", "batch=-5"], "training: batch must be at least 1, not -5"),

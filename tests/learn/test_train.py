@@ -152,7 +152,9 @@ def test_a_teacher_moves_a_student_towards_it() -> None:
     accuracies = []
     for weight in (0.0, 1.0):
         seed_everything(0)
-        taught = TrainingJob(shuffled, Tones(), seed=0, progress=silent, teacher=Teacher(teacher, weight, 2.0), steps=32)
+        taught = TrainingJob(
+            shuffled, Tones(), seed=0, progress=silent, teacher=Teacher(teacher, weight, 2.0), steps=32
+        )
         accuracies.append(accuracy(taught.train(network(), lr=2e-2)))
     assert accuracies[1] >= 0.8 and accuracies[0] < accuracies[1] - 0.2
 
@@ -166,9 +168,7 @@ def test_test_data_does_not_reach_training() -> None:
     for data in (split, poisoned):
         seed_everything(0)
         here = TrainingJob(data, task, seed=0, progress=silent, steps=4)
-        made.append(
-            (weights(here.train(network(), lr=1e-2)), [x.numpy().tobytes() for x, _ in here.batches(2, 8)])
-        )
+        made.append((weights(here.train(network(), lr=1e-2)), [x.numpy().tobytes() for x, _ in here.batches(2, 8)]))
     assert made[0] == made[1]
 
 
@@ -292,7 +292,7 @@ def test_a_method_that_trains_less_than_its_steps_is_refused(tmp_path: Path) -> 
     stage(Sharing(), 4, tmp_path / "all")
     with pytest.raises(CellError, match="sharing trained for 2 steps, not for the 4 that it has"):
         stage(Sharing(share=0.5), 4, tmp_path / "half")
-    with pytest.raises(CellError, match="trainings take 1.5 of the method's steps"):
+    with pytest.raises(CellError, match=r"trainings take 1.5 of the method's steps"):
         stage(Sharing(share=1.5), 4, tmp_path / "more")
 
 

@@ -23,9 +23,13 @@ KIB = 1024
 class Found:
     """A search where a size is a model, and the costs of its weights are made up; it counts what is built."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, weights: Callable[[float], int], **costs: Callable[[int], float]) -> None:
+    def __init__(
+        self, patch: pytest.MonkeyPatch, weights: Callable[[float], int], **costs: Callable[[int], float]
+    ) -> None:
         self.weights, self.costs, self.built = weights, costs, list[int]()
-        patch.setattr(sizes, "lower", lambda size, shape: SimpleNamespace(ops=[SimpleNamespace(params=self._params(size))]))
+        patch.setattr(
+            sizes, "lower", lambda size, shape: SimpleNamespace(ops=[SimpleNamespace(params=self._params(size))])
+        )
         patch.setattr(sizes, "cost", self._cost)
 
     def _params(self, size: float) -> dict[str, Any]:

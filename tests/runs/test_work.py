@@ -36,7 +36,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def planned(registry: Registry, network: str) -> dict[str, Unit]:
     suite = Suite("t", ("digits",), ("full",), ("nucleo_l476rg",), network=network, training="steps=1")
-    return {unit.kind: unit for unit in reversed(units(plan(points(suite, registry, "emulator", "zig"), registry)).values())}
+    return {
+        unit.kind: unit for unit in reversed(units(plan(points(suite, registry, "emulator", "zig"), registry)).values())
+    }
 
 
 def test_code_and_data_that_change_meanwhile_make_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
