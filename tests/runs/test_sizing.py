@@ -167,7 +167,9 @@ def test_a_search_that_the_user_can_mend_is_one(tmp_path: Path) -> None:
         Suite("t", ("digits",), ("int8",), (BOARD,), network="stiff", budgets=("64KiB",)), registry, "emulator", "zig"
     )
     work = sizing.unknown(sizing.sizes([point], registry))
-    with pytest.raises(UserError, match=r"digits int8: size for flash=64KiB,board=.*: stiff has no width that could be"):
+    with pytest.raises(
+        UserError, match=r"digits int8: size for flash=64KiB,board=.*: stiff has no width that could be"
+    ):
         sizing.search(work, lambda units: InProcess(registry), Console(file=StringIO()))
 
 
