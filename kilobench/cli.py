@@ -128,6 +128,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         _check_real_boards(cells)
     if options.dry_run:
         forecast.show(work, options.workers, console)
+        _tell_too_large(too_large, console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
     if work.missing:
@@ -135,9 +136,14 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     store = None if suite.validation else Store(options.output / "records")
     outcome = run_cells(work, _executor(registry, options, work.units), store, console)
     _report(outcome, store, options.output, console)
-    for point in too_large:
-        console.print(point.reason, highlight=False, markup=False, soft_wrap=True, style="yellow")
+    _tell_too_large(too_large, console)
     return 1 if outcome.failed or outcome.skipped else 0
+
+
+def _tell_too_large(points: Any, console: Any) -> None:
+    """Those no size of which keeps their budget."""
+    for point in points:
+        console.print(point.reason, highlight=False, markup=False, soft_wrap=True, style="yellow")
 
 
 def _fetch(suite: Any, registry: Any, progress: Any) -> None:
