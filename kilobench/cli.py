@@ -120,16 +120,15 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         sizing.search(unknown, partial(_executor, registry, options), console)
     with shown("data", console) as progress, undisturbed():
         fitting, too_large = sizing.sized(wanted, searches)
+        if not fitting:
+            raise UserError(too_large[0].line)
         cells = plan(fitting, registry, progress)
-    for line in dict.fromkeys(one.line for one in too_large):
-        if not cells:
-            raise UserError(line)
-        console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
     work = work_for(cells, retry_failed=options.retry_failed)
     if options.on.startswith("serial") and not options.ray:
         _check_real_boards(cells)
     if options.dry_run:
         forecast.show(work, options.workers, console)
+        _tell_too_large(too_large, console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
     if work.missing:
@@ -140,7 +139,14 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
             store.write_too_large(row.row())
     outcome = run_cells(work, _executor(registry, options, work.units), store, console)
     _report(outcome, store, options.output, console)
+    _tell_too_large(too_large, console)
     return 1 if outcome.failed or outcome.skipped else 0
+
+
+def _tell_too_large(points: Any, console: Any) -> None:
+    """Those no size of which keeps their budget."""
+    for line in dict.fromkeys(point.line for point in points):
+        console.print(line, highlight=False, markup=False, soft_wrap=True, style="yellow")
 
 
 def _fetch(suite: Any, registry: Any, progress: Any) -> None:

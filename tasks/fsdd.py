@@ -42,7 +42,9 @@ class Fsdd(Task):
     network = "acdnet"
     folds = len(SPEAKERS)
     sample_rate = RATE
-    changes = ("sounds are not stretched in training: chosen anew inside the training part of every fold (docs/training.md)",)
+    changes = (
+        "sounds are not stretched in training: chosen anew inside the training part of every fold (docs/training.md)",
+    )
     training = Training(epochs=20, tilt=0.9)
     source = _SOURCE
     classes: int = 10

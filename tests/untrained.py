@@ -31,7 +31,7 @@ def untrained(network: str, recipe: str, input_shape: Shape, classes: int, sampl
             module.running_var.uniform_(0.02, 0.1)
     noise = [(torch.rand(4, *input_shape) * 2 - 1, torch.zeros(4, dtype=torch.long)) for _ in range(2)]
     job = SimpleNamespace(
-        batches=lambda count: noise, train=lambda model, **_: model.eval(), epochs=1, input_shape=input_shape
+        batches=lambda count: noise, train=lambda model, **_: model.eval(), budget=None, input_shape=input_shape
     )
     for spec in parse_recipe(recipe):
         model = registry.get("methods", str(spec)).apply(model, job)

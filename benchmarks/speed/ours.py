@@ -32,15 +32,15 @@ def main(channels: str, binary: bool, steps: int) -> float:
     def note(text: str, done: float, total: float) -> None:
         times[done] = time.perf_counter()
 
-    job = TrainingJob(Split(x[:, None, None], y, x[:0], y[:0], (), ""), Noise(), seed=0, progress=note)
+    split = Split(x[:, None, None], y, x[:0], y[:0], (), "")
+    job = TrainingJob(split, Noise(), seed=0, progress=note, steps=steps + 5)
     network: Network = registry.get("networks", f"acdnet[channels={channels}]")
     model = network.build(Noise().input_shape, CLASSES, RATE)
-    job.epochs = steps + 5
     if binary:
-        method: Method = registry.get("methods", f"xnor[keep={STEM},epochs=1]")
+        method: Method = registry.get("methods", f"xnor[keep={STEM}]")
         method.apply(model, job)
     else:
-        job.train(model, epochs=job.epochs, lr=0.01)
+        job.train(model, lr=0.01)
     return (times[steps + 5] - times[5]) / steps
 
 

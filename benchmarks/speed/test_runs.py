@@ -14,7 +14,7 @@ from kilobench.measure.recording import Where, command
 from kilobench.plugins.registry import load_registry
 from kilobench.record import Record
 from kilobench.results.store import Store
-from kilobench.runs.plan import plan
+from kilobench.runs.plan import plan, points
 from kilobench.runs.suite import Suite, load_suite
 
 SEEDS, CACHED = 8, 400
@@ -86,7 +86,8 @@ def test_cached_cells(prepared: tuple[Path, Path], tmp_path: Path) -> None:
 
 def pretend(suite: Path, cache: Path) -> None:
     """Records for all cells of a suite, copied from those of its first seeds."""
-    cells = plan(load_suite(suite, load_registry()), load_registry(), "emulator", "zig", threads=1)
+    registry = load_registry()
+    cells = plan(points(load_suite(suite, registry), registry, "emulator", "zig", threads=1), registry)
     there = [cache / "records" / f"{cell.key}.json" for cell in cells[:SEEDS]]
     for number, cell in enumerate(cells[SEEDS:], SEEDS):
         record = Record.model_validate_json(there[number % SEEDS].read_bytes())
@@ -108,6 +109,6 @@ def test_planning(tmp_path: Path) -> None:
     suite = Suite(title="t", tasks=names, recipes=recipes, boards=boards, seeds=tuple(range(100)))
     registry = load_registry()
     start = perf_counter()
-    cells = plan(suite, registry, "emulator", "zig")
+    cells = plan(points(suite, registry, "emulator", "zig"), registry)
     print(f"\n{len(cells)} cells planned in {perf_counter() - start:.2f} s")
     assert len(cells) == 10_000

@@ -22,7 +22,10 @@ class Span:
 
     def steps(self, training: int) -> int:
         """Of a task whose training has so many; the stages of a recipe have ``round(effort * training)`` together."""
-        return round(self.end * training) - round(self.begin * training)
+        begin, end = (
+            round(round(share, 9) * training) for share in (self.begin, self.end)
+        )  # shares differ in the last bits
+        return end - begin
 
 
 def spans(methods: Sequence[Method], effort: float = EFFORT) -> tuple[Span, ...]:

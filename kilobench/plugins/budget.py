@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 import re
+from difflib import get_close_matches
 
 from kilobench.contracts import Budget, UserError
-from kilobench.plugins.spec import nearest
 
 UNITS = {
     "bytes": {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2},
@@ -26,8 +26,10 @@ def quantity(text: str, kind: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*", text)
     units = UNITS[kind]
     unit = match[2].replace("µ", "u") if match else ""
-    if match is None or unit not in units or not (value := float(match[1]) * units[unit]):
-        hint = nearest(unit, units) if unit else ""
+    if match is None or unit not in units or not 0 < (value := float(match[1]) * units[unit]) < math.inf:
+        lower = {known.lower(): known for known in units}
+        near = get_close_matches(unit.lower(), lower, 1, 0.5)
+        hint = f"; nearest is {lower[near[0]]!r}" if near and unit not in units else ""
         raise UserError(f"{text!r} is no positive number with a unit ({', '.join(units)}){hint}")
     return value
 
@@ -38,11 +40,14 @@ def parse_budget(text: str, board: str) -> Budget:
     Raises UserError naming what is wrong with it.
     """
     limits: dict[str, float] = {}
-    on = board
+    on, given = board, set[str]()
     for part in text.split(",") if "=" in text else (f"flash={text}",):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or key not in (*_LIMITS, "board"):
             raise UserError(f"budget {text!r}: {part!r} is not of the form flash=, ram=, latency= or board=")
+        if key in given:
+            raise UserError(f"budget {text!r} says {key} twice")
+        given.add(key)
         if key == "board":
             on = value
         else:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import MISSING
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from kilobench.contracts import Contribution, Method, Network, Task, Training
+from kilobench.contracts import Contribution, Method, Network, Task, Training, is_line
 from kilobench.plugins.spec import parameters
 
 BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
@@ -44,6 +45,9 @@ def require_promised(contribution: C) -> C:
 
     Raises TypeError naming what is of another type, and whatever its code raises.
     """
+    changes = contribution.changes
+    lines = isinstance(changes, tuple) and all(is_line(change) for change in changes)
+    _require(lines, "changes", "a tuple of lines", changes)
     if isinstance(contribution, Task):
         values = (contribution.class_count, contribution.folds)
         _require(
@@ -57,6 +61,12 @@ def require_promised(contribution: C) -> C:
         boards = contribution.boards
         named = isinstance(boards, tuple) and all(isinstance(name, str) for name in boards)
         _require(named, "boards", "a tuple of names", boards)
+        effort = contribution.effort
+        weight = type(effort) in (int, float) and 0 <= effort < math.inf
+        _require(weight, "effort", "a finite number from 0 up", effort)
+        for name in ("from_scratch", "resizes"):
+            value = getattr(contribution, name)
+            _require(type(value) is bool, name, "bool", value)
     return contribution
 
 

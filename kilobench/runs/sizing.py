@@ -12,7 +12,7 @@ from typing import Literal, cast
 from rich.console import Console
 
 from kilobench import record
-from kilobench.contracts import CellError, Cost
+from kilobench.contracts import CellError, Cost, UserError
 from kilobench.files import read_kept
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, without_width
@@ -76,13 +76,14 @@ def unknown(searches: dict[Point, Sizing]) -> Work:
 
 
 def search(work: Work, executor: Callable[[dict[str, Unit]], Executor], console: Console) -> None:
-    """Make them. Raises CellError where one fails."""
+    """Make them. Raises CellError where one fails, and UserError where the user can mend it."""
     doing = executor(work.units)
     try:
         with OverallProgress(console, sum(map(work.seconds, work.units.values()))) as progress:
             for key, failed in execute(work, doing, progress):
                 if failed is not None:
-                    raise CellError(f"{work.units[key].label}: {failed.reason}")
+                    error = CellError if failed.lasting else UserError
+                    raise error(f"{work.units[key].label}: {failed.reason}")
     finally:
         doing.close()
 

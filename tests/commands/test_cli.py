@@ -5,7 +5,45 @@ import pytest
 
 from kilobench.cli import main
 from kilobench.results.store import Store
+from tests.caches import new_cache
 from tests.results.records import record
+
+DIGITS = ["--task", "digits", "--recipe", "xnor", "--board", "nucleo_l476rg"]
+WRONG = [
+    (["--training", "batch=-5"], "training: batch must be at least 1, not -5"),
+    (["--training", "batch=2.5"], "training: batch must be of type int, not '2.5'"),
+    (["--training", "epochs=0"], "training: epochs must be at least 1, not 0"),
+    (["--training", "epochs=-3"], "training: epochs must be at least 1, not -3"),
+    (["--training", "steps=-1"], "training: steps must be at least 0, not -1"),
+    (["--training", "lr=nan"], "training: lr must be a finite number, not 'nan'"),
+    (["--training", "lr=inf"], "training: lr must be a finite number, not 'inf'"),
+    (["--training", "lr=0"], "training: lr must be at least 1e-12, not 0.0"),
+    (["--training", "epochs=3,steps=5"], "training: give epochs or steps, not both"),
+    (["--training", "epoch=3"], "training has no parameter 'epoch'; nearest is 'epochs'"),
+    (["--network", "acdnet[width=0]"], "acdnet: width must be positive, not 0"),
+    (["--network", "resnet8[width=nan]"], "resnet8: width must be a finite number, not 'nan'"),
+    (["--network", "resnet8[width=-4]"], "resnet8: width must be positive, not -4"),
+    (["--seed", "-1"], "'-1' is not a whole number from 0 up"),
+    (["--seed", "4294967296"], "a seed is from 0 to 4294967295, not 4294967296"),
+    (["--effort", "0"], "'0' is not a positive number of trainings"),
+    (["--effort", "-1"], "'-1' is not a positive number of trainings"),
+    (["--effort", "nan"], "'nan' is not a positive number of trainings"),
+    (["--effort", "inf"], "'inf' is not a positive number of trainings"),
+    (["--effort", "much"], "'much' is not a positive number of trainings"),
+    (["--effort", "1"], "an effort of 1 leaves nothing to xnor after the first training; give more than 1"),
+    (["--budget", "flash=0KiB"], "'0KiB' is no positive number with a unit (B, KiB, MiB)"),
+    (["--budget", "flash=64KB"], "'64KB' is no positive number with a unit (B, KiB, MiB); nearest is 'KiB'"),
+    (["--budget", "speed=3"], "budget 'speed=3': 'speed=3' is not of the form flash=, ram=, latency= or board="),
+    (["--budget", "flash=64KiB,board=nucleo_l476"], "no board 'nucleo_l476'; nearest is 'nucleo_l476rg'"),
+    (["--budget", "64KiB", "--board", "esp32_devkitc"], "cannot be emulated"),
+    (["--budget", "flash=1KiB"], "board=nucleo_l476rg; the smallest takes "),
+    (["--budget", "64KiB", "--recipe", "prune[keep=0.5]"], "prune: a budget says how much is kept; give no keep"),
+    (["--recipe", "xnor[lr=-1]"], "xnor: lr must be positive, not -1"),
+    (["--recipe", "prune[effort=0]"], "prune: effort must be positive, not 0"),
+    (["--recipe", "xnor[layout=study,keep=first]"], "xnor: layout=study says what keep is; leave it out"),
+    (["--recipe", "int8+xnor"], "recipe 'int8+xnor': xnor cannot follow int8"),
+    (["--recipe", "distill+xnor[layout=study]"], "xnor begins with the untrained network: it must be the first"),
+]
 
 
 @pytest.mark.parametrize(
@@ -20,6 +58,7 @@ from tests.results.records import record
         (["run", "quickstart", "--on", "serial"], "nucleo_l476rg"),  # neither its platform nor the board is here
         (["run", "quickstart", "--power", "ppk2"], "--power is for real boards: --on serial"),
         (["run", "--task", "digits", "--recipe", "full", "--board", "esp32_devkitc"], "cannot be emulated"),
+        *((["run", *DIGITS, *options], message) for options, message in WRONG),
         (["show", "xnr"], "nothing is called 'xnr'; nearest is 'xnor'"),
         (["list", "method"], "no command or kind 'method'; nearest is 'methods'"),
         (["data", "verfy", "fsdd"], "no command or kind 'verfy'; nearest is 'verify'"),
@@ -35,9 +74,11 @@ def test_mistakes_are_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    cache: Path,
 ) -> None:
     monkeypatch.setenv("KILOBENCH_PLUGINS", "")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KILOBENCH_CACHE", str(new_cache(tmp_path / "cache", cache)))
     try:
         code = main(arguments)
     except SystemExit as error:
@@ -47,6 +88,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert message in error_text
     assert error_text.startswith("kilobench: ")
     assert error_text.count("\n") == 1
+    assert not (tmp_path / "cache" / "models").exists()  # nothing was trained
 
 
 def test_the_site_replaces_no_other_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,7 @@ from kilobench.plugins.registry import load_registry
 from tests.learn.trained import digits, run_in_c
 
 
-@pytest.mark.parametrize(
-    "recipe", ["full", "int8", "qat[epochs=0.1]", "xnor[epochs=0.1]", "prune[epochs=0]+int8", "ternary[epochs=0.1]"]
-)
+@pytest.mark.parametrize("recipe", ["full", "int8", "qat", "xnor", "xnor[layout=study]", "prune+int8", "ternary"])
 def test_the_board_equals_host_c(recipe: str, tmp_path: Path) -> None:
     board = load_registry().get("boards", "nucleo_l476rg")
     graph, expected, _ = run_in_c(digits().apply(recipe), digits(), tmp_path)

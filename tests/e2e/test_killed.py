@@ -20,7 +20,7 @@ from tests.caches import new_cache
 SUITE = """
 title: tiny
 tasks: [digits]
-recipes: [full, int8, "xnor[epochs=0.5]"]
+recipes: [full, int8, xnor]
 boards: [nucleo_l476rg, raspberry_pi_pico]
 training: epochs=2
 """

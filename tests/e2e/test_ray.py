@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from kilobench.plugins.registry import load_registry  # noqa: E402
 from kilobench.record import Record  # noqa: E402
 from kilobench.runs.executors import InProcess, Limits  # noqa: E402
-from kilobench.runs.plan import plan  # noqa: E402
+from kilobench.runs.plan import Cell, plan, points  # noqa: E402
 from kilobench.runs.ray_executor import RayExecutor  # noqa: E402
 from kilobench.runs.run import Outcome, run_cells, work_for  # noqa: E402
 from kilobench.runs.suite import Suite  # noqa: E402
@@ -29,8 +29,9 @@ BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")
 SUITE = Suite(title="t", tasks=("digits",), recipes=("full", "int8"), boards=BOARDS, training="epochs=1")
 
 
-def cells() -> list[object]:
-    return plan(SUITE, load_registry(), "emulator", "zig")  # type: ignore[return-value]
+def cells(suite: Suite = SUITE, link: str = "emulator") -> list[Cell]:
+    registry = load_registry()
+    return plan(points(suite, registry, link, "zig"), registry)
 
 
 def run(executor: object) -> Outcome:
@@ -107,7 +108,7 @@ def test_a_host_that_dies_is_replaced(cluster: Cluster, caches: dict[str, Path])
 
 def test_a_board_that_no_host_has_fails_its_cells_only(cluster: Cluster) -> None:
     """Training is done; the cells say what is missing."""
-    planned = plan(replace(SUITE, boards=BOARDS[:1], recipes=("full",)), load_registry(), "serial", "zig")
+    planned = cells(replace(SUITE, boards=BOARDS[:1], recipes=("full",)), "serial")
     executor = RayExecutor(cluster.address, Limits())
     outcome = run_cells(work_for(planned, retry_failed=False), executor, None, Console(file=StringIO()))
     ((_, failed),) = outcome.failed.values()

@@ -18,7 +18,7 @@ from tests.caches import new_cache
 SUITE = """
 title: tiny
 tasks: [digits]
-recipes: [full, "prune[epochs=0.2]+int8", "xnor[epochs=0.2]+int8", "xnor[epochs=0.2]"]
+recipes: [full, prune+int8, xnor+int8, xnor]
 boards: [nucleo_l476rg, raspberry_pi_pico]
 """
 
@@ -56,7 +56,7 @@ def test_records_hold_what_was_measured(run: tuple[Path, Path, Path]) -> None:
     assert full.verified_inputs == 8
     assert full.macs["fp32"] > 0
     assert abs(sum(layer.cycles for layer in full.layers) - full.cycles) < 0.02 * full.cycles
-    binary = records["xnor[epochs=0.2]+int8", "nucleo_l476rg"]
+    binary = records["xnor+int8", "nucleo_l476rg"]
     assert binary.macs["fp32"] == 0 < binary.macs["int8"] < binary.macs["binary"]
     assert binary.flash.weights < full.flash.weights / 8
 

@@ -20,13 +20,14 @@ ROOT = Path(__file__).parents[2]
 KEYS = """
 import json, sys
 from kilobench.plugins.registry import load_registry
-from kilobench.runs.plan import plan
+from kilobench.runs.plan import plan, points
 from kilobench.runs.suite import Suite
 options = json.loads(sys.argv[1])
 suite = Suite("t", (options.get("task", "digits"),), (options.get("recipe", "int8"),), ("nucleo_l476rg",),
-              validation=options.get("validation", False))
+              validation=options.get("validation", False), budgets=(options.get("budget", "none"),))
 arguments = [options.get("toolchain", "zig"), 2, "", options.get("device", "cpu")]
-(cell,) = plan(suite, load_registry(), options.get("link", "emulator"), *arguments)
+registry = load_registry()
+(cell,) = plan(points(suite, registry, options.get("link", "emulator"), *arguments), registry)
 keys = {"train": cell.model.stages[0].key, "stage": cell.model.stages[-1].key,
         "evaluate": cell.model.evaluation_key, "measure": cell.key}
 print(json.dumps(keys))
@@ -164,11 +165,13 @@ def test_the_arduino_port_counts_for_real_boards(project: Path) -> None:
 
 
 def test_a_method_that_measures_depends_on_how_it_does(project: Path, tmp_path: Path) -> None:
-    recipe = "prune[fit=nucleo_l476rg]"
-    assert edited(project, "kilobench/device/emulator.py", code_added, recipe=recipe) == ALL - {"train"}
-    assert edited(project, "kilobench/compile/emit.py", code_added, recipe=recipe) == ALL - {"train"}
+    """As one does that makes a network as large as a budget allows."""
+    how = {"recipe": "prune", "budget": "64KiB"}
+    assert edited(project, "kilobench/device/emulator.py", code_added, **how) == ALL - {"train"}
+    assert edited(project, "kilobench/compile/emit.py", code_added, **how) == ALL - {"train"}
+    assert edited(project, "kilobench/device/emulator.py", code_added, recipe="prune") == {"measure"}
     compiler(tmp_path, "12.2.1")
-    gcc, zig = (keys(project, path=tmp_path, recipe=recipe, toolchain=name) for name in ("gcc", "zig"))
+    gcc, zig = (keys(project, path=tmp_path, toolchain=name, **how) for name in ("gcc", "zig"))
     assert changed(gcc, zig) == ALL - {"train"}
 
 

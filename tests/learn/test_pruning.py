@@ -12,9 +12,10 @@ from torch import nn
 
 from kilobench.compile.counts import macs
 from kilobench.compile.lower import lower
-from kilobench.contracts import Cost
+from kilobench.contracts import Budget, UserError
 from kilobench.learn.pruning import ChannelRanking
-from tests.learn.trained import Trained, digits, tones, weights
+from kilobench.learn.train import TrainingJob
+from tests.learn.trained import Trained, digits, silent, tones, weights
 
 
 def channels(model: nn.Module) -> list[int]:
@@ -25,7 +26,7 @@ def channels(model: nn.Module) -> list[int]:
 @pytest.mark.parametrize("trained", [digits, tones], ids=["digits", "tones"])
 def test_prune_keeps_the_share_that_was_asked_for(trained: Callable[[], Trained], parameters: str) -> None:
     network = trained()
-    small = network.apply(f"prune[keep=0.5,epochs=0,{parameters}]")
+    small = network.apply(f"prune[keep=0.5,{parameters}]", steps=0)
     assert 0.35 <= weights(small) / weights(network.model) <= 0.5
     counts = zip(channels(small), channels(network.model), strict=True)
     assert all(now % 4 == 0 or now == before for now, before in counts)
@@ -79,40 +80,41 @@ def test_hybrid_ranks_a_sparse_network() -> None:
         shares.append(sum(int((w != 0).sum()) for w in layers) / sum(w.numel() for w in layers))
         return model.eval()
 
-    recording = SimpleNamespace(train=train, batches=job.batches, epochs=1, input_shape=job.input_shape)
+    recording = SimpleNamespace(train=train, batches=job.batches, budget=None, input_shape=job.input_shape)
     tones().apply("prune[rank=hybrid,keep=0.5]", recording)
     assert len(shares) == 2 and shares[0] == pytest.approx(0.05, abs=0.001)
 
 
-@pytest.mark.parametrize("iterative", [1, 3])
-def test_prune_finds_the_largest_network_that_fits(iterative: int) -> None:
-    """A board of 20 kB, on which inference takes a millisecond per 100 000 products."""
-    job, seen, trainings = tones().job(), [], []
+@pytest.mark.parametrize("parameters", ["rank=taylor", "rank=hybrid", "iterative=3", "iterative=3,rank=hybrid"])
+def test_prune_leaves_it_to_the_budget_how_much_is_kept(parameters: str) -> None:
+    """The largest of the networks that it offers is what is trained to the end, in all of the steps."""
+    network, offered = tones(), []
+    limit = 0.4 * weights(network.model)
 
-    def cost(model: nn.Module, board: str) -> Cost:
-        graph = lower(model, job.input_shape)
-        counts = macs(graph)
-        assert board == "nucleo_l476rg" and counts["fp32"] == 0
-        flash = sum(value.nbytes for op in graph.ops for value in op.params.values())
-        seen.append(flash)
-        return Cost(
-            flash_bytes=flash,
-            ram_bytes=0,
-            cycles=counts["int8"],
-            latency_ms=counts["int8"] / 1e5,
-            over_flash_bytes=max(0, flash - 20_000),
-            over_ram_bytes=0,
-        )
+    def fit(make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
+        assert (low, high) == (pytest.approx(0.05), 1)
+        offered.append([make(low + (high - low) * step / 10) for step in range(11)])
+        return max((model for model in offered[-1] if weights(model) <= limit), key=weights)
 
-    def train(model: nn.Module, **_: Any) -> nn.Module:
-        trainings.append(weights(model))
-        return model.eval()
-
-    board = SimpleNamespace(
-        train=train, batches=job.batches, epochs=1, input_shape=job.input_shape, cost=cost, progress=job.progress
+    job = TrainingJob(
+        network.split,
+        network.task,
+        seed=0,
+        progress=silent,
+        steps=11,
+        budget=Budget("nucleo_l476rg", flash_bytes=limit),
+        fit=fit,
     )
-    small = tones().apply(f"prune[fit=nucleo_l476rg,iterative={iterative}]", board)
-    assert max(value for value in seen if value <= 20_000) >= 17_000
-    assert len(trainings) == iterative and trainings == sorted(trainings, reverse=True)
-    fast = tones().apply(f"prune[fit=nucleo_l476rg,latency_ms=1,iterative={iterative}]", board)
-    assert macs(lower(fast, job.input_shape))["fp32"] <= 1e5 < macs(lower(small, job.input_shape))["fp32"]
+    small = network.apply(f"prune[{parameters}]", job)
+    for models in offered:
+        sizes = [weights(model) for model in models]
+        assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    assert weights(offered[0][-1]) == weights(network.model)  # nothing has to go where all of it keeps the budget
+    assert 0.3 * weights(network.model) < weights(small) <= limit
+    assert small in offered[-1] and job.done == 11
+
+
+def test_prune_takes_no_share_beside_a_budget() -> None:
+    job = SimpleNamespace(budget=Budget("nucleo_l476rg", flash_bytes=20_000))
+    with pytest.raises(UserError, match="prune: a budget says how much is kept; give no keep"):
+        tones().apply("prune[keep=0.5]", job)

@@ -143,6 +143,6 @@ def test_a_share_is_one_of_the_weights_that_are_used() -> None:
     torch.manual_seed(0)
     network, used = PRUNED["unused layers"](), 8 * 10 + 16 + 90
     assert sum(parameter.numel() for parameter in network.parameters()) > 2 * used
-    job = SimpleNamespace(batches=batches, train=lambda model, **_: model.eval(), epochs=1, input_shape=SHAPE)
+    job = SimpleNamespace(batches=batches, train=lambda model, **_: model.eval(), budget=None, input_shape=SHAPE)
     small = load_registry().get("methods", "prune[keep=0.6]").apply(network, job)
     assert 0.4 * used < parameters(lower(small, SHAPE)) <= 0.6 * used

@@ -76,17 +76,17 @@ def test_percentiles_leave_out_the_tails() -> None:
 
 
 def test_marks_are_replaced_not_doubled() -> None:
-    once, twice = digits().apply("xnor[epochs=0]"), digits().apply("xnor[epochs=0]+int8[calibrate=percentile]")
+    once, twice = digits().apply("xnor", steps=0), digits().apply("xnor+int8[calibrate=percentile]", steps=0)
     assert len(quants(once)) == len(quants(twice))
     shape = digits().task.input_shape
     assert [op.kind for op in lower(once, shape).ops] == [op.kind for op in lower(twice, shape).ops]
-    again = digits().apply("xnor[epochs=0]+int8")
+    again = digits().apply("xnor+int8", steps=0)
     assert lower(once, shape).digest() == lower(again, shape).digest()
 
 
-@pytest.mark.parametrize("recipe", ["qat[epochs=0.2]", "ternary[epochs=0.2]"])
+@pytest.mark.parametrize("recipe", ["qat", "ternary"])
 def test_trained_weights_are_exactly_what_is_stored(recipe: str) -> None:
-    model = digits().apply(recipe)
+    model = digits().apply(recipe, steps=40)
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     assert all(type(layer) in (nn.Conv2d, nn.Linear) for layer in layers)
     for layer in layers:
@@ -102,7 +102,7 @@ def test_trained_weights_are_exactly_what_is_stored(recipe: str) -> None:
 def test_quantisation_aware_training_lowers_the_rounded_networks_loss() -> None:
     x, y = digits().split.train_x, torch.from_numpy(digits().split.train_y)
     losses = [
-        float(nn.functional.cross_entropy(logits(digits().apply(recipe), x), y))
-        for recipe in ("int8", "qat[epochs=0.5]")
+        float(nn.functional.cross_entropy(logits(digits().apply(recipe, steps=160), x), y))
+        for recipe in ("int8", "qat")
     ]
     assert losses[1] < losses[0]

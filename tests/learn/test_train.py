@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from kilobench.contracts import Shape, Split, Task, Training, UserError
+from kilobench.contracts import CellError, Job, Method, Network, Shape, Split, Task, Training
 from kilobench.learn import train
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, loudness
+from kilobench.learn.effort import spans
+from kilobench.learn.stage import Settings, make_stage
 from kilobench.learn.train import Teacher, TrainingJob, schedule, seed_everything
 
 
@@ -54,12 +56,12 @@ def network() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 2))
 
 
-def job(checkpoints: Path | None = None, **changes: object) -> TrainingJob:
+def job(checkpoints: Path | None = None, steps: int = 32, **changes: object) -> TrainingJob:
     task = Tones()
     seed_everything(0)
     training = dataclasses.replace(task.training, **changes)  # type: ignore[arg-type]
     split = task.load(0, Path(), silent)
-    return TrainingJob(split, task, seed=0, progress=silent, training=training, checkpoints=checkpoints)
+    return TrainingJob(split, task, seed=0, progress=silent, training=training, checkpoints=checkpoints, steps=steps)
 
 
 def weights(model: nn.Module) -> list[bytes]:
@@ -74,7 +76,7 @@ def accuracy(model: nn.Module) -> float:
 
 @pytest.mark.parametrize("changes", [{}, {"optimiser": "sgd", "schedule": "step", "mix": 0.0, "ema": 0.0}])
 def test_training_learns_and_is_the_same_twice(changes: dict[str, object]) -> None:
-    first, second = (job(**changes).train(network(), epochs=8, lr=2e-2) for _ in range(2))
+    first, second = (job(**changes).train(network(), lr=2e-2) for _ in range(2))
     assert weights(first) == weights(second)
     assert accuracy(first) >= 0.9
 
@@ -95,9 +97,9 @@ def interrupted(folder: Path, steps: int) -> None:
 
 def both(folder: Path, after_step: object = None) -> list[nn.Module]:
     """Two trainings of one job, as a method makes that prunes and fine-tunes."""
-    here = job(folder)
-    first = here.train(network(), epochs=4, lr=1e-2, after_step=after_step)  # type: ignore[arg-type]
-    return [first, here.train(network(), epochs=3, lr=5e-3, after_step=after_step)]  # type: ignore[arg-type]
+    here = job(folder, 28)
+    first = here.train(network(), lr=1e-2, share=16 / 28, after_step=after_step)  # type: ignore[arg-type]
+    return [first, here.train(network(), lr=5e-3, share=12 / 28, after_step=after_step)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("steps", [7, 16, 23])
@@ -133,25 +135,27 @@ def test_a_checkpoint_is_written_every_minute(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(train._Run, "save", lambda run, path: saved.append(run.step))
     clock = iter(range(0, 100_000, 13))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
-    job(tmp_path).train(network(), epochs=4, lr=1e-2)
+    job(tmp_path, 16).train(network(), lr=1e-2)
     assert saved == [5, 10, 15, 16]
 
 
 def test_the_average_follows_the_weights() -> None:
-    plain, averaged = (job(ema=decay).train(network(), epochs=8, lr=2e-2) for decay in (0.0, 0.8))
+    plain, averaged = (job(ema=decay).train(network(), lr=2e-2) for decay in (0.0, 0.8))
     assert weights(plain) != weights(averaged)
     assert accuracy(averaged) >= 0.8
 
 
 def test_a_teacher_moves_a_student_towards_it() -> None:
-    teacher = job().train(network(), epochs=8, lr=2e-2)
+    teacher = job().train(network(), lr=2e-2)
     split = Tones().load(0, Path(), silent)
     shuffled = dataclasses.replace(split, train_y=np.random.default_rng(0).permutation(split.train_y))
     accuracies = []
     for weight in (0.0, 1.0):
         seed_everything(0)
-        taught = TrainingJob(shuffled, Tones(), seed=0, progress=silent, teacher=Teacher(teacher, weight, 2.0))
-        accuracies.append(accuracy(taught.train(network(), epochs=8, lr=2e-2)))
+        taught = TrainingJob(
+            shuffled, Tones(), seed=0, progress=silent, teacher=Teacher(teacher, weight, 2.0), steps=32
+        )
+        accuracies.append(accuracy(taught.train(network(), lr=2e-2)))
     assert accuracies[1] >= 0.8 and accuracies[0] < accuracies[1] - 0.2
 
 
@@ -163,10 +167,8 @@ def test_test_data_does_not_reach_training() -> None:
     made = []
     for data in (split, poisoned):
         seed_everything(0)
-        here = TrainingJob(data, task, seed=0, progress=silent)
-        made.append(
-            (weights(here.train(network(), epochs=1, lr=1e-2)), [x.numpy().tobytes() for x, _ in here.batches(2, 8)])
-        )
+        here = TrainingJob(data, task, seed=0, progress=silent, steps=4)
+        made.append((weights(here.train(network(), lr=1e-2)), [x.numpy().tobytes() for x, _ in here.batches(2, 8)]))
     assert made[0] == made[1]
 
 
@@ -209,6 +211,102 @@ def test_schedules() -> None:
     assert [schedule("step", step, 1000) for step in (100, 300, 600, 900)] == pytest.approx([1, 0.1, 0.01, 0.001])
 
 
-def test_negative_epochs_are_refused() -> None:
-    with pytest.raises(UserError, match="epochs must not be negative"):
-        job().train(network(), epochs=-1, lr=1e-2)
+def steps_of(steps: int, *shares: float) -> list[int]:
+    """Of trainings that take shares of a job, one after the other."""
+    here, counts = job(steps=steps), []
+    for share in shares:
+        taken: list[int] = []
+        here.train(network(), lr=1e-2, share=share, after_step=lambda model, taken=taken: taken.append(1))
+        counts.append(len(taken))
+    assert here.done == sum(counts)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("steps", "shares", "expected"),
+    [
+        (10, (0.5, 0.5), [5, 5]),
+        (11, (0.25, 0.75), [3, 8]),
+        (10, (1 / 3, 1 / 3, 1 / 3), [3, 4, 3]),
+        (8, (0.1,) * 10, [1, 1, 0, 1, 1, 1, 1, 0, 1, 1]),
+        (3, (1.0,), [3]),
+        (3, (0.0, 1.0, 0.0), [0, 3, 0]),
+        (0, (0.4, 0.6), [0, 0]),
+    ],
+)
+def test_shares_that_add_up_to_1_are_all_steps(steps: int, shares: tuple[float, ...], expected: list[int]) -> None:
+    assert steps_of(steps, *shares) == expected
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 100, 3511])
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 13, 101])
+def test_no_step_is_lost_to_rounding(steps: int, parts: int) -> None:
+    here = job(steps=steps)
+    taken = [here._take(1 / parts) for _ in range(parts)]
+    assert sum(taken) == here.done == steps and max(taken) - min(taken) <= 1
+
+
+@pytest.mark.parametrize(
+    ("shares", "sum_"), [((0.5, 0.6), "1.1"), ((1.0, 1.0), "2"), ((1.01,), "1.01"), ((-0.5,), "-0.5")]
+)
+def test_more_than_all_steps_cannot_be_taken(shares: tuple[float, ...], sum_: str) -> None:
+    with pytest.raises(CellError, match=f"trainings take {sum_} of the method's steps; shares must add up to 1"):
+        steps_of(4, *shares)
+
+
+def test_a_share_that_is_no_number_is_refused() -> None:
+    with pytest.raises(CellError, match="shares must add up to 1"):
+        steps_of(4, float("nan"))
+
+
+class Sharing(Method):
+    """Trains for a share of its steps."""
+
+    name, reference = "sharing", "none"
+    share: float = 1.0
+    effort: float = 1.0
+
+    def apply(self, model: nn.Module, job: Job) -> nn.Module:
+        return job.train(model, lr=1e-2, share=self.share)
+
+
+class Own(Network):
+    """The network of these tests."""
+
+    name, reference = "own", "none"
+
+    def build(self, input_shape: Shape, classes: int, sample_rate: int) -> nn.Module:
+        return network()
+
+
+def stage(method: Method | None, steps: int, tmp_path: Path) -> nn.Module:
+    task = Tones()
+    settings = Settings(task, Own(), task.training, 0, 2, "cpu")
+    before = None if method is None else network()
+    split = task.load(0, Path(), silent)
+    return make_stage(settings, split, method, steps, before, None, tmp_path, None, None, None, silent)  # type: ignore[arg-type]
+
+
+def test_a_method_that_trains_less_than_its_steps_is_refused(tmp_path: Path) -> None:
+    stage(None, 4, tmp_path / "first")
+    stage(Sharing(), 4, tmp_path / "all")
+    with pytest.raises(CellError, match="sharing trained for 2 steps, not for the 4 that it has"):
+        stage(Sharing(share=0.5), 4, tmp_path / "half")
+    with pytest.raises(CellError, match=r"trainings take 1.5 of the method's steps"):
+        stage(Sharing(share=1.5), 4, tmp_path / "more")
+
+
+def test_a_method_without_effort_that_trains_gets_no_step(tmp_path: Path) -> None:
+    """It is no way round the effort: the model comes out as it went in."""
+    method = Sharing(effort=0.0)
+    _, span = spans([method], 2.6)
+    assert span.steps(100) == 0
+    made = stage(method, span.steps(100), tmp_path)
+    assert weights(made) == weights(network())
+
+
+def test_a_training_may_have_another_optimiser_than_the_tasks() -> None:
+    changes: list[dict[str, object]] = [{}, {"weight_decay": 0.0}, {"optimiser": "sgd"}]
+    made = [tuple(weights(job(steps=3).train(network(), lr=1e-2, **each))) for each in changes]  # type: ignore[arg-type]
+    same = job(steps=3).train(network(), lr=1e-2, optimiser="adamw", weight_decay=Training.weight_decay)
+    assert len(set(made)) == 3 and tuple(weights(same)) == made[0]

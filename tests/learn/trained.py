@@ -59,23 +59,23 @@ class Trained:
     split: Split
     task: Task
 
-    def job(self, poisoned: bool = False) -> TrainingJob:
-        """What methods get; with test data replaced by NaN and wrong labels if ``poisoned``."""
+    def job(self, steps: int = 4, poisoned: bool = False) -> TrainingJob:
+        """What a method gets; with test data replaced by NaN and wrong labels if ``poisoned``."""
         split = self.split
         if poisoned:
             split = replace(split, test_x=np.full_like(split.test_x, np.nan), test_y=split.test_y[::-1] * 0)
-        return TrainingJob(split, self.task, seed=0, progress=silent)
+        return TrainingJob(split, self.task, seed=0, progress=silent, steps=steps)
 
-    def apply(self, recipe: str, job: Any = None) -> nn.Module:
-        """A copy of the model after the methods of a recipe."""
+    def apply(self, recipe: str, job: Any = None, steps: int = 4) -> nn.Module:
+        """A copy of the model after the methods of a recipe, each of which trains for so many steps."""
         model = copy.deepcopy(self.model)
         for spec in recipe.split("+"):
             method: Method = load_registry().get("methods", spec)
-            model = method.apply(model, job or self.job())
+            model = method.apply(model, job or self.job(steps))
         return model
 
 
-def _train(task: Task, network: str, epochs: int) -> Trained:
+def _train(task: Task, network: str, steps: int) -> Trained:
     split: Split = task.load(0, None, silent)  # type: ignore[arg-type]
     seed_everything(0)
     trained = Trained(
@@ -83,20 +83,20 @@ def _train(task: Task, network: str, epochs: int) -> Trained:
         split,
         task,
     )
-    trained.job().train(trained.model, epochs=epochs, lr=4e-3)
+    trained.job(steps).train(trained.model, lr=4e-3)
     return trained
 
 
 @cache
 def digits() -> Trained:
     """resnet8 of width 8 on digits."""
-    return _train(load_registry().get("tasks", "digits"), "resnet8[width=8]", 2)
+    return _train(load_registry().get("tasks", "digits"), "resnet8[width=8]", 54)
 
 
 @cache
 def tones() -> Trained:
     """acdnet of half width on tones."""
-    return _train(Tones(), "acdnet[width=0.5]", 25)
+    return _train(Tones(), "acdnet[width=0.5]", 50)
 
 
 def run_in_c(model: nn.Module, trained: Trained, folder: Path) -> tuple[Graph, NDArray[Any], NDArray[Any]]:

@@ -15,25 +15,26 @@ from tests.learn.trained import Trained, digits, run_in_c, tones
 
 SHORT = {
     "int8": "int8",
-    "qat": "qat[epochs=0.1]",
-    "ternary": "ternary[epochs=0.1]",
-    "xnor": "xnor[epochs=0.1]",
-    "prune": "prune[epochs=0.1,keep=0.5]",
+    "qat": "qat",
+    "ternary": "ternary",
+    "xnor": "xnor",
+    "prune": "prune[keep=0.5]",
     "distill": "distill",
     "full": "full",
 }
 INTEGER = [
     "int8",
     "int8[calibrate=percentile]",
-    "qat[epochs=0.1]",
-    "ternary[epochs=0.1]",
-    "xnor[epochs=0.1]",
-    "xnor[epochs=0.1,keep=none,gradient=xnor]",
-    "xnor[epochs=0.1]+int8[calibrate=percentile]",
-    "xnor[epochs=0.1]+qat[epochs=0.1]",
-    "prune[epochs=0.1]+int8",
-    "prune[epochs=0.1]+qat[epochs=0.1]",
-    "prune[epochs=0.1,keep=0.5]+xnor[epochs=0.1]",
+    "qat",
+    "ternary",
+    "xnor",
+    "xnor[keep=none,gradient=xnor]",
+    "xnor[layout=study]",
+    "xnor+int8[calibrate=percentile]",
+    "xnor+qat",
+    "prune+int8",
+    "prune+qat",
+    "prune[keep=0.5]+xnor",
 ]
 
 
@@ -77,10 +78,8 @@ def test_a_job_holds_no_test_data() -> None:
         ("xnor[keep=stm]", "keep must be stem, first, none or a number of convolutions, not 'stm'"),
         ("xnor[keep=40]", "no convolution of this network becomes binary"),
         ("prune[keep=0]", "keep must be above 0"),
-        ("prune[keep=0.5,fit=nucleo_l476rg]", "give keep or fit, not both"),
-        ("prune[latency_ms=5]", "needs fit=BOARD"),
         ("prune[iterative=0]", "iterative must be at least 1"),
-        ("prune[keep=0.0001]", "no network found that keeps a share of 0.0001; the smallest has"),
+        ("prune[keep=0.0001]", "keep=0.0001 is too little; the smallest network has"),
         ("distill[weight=1.5]", "weight must be above 0 and at most 1"),
         ("distill[temperature=0]", "temperature must be positive"),
         ("ternary[threshold=-1]", "threshold must not be negative"),
@@ -102,12 +101,12 @@ def test_distill_teaches_what_follows() -> None:
     ("keep", "kept"), [("stem", 3), ("first", 1), ("none", 0), ("2", 2)], ids=["stem", "first", "none", "2"]
 )
 def test_xnor_keeps_what_it_is_told_to(keep: str, kept: int) -> None:
-    model = tones().apply(f"xnor[keep={keep},epochs=0]")
+    model = tones().apply(f"xnor[keep={keep}]", steps=0)
     convolutions = [module for name, module in model.named_children() if name.startswith("conv")]
     binary = [isinstance(module, XnorConv2d) for module in convolutions]
     assert binary == [False] * kept + [True] * (10 - kept) + [False]
 
 
 def test_training_twice_gives_the_same_weights() -> None:
-    states = [digits().apply("prune[keep=0.5,epochs=0.1]").state_dict() for _ in range(2)]
+    states = [digits().apply("prune[keep=0.5]").state_dict() for _ in range(2)]
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])

@@ -66,7 +66,7 @@ def applied(*modules: nn.Module) -> nn.Module:
     x = torch.rand(4, 4, 8, 8)
     features = nn.Sequential(*modules)(x).flatten(1).shape[1]
     model = nn.Sequential(*modules, nn.Flatten(), nn.Linear(features, 3))
-    job = SimpleNamespace(train=lambda model, **_: model.eval(), epochs=1, batches=lambda count: [(x, x)])
+    job = SimpleNamespace(train=lambda model, **_: model.eval(), batches=lambda count: [(x, x)])
     return load_registry().get("methods", "xnor[keep=none]").apply(model, job)
 
 
@@ -89,6 +89,29 @@ def test_a_convolution_that_cannot_be_binary_stays_as_it_is(stays: dict[str, Any
         UserError, match=rf"no convolution of this network becomes binary; 0 \(Conv2d\) stays, having {reason}"
     ):
         applied(layer)
+
+
+def test_the_studys_layout_is_binary_but_for_the_first_convolution() -> None:
+    """Latent weights are centred over input channels, before the training and after every step of it."""
+    layers = [conv(out_channels=8), conv(in_channels=8, kernel_size=1), conv(out_channels=5), nn.Flatten()]
+    x, asked = torch.rand(4, 4, 8, 8), dict[str, Any]()
+
+    def train(model: nn.Module, *, after_step: Any, **how: Any) -> nn.Module:
+        asked.update(how)
+        binary = [module for module in model.modules() if isinstance(module, XnorConv2d)]
+        for before_step in (True, False):
+            assert all(layer.weight.mean(dim=1).abs().max() < 1e-6 for layer in binary)
+            if before_step:
+                for layer in binary:
+                    layer.weight.data += 0.5
+                after_step(model)
+        return model.eval()
+
+    method = load_registry().get("methods", "xnor[layout=study]")
+    job = SimpleNamespace(train=train, batches=lambda count: [(x, x)])
+    made = method.apply(nn.Sequential(*layers, nn.Linear(80, 3)), job)
+    assert [isinstance(made.get_submodule(str(index)), XnorConv2d) for index in range(3)] == [False, True, True]
+    assert method.from_scratch and asked == {"lr": 1e-3, "optimiser": "adam", "weight_decay": 1e-4}
 
 
 def test_a_subclass_of_a_convolution_stays() -> None:

@@ -92,6 +92,14 @@ PROMISES = {
     task("training = 12"): "TypeError: training must be a Training, not 12",
     task("training = property(lambda self: Training(batch=0))"): "training: batch must be at least 1, not 0",
     method("boards = property(lambda self: 1 / 0)"): "ZeroDivisionError: division by zero",
+    method("effort = -1"): "TypeError: effort must be a finite number from 0 up, not -1",
+    method("effort: float = float('nan')"): "TypeError: effort must be a finite number from 0 up, not nan",
+    method("effort = '1'"): "TypeError: effort must be a finite number from 0 up, not '1'",
+    method("effort = True"): "TypeError: effort must be a finite number from 0 up, not True",
+    method("from_scratch = 'no'"): "TypeError: from_scratch must be bool, not 'no'",
+    method("resizes = 1"): "TypeError: resizes must be bool, not 1",
+    method("changes = 'one'"): "TypeError: changes must be a tuple of lines, not 'one'",
+    task("changes = 'a\\nb',"): "TypeError: changes must be a tuple of lines, not ('a\\nb',)",
     method("boards = 'nucleo_l476rg'"): "TypeError: boards must be a tuple of names, not 'nucleo_l476rg'",
 }
 

@@ -9,7 +9,7 @@ from kilobench.closure import code
 from kilobench.contracts import UserError
 from kilobench.measure.recording import Where, command
 from kilobench.plugins.registry import Registry, load_registry
-from kilobench.runs.plan import plan
+from kilobench.runs.plan import Cell, plan, points
 from kilobench.runs.suite import Suite, load_suite
 
 
@@ -18,16 +18,21 @@ def suite(**changes: object) -> Suite:
     return Suite(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def cells(registry: Registry | None = None, toolchain: str = "zig", **changes: object) -> list[Cell]:
+    registry = registry or load_registry()
+    return plan(points(suite(**changes), registry, "emulator", toolchain), registry)
+
+
 def keys(registry: Registry | None = None, toolchain: str = "zig", **changes: object) -> list[str]:
-    return [cell.key for cell in plan(suite(**changes), registry or load_registry(), "emulator", toolchain)]
+    return [cell.key for cell in cells(registry, toolchain, **changes)]
 
 
 def test_a_suite_is_the_product_of_its_axes() -> None:
-    cells = plan(suite(boards=("nucleo_l476rg", "raspberry_pi_pico"), seeds=(0, 1)), load_registry(), "emulator", "zig")
-    assert len(cells) == 8
-    assert len({cell.key for cell in cells}) == 8
-    assert len({cell.model.evaluation_key for cell in cells}) == 4
-    assert len({cell.model.stages[0].key for cell in cells}) == 2
+    made = cells(boards=("nucleo_l476rg", "raspberry_pi_pico"), seeds=(0, 1))
+    assert len(made) == 8
+    assert len({cell.key for cell in made}) == 8
+    assert len({cell.model.evaluation_key for cell in made}) == 4
+    assert len({cell.model.stages[0].key for cell in made}) == 2
 
 
 def test_keys_depend_on_everything_that_matters() -> None:
@@ -37,6 +42,7 @@ def test_keys_depend_on_everything_that_matters() -> None:
         {"training": "lr=0.1"},
         {"seeds": (1,)},
         {"validation": True},
+        {"effort": 2.0},
         {"tasks": ("spoken-words[classes=2]",)},
         {"network": "resnet8[width=4]"},
     ):
@@ -62,18 +68,18 @@ def test_a_changed_method_changes_its_own_cells_only(tmp_path: Path) -> None:
 
 
 def test_a_command_names_the_cell_alone() -> None:
-    cell = plan(suite(recipes=("int8",), network="resnet8[width=4]", seeds=(3,)), load_registry(), "emulator", "gcc")[0]
+    cell = cells(toolchain="gcc", recipes=("int8",), network="resnet8[width=4]", seeds=(3,), effort=1.5)[0]
     assert command(cell.model.arguments, Where(cell.board, toolchain="gcc")) == (
         "kilobench run --task digits --recipe int8 --board nucleo_l476rg "
-        "--network 'resnet8[width=4]' --seed 3 --fold 0 --toolchain gcc"
+        "--network 'resnet8[width=4]' --effort 1.5 --seed 3 --fold 0 --toolchain gcc"
     )
 
 
 def test_a_changed_training_is_part_of_the_command() -> None:
-    cell = plan(suite(training="optimiser=sgd,epochs=3"), load_registry(), "emulator", "zig")[0]
+    cell = cells(training="optimiser=sgd,epochs=3")[0]
     assert "--training epochs=3,optimiser=sgd" in " ".join(cell.model.arguments)
     assert (cell.model.training.epochs, cell.model.training.lr) == (3, cell.model.task.training.lr)
-    same = plan(suite(training=f"lr={cell.model.task.training.lr}"), load_registry(), "emulator", "zig")[0]
+    same = cells(training=f"lr={cell.model.task.training.lr}")[0]
     assert same.model.training_changes == "" and same.key == keys()[0]
 
 
@@ -85,9 +91,30 @@ def test_a_method_that_measures_boards_depends_on_them(tmp_path: Path) -> None:
         "    def apply(self, model, job):\n        return model\n"
     )
     recipes = ("fitting", "fitting[fit=raspberry_pi_pico]")
-    first, second = plan(suite(recipes=recipes), load_registry([str(plugin)]), "emulator", "zig")
+    first, second = cells(load_registry([str(plugin)]), recipes=recipes)
     assert first.model.stages[-1].key != second.model.stages[-1].key
     assert [board.name for board in second.model.costing] == ["raspberry_pi_pico"]
+
+
+HEAD = "title: t\ntasks: [digits]\nrecipes: [xnor]\nboards: [nucleo_l476rg]"
+LINES = {
+    "seeds: [-1]": "a seed is from 0 to 4294967295, not -1",
+    "seeds: [0, 4294967296]": "a seed is from 0 to 4294967295, not 4294967296",
+    "seeds: [true]": "key 'seeds' must be a list of whole numbers",
+    "effort: true": "key 'effort' must be a number of trainings, not True",
+    "effort: .nan": "key 'effort' must be a number of trainings, not nan",
+    "effort: .inf": "key 'effort' must be a number of trainings, not inf",
+    "effort: much": "key 'effort' must be a number of trainings, not 'much'",
+    "effort: 0": "the effort must be a positive number of trainings, not 0",
+    "effort: -2": "the effort must be a positive number of trainings, not -2",
+    "effort: 1": "an effort of 1 leaves nothing to xnor after the first training; give more than 1",
+    "budgets: 64KiB": "key 'budgets' must be a list of names",
+    "budgets: [64]": "key 'budgets' must be a list of names",
+    "budgets: [64KB]": "'64KB' is no positive number with a unit (B, KiB, MiB); nearest is 'KiB'",
+    "budgets: ['flash=64KiB,board=nucleo']": "no board 'nucleo'",
+    "training: epochs=0": "training: epochs must be at least 1, not 0",
+    "budget: [64KiB]": "no key 'budget'; nearest is 'budgets'",
+}
 
 
 @pytest.mark.parametrize(
@@ -100,6 +127,7 @@ def test_a_method_that_measures_boards_depends_on_them(tmp_path: Path) -> None:
         ("title: t\ntasks: [digts]\nrecipes: [full]\nboards: [nucleo_l476rg]", "no task 'digts'; nearest is 'digits'"),
         ("title: t\ntasks: [digits]\nrecipes: [int8+prune]\nboards: [nucleo_l476rg]", "prune cannot follow int8"),
         ("title: t\ntasks: [digits]\nrecipes: [full]\nboards: [nucleo_l476rg]\nseeds: [a]", "whole numbers"),
+        *((f"{HEAD}\n{line}", message) for line, message in LINES.items()),
     ],
 )
 def test_mistakes_in_suites_name_file_and_key(text: str, message: str, tmp_path: Path) -> None:
@@ -119,4 +147,5 @@ def test_a_fold_that_a_task_has_not_is_refused() -> None:
 @pytest.mark.parametrize("name", sorted(load_registry().entries["suites"]))
 def test_every_suite_of_the_project_can_be_planned(name: str) -> None:
     registry = load_registry()
-    assert plan(load_suite(registry.find("suites", name).path, registry), registry, "emulator", "zig")
+    found = points(load_suite(registry.find("suites", name).path, registry), registry, "emulator", "zig")
+    assert plan(found, registry)

@@ -14,9 +14,9 @@ from kilobench.commands import forecast
 from kilobench.contracts import CellError, UserError
 from kilobench.files import write_kept
 from kilobench.plugins.names import module_name
-from kilobench.plugins.registry import load_registry
+from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.executors import Failed, attempt
-from kilobench.runs.plan import Cell, Planner, plan
+from kilobench.runs.plan import Cell, Planner, plan, points
 from kilobench.runs.run import work_for
 from kilobench.runs.suite import Suite
 from kilobench.runs.units import Costs, Unit, units
@@ -28,16 +28,21 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def planned(suite: Suite, registry: Registry | None = None, link: str = "emulator") -> list[Cell]:
+    registry = registry or load_registry()
+    return plan(points(suite, registry, link, "zig"), registry)
+
+
 def cells(recipes: tuple[str, ...] = ("int8", "xnor"), **changes: object) -> list[Cell]:
     boards = ("nucleo_l476rg", "raspberry_pi_pico")
     suite = Suite(title="t", tasks=("digits",), recipes=recipes, boards=boards, **changes)  # type: ignore[arg-type]
-    return plan(suite, load_registry(), "emulator", "zig")
+    return planned(suite)
 
 
 def test_cells_share_training_and_evaluation() -> None:
-    made = units(cells(("int8", "prune+int8")))
+    made = units(cells(("xnor", "prune+int8")))
     kinds = [unit.kind for unit in made.values()]
-    assert kinds.count("train") == 4  # train, int8, prune, int8 after it
+    assert kinds.count("train") == 4  # train, xnor, prune, int8 after it
     assert kinds.count("evaluate") == 2
     assert kinds.count("measure") == 4
     before: set[str] = set()
@@ -93,7 +98,6 @@ def test_ten_thousand_cached_cells_are_planned_in_three_seconds() -> None:
     """On a quiet machine; three times as long is allowed here."""
     from time import perf_counter
 
-    registry = load_registry()
     suite = Suite(
         title="t",
         tasks=("digits", "fsdd", "fsdd[classes=2]", "fsdd[classes=5]"),
@@ -102,16 +106,16 @@ def test_ten_thousand_cached_cells_are_planned_in_three_seconds() -> None:
         seeds=tuple(range(100)),
     )
     start = perf_counter()
-    planned = plan(suite, registry, "emulator", "zig")
+    found = planned(suite)
     seconds = perf_counter() - start
-    assert len(planned) == 10_000
-    folder = list(units(planned[:1]).values())[-1].path.parent
+    assert len(found) == 10_000
+    folder = list(units(found[:1]).values())[-1].path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    for cell in planned:
+    for cell in found:
         (folder / f"{cell.key}.json").touch()
         (folder / f"{cell.key}.json.sha256").write_text(sha256(b"").hexdigest())
     start = perf_counter()
-    work = work_for(planned, retry_failed=False)
+    work = work_for(found, retry_failed=False)
     assert not work.missing
     assert seconds + perf_counter() - start < 9.0
 
@@ -138,9 +142,9 @@ def test_units_need_the_plug_ins_that_lead_to_them_and_no_others(tmp_path: Path)
     module = module_name(tmp_path / "mine.py")
     everything, project = load_registry([str(tmp_path)]), load_registry()
     suite = Suite("t", ("digits",), ("xnor+mine+int8", "xnor+int8", "full"), ("nucleo_l476rg",))
-    planned = plan(suite, everything, "emulator", "zig")
-    made = units(planned)
-    assert [unit.plugins for unit in units(planned[:1]).values()] == [
+    found = planned(suite, everything)
+    made = units(found)
+    assert [unit.plugins for unit in units(found[:1]).values()] == [
         (),
         (),
         (module,),
@@ -148,17 +152,17 @@ def test_units_need_the_plug_ins_that_lead_to_them_and_no_others(tmp_path: Path)
         (module,),
         (module,),
     ]
-    assert [unit.point.recipe for unit in units(planned[:1]).values()][:4] == [
+    assert [unit.point.recipe for unit in units(found[:1]).values()][:4] == [
         "",
         "xnor",
         "xnor+mine",
         "xnor+mine+int8",
     ]
-    assert not any(unit.plugins for cell in planned[1:] for unit in units([cell]).values())
+    assert not any(unit.plugins for cell in found[1:] for unit in units([cell]).values())
     for unit in made.values():
         registry = everything if unit.plugins else project
         assert units([Planner(registry).cell(unit.point)])[unit.key] == unit
-    own = plan(dataclasses.replace(suite, recipes=("full",), network="own"), everything, "emulator", "zig")
+    own = planned(dataclasses.replace(suite, recipes=("full",), network="own"), everything)
     assert all(unit.plugins == (module,) for unit in units(own).values())
 
 
@@ -176,7 +180,7 @@ def test_what_fails_on_a_real_board_is_tried_again_by_the_next_run() -> None:
     suite = Suite(title="t", tasks=("digits",), recipes=("full",), boards=("nucleo_l476rg",))
     kinds = {}
     for link in ("emulator", "serial"):
-        for unit in units(plan(suite, load_registry(), link, "zig")).values():
+        for unit in units(planned(suite, link=link)).values():
             failed = attempt(unit, Unplugged, lambda event: None)
             assert isinstance(failed, Failed)
             kinds[unit.kind, link] = failed.lasting

@@ -11,7 +11,7 @@ import pytest
 from kilobench.contracts import UserError, silent
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.executors import Failed, attempt, log_path, logged
-from kilobench.runs.plan import plan
+from kilobench.runs.plan import plan, points
 from kilobench.runs.suite import Suite
 from kilobench.runs.units import Unit, units
 from kilobench.runs.work import Workshop
@@ -35,8 +35,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(registry: Registry, network: str) -> dict[str, Unit]:
-    suite = Suite("t", ("digits",), ("full",), ("nucleo_l476rg",), network=network, training="epochs=0")
-    return {unit.kind: unit for unit in reversed(units(plan(suite, registry, "emulator", "zig")).values())}
+    suite = Suite("t", ("digits",), ("full",), ("nucleo_l476rg",), network=network, training="steps=1")
+    return {
+        unit.kind: unit for unit in reversed(units(plan(points(suite, registry, "emulator", "zig"), registry)).values())
+    }
 
 
 def test_code_and_data_that_change_meanwhile_make_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
