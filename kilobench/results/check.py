@@ -52,8 +52,8 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
             yield f"{found} is to be written {wanted}"
     if (record.classes, record.synthetic) != (classes, synthetic):
         yield f"{record.task} has {classes} classes and is {'' if synthetic else 'not '}synthetic"
-    wanted_training = change_training(task.training, record.training_changes)
-    if {"steps": 0, **record.training} != dataclasses.asdict(wanted_training):
+    training = {"steps": 0} | record.training  # which trainings did not have at first
+    if training != dataclasses.asdict(change_training(task.training, record.training_changes)):
         yield "training is not the task's own with the changes that it states"
     yield from _terms(record, task, network, methods)
     if not 0 <= record.fold < task.folds:

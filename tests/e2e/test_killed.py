@@ -22,7 +22,7 @@ title: tiny
 tasks: [digits]
 recipes: [full, int8, xnor]
 boards: [nucleo_l476rg, raspberry_pi_pico]
-training: epochs=2
+training: epochs=1
 """
 KILLS = 50
 

@@ -20,6 +20,7 @@ title: tiny
 tasks: [digits]
 recipes: [full, prune+int8, xnor+int8, xnor]
 boards: [nucleo_l476rg, raspberry_pi_pico]
+training: epochs=5
 """
 
 
