@@ -18,9 +18,11 @@ from kilobench.measure.evaluate import EvaluatedModel, evaluate, load_model_file
 from kilobench.measure.recording import Where, record_of
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
+from kilobench.plugins.spec import change_training
 from kilobench.progress import OverallProgress
 from kilobench.record import NOT_RUN, ModelFacts, Record, accuracy
 from kilobench.results.check import problems
+from kilobench.results.contest import steps_of
 from kilobench.results.store import MODEL_BYTES, Store, timeless
 
 MOST_RECORDS = 10_000
@@ -209,6 +211,9 @@ class _Checks:
         split = self._load(task, record, cache)
         if split.digest != record.data_digest:
             raise UserError(f"data_digest: the data here has {split.digest}")
+        training = change_training(task.training, record.training_changes).length(len(split.train_x))
+        if record.effort and steps_of(record) != (wanted := round(record.effort * training)):
+            raise UserError(f"steps: {steps_of(record)} in all, the data gives {wanted}")
         with tempfile.TemporaryDirectory() as folder:
             found = evaluate(model.graph, Path(folder), "submitted", split, silent)
         if accuracy(found.correct) != record.accuracy:

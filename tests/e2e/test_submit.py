@@ -14,6 +14,7 @@ import pytest
 from kilobench.cli import main
 from kilobench.compile.counts import macs, parameters
 from kilobench.contracts import Task
+from kilobench.keys import contribution_versions
 from kilobench.measure.evaluate import About, evaluate, load_model_file, save_model_file
 from kilobench.measure.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
@@ -42,6 +43,11 @@ def made(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         network="resnet8[width=8]",
         training=asdict(task.training),
         recipe="int8",
+        effort=2.6,
+        steps={"train": 842, "int8": 0},  # 12 epochs of 27 batches, 2.6 times
+        contributions=contribution_versions(
+            task, REGISTRY.get("networks", "resnet8"), [REGISTRY.get("methods", "int8")]
+        ),
         seed=0,
         fold=0,
         accuracy=accuracy(evaluation.correct),
@@ -127,6 +133,14 @@ def smaller(values: Values) -> None:
     ("change", "reason"),
     [
         (changed("accuracy", "mean", to=0.99), "accuracy"),
+        (changed("effort", to=None), "effort: it states none"),
+        (changed("effort", to=5.2), "command: its --effort is 2.6, the record's 5.2"),
+        (changed("steps", to={"train": 842, "int8": 80}), "steps: they are not shared"),
+        (changed("steps", to={"train": 842}), "steps: they are not shared"),
+        (changed("steps", to={"train": 421, "int8": 0}), "steps: not that of its model"),
+        (changed("contributions", "kernels", to=9), "contributions: other versions than those here"),
+        (changed("budget", to="flash=64KiB,board=nucleo_l476rg"), "size: it is what was found for a budget"),
+        (changed("budget", to="flash=1KiB,board=nucleo_l476rg"), "budget: exceeded, flash"),
         (changed("flash_bytes", to=1000), "flash_bytes is not the sum of its parts"),
         (changed("ram_bytes", to=1000), "ram_bytes is not the sum of its parts"),
         (changed("over_flash_bytes", to=7), "over_flash_bytes is not what"),
@@ -241,3 +255,15 @@ def test_a_published_model_is_measured_on_another_board(results: Path, capsys: p
     assert main(["measure", str(file), "--board", "esp32_devkitc"]) == 2
     assert "cannot be emulated" in capsys.readouterr().err
     assert main(["measure", str(results / "none"), "--board", "nucleo_l476rg"]) == 2
+
+
+def test_steps_that_the_data_does_not_give_are_found_out(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, values = only(results)
+    (model,) = (results / "models").iterdir()
+    stored = load_model_file(model)
+    steps = {"train": 421, "int8": 0}
+    about = stored.about.model_copy(update={"model": stored.about.model.model_copy(update={"steps": steps})})
+    save_model_file(model, stored.graph, stored.reference, about)
+    path.write_text(json.dumps(values | {"steps": steps}))
+    code, text = submit(results, capsys)
+    assert code == 2 and "steps: 421 in all, the data gives 842" in text
