@@ -99,16 +99,43 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from kilobench.commands import forecast
-    from kilobench.learn.accelerator import device
-    from kilobench.plugins.loading import undisturbed
-    from kilobench.progress import shown
     from kilobench.results.store import Store
-    from kilobench.runs import sizing
-    from kilobench.runs.plan import plan, points
     from kilobench.runs.run import run_cells, work_for
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
+    cells, too_large = _planned(suite, registry, options, console)
+    work = work_for(cells, retry_failed=options.retry_failed)
+    if options.on.startswith("serial") and not options.ray:
+        _check_real_boards(cells)
+    if options.dry_run:
+        forecast.show(work, options.workers, console)
+        _tell_too_large(too_large, console)
+        return 0
+    console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
+    if work.missing:
+        _require_cache()
+    store = None if suite.validation else Store(options.output / "records")
+    if store is not None:
+        for row in too_large:
+            store.write_too_large(row.row())
+    outcome = run_cells(work, _executor(registry, options, work.units), store, console)
+    _report(outcome, store, options.output, console)
+    _tell_too_large(too_large, console)
+    return 1 if outcome.failed or outcome.skipped else 0
+
+
+def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: Any) -> tuple[Any, Any]:
+    """The cells of a suite, once sizes have been found for its budgets, and what no size of keeps one.
+
+    Raises UserError where nothing is left to do.
+    """
+    from kilobench.learn.accelerator import device
+    from kilobench.plugins.loading import undisturbed
+    from kilobench.progress import shown
+    from kilobench.runs import sizing
+    from kilobench.runs.plan import plan, points
+
     with shown("data", console) as progress, undisturbed():
         if not options.dry_run:
             _fetch(suite, registry, progress)
@@ -122,25 +149,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         fitting, too_large = sizing.sized(wanted, searches)
         if not fitting:
             raise UserError(too_large[0].line)
-        cells = plan(fitting, registry, progress)
-    work = work_for(cells, retry_failed=options.retry_failed)
-    if options.on.startswith("serial") and not options.ray:
-        _check_real_boards(cells)
-    if options.dry_run:
-        forecast.show(work, options.workers, console)
-        _tell_too_large(too_large, console)
-        return 0
-    console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
-    if work.missing:
-        _require_cache()
-    store = None if suite.validation else Store(options.output / "records")
-    for row in too_large:
-        if store is not None:
-            store.write_too_large(row.row())
-    outcome = run_cells(work, _executor(registry, options, work.units), store, console)
-    _report(outcome, store, options.output, console)
-    _tell_too_large(too_large, console)
-    return 1 if outcome.failed or outcome.skipped else 0
+        return plan(fitting, registry, progress), too_large
 
 
 def _tell_too_large(points: Any, console: Any) -> None:
