@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import vl_convert
 
+from kilobench.results.budgets import BudgetTable, budget_tables, order
 from kilobench.results.contest import shown_budget
 from kilobench.results.table import CURVE, class_curves, families, leaders, slug
 
@@ -22,6 +24,7 @@ _OTHERS, _PALE = "others", "#BBBBBB"
 _NAMED = 12
 """Labels that are told apart at most: the ninth has the first colour again, and another shape."""
 _PANELS = 6
+_MOST_TIES = 3
 _TICKS = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5)]
 
 Spec = dict[str, Any]
@@ -29,11 +32,12 @@ Spec = dict[str, Any]
 
 
 def plots(rows: pd.DataFrame) -> dict[str, str]:
-    """SVG text by file name: two per task, one per family of tasks that differ in their number of classes.
+    """SVG text by file name: who wins at which budget, two per task, one per family of tasks with several numbers of classes.
 
     Of a task those rows that are ranked; all where none is.
     """
-    files = {}
+    tables = budget_tables(rows)
+    files = {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
     for name, everything in rows.groupby("task"):
         ranked = everything[everything["unequal"] == ""]
         task = ranked if len(ranked) else everything
@@ -58,6 +62,56 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
     return files
 
 
+def _winners(tables: Sequence[BudgetTable]) -> Spec:
+    """A cell for every task and budget, in the colour of the most accurate recipe, with those that tests cannot tell from it."""
+    several = len({table.board for table in tables}) > 1
+    cells: list[dict[str, Any]] = []
+    for table in tables:
+        row = f"{table.task}, {table.steps:.0f} steps" + (f", {table.board}" if several else "")
+        for column in table.columns:
+            if column.winners:
+                first, *ties = (entry.recipe for entry in column.winners)
+                more = f" +{len(ties) - _MOST_TIES}" if len(ties) > _MOST_TIES else ""
+                tied = [f"= {', '.join(ties[:_MOST_TIES])}{more}"] if ties else []
+                text = [first, *tied, f"{100 * column.winners[0].accuracy:.1f} %"]
+                cells.append({"task": row, "budget": column.title, "winner": first, "text": text, "alone": not ties})
+    columns = [column for table in tables for column in table.columns]
+    budgets = sorted({(order(column.budget), column.title) for column in columns})
+    names = sorted({cell["winner"] for cell in cells})
+    axis = {"orient": "top", "labelAngle": 0, "labelFontSize": 13, "ticks": False, "domain": False}
+    x = {"field": "budget", "type": "nominal", "title": None, "sort": [title for _, title in budgets], "axis": axis}
+    y = {
+        "field": "task",
+        "type": "nominal",
+        "title": None,
+        "sort": None,
+        "axis": {"labelLimit": 0, "labelFontSize": 12},
+    }
+    scale = {"domain": names, "range": COLOURS[: len(names)]}
+    fill = {"field": "winner", "type": "nominal", "legend": None, "scale": scale}
+    pale = {"condition": {"test": "datum.alone", "value": 0.5}, "value": 0.2}
+    title = {
+        "text": "Who wins at which flash?",
+        "subtitle": ["The most accurate of equal effort and size. Pale: tests cannot tell some from it (=)."],
+        "anchor": "start",
+        "offset": 12,
+    }
+    return {
+        "title": title,
+        "data": {"values": cells},
+        "width": {"step": 170},
+        "height": {"step": 58},
+        "encoding": {"x": x, "y": y},
+        "layer": [
+            {
+                "mark": {"type": "rect", "stroke": "#ffffff", "strokeWidth": 3},
+                "encoding": {"color": fill, "opacity": pale},
+            },
+            {"mark": {"type": "text", "lineHeight": 14, "dy": -12}, "encoding": {"text": {"field": "text"}}},
+        ],
+    }
+
+
 def class_panels(rows: pd.DataFrame, family: str) -> list[Spec]:
     """Accuracy against the number of classes, a panel for every CURVE."""
     curves = class_curves(rows, family)
@@ -73,8 +127,8 @@ def _svg(chart: Spec) -> str:
     # Pages show images, whose text alternative is theirs; without labels of every mark they take half the time and bytes.
     font = "Arial, Liberation Sans, Helvetica, sans-serif"
     config = {"background": "#ffffff", "font": font, "aria": False, "mark": {"aria": False}}
-    # To the right is room for the letters of a browser's font, which may be wider than those measured here.
-    chart = {**chart, "config": config, "padding": {"left": 5, "top": 5, "bottom": 5, "right": 60}}
+    # On both sides is room for the letters of a browser's font, which may be wider than those measured here.
+    chart = {**chart, "config": config, "padding": {"left": 30, "top": 5, "bottom": 5, "right": 60}}
     return vl_convert.vegalite_to_svg(chart) + "\n"
 
 
