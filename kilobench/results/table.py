@@ -47,10 +47,10 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     other such of the same SIZES and board, as large as it may be, is at least as good in accuracy, flash and cycles and better in
     one. ``cycles`` and ``latency_ms`` are NaN where a program is too large to run.
     """
-    keys = [*CONTEST, "board", "recipe"]
+    keys = [*CONTEST, "board", "recipe", "built"]
     groups: dict[tuple[str | float, ...], list[Record]] = {}
     for record in sorted(records, key=lambda r: (r.task, r.network, r.board, r.recipe, r.seed, r.fold)):
-        groups.setdefault((*contest_of(record), record.board, record.recipe), []).append(record)
+        groups.setdefault((*contest_of(record), record.board, record.recipe, record.network), []).append(record)
     pools: dict[object, tuple[Results, Estimate]] = {}
     newest = newest_versions(records)
     rows = pd.DataFrame(
@@ -82,7 +82,6 @@ def _figures(
         "accuracy": estimate.mean,
         "low": estimate.low,
         "high": estimate.high,
-        "built": group[0].network,
         "family": without_width(group[0].network),
         "size": group[0].size,
         "steps": fmean(map(steps_of, group)),

@@ -290,10 +290,12 @@ def _plugin_operators() -> list[Any]:
     return [used.digest, used.packages, digest_of(kernels)]
 
 
-def _arguments(point: Point, task: Task, network: Network, methods: Iterable[Method], changes: str) -> tuple[str, ...]:
+def _arguments(
+    point: Point, task: Task, network: Network, methods: tuple[Method, ...], changes: str
+) -> tuple[str, ...]:
     words = ["--task", canonical(task), "--recipe", "+".join(canonical(method) for method in methods)]
     asked, usual = canonical(network), task.network
-    if point.budget:
+    if point.budget and not any(method.resizes for method in methods):
         asked, usual = without_width(asked), without_width(usual)
     if asked != usual:
         words += ["--network", asked]

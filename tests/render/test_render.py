@@ -162,6 +162,12 @@ def test_what_had_other_terms_is_never_placed() -> None:
     assert "nucleo_l476rg, emulator: unequal effort" in page, "shown apart"
 
 
+def test_what_was_pruned_from_other_networks_is_another_row() -> None:
+    facts = {"budget": "flash=64KiB,board=nucleo_l476rg", "size": "keep=0.5"}
+    rows = frame([record("prune", **facts), record("prune", network="acdnet[width=2]", correct=60, **facts)])
+    assert list(rows["built"]) == ["acdnet", "acdnet[width=2]"] and list(rows["accuracy"]) == [0.8, 0.6]
+
+
 def test_steps_may_differ_by_rounding() -> None:
     rows = frame([record(), record("int8", steps={"train": 1000, "prune": 1601})])
     assert list(rows["unequal"]) == ["", ""]
