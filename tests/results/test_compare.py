@@ -95,12 +95,27 @@ def test_p_is_corrected_for_the_models_not_for_the_boards(tmp_path: Path) -> Non
 
 
 def test_committed_records_are_compared_by_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--task", "esc10", "--board", "nucleo_l476rg", "--records", str(COMMITTED)]
-    assert main(["compare", "int8", "prune+int8", "--fail-if-worse", *arguments]) == 0
+    arguments = ["--task", "fsdd", "--board", "nucleo_l476rg", "--records", str(COMMITTED)]
+    assert main(["compare", "prune+int8", "xnor", "--fail-if-worse", *arguments]) == 0
     page = capsys.readouterr().out
-    assert "400 samples, 5 fold(s), 1 seed(s)" in page and "not told apart" in page
-    assert main(["compare", "prune+int8", "full", "--fail-if-worse", *arguments]) == 1
-    assert "B is worse in flash, RAM, cycles: esc10 prune+int8 -> full on" in capsys.readouterr().out
+    assert "3000 samples, 6 fold(s), 1 seed(s)" in page and "not told apart" in page and "2600 steps" in page
+    assert main(["compare", "int8", "prune+int8", "--fail-if-worse", *arguments]) == 1
+    assert "B is worse in RAM, cycles: fsdd int8 -> prune+int8 on nucleo_l476rg at 64 KiB" in capsys.readouterr().out
+
+
+def test_unequal_terms_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def compared(*records: Record) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir()))) / "records"
+        written(folder, *records)
+        assert main(["compare", "full", "int8", "--records", str(folder)]) == 2
+        return capsys.readouterr().err
+
+    assert "cannot be compared: unequal effort" in compared(record(effort=None, steps={}), record("int8", effort=None))
+    assert "unequal effort: 2600 and 2700 steps" in compared(record(), record("int8", steps={"train": 2700}))
+    versions = {"task fsdd": 1}, {"task fsdd": 2}
+    one, other = record(contributions=versions[0]), record("int8", contributions=versions[1])
+    assert "versions 1 and 2 of task fsdd" in compared(one, other)
+    assert "no cell in common" in compared(record(), record("int8", effort=5.2))
 
 
 def test_two_files_are_compared_whatever_they_are_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
