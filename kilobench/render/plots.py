@@ -25,7 +25,6 @@ _NAMED = 12
 """Labels that are told apart at most: the ninth has the first colour again, and another shape."""
 _PANELS = 6
 _MOST_TIES = 3
-_TICKS = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5)]
 
 Spec = dict[str, Any]
 """Of Vega-Lite, or a part of it."""
@@ -277,7 +276,7 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
     domain = [points[column].min() / 1.5, points[column].max() * 1.5] if len(points) else [1, 10]
     x = {
         "field": column, "type": "quantitative", "title": title,
-        "axis": {"values": _TICKS, "format": "~r", "labelOverlap": True},
+        "axis": {"tickCount": 5, "format": "~r", "labelOverlap": True},
         "scale": {"type": "log", "domain": domain, "nice": False},
     }  # fmt: skip
     shares = [max(0, points["low"].min() - 2), min(100, points["high"].max() + 2)] if len(points) else [0, 100]

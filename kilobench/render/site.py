@@ -286,9 +286,8 @@ def plot(axis: str) -> dict[str, Any]:
     ``rows`` come from the page, with their ``colour`` and ``shape``; parameters: ``chosen``, the ``id`` of the selected
     one, and ``size`` of the others.
     """
-    ticks = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5)]
     scale = alt.Scale(type="log", nice=False, padding=24)
-    x = alt.X(f"{axis}:Q", title=AXES[axis], scale=scale, axis=alt.Axis(values=ticks, format="~r", labelOverlap=True))
+    x = alt.X(f"{axis}:Q", title=AXES[axis], scale=scale, axis=alt.Axis(tickCount=5, format="~r", labelOverlap=True))
     y_scale = alt.Scale(zero=False, padding=8)
     y = alt.Y("accuracy:Q", title="accuracy (%)", scale=y_scale)
     colour = alt.Color("colour:N", scale=None, legend=None)
