@@ -24,6 +24,7 @@ from kilobench.results.table import (
     energy,
     families,
     figure,
+    joined_first,
     leaders,
     methods,
     misses,
@@ -393,7 +394,7 @@ def _cells(row: Row) -> dict[str, str]:
 def _classes(curves: pd.DataFrame) -> list[dict[str, Any]]:
     """Per CURVE: who leads, and accuracy and cycles by recipe and number of classes."""
     contests = []
-    for key, curve in curves.groupby(CURVE):
+    for key, curve in joined_first(curves):
         found = leaders(curve)
         counts = sorted(curve["classes"].unique())
         table = []

@@ -11,7 +11,7 @@ import vl_convert
 
 from kilobench.results.budgets import BudgetTable, budget_tables, order
 from kilobench.results.contest import shown_budget
-from kilobench.results.table import CURVE, class_curves, families, leaders, slug
+from kilobench.results.table import class_curves, families, joined_first, leaders, slug
 
 _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
@@ -115,7 +115,7 @@ def class_panels(rows: pd.DataFrame, family: str) -> list[Spec]:
     """Accuracy against the number of classes, a panel for every CURVE."""
     curves = class_curves(rows, family)
     panels = []
-    for (network, training, effort, budget), curve in curves.groupby(CURVE):
+    for (network, training, effort, budget), curve in joined_first(curves):
         at = f"at {shown_budget(budget, '')}" if budget else ""
         steps = f"{curve['steps'].mode().iloc[0]:.0f} steps" if effort else "unequal effort"
         panels.append(_curves(curve, ", ".join(filter(None, (network, at, training, steps)))))

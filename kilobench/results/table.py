@@ -240,6 +240,11 @@ def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
     ]
 
 
+def joined_first(curves: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+    """The rows of every CURVE with its values; those that have a line come first."""
+    return sorted(curves.groupby(CURVE), key=lambda item: not item[1]["joined"].any())
+
+
 @dataclass(frozen=True)
 class Leader:
     """The most accurate recipe at a number of classes."""
@@ -330,7 +335,7 @@ def terminal(records: Sequence[Record]) -> Group:
         table.box, table.pad_edge = None, False
         table.add_column("place", min_width=16)
         for name, width in (("accuracy %", 13), ("flash KiB", 9), ("RAM KiB", 7), ("Mcycles", 7), ("ms", 7)):
-            table.add_column(name, justify="right", min_width=width)
+            table.add_column(name, justify="right", min_width=width, no_wrap=True)
         measured = not rows["energy_uj"].isna().all()
         if measured:
             table.add_column("µJ", justify="right", min_width=7)
