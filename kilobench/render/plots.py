@@ -35,8 +35,7 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
 
     Of a task those rows that are ranked; all where none is.
     """
-    tables = budget_tables(rows)
-    files = {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
+    files = winners(rows)
     for name, everything in rows.groupby("task"):
         ranked = everything[everything["unequal"] == ""]
         task = ranked if len(ranked) else everything
@@ -59,6 +58,12 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
         chart = {"vconcat": class_panels(rows, family), "title": title, "resolve": apart}
         files[f"plots/{slug(family)}-classes.svg"] = _svg(chart)
     return files
+
+
+def winners(rows: pd.DataFrame) -> dict[str, str]:
+    """The SVG text of who wins at which budget, by its file's name; nothing where there are no budgets."""
+    tables = budget_tables(rows)
+    return {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
 
 
 def _winners(tables: Sequence[BudgetTable]) -> Spec:

@@ -27,7 +27,7 @@ from markdown.extensions import Extension
 from kilobench.record import Record, TooLarge
 from kilobench.render import markdown
 from kilobench.render.csv import DICTIONARY, rows_csv
-from kilobench.render.plots import COLOURS, class_panels
+from kilobench.render.plots import COLOURS, class_panels, winners
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.table import PLACES, families, slug
 
@@ -72,7 +72,9 @@ def build_site(rows: pd.DataFrame, records: Sequence[Record], output: Path, too_
             (docs / name).write_text(_front_matter(name) + _shortened(text))
         (docs / "rows.csv").write_text(rows_csv(rows))
         (docs / "rows.md").write_text(DICTIONARY)
-        _copy_plots(texts, output.parent, docs)
+        for name, picture in winners(rows).items():
+            (docs / name).parent.mkdir()
+            (docs / name).write_text(picture)
         _mkdocs(docs, site, _navigation(texts), {"explore": _embedded(data), "made": _made(records)})
         _add_libraries(site / "assets")
         if output.exists():
@@ -188,15 +190,6 @@ def _navigation(texts: Mapping[str, str]) -> list[dict[str, Any]]:
 def _title(text: str) -> str:
     """A page's first heading."""
     return text.partition("# ")[2].partition("\n")[0].strip().replace("`", "")
-
-
-def _copy_plots(texts: Mapping[str, str], pages: Path, docs: Path) -> None:
-    """The pictures that pages still show, from beside the Markdown pages."""
-    everything = "\n".join(texts.values())
-    for path in sorted((pages / "plots").glob("*.svg")):
-        if f"plots/{path.name}" in everything:
-            (docs / "plots").mkdir(exist_ok=True)
-            shutil.copy(path, docs / "plots")
 
 
 def _mkdocs(docs: Path, site: Path, nav: list[dict[str, Any]], extra: dict[str, Any]) -> None:
