@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kilobench.record import NOT_RUN, Record, TooLarge
-from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, order
+from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.headline import Spread, headlines
 from kilobench.results.table import (
@@ -123,7 +123,7 @@ def _winners(tables: Sequence[BudgetTable]) -> str:
 
 def _headline(rows: pd.DataFrame) -> str:
     """A line per kind of contest and recipe over all tasks (kilobench.results.headline)."""
-    ranked = rows[(rows["unequal"] == "") & (rows["recipe"] != rows["reference"])]
+    ranked = on_own_board(rows[(rows["unequal"] == "") & (rows["recipe"] != rows["reference"])])
     lines = []
     for budget, group in sorted(ranked.groupby("budget"), key=lambda item: order(item[0]) if item[0] else (-1.0,)):
         title = shown_budget(str(budget), "") if budget else "none"
@@ -255,7 +255,7 @@ def _contest(rows: pd.DataFrame) -> dict[str, Any]:
         budget = shown_budget(first["budget"], str(board)) if first["budget"] else ""
         boards.append({"name": board, "table": table, "at": budget, **_timing(group.iloc[0])})
     return {
-        **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial", "reference"]},
+        **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial"]},
         "terms": effort(first),
         "boards": boards,
         "crops": not rows["crops"].isna().all(),
@@ -413,7 +413,6 @@ def _classes(curves: pd.DataFrame) -> list[dict[str, Any]]:
             **dict(zip(CURVE, key, strict=True)),
             "terms": effort(first) if curve["joined"].any() else "unequal effort, or too few folds and seeds",
             "at": shown_budget(first["budget"], "") if first["budget"] else "",
-            "apart": not curve["joined"].all(),
         }
         contests.append({**about, "leaders": sentence, "table": _markdown(table)})
     return contests

@@ -85,13 +85,9 @@ class BudgetTable:
 
 def budget_tables(rows: pd.DataFrame, too_large: Sequence[TooLarge] = ()) -> list[BudgetTable]:
     """Of the ranked rows of ``table.frame`` that were made for a budget of their own board."""
-    budgeted = rows[(rows["budget"] != "") & (rows["unequal"] == "")]
-    own = [
-        parse_budget(budget, "").board == board
-        for budget, board in zip(budgeted["budget"], budgeted["board"], strict=True)
-    ]
+    ranked = on_own_board(rows[(rows["budget"] != "") & (rows["unequal"] == "")])
     tables: list[BudgetTable] = []
-    for key, group in budgeted[own].groupby(CONTESTS) if any(own) else ():
+    for key, group in ranked.groupby(CONTESTS) if len(ranked) else ():
         known = dict(zip(CONTESTS, key, strict=True))
         missing = [one for one in too_large if all(_value(one, name) == known[name] for name in CONTESTS)]
         budgets = sorted({*group["budget"], *(one.budget for one in missing)}, key=order)
@@ -101,6 +97,13 @@ def budget_tables(rows: pd.DataFrame, too_large: Sequence[TooLarge] = ()) -> lis
         counts: dict[str, Any] = {name: int(first[name]) for name in ("folds", "seeds")}
         tables.append(BudgetTable(**shown, **counts, steps=float(first["steps"]), columns=columns))
     return tables
+
+
+def on_own_board(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows without a budget, and those on the board that theirs is on: elsewhere sizes are not equal."""
+    budgets = zip(rows["budget"], rows["board"], strict=True)
+    own = [not budget or parse_budget(budget, "").board == board for budget, board in budgets]
+    return rows[pd.Series(own, index=rows.index, dtype=bool)]
 
 
 def _value(one: TooLarge, name: str) -> object:
