@@ -87,7 +87,13 @@ def _contributing(commands: Any) -> None:
     _output(measuring)
     submitting = commands.add_parser("submit", help="check the records and models of a folder, and put them into place")
     submitting.add_argument("folder", type=Path, help="as kilobench run --output makes it")
+    _allow_partial(submitting)
     submitting.add_argument("--check", action="store_true", help="only check; write nothing")
+    submitting.add_argument(
+        "--whole",
+        action="store_true",
+        help="check a leaderboard that is to replace that of --output as it is; write nothing",
+    )
     submitting.add_argument("--report", type=Path, metavar="FILE", help="what changes, as Markdown")
     _output(submitting)
 

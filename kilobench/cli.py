@@ -367,7 +367,8 @@ def _submit(options: argparse.Namespace) -> int:
     from kilobench.results.submit import submit
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    outcome = submit(options.folder, options.output, _registry(options), console, keep=not options.check)
+    keep = not options.check and not options.whole
+    outcome = submit(options.folder, options.output, _registry(options), console, keep=keep, whole=options.whole)
     if options.report:
         options.report.write_text(outcome.report + "\n")
     console.print(outcome.report, highlight=False, markup=False, soft_wrap=True)

@@ -25,8 +25,9 @@ Shape = tuple[int, int, int]
 Optimiser = Literal["adamw", "adam", "sgd"]
 
 
-LINE = r"^[^\x00-\x1f\x7f<>`|]*$"
-"""Text that is nothing but text in a table of a page, as all that records hold is, if it has no link."""
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff<>`|]*$"
+"""Text that is nothing but text in a table of a page, as all that records hold is, if it has no link: no control characters, nor
+such as are not seen or turn the direction of what follows."""
 
 
 class UserError(Exception):

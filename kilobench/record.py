@@ -7,7 +7,7 @@ import base64
 import math
 import re
 import shlex
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from scipy.special import ndtri
 from kilobench.contracts import LINE
 
 SCHEMA: Literal["kilobench/1"] = "kilobench/1"
+Trust = Literal["claimed", "re-measured", "verified"]
+"""What is known of a record, rising: what it says; that its model costs so much, measured here; and that it predicts so too."""
+TRUST: tuple[Trust, ...] = get_args(Trust)
 NOT_RUN = "not run: too large"
 """What stands for the cycles of a program that no address of its core reaches."""
 
@@ -37,6 +40,8 @@ def _unlinked(text: str) -> str:
 
 # Records come from anybody: their texts go into file names and pages, their numbers into sums and logarithmic plots.
 Line = Annotated[str, Field(max_length=1000, pattern=LINE), AfterValidator(_unlinked)]
+Said = Annotated[Line, Field(pattern=r"\S")]
+"""A line that is not empty."""
 Name = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9][^\x00-\x1f\x7f<>`|()/\\]*$")]
 """A name, harmless in a file name too."""
 _PARAMETER = r"[A-Za-z0-9_]+=[^\x00-\x1f\x7f<>`|()/\\,=\[\]]*"
@@ -224,7 +229,7 @@ class Record(ModelFacts):
     link: Literal["emulator", "serial"]
     timing: Line
     """How cycles came about, as in ``emulated cortex-m4`` or ``estimated cortex-m7``."""
-    toolchain: Line
+    toolchain: Said
     flags: Line
     flash_bytes: Positive
     ram_bytes: Positive
@@ -246,9 +251,11 @@ class Record(ModelFacts):
     """Empty where it was not run."""
     verified_inputs: Count
     """Synthetic inputs (kilobench.measure.evaluate.measured_inputs) on which the board's outputs equalled host C bit for bit."""
-    versions: dict[str, str]
+    versions: dict[Name, Line]
     git_commit: Line
     command: Command
+    trust: Trust = "claimed"
+    """By kilobench run and measure as made; published, as who took it in found it, whatever it says (docs/trust.md)."""
     times: Times
 
     @model_validator(mode="after")

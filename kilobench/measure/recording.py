@@ -114,6 +114,7 @@ def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Recor
         versions=versions(),
         git_commit=_git_commit(),
         command=command(about.arguments, where),
+        trust="re-measured",
         times=Times(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             train_s=about.train_s,

@@ -22,6 +22,7 @@ COLUMNS = {
     "size": "what was found for the budget: width of the network, or share of the weights that pruning kept",
     "place": "1 + how many recipes of the same contest and board are significantly more accurate; empty: not ranked",
     "unequal": "why a row is not ranked",
+    "trust": "verified: measured and predicted again; re-measured: costs alone; claimed: neither, not ranked (docs/trust.md)",
     "pareto": "1: no row that fits, of any size and equal effort, is better in accuracy, flash and cycles at once",
     "accuracy": "share of the test samples that the C gets right",
     "low": "lower end of its 95 % interval",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kilobench.record import NOT_RUN, Record, TooLarge
+from kilobench.record import NOT_RUN, TRUST, Record, TooLarge
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.headline import Spread, headlines
@@ -48,6 +48,7 @@ _LEFT = {
     "Not ranked",
     "Budget",
     "Against",
+    "Trust",
 }
 
 
@@ -80,6 +81,7 @@ def pages(
     budgets = budget_tables(rows, too_large)
     facts: dict[str, object] = {"winners": _winners(budgets), "summary": _summary(shown), "headline": _headline(rows)}
     facts["unequal"] = int((rows["unequal"] != "").sum())
+    facts["trust"] = {word: int((rows["trust"] == word).sum()) for word in reversed(TRUST)}
     files = {"README.md": text("index", **facts, boards=boards, methods=known, families=names)}
     if names:
         files["classes.md"] = text("classes", families={name: _classes(class_curves(rows, name)) for name in names})
@@ -310,7 +312,7 @@ def _headroom(row: Row) -> dict[str, str]:
         "RAM KiB": cells["RAM KiB"],
         "% of RAM": f"{share['ram']:.0f}",
     }
-    return {**kept, **memory, **costs, "Fits": cells["Fits"]}
+    return {**kept, **memory, **costs, **{name: cells[name] for name in ("Fits", "Trust")}}
 
 
 def _method(name: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -343,7 +345,7 @@ def _compared(row: Row, several: Sequence[str]) -> dict[str, str]:
         **{name.capitalize(): f"{row[name]:g}" if name == "effort" else row[name] for name in several},
         "Accuracy % (95 %)": cells["Accuracy % (95 %)"],
         "To reference, points (95 %)": told,
-        **{name: cells[name] for name in ("Flash KiB", "smaller", "Mcycles", "faster", "Fits")},
+        **{name: cells[name] for name in ("Flash KiB", "smaller", "Mcycles", "faster", "Fits", "Trust")},
     }
 
 
@@ -387,6 +389,7 @@ def _cells(row: Row) -> dict[str, str]:
         "Latency ms": figure(row["latency_ms"], 1),
         **({"Energy µJ": energy(row)} if energy(row) else {}),
         "Fits": misses(row),
+        "Trust": row["trust"],
         "MACs (counted)": macs,
     }
 

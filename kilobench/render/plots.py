@@ -33,10 +33,10 @@ Spec = dict[str, Any]
 def plots(rows: pd.DataFrame) -> dict[str, str]:
     """SVG text by file name: who wins at which budget, two per task, one per family of tasks with several numbers of classes.
 
-    Of a task those rows that are ranked; all where none is.
+    Of a task those rows that are ranked; all where none is, but those that are claimed.
     """
     files = winners(rows)
-    for name, everything in rows.groupby("task"):
+    for name, everything in rows[~rows["claimed"]].groupby("task"):
         ranked = everything[everything["unequal"] == ""]
         task = ranked if len(ranked) else everything
         for axis, (column, label) in _AXES.items():

@@ -117,7 +117,7 @@ def task_data(task: pd.DataFrame, boards: Mapping[str, Sequence[int]]) -> dict[s
     contest = pd.concat(told, axis=1).agg(", ".join, axis=1) if told else ""
     recipes = task["recipe"].map(shlex.quote)
     columns = {
-        **{name: task[name] for name in ("recipe", "board", "unequal", "timing", "conditions", "peak")},
+        **{name: task[name] for name in ("recipe", "board", "unequal", "trust", "timing", "conditions", "peak")},
         "size": task["size"].astype(object).where(task["size"] != "", None),
         **{name: terms[name] for name in terms},
         "contest": pd.Series(contest, index=task.index),

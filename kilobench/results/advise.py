@@ -64,7 +64,7 @@ def advise(limits: Budget, task: str, folder: Path) -> str:
         timing = ", ".join(sorted({record.timing for record in group}))
         changed = f"; {group[0].training_changes}" if group[0].training_changes and not why else ""
         lines += ["", f"{link}; {why or f'{steps_of(group[0])} steps each{changed}'}; cycles {timing}"]
-        lines += _fitting([c for c in candidates if not c.binds], ranked=not why)
+        lines += _fitting([c for c in candidates if not c.binds], why)
         lines += _binding([c for c in candidates if c.binds])
     return "\n".join(lines)
 
@@ -109,18 +109,19 @@ def _candidate(name: str, group: list[Record], limits: Budget) -> Candidate:
     )
 
 
-def _fitting(candidates: Sequence[Candidate], *, ranked: bool) -> list[str]:
-    """A table, best first; without places where terms were not equal."""
+def _fitting(candidates: Sequence[Candidate], why: str) -> list[str]:
+    """A table, best first; without places where there is a reason why not."""
     if not candidates:
         return ["nothing fits"]
-    found = places([candidate.results for candidate in candidates]) if ranked else [None] * len(candidates)
+    found = [None] * len(candidates) if why else places([candidate.results for candidate in candidates])
     placed = zip(found, candidates, strict=True)
     order = sorted(placed, key=lambda pair: (pair[0] or len(candidates) + 1, pair[1].flash_bytes, pair[1].name))
     lines = [_HEADING]
     for place, candidate in order:
         lines += [_row(str(place or "–"), candidate), *_repeated(candidate)]
-    if not ranked:
-        return [*lines, "not ranked: who was trained for longer may lead for that alone"]
+    if why:
+        longer = ": who was trained for longer may lead for that alone" if "effort" in why else ""
+        return [*lines, f"not ranked{longer}"]
     note = "place: 1 + how many of these are significantly more accurate, – has not all folds; equal places by flash"
     return [*lines, note]
 

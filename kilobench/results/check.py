@@ -15,12 +15,13 @@ from kilobench.keys import contribution_versions
 from kilobench.learn.effort import EFFORT, spans
 from kilobench.measure.onboard import CLOCK_TOLERANCE, SLOWEST_CYCLES_PER_MAC
 from kilobench.plugins.budget import budget_text, parse_budget
+from kilobench.plugins.cores import timing_label
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, parse_recipe
 from kilobench.record import Record, accuracy, correctness
 from kilobench.results.contest import over_budget
 
-FASTEST_CYCLES_PER_MAC = {"fp32": 1.0, "int8": 0.5, "binary": 1 / 32}
+FASTEST_CYCLES_PER_MAC = {"fp32": 1.0, "int16": 0.5, "int8": 0.5, "binary": 1 / 32}
 """What no Cortex-M can beat: one fused multiply-add, two multiplications (SMLAD), or 32 XNORs in a cycle."""
 ALIGNMENT = 64
 """More bytes than the sections of a program can lie apart."""
@@ -62,6 +63,13 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
         yield f"{record.board} has {board.flash.bytes} bytes of flash and {board.ram_bytes} of RAM"
     if abs(record.clock_hz - board.clock_hz) > CLOCK_TOLERANCE * board.clock_hz:
         yield f"clock_hz {record.clock_hz} is not the board's {board.clock_hz}"
+    counter = record.conditions.get("counter", "?") if record.link == "serial" else ""
+    if record.timing != (timing := timing_label(board.core, counter)):
+        yield f"timing: {record.timing} is to be {timing}"
+    if record.partial and task.source is None:
+        yield f"partial: the data of {record.task} is never so"
+    if record.accuracy_10_crops is not None and task.kind != "audio":
+        yield f"accuracy_10_crops: {record.task} is no audio"
 
 
 def _terms(record: Record, task: Task, network: Network, methods: Sequence[Method]) -> Iterator[str]:
@@ -87,8 +95,10 @@ def _terms(record: Record, task: Task, network: Network, methods: Sequence[Metho
         yield f"budget is to be written {budget}"
     if over := over_budget(record):
         yield f"budget: exceeded, {over}"
-    if bool(record.budget) != bool(record.size):
-        yield "size: it is what was found for a budget"
+    kept = re.fullmatch(r"keep=(0\.\d+|1)", record.size) if any(method.resizes for method in methods) else None
+    width = f"width={getattr(network, 'width', 1):g}"
+    if record.size != width and not kept if record.budget else record.size:
+        yield f"size: it is what was found for a budget, as in {width}"
 
 
 def _accuracy(record: Record) -> Iterator[str]:
@@ -143,6 +153,10 @@ def _cycles(record: Record) -> Iterator[str]:
 
 def _provenance(record: Record) -> Iterator[str]:
     """Digests are digests, the command is that of this cell, and it was not made in the future."""
+    if record.link == "emulator" and record.toolchain.split()[:1] not in (["zig"], ["gcc"]):
+        yield f"toolchain: {record.toolchain!r} is none of zig and gcc with a version"
+    if record.energy_uj is not None and record.link == "emulator":
+        yield "energy_uj: an emulated board takes none"
     if not re.fullmatch("[0-9a-f]{64}", record.model_digest) or not re.fullmatch("[0-9a-f]{32}", record.cell):
         yield "model_digest and cell must be 64 and 32 hexadecimal digits"
     words = shlex.split(record.command)[2:]

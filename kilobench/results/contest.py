@@ -16,6 +16,8 @@ CONTEST = ["task", "network", "training", "effort", "budget", "link", "toolchain
 made as large as it allows, the width does not count."""
 SAME_STEPS = 0.01
 """Efforts are equal that differ by at most this share."""
+CLAIMED = "claimed: not measured again"
+"""Why what is only said (docs/trust.md) is not ranked."""
 
 
 def contest_of(record: Record) -> tuple[str | float, ...]:
@@ -52,6 +54,8 @@ def unequal(group: Sequence[Record], newest: Mapping[str, int]) -> str:
     """Why records of one recipe cannot be ranked, whatever the others are; empty if they can."""
     if any(record.effort is None for record in group):
         return "unequal effort"
+    if any(record.trust == "claimed" for record in group):
+        return CLAIMED
     for record in group:
         if over := over_budget(record):
             return f"exceeds its budget: {over}"
@@ -78,6 +82,8 @@ def incomparable(a: Record, b: Record) -> str:
     """Why two records of one contest cannot be compared; empty if they can."""
     if a.effort is None or b.effort is None:
         return "unequal effort"
+    if "claimed" in (a.trust, b.trust):
+        return CLAIMED
     if abs(steps_of(a) - steps_of(b)) > SAME_STEPS * steps_of(a):
         return f"unequal effort: {steps_of(a)} and {steps_of(b)} steps"
     for name in a.contributions.keys() & b.contributions.keys():

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 from kilobench.plugins.spec import nearest
-from kilobench.record import Record, TooLarge
+from kilobench.record import TRUST, Record, TooLarge
 
 _MAX_BYTES = 1 << 24
 MODEL_BYTES = 1_000_000
@@ -53,12 +53,12 @@ class Store:
         return self.folder.joinpath(*parts[:2]) / f"{parts[2]}.json"
 
     def write(self, record: Record) -> Path:
-        """Write a record atomically; a file that differs only in its times is left as it is, one of another form replaced."""
+        """Write a record atomically; one of the same figures of which no less is known is left, one of another form replaced."""
         path = self.path(record)
         with suppress(UserError):
-            if path.is_file() and timeless(self.read(path)) == timeless(record):
+            if path.is_file() and timeless(there := self.read(path)) == timeless(record) and not more(record, there):
                 return path
-        write_atomically(path, (json.dumps(record.model_dump(by_alias=True), indent=1) + "\n").encode())
+        write_atomically(path, content(record))
         return path
 
     def read(self, path: Path) -> Record:
@@ -124,6 +124,16 @@ class Store:
         return records
 
 
+def content(record: Record) -> bytes:
+    """Of the file of a record."""
+    return (json.dumps(record.model_dump(by_alias=True), indent=1) + "\n").encode()
+
+
 def timeless(record: Record) -> dict[str, object]:
-    """All of a record but when and by which commit it was made."""
-    return record.model_dump(exclude={"times", "git_commit"})
+    """All of a record but when and by which commit it was made, and how much is known of it."""
+    return record.model_dump(exclude={"times", "git_commit", "trust"})
+
+
+def more(record: Record, than: Record) -> bool:
+    """Whether more is known of a record than of another."""
+    return TRUST.index(record.trust) > TRUST.index(than.trust)

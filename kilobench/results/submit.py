@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Submitted records -> the leaderboard: check them, measure the emulated ones again, show what changes, put them into place."""
+"""Submitted records -> the leaderboard: check them, make them again, show what changes, put them into place."""
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,62 +11,40 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from kilobench.contracts import CellError, Split, Task, UserError, silent
-from kilobench.data.loading import load
-from kilobench.data.sources import present
-from kilobench.measure.evaluate import EvaluatedModel, evaluate, load_model_file
-from kilobench.measure.recording import Where, record_of
-from kilobench.paths import cache_dir
+from kilobench.contracts import CellError, UserError
 from kilobench.plugins.registry import Registry
-from kilobench.plugins.spec import change_training
 from kilobench.progress import OverallProgress
-from kilobench.record import NOT_RUN, ModelFacts, Record, accuracy
+from kilobench.record import NOT_RUN, Record
 from kilobench.results.check import problems
-from kilobench.results.contest import steps_of
-from kilobench.results.store import MODEL_BYTES, Store, timeless
+from kilobench.results.contest import contest_of
+from kilobench.results.store import Store, content, more, timeless
+from kilobench.results.verify import Refuted, Verdict, Verifier, facts_of
 
 MOST_RECORDS = 10_000
 """In one submission."""
-_NOT_REPEATED = {"cell", "versions", "git_commit", "command", "times", "energy_uj"}
-"""What may differ when a record is measured again: where and when, and the key, which holds the engine's source."""
-_ROOM = 100_000
-"""Bytes of a model file that are not weights, at most."""
 
 
-@dataclass
-class Submission:
-    """What became of submitted records."""
+@dataclass(frozen=True)
+class Change:
+    """A record that is new, or that replaces another."""
 
-    new: list[Record] = field(default_factory=list)
-    changed: list[tuple[Record, Record]] = field(default_factory=list)
-    """Before, after."""
-    unchanged: int = 0
-    refused: list[str] = field(default_factory=list)
-    """A line each: file and reason."""
-    checked: dict[str, str] = field(default_factory=dict)
-    """How each new or changed record was checked, by cell."""
+    before: Record | None
+    after: Record
+    checked: str
+    """What was done to know it."""
 
-    @property
-    def report(self) -> str:
-        """Markdown: what the submission changes, for those who review it."""
-        counts = (
-            f"{len(self.new)} new, {len(self.changed)} changed, {self.unchanged} unchanged, {len(self.refused)} refused"
-        )
-        parts = [f"**Records**: {counts}."]
-        if self.refused:
-            parts.append("\n".join(f"- refused: {line}" for line in self.refused))
-        rows = [self._row(None, record) for record in self.new] + [self._row(*pair) for pair in self.changed]
-        if rows:
-            parts.append(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
-        return "\n\n".join(parts)
+    def row(self) -> dict[str, str]:
+        """For the report."""
 
-    def _row(self, before: Record | None, record: Record) -> dict[str, str]:
+        def changed(text: Callable[[Record], str]) -> str:
+            return " → ".join(dict.fromkeys(text(each) for each in (self.before, self.after) if each))
+
         def shown(value: Callable[[Record], float], digits: int = 1) -> str:
-            texts = [f"{value(each):.{digits}f}" for each in (before, record) if each]
-            return " → ".join(dict.fromkeys(texts))
+            return changed(lambda each: f"{value(each):.{digits}f}")
 
+        record = self.after
         return {
-            "": "changed" if before else "new",
+            "": "changed" if self.before else "new",
             "Task": record.task,
             "Recipe": f"`{record.recipe}`",
             "Board": record.board,
@@ -75,14 +53,48 @@ class Submission:
             "Flash KiB": shown(lambda r: r.flash_bytes / 1024),
             "RAM KiB": shown(lambda r: r.ram_bytes / 1024),
             "Mcycles": shown(lambda r: float("nan") if r.cycles is None else r.cycles / 1e6, 2).replace("nan", NOT_RUN),
-            "Checked": self.checked.get(record.cell, ""),
+            "Trust": changed(lambda r: r.trust),
+            "Checked": _plain(self.checked),
         }
 
 
-def submit(source: Path, target: Path, registry: Registry, console: Console, *, keep: bool) -> Submission:
+@dataclass
+class Submission:
+    """What became of submitted records."""
+
+    changes: list[Change] = field(default_factory=list)
+    unchanged: int = 0
+    refused: list[str] = field(default_factory=list)
+    """A line each: file and reason."""
+
+    @property
+    def report(self) -> str:
+        """Markdown: what the submission changes, for those who review it."""
+        new = sum(change.before is None for change in self.changes)
+        changed = len(self.changes) - new
+        parts = [f"**Records**: {new} new, {changed} changed, {self.unchanged} unchanged, {len(self.refused)} refused."]
+        if self.refused:
+            parts.append("\n".join(f"- refused: {_plain(line)}" for line in self.refused))
+        if self.changes:
+            rows = [change.row() for change in sorted(self.changes, key=lambda change: change.before is not None)]
+            parts.append(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
+        return "\n\n".join(parts)
+
+
+def _plain(text: str) -> str:
+    """On one line and without what Markdown would make more of, as names of files come from anybody."""
+    line = "".join(letter if letter.isprintable() else "�" for letter in text)
+    return re.sub(r"[|<`]|(?<!\w)@", r"\\\g<0>", line)
+
+
+def submit(
+    source: Path, target: Path, registry: Registry, console: Console, *, keep: bool, whole: bool = False
+) -> Submission:
     """Check the records and models of a folder that kilobench run made against those of the leaderboard ``target``.
 
-    Only if all are good and ``keep`` is set, they are written there. Raises UserError where there is nothing to submit.
+    Only if all are good and ``keep`` is set, they are written there, with what was found to be known of them. ``whole``: the
+    folder is to become the leaderboard as it is, and so may lose nothing and say no more than was found. Raises UserError where
+    there is nothing to submit.
     """
     submitted, published = Store(source / "records"), Store(target / "records")
     paths = sorted(submitted.folder.rglob("*.json")) if submitted.folder.is_dir() else []
@@ -90,75 +102,105 @@ def submit(source: Path, target: Path, registry: Registry, console: Console, *, 
         raise UserError(f"{submitted.folder} holds no records; kilobench run --output {source} makes some")
     if len(paths) > MOST_RECORDS:
         raise UserError(f"{submitted.folder} holds {len(paths)} records; submit at most {MOST_RECORDS} at a time")
-    outcome = Submission()
-    fresh = list(_sort(submitted, paths, published, registry, outcome))
-    checks = _Checks(submitted, registry)
+    outcome = Submission(refused=list(_lost(submitted, published)) if whole else [])
+    fresh = list(_fresh(submitted, paths, published, registry, outcome, whole=whole))
+    here, there = Verifier(submitted, registry), Verifier(published, registry)
     with OverallProgress(console, len(fresh)) as progress:
-        for path, record in fresh:
-            progress.begin(record.cell, f"{path.stem}: measuring again", 1.0)
+        for path, before, record in fresh:
+            progress.begin(str(path), f"{path.stem}: making it again", 1.0)
             try:
-                outcome.checked[record.cell] = checks.check(record)
+                verdict = here.verify(record)
+                known = record.model_copy(update={"trust": verdict.trust})
+                if whole:
+                    _as_it_is(path, record, known, verdict)
+                if before is not None and timeless(before) != timeless(record):
+                    _replaces(before, record, verdict, there)
             except (CellError, UserError) as error:
                 outcome.refused.append(f"{path}: {error}")
-            progress.end(record.cell, None)
+            else:
+                if before is None or timeless(before) != timeless(known) or more(known, before):
+                    outcome.changes.append(Change(before, known, verdict.words))
+                else:
+                    outcome.unchanged += 1
+            progress.end(str(path), None)
     if keep and not outcome.refused:
-        for _, record in fresh:
-            published.write(record)
-            published.publish(record, submitted.model_path(record))
+        for change in outcome.changes:
+            published.write(change.after)
+            published.publish(change.after, submitted.model_path(change.after))
     return outcome
 
 
-def _sort(
-    submitted: Store, paths: list[Path], published: Store, registry: Registry, outcome: Submission
-) -> Iterator[tuple[Path, Record]]:
-    """The records that are new or changed, and good as far as can be said without measuring; the others go to ``outcome``."""
-    there = published.read_all() if published.folder.is_dir() else []
-    known = {_identity(record): record for record in there}
-    totals = {record.data_digest: record.accuracy.total for record in there}
+def _fresh(
+    submitted: Store, paths: list[Path], published: Store, registry: Registry, outcome: Submission, *, whole: bool
+) -> Iterator[tuple[Path, Record | None, Record]]:
+    """Records that are new or changed, with what they replace, and that their words do not tell against; the rest is told."""
+    known = _Known(published.read_all() if published.folder.is_dir() else [])
+    found: list[tuple[Path, Record]] = []
     for path in paths:
         try:
-            record = submitted.read(path)
+            if path.is_symlink() or not path.is_file():
+                raise UserError(f"{path} is no plain file")
+            found.append((path, submitted.read(path)))
         except UserError as error:
             outcome.refused.append(str(error))
-            continue
+    known.coming = [record for _, record in found]
+    for path, record in found:
         place = published.path(record)
         before = published.read(place) if place.is_file() else None
-        if before is not None and timeless(before) == timeless(record):
+        if before is not None and timeless(before) == timeless(record) and not more(record, before):
             outcome.unchanged += 1
+            if whole and place.read_bytes() != path.read_bytes():
+                outcome.refused.append(f"{path}: it is published, and differs in nothing that was measured")
             continue
         wrong = problems(record, registry)
         if submitted.path(record) != path:
             wrong.append(f"it belongs into {submitted.path(record).relative_to(submitted.folder)}")
-        wrong += _disagreements(record, before, known)
-        total = totals.setdefault(record.data_digest, record.accuracy.total)
-        if total != record.accuracy.total:
-            wrong.append(f"the data of this digest has {total} test samples, not {record.accuracy.total}")
+        wrong += known.disagreements(record)
         if wrong:
             outcome.refused += [f"{path}: {line}" for line in wrong]
             continue
-        known[_identity(record)] = record
-        if before is None:
-            outcome.new.append(record)
-        else:
-            outcome.changed.append((before, record))
-        yield path, record
+        known.add(record)
+        yield path, before, record
 
 
-def _identity(record: Record) -> tuple[str, ...]:
-    """One model is measured once on a board by one link and toolchain."""
-    return record.model_digest, record.board, record.link, record.toolchain
+class _Known:
+    """What is published, and what has been found good of what is submitted: what new records must agree with."""
 
+    def __init__(self, published: list[Record]) -> None:
+        self.coming: list[Record] = []
+        """All that is submitted."""
+        self._published = published
+        self._models: dict[str, Record] = {}
+        self._data: dict[tuple[str, int], Record] = {}
+        self._samples: dict[str, int] = {}
+        for record in published:
+            self.add(record)
 
-def _disagreements(record: Record, before: Record | None, known: dict[tuple[str, ...], Record]) -> Iterator[str]:
-    """With what is published, or submitted as well."""
-    if before is not None and before.cell == record.cell:
-        names = [name for name, value in timeless(record).items() if timeless(before)[name] != value]
-        yield f"the published record of the same cell has another {', '.join(names)}"
-    same = known.get(_identity(record))
-    if same is not None and _point(same) != _point(record):
-        yield f"its model is that of {same.command}"
-    if same is not None and same.accuracy != record.accuracy:
-        yield f"its model is published with accuracy {same.accuracy.mean}, not {record.accuracy.mean}"
+    def add(self, record: Record) -> None:
+        """Later ones must agree with it."""
+        self._models.setdefault(record.model_digest, record)
+        self._samples.setdefault(record.data_digest, record.accuracy.total)
+        if not record.partial:
+            self._data.setdefault((record.task, record.fold), record)
+
+    def disagreements(self, record: Record) -> Iterator[str]:
+        """A line each."""
+        same = self._models.get(record.model_digest)
+        if same is not None and _point(same) != _point(record):
+            yield f"its model is that of {same.command}"
+        elif same is not None and same.budget == record.budget and same.contributions == record.contributions:
+            facts = facts_of(record)
+            if names := [name for name, value in facts_of(same).items() if facts[name] != value]:
+                yield f"its model has another {', '.join(names)} in {same.command}"
+        total = self._samples.get(record.data_digest, record.accuracy.total)
+        if total != record.accuracy.total:
+            yield f"the data of this digest has {total} test samples, not {record.accuracy.total}"
+        data = self._data.get((record.task, record.fold), record)
+        if not record.partial and data.data_digest != record.data_digest and data.contributions == record.contributions:
+            yield f"data_digest: that of this task and fold is {data.data_digest}, as in {data.command}"
+        there = {one.seed for one in [*self._published, *self.coming] if _series(one) == _series(record)}
+        if (missing := next((seed for seed in range(record.seed) if seed not in there), None)) is not None:
+            yield f"seed: a chosen seed tells nothing; the results of seed {missing} are missing"
 
 
 def _point(record: Record) -> tuple[object, ...]:
@@ -166,64 +208,51 @@ def _point(record: Record) -> tuple[object, ...]:
     return record.task, record.network, record.recipe, *terms, record.seed, record.fold
 
 
-class _Checks:
-    """Those that take seconds: measuring again, and predicting again where the data is here."""
+def _series(record: Record) -> tuple[object, ...]:
+    """What differs in its seed alone."""
+    return *contest_of(record), record.recipe, record.board, record.fold
 
-    def __init__(self, submitted: Store, registry: Registry) -> None:
-        self._store, self._registry = submitted, registry
-        self._split: tuple[tuple[str, int], Split] | None = None
 
-    def check(self, record: Record) -> str:
-        """What was checked, in words. Raises CellError or UserError saying what is wrong."""
-        path = self._store.model_path(record)
-        if not path.is_file():
-            if record.link == "emulator" and record.flash.weights + _ROOM <= MODEL_BYTES:
-                raise UserError(f"its model is missing: {path}")
-            return "figures only: no model"
-        if path.stat().st_size > MODEL_BYTES:
-            raise UserError(f"{path} has more than {MODEL_BYTES} bytes")
-        model = load_model_file(path)
-        facts = {name: getattr(record, name) for name in ModelFacts.model_fields}
-        if differing := [name for name, value in facts.items() if getattr(model.about.model, name) != value]:
-            raise UserError(f"{', '.join(differing)}: not that of its model, {path.name}")
-        done = [self._measured_again(record, model), self._predicted_again(record, model)]
-        return ", ".join(filter(None, done))
+def _replaces(before: Record, record: Record, verdict: Verdict, there: Verifier) -> None:
+    """Raises UserError where a published record holds, or no less is known of it than of the one that is to replace it."""
+    names = [name for name, value in timeless(record).items() if timeless(before)[name] != value]
+    differ = f"another {', '.join(names)} than the published record of this cell"
+    if verdict.trust == "claimed":
+        raise UserError(f"{differ}, and claimed alone ({verdict.words})")
+    if any(before.contributions.get(name) != version for name, version in record.contributions.items()):
+        return  # of versions that have been followed by others
+    try:
+        held = there.verify(before)
+    except (Refuted, CellError):
+        return
+    if held.trust != "claimed":
+        raise UserError(f"{differ}, which holds: {held.words}")
 
-    def _measured_again(self, record: Record, model: EvaluatedModel) -> str:
-        if record.link != "emulator":
-            return "real board: not repeated"
-        where = Where(self._registry.get("boards", record.board), toolchain=record.toolchain.split()[0])
-        with tempfile.TemporaryDirectory() as folder:
-            again, _ = record_of(model, where, Path(folder))
-        for name in type(record).model_fields:
-            if name not in _NOT_REPEATED and getattr(again, name) != getattr(record, name):
-                found, stated = getattr(again, name), getattr(record, name)
-                shown = f"{found}, not {stated}" if isinstance(found, int | str) else "another value"
-                raise UserError(f"measured again, {name} is {shown} (kilobench measure makes the record anew)")
-        return "measured again"
 
-    def _predicted_again(self, record: Record, model: EvaluatedModel) -> str:
-        """Where the data is part of a package, or lies on this machine."""
-        task: Task = self._registry.get("tasks", record.task)
-        cache = cache_dir() / "data"
-        if record.partial or (task.source is not None and present(task.source, cache) is None):
-            return ""
-        split = self._load(task, record, cache)
-        if split.digest != record.data_digest:
-            raise UserError(f"data_digest: the data here has {split.digest}")
-        training = change_training(task.training, record.training_changes).length(len(split.train_x))
-        if record.effort and steps_of(record) != (wanted := round(record.effort * training)):
-            raise UserError(f"steps: {steps_of(record)} in all, the data gives {wanted}")
-        with tempfile.TemporaryDirectory() as folder:
-            found = evaluate(model.graph, Path(folder), "submitted", split, silent)
-        if accuracy(found.correct) != record.accuracy:
-            raise UserError("predicted again, other test samples are right than its bitmap says")
-        crops = found.correct_10_crops
-        if (None if crops is None else accuracy(crops)) != record.accuracy_10_crops:
-            raise UserError("predicted again, the accuracy over 10 windows is another")
-        return "predicted again"
+def _as_it_is(path: Path, record: Record, known: Record, verdict: Verdict) -> None:
+    """Raises UserError for a file that cannot be published as it is."""
+    if more(record, known):
+        raise UserError(f"trust: it says {record.trust}, and is found {known.trust}: {verdict.words}")
+    if path.read_bytes() != content(record):
+        raise UserError("it is not as kilobench writes records (kilobench submit without --whole does)")
 
-    def _load(self, task: Task, record: Record, cache: Path) -> Split:
-        if self._split is None or self._split[0] != (record.task, record.fold):
-            self._split = (record.task, record.fold), load(task, record.fold, cache, silent)
-        return self._split[1]
+
+def _lost(submitted: Store, published: Store) -> Iterator[str]:
+    """What is published and would be lost or changed without being told by records, and what belongs to none."""
+    before, after = _files(published), _files(submitted)
+    for name in sorted(before.keys() - after.keys()):
+        if name.startswith(("records/", "too-large/")):
+            yield f"{name}: it is published, and is missing"
+    for name in sorted(after.keys() - before.keys()):
+        if name.startswith("too-large/"):
+            yield f"{name}: what no size fits is found by a maintainer's run, and cannot be submitted"
+    for name in sorted(before.keys() & after.keys()):
+        if not name.startswith("records/") and before[name].read_bytes() != after[name].read_bytes():
+            yield f"{name}: it is published with another content"
+
+
+def _files(store: Store) -> dict[str, Path]:
+    """Everything that pages are made of, by its name in the leaderboard."""
+    root = store.folder.parent
+    folders = [root / name for name in ("records", "models", "too-large")]
+    return {str(path.relative_to(root)): path for folder in folders for path in folder.rglob("*") if path.is_file()}

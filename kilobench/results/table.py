@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kilobench.plugins.spec import without_width
-from kilobench.record import NOT_RUN, Record
+from kilobench.record import NOT_RUN, TRUST, Record
 from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
 from kilobench.results.stats import Estimate, Results, paired, pareto, places, pooled, results
 
@@ -42,15 +42,17 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     """All rows, best place first within a board of a contest, then best accuracy.
 
     Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.pooled``). ``effort`` is 0 where records state
-    none. ``unequal`` says why a row is not ranked: its effort, or a version that has been followed by another. ``place``:
+    none. ``claimed`` records make rows of their own, so that they can hide no others. ``unequal`` says why a row is not ranked:
+    it is claimed, its effort, or a version that has been followed by another. ``place``:
     ``stats.places`` of the ranked rows of one board that CONTEST does not tell apart. ``pareto``: it is ranked and fits, and no
     other such of the same SIZES and board, as large as it may be, is at least as good in accuracy, flash and cycles and better in
     one. ``cycles`` and ``latency_ms`` are NaN where a program is too large to run.
     """
-    keys = [*CONTEST, "board", "recipe", "built"]
+    keys = [*CONTEST, "board", "recipe", "built", "claimed"]
     groups: dict[tuple[str | float, ...], list[Record]] = {}
     for record in sorted(records, key=lambda r: (r.task, r.network, r.board, r.recipe, r.seed, r.fold)):
-        groups.setdefault((*contest_of(record), record.board, record.recipe, record.network), []).append(record)
+        apart = record.network, record.trust == "claimed"
+        groups.setdefault((*contest_of(record), record.board, record.recipe, *apart), []).append(record)
     pools: dict[object, tuple[Results, Estimate]] = {}
     newest = newest_versions(records)
     rows = pd.DataFrame(
@@ -110,6 +112,7 @@ def _figures(
         "seeds": seeds,
         "folds": len({record.fold for record in group}),
         "verified": min(record.verified_inputs for record in group),
+        "trust": min((record.trust for record in group), key=TRUST.index),
         "commands": commands(group),
         "results": correct,
     }
@@ -210,7 +213,8 @@ _ENOUGH = 3
 
 def families(rows: pd.DataFrame) -> list[str]:
     """Data sets that were measured with several numbers of classes by one network, training, effort and budget."""
-    counts = rows.groupby([rows["task"].map(_family), *CURVE])["classes"].nunique()
+    known = rows[~rows["claimed"]]
+    counts = known.groupby([known["task"].map(_family), *CURVE])["classes"].nunique()
     return sorted({str(key[0]) for key, count in counts.items() if count > 1})
 
 
@@ -221,7 +225,8 @@ def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
     ``joined`` are points that make a line: of as many steps as most, from three seeds or folds (and all that there are), where
     the reference was measured as well.
     """
-    chosen = rows[rows["task"].map(_family) == family].sort_values("seeds", ascending=False, kind="stable")
+    chosen = rows[(rows["task"].map(_family) == family) & ~rows["claimed"]]
+    chosen = chosen.sort_values("seeds", ascending=False, kind="stable")
     several = chosen.groupby(CURVE)["classes"].transform("nunique") > 1
     chosen = chosen[several].drop_duplicates([*CURVE, "classes", "recipe"])
     curves = chosen.sort_values([*CURVE, "classes", "recipe"]).reset_index(drop=True)

@@ -165,8 +165,9 @@ class Workshop:
         model, point = load_model_file(product_path("evaluate", cell.model.evaluation_key)), unit.point
         with tempfile.TemporaryDirectory() as folder:
             where = Where(cell.board, point.link, point.toolchain, point.power)
-            record, program = record_of(model, where, Path(folder), progress)
+            measured, program = record_of(model, where, Path(folder), progress)
             write_kept(cache_dir() / "firmware" / f"{unit.key}.elf", program.read_bytes())
+        record = measured.model_copy(update={"trust": "verified"})  # it was evaluated here too
         write_kept(unit.path, record.model_dump_json(by_alias=True).encode())
         fits = "fits" if record.fits else "does not fit"
         cycles = NOT_RUN if record.cycles is None else f"{record.cycles / 1e6:.2f} Mcycles"

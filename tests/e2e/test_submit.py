@@ -4,84 +4,34 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from kilobench.cli import main
-from kilobench.compile.counts import macs, parameters
-from kilobench.contracts import Task
-from kilobench.keys import contribution_versions
-from kilobench.measure.evaluate import About, evaluate, load_model_file, save_model_file
-from kilobench.measure.recording import Where, record_of
+from kilobench.contracts import Task, silent
+from kilobench.measure.evaluate import load_model_file, save_model_file
 from kilobench.plugins.registry import load_registry
-from kilobench.record import ModelFacts, Record, accuracy, correctness
+from kilobench.record import Record, accuracy, correctness
 from kilobench.results.check import problems
 from kilobench.results.store import Store
 from kilobench.results.submit import MOST_RECORDS
-from tests.untrained import untrained
+from tests.e2e.submissions import Values, only, submission
 
 REGISTRY = load_registry()
-Values = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def made(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One record of an untrained network, and its model file."""
-    folder = tmp_path_factory.mktemp("made")
     task: Task = REGISTRY.get("tasks", "digits")
-    split = task.load(0, cache / "data", lambda text, done, total: None)
-    graph = untrained("resnet8[width=8]", "int8", task.input_shape, 10)
-    evaluation = evaluate(graph, folder / "c", "m", split, lambda text, done, total: None)
-    facts = ModelFacts(
-        task="digits",
-        classes=10,
-        synthetic=False,
-        network="resnet8[width=8]",
-        training=asdict(task.training),
-        recipe="int8",
-        effort=2.6,
-        steps={"train": 842, "int8": 0},  # 12 epochs of 27 batches, 2.6 times
-        contributions=contribution_versions(
-            task, REGISTRY.get("networks", "resnet8"), [REGISTRY.get("methods", "int8")]
-        ),
-        seed=0,
-        fold=0,
-        accuracy=accuracy(evaluation.correct),
-        macs=macs(graph),
-        parameters=parameters(graph),
-        model_digest=graph.digest(),
-        data_digest=split.digest,
-    )
-    about = About(
-        model=facts,
-        key="0" * 32,
-        arguments=("--task", "digits", "--recipe", "int8", "--seed", "0", "--fold", "0"),
-        arena_lower_bound=evaluation.arena_lower_bound,
-        peak=evaluation.peak,
-        train_s=1.0,
-        evaluate_s=1.0,
-    )
-    model = folder / "m.safetensors"
-    save_model_file(model, graph, evaluation.reference, about)
-    record, _ = record_of(load_model_file(model), Where(REGISTRY.get("boards", "nucleo_l476rg")), folder / "c")
-    store = Store(folder / "results" / "records")
-    store.write(record)
-    store.publish(record, model)
-    return folder / "results"
+    return submission(tmp_path_factory.mktemp("made"), REGISTRY, task.load(0, cache / "data", silent))
 
 
 @pytest.fixture
 def results(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "results"))
-
-
-def only(results: Path) -> tuple[Path, Values]:
-    (path,) = (results / "records").rglob("*.json")
-    return path, json.loads(path.read_text())
 
 
 def submit(results: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
@@ -98,7 +48,8 @@ def test_good_results_are_put_into_place_once(results: Path, capsys: pytest.Capt
     assert not board.exists()
     code, text = submit(results, capsys, "--report", str(results.parent / "report.md"))
     assert code == 0 and (results.parent / "report.md").read_text().startswith("**Records**: 1 new, 0 changed")
-    assert (board / path.relative_to(results)).read_bytes() == path.read_bytes()
+    taken = json.loads((board / path.relative_to(results)).read_text())
+    assert taken == json.loads(path.read_text()) | {"trust": "verified"}
     assert [p.name for p in (board / "models").iterdir()] == [p.name for p in (results / "models").iterdir()]
     code, text = submit(results, capsys)
     assert code == 0 and "0 new, 0 changed, 1 unchanged" in text
@@ -217,7 +168,7 @@ def test_published_results_do_not_change_silently(results: Path, capsys: pytest.
     faster(values)
     path.write_text(json.dumps(values))
     code, text = submit(results, capsys)
-    assert code == 2 and "the published record of the same cell has another cycles, cycles_low, cycles_high" in text
+    assert code == 2 and "measured again, cycles is" in text
 
 
 def test_one_model_is_not_two_results(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,8 @@ def record(
         "layers": [{"name": "conv1", "kind": "conv2d", "output": "int8 1x10x8", "cycles": 8_000_000}],
         "macs": {"fp32": 0, "int8": 2_000_000, "binary": 0}, "parameters": 90_000, "verified_inputs": 8,
         "model_digest": "1" * 64, "data_digest": f"fold {fold}", "notes": [], "versions": {"torch": "2.13.0"},
-        "git_commit": "abc", "command": f"kilobench run --recipe {shlex.quote(recipe)} --board {board} --fold {fold}",
+        "trust": "verified", "git_commit": "abc",
+        "command": f"kilobench run --recipe {shlex.quote(recipe)} --board {board} --fold {fold}",
         "times": {"created": "2026-01-01T00:00:00+00:00", "train_s": 1, "build_s": 1, "evaluate_s": 1, "run_s": 1},
     }  # fmt: skip
     return Record.model_validate(values | changes)

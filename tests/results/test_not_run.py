@@ -21,7 +21,7 @@ from kilobench.results.advise import advise
 from kilobench.results.check import problems
 from kilobench.results.compare import compare
 from kilobench.results.store import Store
-from kilobench.results.submit import Submission
+from kilobench.results.submit import Change, Submission
 from kilobench.results.table import frame, terminal
 from tests.results.records import contest, record
 
@@ -107,7 +107,7 @@ def test_comparing_leaves_cycles_out(tmp_path: Path) -> None:
 
 
 def test_a_submission_shows_it() -> None:
-    assert f"| {NOT_RUN} |" in Submission(new=[huge()]).report
+    assert f"| {NOT_RUN} |" in Submission(changes=[Change(None, huge(), "")]).report
 
 
 def test_a_board_whose_flash_cannot_grow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

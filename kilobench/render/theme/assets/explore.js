@@ -68,14 +68,14 @@ const costs = (row) =>
   `${fixed(row.accuracy, 1)} % (${fixed(row.low, 1)}–${fixed(row.high, 1)}) with ${fixed(row.flash, 1)} KiB of flash, ` +
   `${fixed(row.ram, 1)} KiB of RAM, ${row.latency === null ? NOT_RUN : `${fixed(row.latency, 1)} ms`}`;
 
-/** The most accurate that fits, and the smallest that shares its place; those that lack folds rank last. */
+/** The most accurate that fits, and the smallest that shares its place; those that lack folds rank last, claimed ones do not count. */
 function answer(rows) {
-  const fitting = rows.filter((row) => row.within);
+  const fitting = rows.filter((row) => row.within && row.trust !== "claimed");
   const ranked = fitting.some((row) => row.place !== null) ? fitting.filter((row) => row.place !== null) : fitting;
   const best = ranked.reduce((a, b) => (a && a.accuracy >= b.accuracy ? a : b), null);
   const ties = best ? ranked.filter((row) => row.board === best.board && row.place !== null && row.place === best.place) : [];
   const smallest = ties.reduce((a, b) => (a.flash <= b.flash ? a : b), best);
-  const missing = rows.filter((row) => !row.within).sort((a, b) => b.accuracy - a.accuracy || a.id - b.id);
+  const missing = rows.filter((row) => !row.within && row.trust !== "claimed").sort((a, b) => b.accuracy - a.accuracy || a.id - b.id);
   return { fitting, best, smallest, missing };
 }
 
@@ -152,6 +152,7 @@ const COLUMNS = [
   { key: "smaller", title: "smaller", text: number("smaller", 1, "×"), optional: true },
   { key: "faster", title: "faster", text: number("faster", 1, "×"), optional: true },
   { key: "crops", title: "10 crops %", text: number("crops", 1), optional: true },
+  { key: "trust", title: "Trust", left: true, text: (row) => row.trust },
   { key: "macs", title: "MACs (counted)", text: (row) => row.macs },
 ];
 
@@ -287,8 +288,8 @@ class Explorer {
         parts.push(make("p", {}, "None that ties with it is smaller."));
       }
     } else parts.push(make("p", { className: "best" }, make("strong", {}, `Nothing fits ${where}.`)));
-    if (best && best.unequal) parts.push(make("p", {}, `Not ranked: ${best.unequal}. Who was trained for longer may lead for that alone.`));
-    parts.push(make("p", {}, `${fitting.length} of ${this.shown.length} fit${missing.length ? ". What misses, and by how much:" : "."}`));
+    if (best && best.unequal) parts.push(make("p", {}, `Not ranked: ${best.unequal}.`));
+    parts.push(make("p", {}, `${fitting.length} of ${fitting.length + missing.length} fit${missing.length ? ". What misses, and by how much:" : "."}`));
     const near = missing.slice(0, NEAR).map((row) => make("li", {}, strong(row), ` misses ${row.misses.map(missText).join(" and ")}`));
     if (missing.length > NEAR) near.push(make("li", {}, `and ${missing.length - NEAR} more, see “Fits” in the table`));
     if (near.length) parts.push(make("ul", {}, ...near));
@@ -374,7 +375,7 @@ class Explorer {
     const measured =
       `${row.network}${training}, ${row.link}, ${row.toolchain}; cycles ${row.timing} at ${row.mhz} MHz` +
       `${row.conditions ? ` (${row.conditions})` : ""}; ${row.samples} test samples, ${row.folds} fold(s), ${row.seeds} seed(s), ` +
-      `board equal to host on ${row.verified} inputs${row.partial ? `; partial data, ${row.partial} inputs lacking` : ""}.`;
+      `${row.trust}, board equal to host on ${row.verified} inputs${row.partial ? `; partial data, ${row.partial} inputs lacking` : ""}.`;
     this.chosen.replaceChildren(
       make("p", {}, make("strong", {}, row.recipe), ` on ${row.board}. ${measured} To repeat it:`),
       make("pre", {}, make("code", {}, row.command)),
@@ -383,7 +384,7 @@ class Explorer {
 
   /** The rows that the filter leaves, as plots need them. */
   points() {
-    const applied = this.table.rows({ search: "applied" }).data().toArray();
+    const applied = this.table.rows({ search: "applied" }).data().toArray().filter((row) => row.trust !== "claimed");
     return applied.map((row) => {
       const { colour, shape } = this.looks.get(row.group);
       const label = `${row.recipe} on ${row.board}: ${costs(row)}`;

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a record holds: made again from its model, on the emulated board and on the test set."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kilobench.compile.counts import macs, parameters
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph
+from kilobench.compile.host import HostModel
+from kilobench.contracts import CellError, Method, Network, Split, Task, UserError, silent
+from kilobench.data.loading import load
+from kilobench.measure.evaluate import MEASURED_INPUTS, EvaluatedModel, evaluate, load_model_file, reference
+from kilobench.measure.recording import Where, record_of
+from kilobench.paths import cache_dir
+from kilobench.plugins.registry import Registry
+from kilobench.plugins.spec import change_training, parse_recipe
+from kilobench.record import ModelFacts, Record, Trust, accuracy
+from kilobench.results.contest import steps_of
+from kilobench.results.store import MODEL_BYTES, Store
+
+_NOT_REPEATED = {"versions", "git_commit", "times", "trust"}
+"""What may differ when a record is made again: where and when."""
+_ROOM = 100_000
+"""Bytes of a model file that are not weights, at most."""
+_MORE = 1.05
+"""What a trained model may have of the weights of the untrained one that was pruned alike."""
+
+
+class Refuted(UserError):
+    """A record, or its model, is not what it says."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a record now, and in words what was done and what could not be."""
+
+    trust: Trust
+    words: str
+
+
+def facts_of(record: Record) -> dict[str, object]:
+    """What a record says of its model."""
+    return {name: getattr(record, name) for name in ModelFacts.model_fields}
+
+
+class Verifier:
+    """Makes the records of a store again. Data that is not on this machine is downloaded, where that can be done."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store, self._registry = store, registry
+        self._untrained: dict[tuple[str, str, str], Graph] = {}
+        self._loaded: tuple[tuple[str, int], Split] | None = None
+        self._absent: dict[str, str] = {}
+
+    def verify(self, record: Record) -> Verdict:
+        """What holds of a record. Raises Refuted saying what does not, and UserError or CellError where that cannot be told."""
+        path = self._store.model_path(record)
+        if not path.is_file():
+            if record.link == "emulator" and record.flash.weights + _ROOM <= MODEL_BYTES:
+                raise UserError(f"its model is missing: {path}")
+            return Verdict("claimed", "no model: nothing could be made again")
+        if path.is_symlink() or path.stat().st_size > MODEL_BYTES:
+            raise UserError(f"{path} is a link, or has more than {MODEL_BYTES} bytes")
+        model = load_model_file(path)
+        self._facts(record, model)
+        if unlike := self._unlike(record, model.graph):
+            return Verdict("claimed", unlike)
+        if record.link != "emulator":
+            unknown = self._predicted(record, model)
+            predicted = f"not predicted again: {unknown}" if unknown else "predicted again"
+            return Verdict("claimed", f"real board: not repeated, {predicted}")
+        self._measured(record, model)
+        if unknown := self._predicted(record, model):
+            trust: Trust = "claimed" if record.partial else "re-measured"
+            return Verdict(trust, f"measured again, not predicted again: {unknown}")
+        return Verdict("verified", "measured again, predicted again")
+
+    def _facts(self, record: Record, model: EvaluatedModel) -> None:
+        """What the record says of its model is what the model's file says, and what can be counted of it."""
+        about, graph = model.about, model.graph
+        said = about.model
+        differing = [name for name, value in facts_of(record).items() if getattr(said, name) != value]
+        if differing:
+            raise Refuted(f"{', '.join(differing)}: not that of its model")
+        with tempfile.TemporaryDirectory() as folder:
+            memory = emit(graph, Path(folder), "submitted")
+            found = reference(graph, HostModel(Path(folder)), MEASURED_INPUTS)
+        counted: tuple[tuple[str, object, object], ...] = (
+            ("macs", said.macs, macs(graph)),
+            ("parameters", said.parameters, parameters(graph)),
+            ("ram.arena_lower_bound", about.arena_lower_bound, memory.lower_bound_bytes),
+            ("ram.peak", about.peak, memory.peak),
+        )
+        for name, stated, wanted in counted:
+            if stated != wanted:
+                raise Refuted(f"{name}: its model has {wanted}, not {stated}")
+        stored = model.reference
+        if not (np.array_equal(stored.outputs, found.outputs) and np.array_equal(stored.checksums, found.checksums)):
+            raise Refuted("its model file holds other outputs than its graph gives, or of other inputs")
+
+    def _unlike(self, record: Record, graph: Graph) -> str:
+        """Why it cannot be told whether the recipe makes such a graph; empty if it does. Raises Refuted if it does not.
+
+        What a recipe can leave is what it makes of the untrained network: the same operators, types and shapes; where a method
+        chooses channels, the same operators and types, and no more weights than it was told to keep.
+        """
+        from kilobench.compile.lower import lower
+        from kilobench.learn.train import seed_everything
+        from kilobench.learn.untrained import finished
+
+        task: Task = self._registry.get("tasks", record.task)
+        methods: list[Method] = [self._registry.get("methods", str(spec)) for spec in parse_recipe(record.recipe)]
+        key = record.task, record.network, record.recipe
+        if key not in self._untrained:
+            network: Network = self._registry.get("networks", record.network)
+            seed_everything(0)
+            try:
+                model = finished(network.build(task.input_shape, task.class_count, task.sample_rate), methods, task)
+                self._untrained[key] = lower(model, task.input_shape)
+            except (UserError, CellError) as error:
+                return f"what its recipe makes cannot be told without training: {error}"
+        wanted = self._untrained[key]
+        chosen = any(method.resizes for method in methods)
+        for number, (found, like) in enumerate(zip(_form(graph, chosen), _form(wanted, chosen), strict=False)):
+            if found != like:
+                raise Refuted(f"operator {number} of its model is {found}; {record.recipe} makes {like}")
+        if len(graph.ops) != len(wanted.ops):
+            raise Refuted(f"its model has {len(graph.ops)} operators; {record.recipe} makes {len(wanted.ops)}")
+        if chosen and not record.budget and parameters(graph) > _MORE * parameters(wanted):
+            raise Refuted(f"its model has {parameters(graph)} weights; {record.recipe} keeps {parameters(wanted)}")
+        return ""
+
+    def _measured(self, record: Record, model: EvaluatedModel) -> None:
+        where = Where(self._registry.get("boards", record.board), toolchain=record.toolchain.split()[0])
+        with tempfile.TemporaryDirectory() as folder:
+            again, _ = record_of(model, where, Path(folder))
+        for name in type(record).model_fields:
+            if name not in _NOT_REPEATED and getattr(again, name) != getattr(record, name):
+                found, stated = getattr(again, name), getattr(record, name)
+                shown = f"{found}, not {stated}" if isinstance(found, int | str) else "another value"
+                raise Refuted(f"measured again, {name} is {shown} (kilobench measure makes the record anew)")
+
+    def _predicted(self, record: Record, model: EvaluatedModel) -> str:
+        """Why the accuracy cannot be told here; empty if it is right. Raises Refuted if it is not."""
+        task: Task = self._registry.get("tasks", record.task)
+        split = self._split(task, record)
+        if isinstance(split, str):
+            return split
+        if split.digest != record.data_digest:
+            if split.partial or record.partial:
+                return f"the data here lacks {split.partial} inputs, and the record's lacked {record.partial}"
+            raise Refuted(f"data_digest: the data here has {split.digest}")
+        if split.partial != record.partial:
+            raise Refuted(f"partial: the data lacks {split.partial} inputs")
+        training = change_training(task.training, record.training_changes).length(len(split.train_x))
+        if record.effort and steps_of(record) != (wanted := round(record.effort * training)):
+            raise Refuted(f"steps: {steps_of(record)} in all, the data gives {wanted}")
+        with tempfile.TemporaryDirectory() as folder:
+            found = evaluate(model.graph, Path(folder), "submitted", split, silent)
+        if accuracy(found.correct) != record.accuracy:
+            raise Refuted("predicted again, other test samples are right than its bitmap says")
+        crops = found.correct_10_crops
+        if (None if crops is None else accuracy(crops)) != record.accuracy_10_crops:
+            raise Refuted("predicted again, the accuracy over 10 windows is another")
+        return ""
+
+    def _split(self, task: Task, record: Record) -> Split | str:
+        """The data of a record, or why it is not to be had; one fold is kept at a time."""
+        if record.task in self._absent:
+            return self._absent[record.task]
+        if self._loaded is None or self._loaded[0] != (record.task, record.fold):
+            try:
+                self._loaded = (record.task, record.fold), load(task, record.fold, cache_dir() / "data", silent)
+            except UserError as error:
+                self._absent[record.task] = str(error)
+                return str(error)
+        return self._loaded[1]
+
+
+def _form(graph: Graph, chosen: bool) -> list[str]:
+    """Operators with types and, unless channels are ``chosen`` by a method, shapes: ``conv2d int8 -> int8 16x16x8``."""
+
+    def shape(name: str) -> str:
+        return "" if chosen else " " + "x".join(map(str, graph.tensors[name].shape))
+
+    return [
+        f"{op.kind} {', '.join(graph.tensors[name].dtype for name in op.inputs)} -> "
+        f"{graph.tensors[op.output].dtype}{shape(op.output)}"
+        for op in graph.ops
+    ]
