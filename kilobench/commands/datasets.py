@@ -19,6 +19,7 @@ from kilobench.contracts import Source, Task, UserError
 from kilobench.data import sources
 from kilobench.data.archives import opened
 from kilobench.data.loading import load
+from kilobench.lines import one_line
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, nearest
@@ -146,13 +147,10 @@ def _report(task: Task) -> bool:
     try:
         with shown("data", Console(file=sys.stderr)) as progress:
             split = load(task, 0, _cache(), progress)
-    except data.Damaged as error:
-        print(f"{canonical(task)}: {error}")
-        for line in error.lines:
-            print(f"  {line}")
-        return False
     except UserError as error:
-        print(f"{canonical(task)}: {error}")
+        print(f"{canonical(task)}: {one_line(str(error).removeprefix(f'{task.name}: '))}")
+        for line in error.lines if isinstance(error, data.Damaged) else ():
+            print(f"  {one_line(line)}")
         return False
     state = "partial" if split.partial else "complete"
     counts = f"{len(split.train_y)} training and {len(split.test_y)} test inputs"

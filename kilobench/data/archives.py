@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import lzma
 import stat
@@ -22,6 +23,7 @@ from kilobench.lines import one_line
 
 _MOST_HEADER = 1 << 16
 _MOST_LEVELS = 20
+_MOST_SAID = 100
 _BLOCK = 1 << 20
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 """By the first bytes of a file."""
@@ -147,18 +149,21 @@ def _told(archive: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, *_OF_PARSERS) as error:
-        text = one_line(str(error))
+        text = one_line(str(error))[:_MOST_SAID]
         cut = isinstance(error, EOFError) or "unexpected end of data" in text or "truncated" in text
         said = "it was cut short" if cut else f"it is damaged ({text})"
         raise UserError(f"{archive.name} cannot be unpacked: {said}") from None
     except (RuntimeError, MemoryError) as error:
         said = (
-            "its headers are nested" if isinstance(error, RecursionError) else one_line(str(error)) or "out of memory"
+            "its headers are nested"
+            if isinstance(error, RecursionError)
+            else one_line(str(error))[:_MOST_SAID] or "out of memory"
         )
         raise UserError(f"{archive.name} cannot be unpacked: {said}") from None
     except OSError as error:
+        of_it = error.errno in (None, errno.EINVAL)  # of a checksum, or of a place to seek that it names
         where = f"{one_line(Path(error.filename).name)}: " if error.filename else ""
-        said = f"it is damaged ({one_line(str(error))})" if error.errno is None else f"{where}{error.strerror}"
+        said = f"it is damaged ({one_line(str(error))[:_MOST_SAID]})" if of_it else f"{where}{error.strerror}"
         raise UserError(f"{archive.name} cannot be unpacked: {said}") from None
 
 

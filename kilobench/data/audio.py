@@ -20,6 +20,7 @@ from kilobench.lines import one_line
 
 if TYPE_CHECKING:
     import numpy as np
+    import soundfile
     from numpy.typing import NDArray
 
 
@@ -31,8 +32,8 @@ def sound_files(folder: Path, pattern: str = "*.wav") -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith(".") and path.is_file())
 
 
-FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "AU", "FLAC", "OGG", "MP3")
-"""Those that are read: they say how long they are, so that one that was cut short is told from a short one."""
+_BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"fLaC", b"OggS")
+"""Of the files that are read: of formats that say how long they are, so that one that was cut short is told from a short one."""
 _RATES = 1_000, 192_000
 _SECONDS = 600
 _VALUES = 1 << 26
@@ -45,7 +46,7 @@ _UNTOLD = 0x7FFFF000
 def decode(path: Path, rate: int) -> NDArray[np.float32]:
     """A sound file as mono float32, at ``rate`` samples per second; of integers in [-1, 1].
 
-    Read are WAV, AIFF, AU, FLAC, Ogg and MP3, in blocks, at 1 000 to 192 000 samples per second, up to 600 s. Raises UserError
+    Read are WAV, AIFF, AU, FLAC and Ogg, in blocks, at 1 000 to 192 000 samples per second, up to 600 s. Raises UserError
     for what is no such file, ends before its header says, is damaged, has no samples, or some that are no numbers.
     """
     import numpy as np
@@ -70,7 +71,6 @@ def decode(path: Path, rate: int) -> NDArray[np.float32]:
 
 def _samples(path: Path) -> tuple[NDArray[np.float32], int]:
     """The mean of all channels, and the rate; what a header promises is never allocated."""
-    import numpy as np
     import soundfile
 
     class Stream(soundfile.SoundFile):  # type: ignore[misc]
@@ -80,24 +80,30 @@ def _samples(path: Path) -> tuple[NDArray[np.float32], int]:
             return False
 
     # By number: a name tells soundfile what it should be, and need not be text.
-    with path.open("rb") as opened, Stream(opened.fileno(), closefd=False) as file:
-        if file.format not in FORMATS:
-            raise UserError(f"{path.name} is {file.format}, which is not read (WAV, AIFF, AU, FLAC, Ogg and MP3 are)")
-        if not _RATES[0] <= file.samplerate <= _RATES[1]:
-            raise UserError(
-                f"{path.name} has {file.samplerate} samples per second; {_RATES[0]} to {_RATES[1]} are read"
-            )
-        most = min(_SECONDS * file.samplerate, _VALUES // file.channels)
-        blocks, found = [np.zeros(0, dtype=np.float32)], 0
-        while len(block := file.read(_BLOCK // file.channels, dtype="float32", always_2d=True)):
-            with np.errstate(over="ignore", invalid="ignore"):  # told by who asks
-                blocks.append(block.mean(axis=1))
-            found += len(block)
-            if found > most:
-                raise UserError(f"{path.name} is longer than {most // file.samplerate} s")
-        if found < file.frames < 1 << 62 or _cut(file.extra_info):
-            raise UserError(f"{path.name} is cut short")
-        return np.concatenate(blocks), file.samplerate
+    with path.open("rb", buffering=0) as opened:
+        if opened.read(4) not in _BEGINNINGS:
+            raise UserError(f"{path.name} is no sound of a format that is read (WAV, AIFF, AU, FLAC and Ogg are)")
+        opened.seek(0)
+        with Stream(opened.fileno(), closefd=False) as file:
+            return _read(file, path.name), file.samplerate
+
+
+def _read(file: soundfile.SoundFile, name: str) -> NDArray[np.float32]:
+    import numpy as np
+
+    if not _RATES[0] <= file.samplerate <= _RATES[1]:
+        raise UserError(f"{name} has {file.samplerate} samples per second; {_RATES[0]} to {_RATES[1]} are read")
+    most = min(_SECONDS * file.samplerate, _VALUES // file.channels)
+    blocks, found = [np.zeros(0, dtype=np.float32)], 0
+    while len(block := file.read(_BLOCK // file.channels, dtype="float32", always_2d=True)):
+        with np.errstate(over="ignore", invalid="ignore"):  # told by who asks
+            blocks.append(block.mean(axis=1))
+        found += len(block)
+        if found > most:
+            raise UserError(f"{name} is longer than {most // file.samplerate} s")
+    if found < file.frames < 1 << 62 or _cut(file.extra_info):
+        raise UserError(f"{name} is cut short")
+    return np.concatenate(blocks)
 
 
 def _cut(log: str) -> bool:

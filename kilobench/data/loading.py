@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilobench.closure import hashed
-from kilobench.contracts import Progress, Shape, Split, Task, UserError, is_line
+from kilobench.contracts import CellError, Progress, Shape, Split, Task, UserError, is_line
 from kilobench.data.arrays import digest, file_digests
 from kilobench.data.sources import present
 from kilobench.data.splits import validation
-from kilobench.lines import one_line
+from kilobench.lines import one_line, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,12 +28,17 @@ _ARRAYS = ("train_x", "train_y", "test_x", "test_y", "test_clips", "train_groups
 def load(task: Task, fold: int, cache: Path, progress: Progress, *, held_out: bool = False) -> Split:
     """The data of a fold, checked; with ``held_out`` a part of the training data is the test part.
 
-    Its arrays are as they are in memory or on disk, or copies where they are not in C's order. Raises UserError for data that is
-    not as kilobench.api.Split and the task say, in one line naming array, expected and found.
+    Its arrays are as they are in memory or on disk, or copies where they are not in C's order. Raises UserError for data that
+    cannot be loaded, or is not as kilobench.api.Split and the task say, in one line naming array, expected and found.
     """
     import numpy as np
 
-    split = task.load(fold, cache, progress)
+    try:
+        split = task.load(fold, cache, progress)
+    except (UserError, CellError):
+        raise
+    except Exception as error:  # of a plug-in, or of a package that reads what it has
+        raise UserError(f"{task.name}: fold {fold}: {reason(error)}") from error
     try:
         _check(task, split)
     except ValueError as error:
@@ -71,7 +76,9 @@ def _split_digest(split: Split) -> str:
 def _folder_digest(folder: Path, cache: Path, progress: Progress) -> str:
     files = sorted(path for path in _files_below(folder, frozenset()) if not path.name.startswith("."))
     lines = zip((path.relative_to(folder) for path in files), file_digests(files, cache, progress), strict=True)
-    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in lines).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{name} {digest}\n" for name, digest in lines).encode(errors="surrogateescape")
+    ).hexdigest()
 
 
 def _files_below(folder: Path, around: frozenset[str]) -> Iterator[Path]:
