@@ -79,5 +79,5 @@ def _header(path: Path, names: list[str], columns: tuple[str, ...]) -> list[str]
 def whole(field: str) -> int:
     """A whole number from 0 up as tables write it; raises ValueError for any other text (``int`` takes 1_0, +1 and ``１``)."""
     if not (field.isascii() and field.isdigit() and len(field) < 16):
-        raise ValueError(field)
+        raise ValueError(f"{field!r} is no whole number")
     return int(field)
