@@ -65,7 +65,7 @@ class _Esc(Task):
         return 1, 1, LENGTH
 
     def load(self, fold: int, cache: Path, progress: Progress) -> Split:
-        """From ``ESC-50-master/meta/esc50.csv`` and ``audio/*``, in any sound format that libsndfile reads."""
+        """From ``ESC-50-master/meta/esc50.csv`` and ``audio/*``, WAV, AIFF, AU, FLAC or Ogg."""
         return _load(data.fetched(_SOURCE, cache, progress), self.targets, fold, cache, progress)
 
 

@@ -8,6 +8,7 @@ import os
 import tempfile
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from filelock import FileLock
 
 from kilobench.contracts import DataUnavailable, Progress, Source, UserError
 from kilobench.data.archives import Limit, opened
+from kilobench.lines import one_line
 
 
 def present(source: Source, cache: Path) -> Path | None:
@@ -76,15 +78,17 @@ def _download(source: Source, target: Path, progress: Progress) -> None:
     try:
         opener = urllib.request.build_opener(_SecureRedirects)
         with opener.open(source.url, timeout=30) as response, target.open("wb") as file:
-            total = int(response.headers.get("Content-Length") or 0)
+            stated = response.headers.get("Content-Length") or ""
+            total = int(stated) if stated.isdecimal() else 0
             while chunk := response.read(1 << 18):
                 file.write(chunk)
                 hasher.update(chunk)
                 if file.tell() > most:
                     raise UserError(f"{source.url}: more than {most} bytes, twice what {source.folder} takes")
                 progress(f"download {source.folder}", file.tell(), total)
-    except OSError as error:
-        raise DataUnavailable(f"cannot download {source.url}: {error}; {_by_hand(source)}") from None
+    except (OSError, HTTPException) as error:
+        said = one_line(str(error)) or type(error).__name__
+        raise DataUnavailable(f"cannot download {source.url}: {said}; {_by_hand(source)}") from None
     if total and target.stat().st_size != total:
         raise UserError(f"{source.url}: got {target.stat().st_size} of {total} bytes; try again")
     if expected and hasher.hexdigest() != expected:

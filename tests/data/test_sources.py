@@ -101,6 +101,36 @@ def test_data_that_is_nowhere_says_what_to_do(tmp_path: Path, monkeypatch: pytes
     assert sources.fetched(source(""), tmp_path / "cache", silent) == tmp_path / "sounds"
 
 
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"nonsense\r\n\r\n", "cannot download .*nonsense"),
+        (
+            b"HTTP/1.0 200 OK\r\nContent-Length: many\r\n\r\nPK",
+            "cannot be unpacked: it is neither a zip nor a tar file",
+        ),
+        (
+            b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nPK",
+            "(got 2 of 9 bytes|cannot download .*2 bytes read, 7 more)",
+        ),
+    ],
+)
+def test_a_server_that_talks_nonsense_is_told_in_one_line(answer: bytes, message: str, tmp_path: Path) -> None:
+    class Nonsense(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(answer)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(UserError, match=message) as raised:
+            sources.fetched(source(f"http://127.0.0.1:{server.server_port}/a.zip"), tmp_path / "cache", silent)
+        server.shutdown()
+    assert str(raised.value).isprintable()
+
+
 def test_a_download_larger_than_stated_stops(tmp_path: Path) -> None:
     path = tmp_path / "large.tar.gz"
     path.write_bytes(bytes(1_300_000))
