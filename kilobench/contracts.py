@@ -201,6 +201,8 @@ class Source:
     """Of the archive; empty where there is no download."""
     checksum: str = ""
     """Of the archive, as ``sha256:`` or ``md5:`` and hex digits; empty where none is published (contents are checked)."""
+    files: int = 10_000
+    """Rough number of files; an archive of twice as many, and of twice as many bytes, is refused."""
 
 
 class Task(Contribution):

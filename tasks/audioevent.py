@@ -24,6 +24,7 @@ _SOURCE = Source(
     "not stated; cite the paper",
     1_500_000_000,
     "https://data.vision.ee.ethz.ch/cvl/ae_dataset/",
+    files=6_000,
 )
 
 
@@ -74,11 +75,14 @@ class AudioEvent(Task):
         clips, problems = data.decoded(f"audioevent-{self.classes}", items, digests, _prepare, _CLIP, cache, progress)
         damage.add("corrupt", filter(None, problems))
         damage.check()
-        is_test = np.array([part == "test" for part, _ in found])
+        is_test = np.array([part == "test" for part, _ in found], dtype=np.bool_)
         copied, notes = data.copied_from_test(digests, is_test.tolist(), list(items))
-        good = np.array([not problem for problem in problems])
+        good = np.array([not problem for problem in problems], dtype=np.bool_)
         labels = np.array([names.index(_class(path)) for _, path in found], dtype=np.int64)
-        train, test = np.flatnonzero(good & ~is_test & ~np.array(copied)), np.flatnonzero(good & is_test)
+        train, test = (
+            np.flatnonzero(good & ~is_test & ~np.array(copied, dtype=np.bool_)),
+            np.flatnonzero(good & is_test),
+        )
         return data.audio_split(
             data.rows(clips, train),
             labels[train],

@@ -25,6 +25,7 @@ _SOURCE10 = Source(
     f"{_SITE}/cifar.html",
     f"{_SITE}/cifar-10-binary.tar.gz",
     "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    files=8,
 )
 _SOURCE100 = Source(
     "cifar-100-binary",
@@ -34,6 +35,7 @@ _SOURCE100 = Source(
     f"{_SITE}/cifar.html",
     f"{_SITE}/cifar-100-binary.tar.gz",
     "sha256:58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    files=5,
 )
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -149,17 +151,14 @@ def _load(folder: Path, layout: _Layout, chosen: list[int], expected_names: tupl
 
 def _names(path: Path, count: int, expected: tuple[str, ...] | None) -> list[str]:
     """The classes' names; they say that the files are what they should be."""
-    try:
-        names = path.read_text().split()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    names = data.text(path).split()
     if len(set(names)) != count or len(names) != count or (expected is not None and tuple(names) != expected):
         raise UserError(f"{path} does not name the {count} classes of {path.parent.name}")
     return names
 
 
 def _records(path: Path, count: int, layout: _Layout, damage: data.Damage) -> NDArray[np.uint8]:
-    """The whole records of a file of ``count``, [n, label bytes + pixels]; none if it is not there."""
+    """The whole records of a file of ``count``, no more than these, [n, label bytes + pixels]; none if it is not there."""
     import numpy as np
 
     size = layout.label_bytes + _PIXELS
@@ -170,9 +169,10 @@ def _records(path: Path, count: int, layout: _Layout, damage: data.Damage) -> ND
         damage.add("missing", [f"{path.name} has {whole} of {count}"], count - whole)
     if whole > count:
         damage.add("unexpected", [f"{path.name} has {whole} of {count}"], whole - count)
-    if not whole:
+    kept = min(whole, count)
+    if not kept:
         return np.zeros((0, size), dtype=np.uint8)
-    return np.fromfile(path, dtype=np.uint8, count=whole * size).reshape(whole, size)
+    return np.fromfile(path, dtype=np.uint8, count=kept * size).reshape(kept, size)
 
 
 def _check_labels(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ RATE = 20_000
 LENGTH = 30_225
 _CLIP = 5 * RATE
 _FOLDS = 5
+_TARGETS = 50
 _PER_FOLD = 8
 """Clips of every class in every fold."""
 _SOURCE = Source(
@@ -26,6 +26,7 @@ _SOURCE = Source(
     882_000_000,
     "https://github.com/karolpiczak/ESC-50",
     "https://github.com/karolpiczak/ESC-50/archive/master.zip",
+    files=2_020,
 )
 _ESC10 = (0, 1, 10, 11, 12, 20, 21, 38, 40, 41)
 _STUDY = (
@@ -35,7 +36,7 @@ _STUDY = (
     *(6, 9, 16, 17, 24, 29, 32, 35, 37, 44),
 )
 """The classes (targets of the published table) of the study's subsets: the first 10, 20, 30 or 40 of these."""
-_REST = tuple(target for target in range(50) if target not in _STUDY)
+_REST = tuple(target for target in range(_TARGETS) if target not in _STUDY)
 
 
 class _Esc(Task):
@@ -64,7 +65,7 @@ class _Esc(Task):
         return 1, 1, LENGTH
 
     def load(self, fold: int, cache: Path, progress: Progress) -> Split:
-        """From ``ESC-50-master/meta/esc50.csv`` and ``audio/*``, in any sound format that libsndfile reads."""
+        """From ``ESC-50-master/meta/esc50.csv`` and ``audio/*``, WAV, AIFF, AU, FLAC or Ogg."""
         return _load(data.fetched(_SOURCE, cache, progress), self.targets, fold, cache, progress)
 
 
@@ -109,24 +110,27 @@ class _Clip:
     def __init__(self, row: dict[str, str], table: Path) -> None:
         try:
             self.stem = Path(row["filename"]).stem
-            self.fold, self.target, self.category = int(row["fold"]), int(row["target"]), row["category"]
+            self.fold, self.target, self.category = data.whole(row["fold"]), data.whole(row["target"]), row["category"]
             fold, source, _, target = self.stem.split("-")
-            self.named_fold, self.source, self.named_target = int(fold), int(source), int(target)
-        except (KeyError, ValueError, TypeError):
-            raise UserError(f"{table}: {row.get('filename')!r} is not a row of ESC-50's table") from None
+            self.named_fold, self.source, self.named_target = map(data.whole, (fold, source, target))
+            known = 1 <= self.fold <= _FOLDS and self.target < _TARGETS
+        except ValueError:
+            known = False
+        if not known:
+            raise UserError(f"{table}: {row['filename'][:60]!r} is not a row of ESC-50's table")
 
 
 def _clips(folder: Path, targets: tuple[int, ...], damage: data.Damage) -> list[tuple[_Clip, Path]]:
     """The rows of these classes, in the table's order, that have a file; reports all that is wrong with them."""
     table = folder / "meta" / "esc50.csv"
-    try:
-        with table.open(newline="") as file:
-            every = [_Clip(row, table) for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{table} cannot be read: {error}") from None
+    every = [_Clip(row, table) for row in data.table(table, ("filename", "fold", "target", "category"))]
     clips = [clip for clip in every if clip.target in targets]
     damage.add("in the wrong fold", [clip.stem for clip in clips if clip.fold != clip.named_fold])
     damage.add("mislabelled", [clip.stem for clip in every if clip.target != clip.named_target])
+    names = {target: {clip.category for clip in every if clip.named_target == target} for target in range(_TARGETS)}
+    damage.add(
+        "mislabelled", [f"table: {len(some)} names of class {key}" for key, some in names.items() if len(some) > 1]
+    )
     for target in targets:
         for fold in range(1, _FOLDS + 1):
             rows = sum(clip.named_target == target and clip.named_fold == fold for clip in clips)
@@ -162,14 +166,17 @@ def _load(folder: Path, targets: tuple[int, ...], fold: int, cache: Path, progre
     train = [index for index in sorted(sounds) if found[index][0].fold != fold + 1]
     test = [index for index in sorted(sounds) if found[index][0].fold == fold + 1]
     category = {clip.target: clip.category for clip, _ in found}
+    classes = tuple(category.get(target, f"class {target}") for target in targets)
     label = {index: targets.index(found[index][0].target) for index in sounds}
+    train_y, test_y = (np.array([label[index] for index in part], dtype=np.int64) for part in (train, test))
+    data.require_classes(classes, train_y, test_y)
     return data.audio_split(
         np.stack([sounds[index] for index in train]),
-        np.array([label[index] for index in train], dtype=np.int64),
+        train_y,
         np.stack([sounds[index] for index in test]),
-        np.array([label[index] for index in test], dtype=np.int64),
+        test_y,
         length=LENGTH,
-        classes=tuple(category[target] for target in targets),
+        classes=classes,
         groups=np.array([found[index][0].source for index in train], dtype=np.int64),
         parts={"clips": (len(sounds), len(targets) * _FOLDS * _PER_FOLD)},
     )

@@ -25,6 +25,7 @@ _SOURCE = Source(
     26_000_000,
     "https://github.com/Jakobovski/free-spoken-digit-dataset",
     "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+    files=3_050,
 )
 _CONTENT = "dbd573d7cafe79c4b49f65718115e1304e24e067fa39eff18a660dc6cb9c360f"
 """SHA-256 over lines of name and SHA-256 of all 3 000 recordings of release v1.0.10 in the order of their names."""

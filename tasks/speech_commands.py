@@ -34,6 +34,7 @@ _SOURCE = Source(
     "https://www.tensorflow.org/datasets/catalog/speech_commands",
     "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
     "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    files=105_900,
 )
 Part = Literal["train", "validation", "test"]
 
@@ -95,10 +96,13 @@ class SpeechCommands(Task):
         damage.check()
         is_test = np.arange(len(items)) >= len(train)
         copied, notes = data.copied_from_test(digests, is_test.tolist(), list(items))
-        good = np.array([not problem for problem in problems])
+        good = np.array([not problem for problem in problems], dtype=np.bool_)
         labels = np.array([classes.index(clip.label) for clip in items.values()], dtype=np.int64)
         _, speakers = np.unique([clip.speaker for clip in items.values()], return_inverse=True)
-        chosen, tested = np.flatnonzero(good & ~is_test & ~np.array(copied)), np.flatnonzero(good & is_test)
+        chosen, tested = (
+            np.flatnonzero(good & ~is_test & ~np.array(copied, dtype=np.bool_)),
+            np.flatnonzero(good & is_test),
+        )
         data.require_classes(classes, labels[chosen], labels[tested])
         train_x, test_x = (data.rows(clips, part)[:, None, None, :] for part in (chosen, tested))
         identity = data.digest([train_x, labels[chosen], test_x, labels[tested]])
@@ -136,10 +140,7 @@ def _utterances(folder: Path, damage: data.Damage) -> dict[Part, list[_Clip]]:
     """All utterances by official part, sorted by word and name; reports all that is wrong with lists and files."""
     listed: dict[str, Part] = {}
     for name, part in (("validation_list.txt", "validation"), ("testing_list.txt", "test")):
-        try:
-            lines = (folder / name).read_text().split()
-        except OSError as error:
-            raise UserError(f"{folder / name} cannot be read: {error.strerror}") from None
+        lines = data.text(folder / name).split()
         damage.add("in the wrong fold", [f"{line} is in both lists" for line in lines if line in listed])
         listed |= dict.fromkeys(lines, cast(Part, part))
     result: dict[Part, list[_Clip]] = {"train": [], "validation": [], "test": []}

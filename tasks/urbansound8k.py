@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,7 @@ _SOURCE = Source(
     "https://urbansounddataset.weebly.com/urbansound8k.html",
     "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz",
     "md5:9aa69802bbf37fb986f71ec1483a196e",
+    files=8_800,
 )
 
 
@@ -77,15 +77,15 @@ class UrbanSound8K(Task):
         clips, problems = data.decoded("urbansound8k", paths, digests, _prepare, _CLIP, cache, progress, twice=True)
         damage.add("corrupt", filter(None, problems))
         damage.check()
-        is_test = np.array([row.fold == fold + 1 for row in rows])
+        is_test = np.array([row.fold == fold + 1 for row in rows], dtype=np.bool_)
         copied, notes = data.copied_from_test(digests, is_test.tolist(), names)
-        good = np.array([not problem for problem in problems])
+        good = np.array([not problem for problem in problems], dtype=np.bool_)
         labels = np.array([row.label for row in rows], dtype=np.int64)
         test = np.flatnonzero(is_test & good)
         # Rows are sorted by fold and there twice: all folds but one are those from its end to its beginning.
         end = int(np.flatnonzero(is_test)[-1]) + 1 if is_test.any() else 0
         train = np.arange(end, end + int((~is_test).sum()))
-        train = train[(good & ~np.array(copied))[train % len(rows)]]
+        train = train[(good & ~np.array(copied, dtype=np.bool_))[train % len(rows)]]
         return data.audio_split(
             data.rows(clips, train),
             labels[train % len(rows)],
@@ -103,24 +103,25 @@ class _Row:
     """A row of the table: ``{recording}-{class}-{occurrence}-{slice}.wav`` names the file."""
 
     def __init__(self, row: dict[str, str], table: Path) -> None:
+        self.name = row["slice_file_name"]
         try:
-            self.name, self.fold, self.label = row["slice_file_name"], int(row["fold"]), int(row["classID"])
+            self.fold, self.label = data.whole(row["fold"]), data.whole(row["classID"])
             source, label, _, _ = Path(self.name).stem.split("-")
-            self.source = int(source)
-            named = int(label), CLASSES[self.label], int(row["fsID"])
-        except (KeyError, ValueError, TypeError, IndexError):
-            raise UserError(f"{table}: {row.get('slice_file_name')!r} is not a row of UrbanSound8K's table") from None
+            self.source = data.whole(source)
+            named = data.whole(label), CLASSES[self.label], data.whole(row["fsID"])
+            known = 1 <= self.fold <= len(PER_FOLD)
+        except (ValueError, IndexError):
+            known = False
+        if not known:
+            raise UserError(f"{table}: {self.name[:60]!r} is not a row of UrbanSound8K's table")
         self.mislabelled = named != (self.label, row["class"], self.source)
 
 
 def _rows(folder: Path, damage: data.Damage) -> list[_Row]:
     """The rows that have a file, sorted by fold; reports all that is wrong with table and files."""
     table = folder / "metadata" / "UrbanSound8K.csv"
-    try:
-        with table.open(newline="") as file:
-            rows = sorted((_Row(row, table) for row in csv.DictReader(file)), key=lambda row: row.fold)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{table} cannot be read: {error}") from None
+    read = data.table(table, ("slice_file_name", "fsID", "fold", "classID", "class"))
+    rows = sorted((_Row(row, table) for row in read), key=lambda row: row.fold)
     places = {path.name: path.parent.name for path in data.sound_files(folder / "audio", "fold*/*.wav")}
     damage.add("mislabelled", [row.name for row in rows if row.mislabelled])
     damage.add(

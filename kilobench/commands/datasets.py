@@ -7,16 +7,19 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from rich.console import Console
 
 from kilobench import data
 from kilobench.contracts import Source, Task, UserError
 from kilobench.data import sources
+from kilobench.data.archives import opened
 from kilobench.data.loading import load
+from kilobench.lines import one_line
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, nearest
@@ -67,24 +70,33 @@ def verify(registry: Registry, name: str) -> int:
 def import_path(registry: Registry, path: Path) -> int:
     """Link a folder, or unpack an archive, in a publisher's layout into the cache, and verify it.
 
-    ``path`` may also be a folder that holds several. What no task can use is not kept. Returns 0, or 2 for damage.
+    ``path`` may also be a folder that holds several, or an archive of them. Nothing of an archive is written before it is
+    known of which sets it is, and to hold no more than these may. What no task can use is not kept. Returns 0, or 2 for damage.
     """
     _cache().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
-        if path.is_file():
-            sources.unpack(path, Path(scratch) / "unpacked", sources.most_bytes(_sets(registry)))
-            found = _recognised(registry, sources.top(Path(scratch) / "unpacked"), path.name)
-        elif path.is_dir():
-            found = _recognised(registry, path.resolve(), path.name)
-        else:
-            raise UserError(f"{path}: no such file or folder")
-        return max([_keep(source, folder, _sets(registry)[source], move=path.is_file()) for source, folder in found])
+    sets = _sets(registry)
+    if path.is_dir():
+        folder = path.resolve()
+        below = sorted(place for place in folder.iterdir() if place.is_dir())
+        found = _recognised(sets, path.name, folder, below, Path.exists)
+        return max([_keep(source, place, sets[source], move=False) for source, place in found])
+    if not path.is_file():
+        raise UserError(f"{path}: no such file or folder")
+    with (
+        tempfile.TemporaryDirectory(dir=_cache()) as scratch,
+        opened(path, sources.limit(*sets)) as archive,
+    ):
+        inside = _recognised(sets, path.name, archive.top, archive.below(archive.top), archive.paths.__contains__)
+        archive.require(sources.limit(*{source for source, _ in inside}))
+        for source, _ in inside:
+            _place(source)
+        unpacked = Path(scratch) / "unpacked"
+        archive.unpack(unpacked)
+        return max([_keep(source, unpacked / place, sets[source], move=True) for source, place in inside])
 
 
 def _keep(source: Source, folder: Path, tasks: list[Task], *, move: bool) -> int:
-    target = _cache() / source.folder
-    if target.exists() or target.is_symlink():
-        raise UserError(f"{target} is there already; remove it to import {source.folder} again")
+    target = _place(source)
     if move:
         os.replace(folder, target)
     else:
@@ -99,19 +111,34 @@ def _keep(source: Source, folder: Path, tasks: list[Task], *, move: bool) -> int
     return 2
 
 
-def _recognised(registry: Registry, folder: Path, called: str) -> list[tuple[Source, Path]]:
-    """The data sets that a folder is, or holds, by their names or contents; raises UserError if there are none."""
-    known = list(_sets(registry))
-    for places in ([folder], sorted(place for place in folder.iterdir() if place.is_dir())):
-        found = [(source, place) for place in places for source in known if _is(source, place)]
+def _place(source: Source) -> Path:
+    """Where a data set goes; raises UserError if something is there."""
+    target = _cache() / source.folder
+    if target.exists() or target.is_symlink():
+        raise UserError(f"{target} is there already; remove it to import {source.folder} again")
+    return target
+
+
+P = TypeVar("P", bound=PurePath)
+
+
+def _recognised(
+    known: Iterable[Source], called: str, top: P, below: list[P], exists: Callable[[P], bool]
+) -> list[tuple[Source, P]]:
+    """The data sets that a folder is, or that are in it, by their names or contents.
+
+    Raises UserError if there are none.
+    """
+    for places in ([top], below):
+        found = [(source, place) for place in places for source in known if _is(source, place, exists)]
         if found:
             return found
     names = ", ".join(source.folder for source in known)
     raise UserError(f"{called} is none of the data sets that there are tasks for: {names}")
 
 
-def _is(source: Source, folder: Path) -> bool:
-    marked = bool(source.marks) and all((folder / mark).exists() for mark in source.marks)
+def _is(source: Source, folder: P, exists: Callable[[P], bool]) -> bool:
+    marked = bool(source.marks) and all(exists(folder / mark) for mark in source.marks)
     return folder.name == source.folder or marked
 
 
@@ -120,13 +147,10 @@ def _report(task: Task) -> bool:
     try:
         with shown("data", Console(file=sys.stderr)) as progress:
             split = load(task, 0, _cache(), progress)
-    except data.Damaged as error:
-        print(f"{canonical(task)}: {error}")
-        for line in error.lines:
-            print(f"  {line}")
-        return False
     except UserError as error:
-        print(f"{canonical(task)}: {error}")
+        print(f"{canonical(task)}: {one_line(str(error).removeprefix(f'{task.name}: '))}")
+        for line in error.lines if isinstance(error, data.Damaged) else ():
+            print(f"  {one_line(line)}")
         return False
     state = "partial" if split.partial else "complete"
     counts = f"{len(split.train_y)} training and {len(split.test_y)} test inputs"

@@ -13,6 +13,7 @@ from kilobench.data.splits import (
     validation,
     without_copies,
 )
+from kilobench.data.tables import table, text, whole
 
 __all__ = [
     "Create",
@@ -39,7 +40,10 @@ __all__ = [
     "require_classes",
     "rows",
     "sound_files",
+    "table",
+    "text",
     "validation",
+    "whole",
     "window",
     "without_copies",
 ]

@@ -8,6 +8,7 @@ contents and of the code that made it, and read through memory maps. Samples are
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 from kilobench.closure import hashed
 from kilobench.contracts import Progress, UserError
 from kilobench.data.arrays import Create, cached_arrays, code_key
+from kilobench.lines import one_line
 
 if TYPE_CHECKING:
     import numpy as np
+    import soundfile
     from numpy.typing import NDArray
 
 
@@ -29,37 +32,86 @@ def sound_files(folder: Path, pattern: str = "*.wav") -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith(".") and path.is_file())
 
 
-def decode(path: Path, rate: int) -> NDArray[np.float32]:
-    """A sound file of any libsndfile format as mono float32 in [-1, 1] at ``rate`` samples per second.
+_BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"fLaC", b"OggS")
+"""Of the files that are read: of formats that say how long they are, so that one that was cut short is told from a short one."""
+_RATES = 1_000, 192_000
+_SECONDS = 600
+_VALUES = 1 << 26
+"""The most samples of all channels together."""
+_BLOCK = 1 << 16
+_UNTOLD = 0x7FFFF000
+"""From here on a size is that of a program that could not know it, as it wrote to a pipe."""
 
-    Raises UserError for a file that is not sound, ends before its header says, or holds what is no number.
+
+def decode(path: Path, rate: int) -> NDArray[np.float32]:
+    """A sound file as mono float32, at ``rate`` samples per second; of integers in [-1, 1].
+
+    Read are WAV, AIFF, AU, FLAC and Ogg, in blocks, at 1 000 to 192 000 samples per second, up to 600 s. Raises UserError
+    for what is no such file, ends before its header says, is damaged, has no samples, or some that are no numbers.
     """
     import numpy as np
     import soundfile
     import soxr
 
     try:
-        with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float32", always_2d=True)
-            source_rate, promised = file.samplerate, file.frames
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UserError(f"{path.name} cannot be decoded: {error}") from None
-    if len(samples) < promised or not len(samples) or _cut_wav(path):
-        raise UserError(f"{path.name} is cut short")
-    if not np.isfinite(samples).all():
-        raise UserError(f"{path.name} holds samples that are NaN or infinite")
-    mono = samples.mean(axis=1)
+        mono, source_rate = _samples(path)
+    except soundfile.SoundFileError as error:
+        said = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
+        raise UserError(f"{path.name} cannot be decoded: {said}") from None
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
     if source_rate != rate:
         mono = soxr.resample(mono, source_rate, rate)
+    if not len(mono):
+        raise UserError(f"{path.name} holds no samples")
+    if not np.isfinite(mono).all():
+        raise UserError(f"{path.name} holds samples that are NaN or infinite")
     return np.asarray(mono, dtype=np.float32)
 
 
-def _cut_wav(path: Path) -> bool:
-    """Whether a RIFF file is shorter than it says (libsndfile reads what is there and is silent about it)."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    size = int.from_bytes(head[4:8], "little")
-    return head[:4] == b"RIFF" and size < 1 << 31 and size + 8 > path.stat().st_size
+def _samples(path: Path) -> tuple[NDArray[np.float32], int]:
+    """The mean of all channels, and the rate; what a header promises is never allocated."""
+    import soundfile
+
+    class Stream(soundfile.SoundFile):  # type: ignore[misc]
+        """Read once, from beginning to end: libsndfile cannot seek where a header says nothing of the length."""
+
+        def seekable(self) -> bool:
+            return False
+
+    # By number: a name tells soundfile what it should be, and need not be text.
+    with path.open("rb", buffering=0) as opened:
+        if opened.read(4) not in _BEGINNINGS:
+            raise UserError(f"{path.name} is no sound of a format that is read (WAV, AIFF, AU, FLAC and Ogg are)")
+        opened.seek(0)
+        with Stream(opened.fileno(), closefd=False) as file:
+            return _read(file, path.name), file.samplerate
+
+
+def _read(file: soundfile.SoundFile, name: str) -> NDArray[np.float32]:
+    import numpy as np
+
+    if not _RATES[0] <= file.samplerate <= _RATES[1]:
+        raise UserError(f"{name} has {file.samplerate} samples per second; {_RATES[0]} to {_RATES[1]} are read")
+    most = min(_SECONDS * file.samplerate, _VALUES // file.channels)
+    blocks, found = [np.zeros(0, dtype=np.float32)], 0
+    while len(block := file.read(_BLOCK // file.channels, dtype="float32", always_2d=True)):
+        with np.errstate(over="ignore", invalid="ignore"):  # told by who asks
+            blocks.append(block.mean(axis=1))
+        found += len(block)
+        if found > most:
+            raise UserError(f"{name} is longer than {most // file.samplerate} s")
+    if found < file.frames < 1 << 62 or _cut(file.extra_info):
+        raise UserError(f"{name} is cut short")
+    return np.concatenate(blocks)
+
+
+def _cut(log: str) -> bool:
+    """Whether libsndfile, which reads what is there, noted that the file goes on by its own account."""
+    if "lacks an end-of-stream bit" in log:
+        return True
+    sizes = [map(int, pair) for pair in re.findall(r": (\d+) \(should be (\d+)\)", log)]
+    return any(there < said < _UNTOLD for said, there in sizes)
 
 
 def window(clip: NDArray[np.float32], length: int) -> NDArray[np.float32]:
@@ -125,12 +177,12 @@ def decoded(
 
     def make(create: Create) -> None:
         clips = create("clips", ((1 + twice) * len(items), length), "<f4")
-        problems = create("problems", (len(items),), "S200")
+        problems = create("problems", (len(items),), "S400")
         for index, (what, item) in enumerate(items.items()):
             try:
                 clips[index] = prepare(item)
             except UserError as error:
-                problems[index] = f"{what}: {str(error).removeprefix(Path(what).name).strip()}".encode()[:200]
+                problems[index] = one_line(f"{what}: {str(error).removeprefix(Path(what).name).strip()}").encode()[:400]
             progress(f"decoding {name}", index + 1, len(items))
         for start in range(len(items), len(clips), 64):
             end = min(start + 64, len(clips))

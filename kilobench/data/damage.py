@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from kilobench.contracts import DataUnavailable, UserError
+from kilobench.lines import one_line
 
 Kind = Literal["missing", "corrupt", "unexpected", "mislabelled", "in the wrong fold", "in training and test"]
 
@@ -43,7 +44,7 @@ class Damage:
 
     def add(self, kind: Kind, names: Iterable[str], count: int = 1) -> None:
         """Something is wrong with each of these, which stand for ``count`` inputs each."""
-        self._found[kind] += [(name, count) for name in names]
+        self._found[kind] += [(one_line(name), count) for name in names]
 
     def check(self) -> None:
         """Raise Damaged if anything is wrong that may not be: nothing but lacking inputs, and these only where allowed."""

@@ -6,14 +6,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilobench.closure import hashed
-from kilobench.contracts import Progress, Split, Task, UserError, is_line
+from kilobench.contracts import CellError, Progress, Shape, Split, Task, UserError, is_line
 from kilobench.data.arrays import digest, file_digests
 from kilobench.data.sources import present
 from kilobench.data.splits import validation
+from kilobench.lines import one_line, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,13 +28,24 @@ _ARRAYS = ("train_x", "train_y", "test_x", "test_y", "test_clips", "train_groups
 def load(task: Task, fold: int, cache: Path, progress: Progress, *, held_out: bool = False) -> Split:
     """The data of a fold, checked; with ``held_out`` a part of the training data is the test part.
 
-    Raises UserError for data that is not as kilobench.api.Split and the task say, in one line naming array, expected and found.
+    Its arrays are as they are in memory or on disk, or copies where they are not in C's order. Raises UserError for data that
+    cannot be loaded, or is not as kilobench.api.Split and the task say, in one line naming array, expected and found.
     """
-    split = task.load(fold, cache, progress)
+    import numpy as np
+
+    try:
+        split = task.load(fold, cache, progress)
+    except (UserError, CellError):
+        raise
+    except Exception as error:  # of a plug-in, or of a package that reads what it has
+        raise UserError(f"{task.name}: fold {fold}: {reason(error)}") from error
     try:
         _check(task, split)
-    except (AttributeError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{task.name}: fold {fold}: {error}") from None
+    given = {name: array for name in _ARRAYS if (array := getattr(split, name)) is not None}
+    ordered: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in given.items()}
+    split = replace(split, **ordered)
     return validation(split, VALIDATION_SHARE, 0) if held_out else split
 
 
@@ -63,7 +76,9 @@ def _split_digest(split: Split) -> str:
 def _folder_digest(folder: Path, cache: Path, progress: Progress) -> str:
     files = sorted(path for path in _files_below(folder, frozenset()) if not path.name.startswith("."))
     lines = zip((path.relative_to(folder) for path in files), file_digests(files, cache, progress), strict=True)
-    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in lines).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{name} {digest}\n" for name, digest in lines).encode(errors="surrogateescape")
+    ).hexdigest()
 
 
 def _files_below(folder: Path, around: frozenset[str]) -> Iterator[Path]:
@@ -76,37 +91,66 @@ def _files_below(folder: Path, around: frozenset[str]) -> Iterator[Path]:
             yield path
 
 
-def _check(task: Task, split: Split) -> None:
-    """Raises ValueError, or what arrays that are none raise."""
-    _require(len(split.classes) == task.class_count, "classes", f"{task.class_count} names", len(split.classes))
-    _require(isinstance(split.digest, str) and bool(split.digest), "digest", "a text", repr(split.digest)[:50])
-    _require(isinstance(split.notes, tuple) and all(map(is_line, split.notes)), "notes", "lines of text", split.notes)
-    _require(type(split.partial) is int and split.partial >= 0, "partial", "a whole number", split.partial)
-    channels, height, width = task.input_shape
-    wide = split.train_x.shape[3] if split.train_x.ndim == 4 else 0
-    _check_part("train", split.train_x, split.train_y, (channels, height, max(width, wide)), task.class_count)
-    _check_part("test", split.test_x, split.test_y, (channels, height, width), task.class_count)
+def _check(task: Task, split: object) -> None:
+    """Raises ValueError, naming what of a split is not as it should be."""
+    import numpy as np
+
+    if not isinstance(split, Split):
+        raise ValueError(f"expected a Split, found {_described(split)}")
+    count, (channels, height, width), names = task.class_count, task.input_shape, split.classes
+    lines = isinstance(names, tuple) and all(is_line(name) and name for name in names) and len(set(names)) == len(names)
+    _require(lines, "classes", "different lines of text", _described(names))
+    _require(len(names) == count, "classes", f"{count} names", str(len(names)))
+    _require(is_line(split.digest) and bool(split.digest), "digest", "a line of text", _described(split.digest))
+    notes = isinstance(split.notes, tuple) and all(map(is_line, split.notes))
+    _require(notes, "notes", "lines of text", _described(split.notes))
+    _require(type(split.partial) is int and split.partial >= 0, "partial", "a whole number", _described(split.partial))
+    x = split.train_x
+    wide = max(width, x.shape[3]) if isinstance(x, np.ndarray) and x.ndim == 4 else width
+    _check_part("train", x, split.train_y, (channels, height, wide), names)
+    _check_part("test", split.test_x, split.test_y, (channels, height, width), names)
     if split.test_clips is not None:
-        _check_inputs("test_clips", split.test_clips, (channels, height, wide), len(split.test_y))
-    if (groups := split.train_groups) is not None:
-        _require(groups.shape == split.train_y.shape, "train_groups", f"shape {split.train_y.shape}", groups.shape)
+        _check_inputs("test_clips", split.test_clips, (len(split.test_y), channels, height, wide))
+    if split.train_groups is not None:
+        _check_array("train_groups", split.train_groups, "int64", (len(split.train_y),))
 
 
-def _check_part(part: str, x: NDArray[Any], y: NDArray[Any], shape: tuple[int, ...], classes: int) -> None:
-    _require(y.dtype == "int64" and y.ndim == 1, f"{part}_y", "int64 [n]", f"{y.dtype} {list(y.shape)}")
+def _check_part(part: str, x: object, y: NDArray[Any], shape: Shape, classes: tuple[str, ...]) -> None:
+    _check_array(f"{part}_y", y, "int64", ("n",))
     _require(len(y) > 0, f"{part}_y", "at least one label", "none")
-    _check_inputs(f"{part}_x", x, shape, len(y))
+    _check_inputs(f"{part}_x", x, (len(y), *shape))
     low, high = int(y.min()), int(y.max())
-    _require(0 <= low <= high < classes, f"{part}_y", f"labels from 0 to {classes - 1}", f"{low} to {high}")
+    _require(0 <= low <= high < len(classes), f"{part}_y", f"labels from 0 to {len(classes) - 1}", f"{low} to {high}")
+    there = set(y.tolist())
+    absent = next((name for index, name in enumerate(classes) if index not in there), None)
+    _require(absent is None, f"{part}_y", "labels of every class", f"none of {absent}")
 
 
-def _check_inputs(name: str, x: NDArray[Any], shape: tuple[int, ...], count: int) -> None:
-    found = f"{x.dtype} {list(x.shape)}"
-    _require(x.dtype == "float32" and x.shape == (count, *shape), name, f"float32 {[count, *shape]}", found)
+def _check_inputs(name: str, x: Any, shape: tuple[int, ...]) -> None:
+    _check_array(name, x, "float32", shape)
     low, high = float(x.min()), float(x.max())
     _require(-1 <= low <= high <= 1, name, "values in [-1, 1]", f"{low:g} to {high:g}")
 
 
-def _require(holds: bool, name: str, expected: str, found: object) -> None:
+def _check_array(name: str, array: Any, dtype: str, shape: tuple[int | str, ...]) -> None:
+    """``n`` stands for any length."""
+    import numpy as np
+
+    holds = type(array) in (np.ndarray, np.memmap) and array.dtype == dtype and array.ndim == len(shape)
+    holds = holds and all(wanted in ("n", found) for wanted, found in zip(shape, array.shape, strict=True))
+    _require(holds, name, f"{dtype} [{', '.join(map(str, shape))}]", _described(array))
+
+
+def _require(holds: bool, name: str, expected: str, found: str) -> None:
     if not holds:
         raise ValueError(f"{name}: expected {expected}, found {found}")
+
+
+def _described(value: object) -> str:
+    """A value in a message: of an array type and shape, of text, numbers and tuples their beginning, of others the class."""
+    if isinstance(value, str | int | float | tuple | None):
+        text = one_line(repr(value))
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    kind = type(value).__name__
+    of = f"{value.dtype} {list(value.shape)}" if hasattr(value, "dtype") and hasattr(value, "shape") else ""
+    return of if of and kind in ("ndarray", "memmap") else f"{kind} {of}".rstrip()

@@ -16,7 +16,7 @@ PLUGIN = '''
 from kilobench import data
 from kilobench.api import Source, Split, Task
 
-SOURCE = Source("numbers-1", ("a.bin", "b.bin"), "CC0", 8, "https://example.org/numbers", {url!r}, {checksum!r})
+SOURCE = Source("numbers-1", ("a.bin", "b.bin"), "CC0", 8, "https://example.org/numbers", {url!r}, {checksum!r}, 10)
 
 
 class Numbers(Task):
@@ -112,6 +112,35 @@ def test_importing_recognises_folders_and_archives(
     assert f"complete: 2 classes, 2 training and 2 test inputs\n{kept}" in capsys.readouterr().out
     assert main(["data", "import", str(path)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([3_000_000], "would unpack to many more bytes than the data set has: over 1000016 bytes"),
+        ([1] * 1100, "would unpack to many more files than the data set has: over 1020 files"),
+    ],
+)
+def test_an_archive_is_held_to_the_size_of_its_own_data_set(
+    sizes: list[int],
+    message: str,
+    numbers: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not to that of the largest there is, and nothing is written first."""
+    for index, size in enumerate(sizes):
+        (numbers / f"{index}.txt").write_bytes(bytes(size))
+    with tarfile.open(tmp_path / "large.tar.gz", "w:gz") as tar:
+        tar.add(numbers, "numbers-main")
+    monkeypatch.setattr("kilobench.data.archives.Archive.unpack", lambda *_: pytest.fail("written"))
+    assert main(["data", "import", str(tmp_path / "large.tar.gz")]) == 2
+    assert capsys.readouterr().err == f"kilobench: large.tar.gz {message}\n"
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as tar:
+        tar.add(numbers / "a.bin", "other/a.bin")
+    assert main(["data", "import", str(tmp_path / "other.tar.gz")]) == 2
+    assert "other.tar.gz is none of the data sets that there are tasks for: " in capsys.readouterr().err
 
 
 def test_damaged_data_is_not_imported_unless_partial_data_is_allowed(

@@ -126,6 +126,13 @@ def test_files_and_images_too_many_are_refused(cifar10: Path, tmp_path: Path) ->
         load("cifar10", tmp_path)
 
 
+def test_of_a_file_that_is_far_too_large_no_more_is_read_than_should_be_there(cifar10: Path, tmp_path: Path) -> None:
+    with (cifar10 / "test_batch.bin").open("ab") as file:
+        file.truncate(10_000_000 * 3073)  # 30 GB, nearly all of it a hole
+    with pytest.raises(UserError, match=r"9990000 unexpected \(test_batch\.bin has 10000000 of 10000\)"):
+        load("cifar10", tmp_path)
+
+
 def test_labels_that_cannot_be_are_refused(cifar10: Path, tmp_path: Path) -> None:
     path = cifar10 / "data_batch_1.bin"
     path.write_bytes(bytes([10]) + path.read_bytes()[1:])
@@ -149,6 +156,9 @@ def test_a_fine_label_under_two_coarse_ones_is_mislabelled(cifar100: Path, tmp_p
 def test_other_class_names_are_refused(cifar10: Path, tmp_path: Path) -> None:
     (cifar10 / "batches.meta.txt").write_text("\n".join(reversed(NAMES)))
     with pytest.raises(UserError, match=r"batches\.meta\.txt does not name the 10 classes"):
+        load("cifar10", tmp_path)
+    (cifar10 / "batches.meta.txt").write_bytes(b"airplane\nautomobil\xe9\n")
+    with pytest.raises(UserError, match=r"batches\.meta\.txt: line 2 is not UTF-8 \(byte 0xe9\)"):
         load("cifar10", tmp_path)
 
 

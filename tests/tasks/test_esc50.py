@@ -176,9 +176,24 @@ def copied_file(esc: Path) -> None:
     (esc / "audio" / f"{stem(1, 2, 0)}.wav").write_bytes((esc / "audio" / f"{stem(0, 1, 0)}.wav").read_bytes())
 
 
+def sixth_fold(esc: Path) -> None:
+    edit(esc, f"{stem(0, 1, 0)}.wav,1,0,", f"{stem(0, 1, 0)}.wav,6,0,")
+
+
+def second_name(esc: Path) -> None:
+    edit(esc, f"{stem(0, 1, 0)}.wav,1,0,class0", f"{stem(0, 1, 0)}.wav,1,0,other")
+
+
+def open_quote(esc: Path) -> None:
+    edit(esc, f"{stem(0, 1, 0)}.wav,1,0,", f'"{stem(0, 1, 0)}.wav,1,0,')
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (sixth_fold, rf"esc50\.csv: '{stem(0, 1, 0)}\.wav' is not a row of ESC-50's table"),
+        (second_name, r"1 mislabelled \(table: 2 names of class 0\)"),
+        (open_quote, r"esc50\.csv: line 2 has a (quote that is not closed|field of more than 1000 characters)"),
         (damaged_table, rf"1 in the wrong fold \({stem(0, 1, 0)}\)"),
         (damaged_label, rf"1 mislabelled \({stem(0, 1, 0)}\)"),
         (extra_file, r"1 unexpected \(1-99-A-0\.wav\)"),
@@ -196,9 +211,22 @@ def test_what_would_make_results_wrong_is_refused_even_if_partial_data_is_allowe
         load("esc10", cache)
 
 
+def test_without_any_clip_of_a_class_there_is_nothing_to_learn(
+    esc: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KILOBENCH_ALLOW_PARTIAL", "1")
+    for path in (esc / "audio").glob("*-0.*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"^no training inputs are left of class 0$"):
+        load("esc10", cache)
+    shutil.rmtree(esc / "audio")
+    with pytest.raises(UserError, match=r"^no training inputs are left of class 0, class 1, class 10, \.\.\.$"):
+        load("esc10", cache)
+
+
 def test_a_table_of_another_kind_is_refused(esc: Path, cache: Path) -> None:
     (esc / "meta" / "esc50.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="not a row of ESC-50's table"):
+    with pytest.raises(UserError, match=r"esc50\.csv has no column 'filename'; its first line is 'a, b'$"):
         load("esc10", cache)
 
 

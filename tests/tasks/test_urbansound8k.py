@@ -140,8 +140,11 @@ def test_what_would_make_results_wrong_is_refused(
         load("urbansound8k", cache)
 
 
-def test_a_table_of_another_kind_is_refused(urban: Path, cache: Path) -> None:
-    edit(urban, "1,1,3,dog_bark", "1,1,x,dog_bark")
+@pytest.mark.parametrize(
+    "fields", ["1,1,x,dog_bark", "1,1,10,dog_bark", "1,1,-7,dog_bark", "1,0,3,dog_bark", "1,11,3,dog_bark"]
+)
+def test_a_table_of_another_kind_is_refused(fields: str, urban: Path, cache: Path) -> None:
+    edit(urban, "1,1,3,dog_bark", fields)
     with pytest.raises(UserError, match=r"'1001-3-0-1\.wav' is not a row of UrbanSound8K's table"):
         load("urbansound8k", cache)
 
