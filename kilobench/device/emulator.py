@@ -126,6 +126,10 @@ class EmulatedBoard:
         self._sent.clear()
         return sent
 
+    def now(self) -> float:
+        """Seconds on the board's own clock, so that no deadline depends on how fast it is emulated."""
+        return self.cycles / self._board.clock_hz
+
     def reset(self) -> bool:
         """There is no reset line."""
         return False

@@ -101,6 +101,10 @@ class SerialLink:
         del self._received[: len(line)]
         return line
 
+    def now(self) -> float:
+        """Seconds on this machine's clock."""
+        return monotonic()
+
     def reset(self) -> bool:
         """Restart the board by RTS and DTR, as Arduino boards and the ESP32's are wired; False where there are none."""
         try:
