@@ -45,6 +45,12 @@ def shown(text: str) -> str:
     return ascii(text) if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]!a}... ({len(text)} characters)"
 
 
+def plain(text: str, most: int = _MOST_SHOWN) -> str:
+    """As ``shown``, for names: without quotes, and a question mark for what cannot be printed."""
+    line = "".join(char if char.isprintable() else "?" for char in text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def whole(low: int, high: int) -> Reader:
     """A decimal number as firmware writes it: digits alone, no zeros before them."""
 

@@ -98,6 +98,17 @@ def test_the_report_names_boards_ports_and_what_to_install(
     assert "/dev/ttyUSB0  12D1:1001  a description: no known board" in shown
 
 
+def test_what_a_device_says_of_itself_is_made_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = port("/dev/ttyACM9", 0x0483, 0x374B, "\x1b]0;title\x07" + "9" * 5000)
+    hostile.description = "\x1b[31mred\n\x85" + "x" * 5000
+    report(BOARDS, [hostile])
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert shown.isprintable() and "?[31mred??xxx" in shown and len(shown) < 500
+    with pytest.raises(UserError) as caught:
+        find_port(BOARDS["nucleo_l476rg"], [hostile, STLINK])
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
+
+
 def test_nothing_attached_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(attached, "usb_ports", list)
     assert main(["boards"]) == 0

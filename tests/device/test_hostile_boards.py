@@ -6,17 +6,20 @@ import re
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 
+import numpy as np
 import pytest
 
-from kilobench.contracts import CellError
+from kilobench.contracts import CellError, PowerTrace
 from kilobench.device import protocol
+from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Patience, Session
 from kilobench.device.serial import SerialLink
 from kilobench.measure.onboard import measure_over
+from kilobench.measure.serial import energy_uj
 from tests.device.conftest import Example
 from tests.device.rig import WAITS, Liar, Parrot, Way, checked
 
@@ -202,3 +205,19 @@ def test_a_port_that_does_not_stop_or_start(said: bytes) -> None:
     assert abs(float(found[1]) - waited) < 0.3
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize("volts", [float("nan"), float("inf"), -1.0, 0.0, 1e30])
+def test_an_energy_that_no_board_takes_is_refused(volts: float, example: Example) -> None:
+    """Of any meter, also one of a package."""
+
+    class Meter:
+        def sampled(self, work: Callable[[], object]) -> PowerTrace:
+            work()
+            return PowerTrace(np.ones(100), 1e-5, volts)
+
+    with (
+        EmulatedBoard(example.firmware.elf, example.board) as board,
+        pytest.raises(CellError, match=r"^nucleo_l476rg: energy: the meter says .* uJ, not from 0 to 1e\+12$"),
+    ):
+        energy_uj(Meter(), board, example.graph, example.reference, example.board, 100_000_000)  # type: ignore[arg-type]

@@ -107,6 +107,16 @@ def test_mistakes_are_answered(runner: Runner) -> None:
         "infer 0": "e-[infer takes two numbers, the first above 0]",
         "infer 1 x": "e-[infer takes two numbers, the first above 0]",
         "layers 7": "e-[No input]",
+        "check 7": "e-[No input]",
+        "infer 1": "e-[No input]",
+        "results": "e-[No result]",
+        f"db load {2**32 + 72}": "e-[Input must have 72 bytes]",
+        "db load 00000000072999": "e-[Input must have 72 bytes]",
+        "db load 72 72": "e-[Input must have 72 bytes]",
+        f"infer {2**32 + 1}": "e-[infer takes two numbers, the first above 0]",
+        "infer 1 1 1": "e-[infer takes two numbers, the first above 0]",
+        "stack": "e-[stack takes a number]",
+        "stack 1_0": "e-[stack takes a number]",
     }.items():
         assert runner.command(command) == [answer]
     assert runner.command("") == []
