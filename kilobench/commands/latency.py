@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from kilobench.contracts import CellError
-from kilobench.device.protocol import Damage, Gone, Transport
+from kilobench.device.protocol import Damage, Gone, Silence, Transport
 from kilobench.device.serial import SerialLink, claim
 from kilobench.device.words import shown
 
@@ -75,14 +75,18 @@ def report(port: str, inferences: int) -> int:
 
 def _name(transport: Transport, seconds: float) -> str:
     """Asked for until it is answered: the firmware may be starting. Then what else comes is passed over."""
-    end = transport.now() + seconds
+    start = transport.now()
+    end = start + seconds
     while True:
         try:
             name = _field(_ask(transport, "name", min(2.0, seconds)), rf"m-name-dut-\[{_TEXT}\]")
             break
-        except Damage as damage:
+        except Silence:
             if transport.now() >= end:
-                raise Damage(f"{damage} (asked for {seconds:g} s)") from None
+                raise Damage(f"no answer in {transport.now() - start:.1f} s") from None
+        except Damage:
+            if transport.now() >= end:
+                raise
     while transport.readline(_QUIET):
         if transport.now() >= end + seconds:
             raise Damage("the firmware does not stop sending")
@@ -126,7 +130,7 @@ def _ask(transport: Transport, command: str, seconds: float) -> list[str]:
             raise _Refused(said)
     if lines[-1:] != ["m-ready"]:
         last = f", the last line was {shown(lines[-1])}" if lines else ""
-        raise Damage(f"no m-ready in {seconds:g} s{last}")
+        raise Silence(f"no m-ready in {seconds:g} s{last}")
     return lines
 
 

@@ -43,7 +43,7 @@ def installed_platforms() -> set[str]:
         try:
             described = json.loads(path.read_text())
             found.add(f"{described['name']}@{described['version']}")
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
 

@@ -87,11 +87,13 @@ class Patience:
     inference: float = 10.0
     """And for all lines that tell of it."""
     boot: float = 10.0
+    load: float = 0.0
+    """What sending an input takes."""
 
     @property
     def step(self) -> float:
         """For one step with all its tries, whatever comes: an inference lost, one that keeps the board busy, and one more."""
-        return 3 * self.inference + self.boot + 5 * self.reply
+        return 3 * self.inference + self.boot + 5 * self.reply + 2 * self.load
 
 
 class Session:

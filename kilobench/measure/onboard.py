@@ -25,8 +25,8 @@ SLOWEST_CYCLES_PER_MAC = 1000
 """For limits: the slowest that was measured, float32 on the Cortex-M0+, takes 273."""
 _SLOWEST, _SLOWEST_INTEGER = {"fp32": SLOWEST_CYCLES_PER_MAC}, 50
 """For deadlines: the slowest of others, int8 on the Cortex-M0+, takes 12."""
-_LINE_SECONDS = 0.01
-"""Of an answer, at 115200 baud."""
+_LINE_SECONDS, _BYTES_A_SECOND = 0.01, 2500
+"""Of an answer, and of an input in hex with its answers: half of what 115200 baud allow."""
 MOST_CYCLES = 16_000_000_000
 """Of all measured inputs together: so many of them are run as stay below, the first in any case."""
 CLOCK_TOLERANCE = 0.01
@@ -107,7 +107,8 @@ def measurement(
 def patience(graph: Graph, board: Board, parts: int) -> Patience:
     """Deadlines for a model on a board: several times what the slowest arithmetic takes, and lines of ``parts`` layers."""
     cycles = sum(_SLOWEST.get(kind, _SLOWEST_INTEGER) * count for kind, count in macs(graph).items())
-    return Patience(inference=Patience.inference + cycles / board.clock_hz + parts * _LINE_SECONDS)
+    inference = Patience.inference + cycles / board.clock_hz + parts * _LINE_SECONDS
+    return Patience(inference=inference, load=graph.tensors[graph.input].bytes / _BYTES_A_SECOND)
 
 
 def measure_over(

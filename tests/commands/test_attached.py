@@ -80,9 +80,9 @@ def test_the_report_names_boards_ports_and_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path))
-    for name, version in (("ststm32", "19.6.0"), ("teensy", "4.0.0"), ("broken", "")):
+    for name, version in (("ststm32", "19.6.0"), ("teensy", "4.0.0"), ("broken", ""), ("list", "[]")):
         (tmp_path / "platforms" / name).mkdir(parents=True)
-        text = json.dumps({"name": name, "version": version}) if version else "{"
+        text = {"": "{", "[]": "[]"}.get(version, json.dumps({"name": name, "version": version}))
         (tmp_path / "platforms" / name / "platform.json").write_text(text)
     assert report(BOARDS, [STLINK, MODEM]) == 0
     shown = capsys.readouterr().out
