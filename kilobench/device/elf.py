@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from elftools.elf.constants import SH_FLAGS
@@ -14,7 +13,6 @@ from elftools.elf.sections import SymbolTableSection
 from kilobench.contracts import Board
 from kilobench.device.words import plain
 
-_MOST_BYTES = 1 << 28
 _HEADERS = (("e_phoff", "e_phnum", "e_phentsize", 32), ("e_shoff", "e_shnum", "e_shentsize", 40))
 """Of segments and of sections: where, how many, and of how many bytes each."""
 _SYMBOL_BYTES = 16
@@ -39,8 +37,8 @@ class Program:
     """All of an ELF file that anybody asks for."""
 
     sections: list[Section]
-    image: list[tuple[int, bytes]]
-    """What is loaded: physical addresses and contents."""
+    image: list[tuple[int, int, int]]
+    """What is loaded: physical address, place in the file, and size."""
     functions: list[tuple[int, str]]
     """Sorted by address."""
 
@@ -49,12 +47,10 @@ def read(path: Path) -> Program:
     """Read an ELF file, whose headers may say anything; raises NoProgram in a few words, and OSError."""
     if not path.is_file() and path.exists():
         raise NoProgram("it is no regular file")
-    if path.stat().st_size > _MOST_BYTES:
-        raise NoProgram(f"it has more than {_MOST_BYTES >> 20} MiB")
-    data = path.read_bytes()
     try:
-        return _parsed(ELFFile(BytesIO(data)), len(data))
-    except NoProgram:
+        with path.open("rb") as file:
+            return _parsed(ELFFile(file), path.stat().st_size)
+    except (OSError, NoProgram):
         raise
     except Exception as error:  # pyelftools has many for headers that are damaged
         raise NoProgram(f"it is no ELF file, or a damaged one ({type(error).__name__})") from None
@@ -68,22 +64,18 @@ def _parsed(elf: ELFFile, length: int) -> Program:
             raise NoProgram(
                 f"its headers at {elf[offset]:#x} ({count} is {elf[count]}) are damaged, or not in the file"
             )
-    image: list[tuple[int, bytes]] = []
+    image: list[tuple[int, int, int]] = []
     sections: list[Section] = []
     functions: dict[int, str] = {}
     for index, segment in enumerate(elf.iter_segments()):
-        if segment["p_offset"] + segment["p_filesz"] > length or segment["p_filesz"] > max(segment["p_memsz"], length):
+        if segment["p_filesz"] and segment["p_offset"] + segment["p_filesz"] > length:
             raise NoProgram(f"segment {index} lies outside of the file")
         if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
-            image.append((int(segment["p_paddr"]), bytes(segment.data())))
+            image.append((segment["p_paddr"], segment["p_offset"], segment["p_filesz"]))
     names = elf.get_section(elf["e_shstrndx"])["sh_size"]
     for index, section in enumerate(elf.iter_sections()):
-        stored = 0 if section["sh_type"] in ("SHT_NOBITS", "SHT_NULL") else section["sh_size"]
-        if (
-            section["sh_offset"] + stored > length
-            or section["sh_link"] >= elf["e_shnum"]
-            or section["sh_name"] >= names
-        ):
+        end = 0 if section["sh_type"] in ("SHT_NOBITS", "SHT_NULL") else section["sh_offset"] + section["sh_size"]
+        if end > length or section["sh_link"] >= elf["e_shnum"] or section["sh_name"] >= names:
             raise NoProgram(f"section {index} is damaged, or lies outside of the file")
         flags = section["sh_flags"]
         sections.append(Section(section.name, section["sh_addr"], section["sh_size"], bool(flags & SH_FLAGS.SHF_ALLOC)))
@@ -134,9 +126,9 @@ def used(elf: Path, linked: Board) -> tuple[int, list[int]]:
     ``linked`` is the board that the program was linked for. Raises NoProgram where something lies before its flash or behind.
     """
     program, flash = read(elf), linked.flash
-    for address, contents in program.image:
-        if not flash.origin <= address <= flash.origin + flash.bytes - len(contents):
-            raise NoProgram(f"{len(contents)} bytes of it lie at {address:#x}, outside of the flash of {linked.name}")
+    for address, _, size in program.image:
+        if not flash.origin <= address <= flash.origin + flash.bytes - size:
+            raise NoProgram(f"{size} bytes of it lie at {address:#x}, outside of the flash of {linked.name}")
     if not program.image:
         raise NoProgram("it has no contents")
     sections = [(section.address, section.size) for section in program.sections if section.allocated]
@@ -147,7 +139,7 @@ def used(elf: Path, linked: Board) -> tuple[int, list[int]]:
         )
         for region in linked.ram
     ]
-    image = max(address + len(contents) for address, contents in program.image)
+    image = max(address + size for address, _, size in program.image)
     return image - flash.origin, [end - r.origin for end, r in zip(ends, linked.ram, strict=True)]
 
 

@@ -209,8 +209,10 @@ class EmulatedBoard:
 
     def _load(self, path: Path) -> None:
         program = read(path)
-        for address, contents in program.image:
-            self._engine.mem_write(address, contents)
+        with path.open("rb") as file:
+            for address, place, size in program.image:
+                file.seek(place)
+                self._engine.mem_write(address, file.read(size))
         self._functions = program.functions
         self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._word(self._board.flash.origin))
         self._pc = self._word(self._board.flash.origin + 4) & ~1
