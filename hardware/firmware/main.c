@@ -24,8 +24,9 @@ static union {
     uint8_t bytes[KB_OUTPUT_BYTES];
     float values[(KB_OUTPUT_BYTES + 3) / 4];
 } output;
-static uint32_t loaded, expected;
-static uint8_t fresh;         /* the whole input is loaded and not overwritten yet */
+/* Of the input: none; part of it; all of it; an inference has overwritten it, and its output is kept. */
+static enum { NO_INPUT, LOADING, LOADED, INFERRED } state;
+static uint32_t loaded;       /* bytes of it */
 static uint32_t input_check;  /* its CRC-32, once asked for */
 static uint32_t result_check; /* that of the input which output and cycles belong to */
 static uint64_t started, cycles;
@@ -49,9 +50,9 @@ static void infer(void)
     kb_model_run(arena, after_op, 0);
     const uint64_t spent = port_cycles() - started;
     ran |= KB_RAN_INFERRED;
-    if (!fresh)
+    if (state != LOADED)
         return;
-    fresh = 0;
+    state = INFERRED;
     cycles = spent;
     result_check = input_check;
     for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
@@ -115,13 +116,19 @@ static void print_layer(uint32_t op, const void *made, uint32_t bytes, void *con
     started = port_cycles();
 }
 
+/* Whether there is what a command needs, which `what` names; else the error is sent. */
+KB_SMALL static int has(const char *what, int there)
+{
+    if (!there)
+        print_error("No ", what);
+    return there;
+}
+
 KB_SMALL static void layers(void)
 {
-    if (!fresh) {
-        print_error("No input", "");
+    if (!has("input", state == LOADED))
         return;
-    }
-    fresh = 0;
+    state = NO_INPUT;
     layer_count = 0;
     started = port_cycles();
     kb_model_run(arena, print_layer, 0);
@@ -134,6 +141,8 @@ KB_SMALL static void layers(void)
 
 KB_SMALL static void check(void)
 {
+    if (!has("input", state == LOADED))
+        return;
     input_check = kb_crc32(0, arena + kb_model.input_offset, kb_model.input_bytes);
     open_reply("check");
     hex_field(input_check);
@@ -152,41 +161,60 @@ KB_SMALL static void identity(void)
     close_reply();
 }
 
+KB_SMALL static void cycles_of_result(void)
+{
+    open_reply("cycles");
+    hex_field(result_check);
+    field(cycles);
+    close_reply();
+}
+
+KB_SMALL static void output_of_result(void)
+{
+    open_reply("output");
+    hex_field(result_check);
+    put_char(',');
+    for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
+        put_hex_byte(output.bytes[i]);
+    close_reply();
+}
+
+KB_SMALL static void stack(void)
+{
+    open_reply("stack");
+    field(port_stack_peak());
+    field(ran);
+    close_reply();
+}
+
+static const struct {
+    const char *name;
+    void (*answer)(void);
+} own_commands[] = {
+    {"identity", identity},       {"check", check}, {"layers", layers}, {"cycles", cycles_of_result},
+    {"output", output_of_result}, {"stack", stack},
+};
+
 KB_SMALL static int own_command(const char *name)
 {
-    next_word(tag, sizeof tag);
-    if (same_text(name, "identity")) {
-        identity();
-    } else if (same_text(name, "check")) {
-        check();
-    } else if (same_text(name, "layers")) {
-        layers();
-    } else if (same_text(name, "cycles")) {
-        open_reply(name);
-        hex_field(result_check);
-        field(cycles);
-        close_reply();
-    } else if (same_text(name, "output")) {
-        open_reply(name);
-        hex_field(result_check);
-        put_char(',');
-        for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
-            put_hex_byte(output.bytes[i]);
-        close_reply();
-    } else if (same_text(name, "stack")) {
-        open_reply(name);
-        field(port_stack_peak());
-        field(ran);
-        close_reply();
-    } else {
-        return 0;
+    for (uint32_t i = 0; i < sizeof own_commands / sizeof *own_commands; i++) {
+        if (!same_text(name, own_commands[i].name))
+            continue;
+        next_word(tag, sizeof tag);
+        if (to_unsigned(tag) == UINT32_MAX || !at_end())
+            print_error(name, " takes a number");
+        else
+            own_commands[i].answer();
+        return 1;
     }
-    return 1;
+    return 0;
 }
 
 /* The protocol's commands */
 
-/* The logit of class `i` as an exponent of two, with 16 fractional bits. */
+#define NOT_A_NUMBER INT32_MIN
+
+/* The logit of class `i` as an exponent of two, with 16 fractional bits; or NOT_A_NUMBER. */
 KB_SMALL static int32_t exponent(uint32_t i)
 {
     const float per_nat = 1.44269504f * 65536.0f;
@@ -197,7 +225,11 @@ KB_SMALL static int32_t exponent(uint32_t i)
         value =
             (float)((int32_t)(int8_t)output.bytes[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
     const float limit = 1e9f;
-    return (int32_t)(value < -limit ? -limit : value > limit ? limit : value);
+    const int low = value < limit;
+    const int high = value > -limit;
+    if (low && high)
+        return (int32_t)value;
+    return low || high ? (int32_t)(high ? limit : -limit) : NOT_A_NUMBER;
 }
 
 /* 2^(-x / 65536) in units of 2^-20: the integer part by shifting, the fraction by a polynomial (least squares,
@@ -213,14 +245,19 @@ KB_SMALL static uint32_t power(uint32_t x)
 KB_SMALL static void results(void)
 {
     int32_t largest = INT32_MIN;
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < kb_model.output_count; i++)
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < kb_model.output_count; i++) {
+        if (exponent(i) == NOT_A_NUMBER) {
+            print_error("An output is no number", "");
+            return;
+        }
         largest = exponent(i) > largest ? exponent(i) : largest;
+    }
     for (uint32_t i = 0; i < kb_model.output_count; i++)
         sum += power((uint32_t)largest - (uint32_t)exponent(i));
+    const uint32_t one = (uint32_t)(sum / 1000) + 1;
     put_text("m-results-[");
     for (uint32_t i = 0; i < kb_model.output_count; i++) {
-        const uint32_t one = sum / 1000 + 1;
         const uint32_t thousandths = (power((uint32_t)largest - (uint32_t)exponent(i)) + one / 2) / one;
         if (i)
             put_char(',');
@@ -250,40 +287,41 @@ static void timestamp(void)
 KB_SMALL static void load(char *word, uint32_t size)
 {
     next_word(word, size);
-    fresh = 0;
     loaded = 0;
-    expected = kb_model.input_bytes;
-    put_text(to_unsigned(word) == expected ? "m-[Expecting " : "e-[Input must have ");
-    put_unsigned(expected);
+    state = to_unsigned(word) == kb_model.input_bytes && at_end() ? LOADING : NO_INPUT;
+    put_text(state ? "m-[Expecting " : "e-[Input must have ");
+    put_unsigned(kb_model.input_bytes);
     put_text(" bytes]");
     put_line_end();
 }
 
-/* Hex digits straight into the input; `c` is the first. */
+/* Hex digits straight into the input; `c` is the first. A mistake ends the load. */
 KB_SMALL static void load_hex(uint8_t c)
 {
+    const char *mistake = 0;
     int32_t high = -1;
     input_check = 0;
-    for (; c; c = next_byte()) {
+    for (; c && high < 16; c = next_byte()) {
         const int32_t digit = hex_digit(c);
-        if (digit < 0) {
-            print_error("Invalid hex digit", "");
-            return;
-        }
-        if (high < 0) {
-            high = digit;
+        if (digit < 0 || high < 0) {
+            high = digit < 0 ? 16 : digit;
             continue;
         }
-        if (loaded < expected) {
-            arena[kb_model.input_offset + loaded] = (uint8_t)(high << 4 | digit);
-            fresh = ++loaded == expected;
-        }
+        if (state == LOADING && loaded < kb_model.input_bytes)
+            arena[kb_model.input_offset + loaded++] = (uint8_t)(high << 4 | digit);
+        else
+            mistake = "Too many bytes";
         high = -1;
     }
     if (high >= 0)
-        print_error("Insufficient number of hex digits", "");
-    else if (fresh)
+        mistake = high < 16 ? "Insufficient number of hex digits" : "Invalid hex digit";
+    if (mistake) {
+        state = NO_INPUT;
+        print_error(mistake, "");
+    } else if (loaded == kb_model.input_bytes) {
+        state = LOADED;
         put_text("m-load-done\r\n");
+    }
 }
 
 KB_SMALL static void database(void)
@@ -303,17 +341,23 @@ KB_SMALL static void database(void)
     }
 }
 
-KB_SMALL static void infer_command(void)
+/* The next word of the command as a number; `absent` at its end. */
+KB_SMALL static uint32_t number(uint32_t absent)
 {
     char word[12];
     next_word(word, sizeof word);
-    uint32_t count = *word ? to_unsigned(word) : 1;
-    next_word(word, sizeof word);
-    uint32_t warm_ups = *word ? to_unsigned(word) : WARM_UPS;
-    if (!count || count == UINT32_MAX || warm_ups == UINT32_MAX) {
+    return *word ? to_unsigned(word) : absent;
+}
+
+KB_SMALL static void infer_command(void)
+{
+    uint32_t count = number(1), warm_ups = number(WARM_UPS);
+    if (!count || count == UINT32_MAX || warm_ups == UINT32_MAX || !at_end()) {
         print_error("infer takes two numbers, the first above 0", "");
         return;
     }
+    if (!has("input", state >= LOADED))
+        return;
     number_line("m-warmup-start-", warm_ups);
     while (warm_ups--)
         infer();
@@ -344,7 +388,8 @@ KB_SMALL static void command(const char *name)
     } else if (same_text(name, "infer")) {
         infer_command();
     } else if (same_text(name, "results")) {
-        results();
+        if (has("result", state == INFERRED))
+            results();
     } else if (*name && !own_command(name)) {
         print_error("Unknown command: ", name);
     }

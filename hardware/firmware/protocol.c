@@ -4,12 +4,14 @@
 #include "crc32.h"
 #include "port.h"
 
-static uint32_t line_check;
+#define LARGEST 999999999u /* of all numbers, far from where they wrap */
+
+static uint32_t line_check; /* CRC-32 of the line so far */
 static uint8_t command_ended;
 
 void put_char(uint8_t byte)
 {
-    line_check = kb_crc32(line_check, &byte, 1);
+    line_check = byte == '\n' ? 0 : kb_crc32(line_check, &byte, 1);
     port_putchar(byte);
 }
 
@@ -47,7 +49,6 @@ void put_hex_word(uint32_t value)
 void put_line_end(void)
 {
     put_text("\r\n");
-    line_check = 0;
 }
 
 void put_checked_line_end(void)
@@ -77,11 +78,22 @@ void next_word(char *word, uint32_t size)
         if (c != ' ') {
             if (length + 1 < size)
                 word[length++] = (char)c;
+            else
+                word[length - 1] = '?';
         } else if (length) {
             break;
         }
     }
     word[length] = 0;
+}
+
+int at_end(void)
+{
+    uint8_t c;
+    do
+        c = next_byte();
+    while (c == ' ');
+    return !c;
 }
 
 void end_command(void)
@@ -105,7 +117,7 @@ uint32_t to_unsigned(const char *word)
     uint32_t value = 0;
     if (!*word)
         return UINT32_MAX;
-    for (; *word >= '0' && *word <= '9'; word++)
+    for (; *word >= '0' && *word <= '9' && value <= LARGEST / 10; word++)
         value = value * 10 + (uint32_t)(*word - '0');
     return *word ? UINT32_MAX : value;
 }

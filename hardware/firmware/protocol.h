@@ -14,7 +14,11 @@
 #define KB_RAN_LAYERED 2
 
 /* Nothing here is in a hurry: small rather than fast. */
+#ifdef __clang__
+#define KB_SMALL __attribute__((noinline, cold, minsize))
+#else
 #define KB_SMALL __attribute__((noinline, cold))
+#endif
 
 KB_SMALL void put_char(uint8_t byte);
 KB_SMALL void put_text(const char *text);
@@ -27,13 +31,16 @@ KB_SMALL void put_checked_line_end(void);
 
 /* The next byte of the command, line ends skipped; 0 at its end. */
 KB_SMALL uint8_t next_byte(void);
-/* The next word of the command, cut to `size` - 1 bytes; empty at its end. */
+/* The next word of the command; empty at its end. One of `size` bytes or more is cut and ends in '?', so that it is no
+   number and no name. */
 KB_SMALL void next_word(char *word, uint32_t size);
+/* Whether nothing but spaces is left of the command; takes a byte of what is. */
+KB_SMALL int at_end(void);
 /* Skips what is left of the command. */
 KB_SMALL void end_command(void);
 /* Whether two texts are equal. */
 KB_SMALL int same_text(const char *a, const char *b);
-/* A decimal number; UINT32_MAX for anything else. */
+/* A decimal number below 10^9; UINT32_MAX for anything else. */
 KB_SMALL uint32_t to_unsigned(const char *word);
 /* The value of a hex digit, or -1. */
 KB_SMALL int32_t hex_digit(uint8_t c);

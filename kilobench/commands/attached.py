@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kilobench.contracts import Board
-from kilobench.device.ports import usb_id, usb_ports
+from kilobench.device.ports import about, usb_id, usb_ports
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +38,7 @@ def report(boards: Mapping[str, Board], ports: Iterable[ListPortInfo] | None = N
     print("\nattached:" if ports else "\nattached: no USB serial port")
     for port in ports:
         named = " or ".join(board.name for board in candidates(port, boards.values())) or "no known board"
-        print(f"  {port.device}  {usb_id(port)}  {port.description}: {named}")
+        print(f"  {port.device}  {usb_id(port)}  {about(port)}: {named}")
     return 0
 
 

@@ -8,7 +8,6 @@ import tty
 from contextlib import suppress
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from unicorn.unicorn_py3.unicorn import UcError
 
 from kilobench.contracts import Board, UserError
@@ -17,15 +16,18 @@ from kilobench.device.build import enlarged
 from kilobench.device.emulator import EmulatedBoard
 
 _CHUNK = 4096
+_HARMLESS = bytes(byte if chr(byte) in "\t\r\n" or 32 <= byte < 127 else ord("?") for byte in range(256))
 
 
 def serve(board: EmulatedBoard, source: int, sink: int, spare: int | None = None) -> None:
     """Carry bytes from file ``source`` to the board and from it to ``sink`` until the peer closes.
 
-    ``spare`` is a file of the peer's end, which keeps it open until the peer has sent something and then is closed.
+    ``spare`` is a file of the peer's end, which keeps it open until the peer has sent something and then is closed. Without
+    one, a terminal at ``sink`` gets printable characters alone.
     """
+    table = _HARMLESS if spare is None and os.isatty(sink) else None
     while True:
-        sent = memoryview(board.run())
+        sent = memoryview(board.run().translate(table))
         try:
             while sent:
                 sent = sent[os.write(sink, sent) :]
@@ -46,13 +48,13 @@ def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
     With ``pty`` the path of the pseudo-terminal is printed first. Raises UserError if the file is no firmware.
     """
     try:
-        elf.sizes(firmware)  # raises KeyError where it has no sections of ours
+        elf.sizes(firmware)  # that all sections are there
         fits = elf.overflow(firmware, board, enlarged(board)) == (0, 0)
         emulated = EmulatedBoard(firmware, board if fits else enlarged(board))
     except OSError as error:
         raise UserError(f"{firmware}: {error.strerror}") from None
-    except (ELFError, KeyError, UcError) as error:
-        raise UserError(f"{firmware} is no firmware for {board.name} ({type(error).__name__}: {error})") from None
+    except (elf.NoProgram, UcError) as error:
+        raise UserError(f"{firmware} is no firmware for {board.name}: {error}") from None
     with emulated, suppress(KeyboardInterrupt):
         if not pty:
             serve(emulated, 0, 1)

@@ -17,6 +17,7 @@ from filelock import FileLock
 from kilobench.contracts import Board, CellError, UserError
 from kilobench.device.build import Firmware
 from kilobench.device.elf import Sizes
+from kilobench.device.words import plain
 from kilobench.paths import cache_dir, hardware_dir
 from kilobench.toolchain import downloading_environment, python
 
@@ -42,7 +43,7 @@ def installed_platforms() -> set[str]:
         try:
             described = json.loads(path.read_text())
             found.add(f"{described['name']}@{described['version']}")
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
 
@@ -154,4 +155,6 @@ def _pio(workdir: Path, *arguments: str) -> str:
 
 def _first_error(log: str) -> str:
     lines = [line.strip() for line in log.splitlines()]
-    return next((line for line in lines if "error" in line.lower() or "overflowed" in line), "no error line")
+    return plain(
+        next((line for line in lines if "error" in line.lower() or "overflowed" in line), "no error line"), 300
+    )

@@ -16,12 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import unicorn.unicorn_py3.unicorn as binding
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 from unicorn import arm_const, unicorn_const
 
 from kilobench.contracts import Board, CellError, Core, UserError
 from kilobench.device.counter import new_counter
+from kilobench.device.elf import read
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
 from kilobench.plugins.spec import nearest
 
@@ -126,6 +125,10 @@ class EmulatedBoard:
         self._sent.clear()
         return sent
 
+    def now(self) -> float:
+        """Seconds on the board's own clock, so that no deadline depends on how fast it is emulated."""
+        return self.cycles / self._board.clock_hz
+
     def reset(self) -> bool:
         """There is no reset line."""
         return False
@@ -205,15 +208,12 @@ class EmulatedBoard:
         engine.mmio_map(_SYSTEM, 0x100000, self._system_read, None, self._system_write, None)
 
     def _load(self, path: Path) -> None:
+        program = read(path)
         with path.open("rb") as file:
-            elf = ELFFile(file)
-            for segment in elf.iter_segments("PT_LOAD"):
-                if segment["p_filesz"]:
-                    self._engine.mem_write(segment["p_paddr"], segment.data())
-            table = elf.get_section_by_name(".symtab")
-            symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
-            functions = {s["st_value"] & ~1: s.name for s in symbols if s["st_info"]["type"] == "STT_FUNC"}
-        self._functions = sorted(functions.items())
+            for address, place, size in program.image:
+                file.seek(place)
+                self._engine.mem_write(address, file.read(size))
+        self._functions = program.functions
         self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._word(self._board.flash.origin))
         self._pc = self._word(self._board.flash.origin + 4) & ~1
 

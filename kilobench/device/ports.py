@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kilobench.contracts import Board, UserError
+from kilobench.device.words import plain
 
 if TYPE_CHECKING:
     from serial.tools.list_ports_common import ListPortInfo
@@ -24,6 +25,11 @@ def usb_id(port: ListPortInfo) -> str:
     return f"{port.vid:04X}:{port.pid:04X}"
 
 
+def about(port: ListPortInfo) -> str:
+    """What a device says of itself, which may be anything, for a line of a terminal."""
+    return plain(f"{port.description}")
+
+
 def find_port(board: Board, ports: Iterable[ListPortInfo] | None = None) -> str:
     """The device name of the one port that may be the board's.
 
@@ -34,7 +40,7 @@ def find_port(board: Board, ports: Iterable[ListPortInfo] | None = None) -> str:
     if len(found) == 1:
         return found[0].device
     if found:
-        names = ", ".join(f"{port.device} ({port.serial_number})" for port in found)
+        names = ", ".join(f"{port.device} ({plain(f'{port.serial_number}')})" for port in found)
         raise UserError(f"several ports may be {board.name}: {names}; name one: --on serial:{found[0].device}")
     if not board.usb:
         raise UserError(f"the file of {board.name} names no usb devices; name the port: --on serial:PORT")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Self
 
 from kilobench.contracts import CellError, PowerMeter, PowerTrace, UserError
+from kilobench.device.words import shown
 from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 _GROUP = "kilobench.power"
 _SECONDS = 2.0
 """How long a meter may take to answer."""
+_MOST_BYTES_A_SECOND, _MOST_BYTES_AT_ONCE = 800_000, 1 << 20
+"""Twice what 100 000 samples a second are, and what a port may have kept."""
+_CALIBRATION = ("R", "GS", "GI", "O", "S", "I", "UG")
+"""What the meter says of its five ranges, resistors in ohms first."""
+_MOST_CALIBRATION = 1e9
 
 
 def meter(spec: str) -> PowerMeter:
@@ -74,7 +82,7 @@ class Ppk2:
 
     def __enter__(self) -> Self:
         """Connect, read the calibration, and have the board supplied."""
-        import serial
+        from kilobench.device.serial import label, why
 
         self._port = self._port or self._attached()
         try:
@@ -83,9 +91,9 @@ class Ppk2:
             self._quiet()
             if not self._calibrated():
                 raise UserError(f"{self._port}: no PPK2 answers there")
-        except (OSError, serial.SerialException) as error:
+        except (OSError, ValueError, termios.error) as error:  # pyserial's are OSErrors
             self._close()
-            raise UserError(f"ppk2: {error}") from None
+            raise UserError(f"ppk2: {label(self._port)}: {why(error)}") from None
         except UserError:
             self._close()
             raise
@@ -126,8 +134,10 @@ class Ppk2:
             raise CellError(
                 f"{self._port}: samples of the PPK2 were lost in {gaps} place(s); use another port or computer"
             )
-        samples, _ = self._api.get_samples(words.tobytes())
-        return np.array(samples, dtype=np.float64)
+        samples = np.array(self._api.get_samples(words.tobytes())[0], dtype=np.float64)
+        if len(samples) != len(words) or not np.isfinite(samples).all():
+            raise CellError(f"{self._port}: the PPK2 sent {len(data)} bytes that are not all samples")
+        return samples
 
     def _attached(self) -> str:
         found = sorted(self._connection.list_devices())
@@ -140,15 +150,30 @@ class Ppk2:
         for _ in range(3):
             with suppress(UnicodeDecodeError):
                 if self._api.get_modifiers():
+                    self._check_calibration(self._api.modifiers)
                     return True
             self._quiet()
         return False
 
+    def _check_calibration(self, said: dict[str, Any]) -> None:
+        """Raises UserError naming the first value that no meter has; the package takes all that can be read as a float."""
+        for key in _CALIBRATION:
+            values = said[key] if isinstance(said[key], dict) else {"": said[key]}
+            for index, value in values.items():
+                number = value if isinstance(value, float | int) else math.nan
+                if not abs(number) < _MOST_CALIBRATION or (key == _CALIBRATION[0] and number <= 0):
+                    found = shown(f"{value}")
+                    raise UserError(
+                        f"{self._port}: calibration of the PPK2: {key}{index} is {found}, no number in range"
+                    )
+
     def _quiet(self) -> None:
-        """Read until nothing comes any more."""
+        """Read until nothing comes any more; raises UserError where that does not end."""
         reader = _Reader(self._api.get_data)
         reader.start()
         reader.stop()
+        if reader.failure:
+            raise UserError(f"{self._port}: no PPK2 answers there: {reader.failure}")
 
     def _close(self) -> None:
         if self._api is not None:
@@ -160,28 +185,32 @@ class _Reader(threading.Thread):
 
     def __init__(self, read: Callable[[], bytes]) -> None:
         super().__init__(daemon=True)
-        self._read, self._last = read, threading.Event()
+        self._read, self._last, self._given_up = read, threading.Event(), threading.Event()
         self.data = bytearray()
         self.began = threading.Event()
         self.failure = ""
 
     def run(self) -> None:
         """Until it is stopped and nothing has come for a twentieth of a second."""
-        heard = time.monotonic()
+        start = heard = time.monotonic()
         try:
-            while not self._last.is_set() or time.monotonic() - heard < 0.05:
+            while not self._given_up.is_set() and (not self._last.is_set() or time.monotonic() - heard < 0.05):
                 if new := self._read():
                     self.data += new
                     self.began.set()
                     heard = time.monotonic()
                 else:
                     time.sleep(0.001)
+                if len(self.data) > _MOST_BYTES_AT_ONCE + _MOST_BYTES_A_SECOND * (time.monotonic() - start):
+                    self.failure = "it sends more than samples are"
+                    return
         except Exception as error:  # whatever pyserial makes of a port that is gone
-            self.failure = f"{type(error).__name__}: {error}"
+            self.failure = f"the port has vanished ({type(error).__name__})"
 
     def stop(self) -> None:
         """Read the rest."""
         self._last.set()
         self.join(_SECONDS)
         if self.is_alive():
+            self._given_up.set()
             self.failure = self.failure or "it does not stop sending"

@@ -11,19 +11,26 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kilobench.contracts import CellError
+from kilobench.device.words import Identity, Wrong, fields, identity, parse, shown
 
-PROTOCOL = "1"
+PROTOCOL = 1
 """Version of our own commands."""
 TRIES = 5
 """How often a step is tried."""
 _CHUNK = 256
+_MOST_LAYERS = 100_000
 _BANNER = ("m-timestamp-mode-", "m-init-done")
 _INFERRED, _LAYERED = 1, 2
-_CHECKED = re.compile(r"(m-([a-z]+)-\[(\d+),(.*)\])\*([0-9a-f]{8})")
+_TINY = re.compile(
+    r"m-\[Expecting [0-9]{1,10} bytes\]|m-load-done|m-(warmup|infer)-(start-[0-9]{1,10}|done)|m-lap-us-[0-9]{1,20}"
+    r"|m-results-\[[0-9.,]*\]"
+)
+"""Lines of MLPerf Tiny's own replies."""
+_MOST_LINES = 10
+"""Of such a reply."""
 _T = TypeVar("_T")
 
 
@@ -32,11 +39,20 @@ class Gone(Exception):
 
 
 class Damage(Exception):
-    """What came over the link is not what was sent, or nothing came; asking again may help."""
+    """What came over the link is not what was sent; asking again may help."""
+
+    lost = False
+    """Whether the board has the input, or what it made of it, no longer: it must be loaded again."""
+
+
+class Silence(Damage):
+    """Nothing came in time."""
 
 
 class Lost(Damage):
-    """The board has the input, or what it made of it, no longer: it must be loaded again."""
+    """As it says."""
+
+    lost = True
 
 
 class Transport(Protocol):
@@ -57,6 +73,10 @@ class Transport(Protocol):
         """Restart the board; False where the link has no means to."""
         ...
 
+    def now(self) -> float:
+        """Seconds on the clock by which it is waited: an emulated board has its own."""
+        ...
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -64,35 +84,23 @@ class Patience:
 
     reply: float = 2.0
     """To what the board answers at once, sending included."""
-    inference: float = 60.0
+    inference: float = 10.0
+    """And for all lines that tell of it."""
     boot: float = 10.0
+    load: float = 0.0
+    """What sending an input takes."""
 
-
-@dataclass(frozen=True)
-class Identity:
-    """What firmware says of itself and of the board that it runs on."""
-
-    board: str
-    model: str
-    """Digest of the graph."""
-    clock_hz: int
-    """As the board's registers have it."""
-    conditions: dict[str, str]
-    """What else cycles depend on, as the board reads it back: counter, flash wait states, caches, ..."""
-
-
-def parse(line: str) -> tuple[str, int, list[str]] | None:
-    """Name, number of the question and fields of a reply of our own; None unless its CRC-32 is right."""
-    match = _CHECKED.fullmatch(line)
-    if match is None or zlib.crc32(match[1].encode("latin-1")) != int(match[5], 16):
-        return None
-    return match[2], int(match[3]), match[4].split(",")
+    @property
+    def step(self) -> float:
+        """For one step with all its tries, whatever comes: an inference lost, one that keeps the board busy, and one more."""
+        return 3 * self.inference + self.boot + 5 * self.reply + 2 * self.load
 
 
 class Session:
     """A conversation with a board that runs our firmware for ``board`` and, if given, the model of that digest.
 
-    Every step is tried ``tries`` times; then it ends in one CellError that names board, port and step.
+    Every step is tried ``tries`` times, but for no longer than ``patience.step``; then it ends in one CellError that names
+    board, port and step. One that names the field, too, ends it at once where the board says what no board of ours can say.
     """
 
     def __init__(
@@ -110,7 +118,8 @@ class Session:
         self._tag = 0
         self._input = b""
         self._ran = 0
-        self.identity = self._synchronise()
+        self._begin("identity")
+        self.identity = self._in_order()
         if self.identity.board != board:
             raise self._error(f"the firmware is for {self.identity.board}")
         if model and self.identity.model != model:
@@ -121,17 +130,24 @@ class Session:
         self._input = data
         self._try("load", self._load, lambda: None)
 
-    def infer(self, count: int = 1) -> None:
-        """Inferences in a row; the first is on the loaded input, the others on what it leaves in its place."""
-        self._try("infer", lambda: self._infer(count), self._load)
+    def infer(self, count: int = 1, seconds: float = 0) -> None:
+        """Inferences in a row; the first is on the loaded input, the others on what it leaves in its place.
+
+        ``seconds``: what the others take.
+        """
+        self._try("infer", lambda: self._infer(count, seconds), self._load, 2 * seconds)
 
     def cycles(self) -> int:
         """Of the last input's inference."""
-        return self._try("cycles", lambda: int(self._result("cycles")), self._infer_again)
+        cycles: int = self._try("cycles", lambda: self._result("cycles"), self._infer_again)
+        if not cycles:
+            raise self._error("cycles is '0', of an inference")
+        return cycles
 
     def output(self) -> bytes:
         """Raw output of the last input's inference."""
-        return self._try("output", lambda: bytes.fromhex(self._result("output")), self._infer_again)
+        output: bytes = self._try("output", lambda: self._result("output"), self._infer_again)
+        return output
 
     def layers(self) -> list[tuple[int, int, int]]:
         """Operator, cycles and CRC-32 of everything made on the way (whole maps or strips), from one more inference."""
@@ -152,39 +168,39 @@ class Session:
             replies = self._ask(f"db {data[start : start + _CHUNK].hex()}")
         if "m-load-done" not in replies:
             raise Damage("not all of the input arrived")
-        if int(self._own("check", 1)[0], 16) != zlib.crc32(data):
+        if self._own("check") != [zlib.crc32(data)]:
             raise Damage("the loaded input has another checksum")
 
-    def _infer(self, count: int = 1) -> None:
+    def _infer(self, count: int = 1, seconds: float = 0) -> None:
         try:
-            self._ask(f"infer {count} 0", count * self._patience.inference)
+            self._ask(f"infer {count} 0", self._patience.inference + seconds)
         except Damage as damage:
-            raise Lost(str(damage)) from None
+            damage.lost = True
+            raise
         self._ran |= _INFERRED
 
-    def _result(self, name: str) -> str:
-        check, value = self._own(name, 2)
-        if int(check, 16) != zlib.crc32(self._input):
+    def _result(self, name: str) -> Any:
+        check, value = self._own(name)
+        if check != zlib.crc32(self._input):
             raise Lost("the board has made no inference on this input: it has restarted")
         return value
 
     def _layers(self) -> list[tuple[int, int, int]]:
         try:
-            lines = self._checked("layers", self._patience.inference)
-            check, count = lines.pop()[1]
-            if int(check, 16) != zlib.crc32(self._input):
+            *lines, (check, count) = self._checked("layers", self._patience.inference, "layer")
+            if check != zlib.crc32(self._input):
                 raise Damage("the board has loaded another input")
-            layers = [(int(op), int(cycles), int(crc, 16)) for _, (_, op, cycles, crc) in lines]
-            if [fields[0] for _, fields in lines] != [str(index) for index in range(int(count))]:
+            if [index for index, *_ in lines] != list(range(count)):
                 raise Damage("lines are missing")
-        except (Damage, ValueError, IndexError) as problem:
-            raise Lost(str(problem)) from None
+        except Damage as damage:
+            damage.lost = True
+            raise
         self._ran |= _LAYERED
-        return layers
+        return [(op, cycles, crc) for _, op, cycles, crc in lines]
 
     def _stack(self) -> int:
-        peak, ran = self._own("stack", 2)
-        if int(ran) & self._ran != self._ran:
+        peak, ran = self._own("stack")
+        if ran & self._ran != self._ran:
             raise Lost("the board has restarted")
         return int(peak)
 
@@ -201,115 +217,131 @@ class Session:
 
     # Trying again
 
-    def _try(self, step: str, action: Callable[[], _T], restore: Callable[[], None]) -> _T:
+    def _begin(self, step: str, seconds: float = 0) -> None:
+        """A step, to which the board has so many ``seconds`` more than to others."""
+        self._step, self._start = step, self._transport.now()
+        self._end = self._start + self._patience.step + seconds
+
+    def _try(self, step: str, action: Callable[[], _T], restore: Callable[[], None], seconds: float = 0) -> _T:
         """``action``; after damage the link is put in order first, and what the board has lost is restored."""
-        self._step = step
+        self._begin(step, seconds)
         damaged = lost = False
-        problem = Damage()
-        for _ in range(self._tries):
+        tried, problem = 0, Damage()
+        while tried < self._tries and (not tried or self._transport.now() < self._end):
+            tried += 1
             try:
-                if damaged and self._synchronise() != self.identity:
+                if damaged and self._in_order() != self.identity:
                     raise self._error("another firmware has started")
                 if lost:
                     restore()
                 return action()
             except Damage as damage:
-                damaged, lost, problem = True, lost or isinstance(damage, Lost), damage
-            except Gone as gone:
-                raise self._error(str(gone)) from None
-        raise self._error(f"{problem} (tried {self._tries} times)")
+                damaged, lost, problem = True, lost or damage.lost, damage
+            except (Gone, Wrong) as end:
+                raise self._error(str(end)) from None
+        raise self._error(self._why(problem, tried))
+
+    def _in_order(self) -> Identity:
+        try:
+            return self._synchronise()
+        except Damage as damage:
+            raise self._error(self._why(damage)) from None
+        except (Gone, Wrong) as end:
+            raise self._error(str(end)) from None
+
+    def _why(self, problem: Damage, tried: int = 1) -> str:
+        """With how long it was waited, or tried, in truth."""
+        waited = f"in {self._transport.now() - self._start:.1f} s"
+        if isinstance(problem, Silence):
+            return f"no answer {waited}{problem}"
+        return f"{problem} (tried {tried} times {waited})" if tried > 1 else str(problem)
 
     def _synchronise(self) -> Identity:
         """Ends whatever command was begun and passes over everything that comes before the answer to a new question."""
-        quick, slow = self._patience.reply, max(self._patience.boot, self._patience.inference)
-        try:
-            problem = Damage()
-            for seconds in (quick, slow, quick, quick):
+        quick, slow, boot = self._patience.reply, self._patience.inference, self._patience.boot
+        problem = Damage()
+        for after_reset, waits in ((False, (quick, max(slow, boot), quick)), (True, (boot, quick))):
+            if after_reset and not self._transport.reset():
+                break
+            for seconds in waits:
+                if self._transport.now() >= self._end:
+                    break
                 try:
                     return self._identify(seconds)
                 except Damage as damage:
                     problem = damage
-            for seconds in (self._patience.boot, quick) if self._transport.reset() else ():
-                try:
-                    return self._identify(seconds)
-                except Damage as damage:
-                    problem = damage
-        except Gone as gone:
-            raise self._error(str(gone)) from None
-        raise self._error(str(problem))
+        raise problem
 
     def _identify(self, seconds: float) -> Identity:
         self._tag += 1
         self._transport.write(f"%identity {self._tag}%".encode())
-        end = monotonic() + seconds
+        end = self._transport.now() + seconds
         last = ""
-        while not (reply := parse(last)) or reply[1] != self._tag:
+        while (reply := parse(last)) is None or reply[:2] != ("identity", self._tag):
             if last == "e-[Unknown command: identity]":
                 raise Damage("the firmware there is not kilobench's, or an old one")
             if not reply and last.startswith("m-identity"):
-                raise Damage(f"identity% was answered by {last[:60]!r}")
+                raise Damage(f"the checksum of its answer is wrong: {shown(last)}")
             if reply or last.startswith("e-"):  # it is not busy
-                end = min(end, monotonic() + self._patience.reply)
-            line = self._transport.readline(end - monotonic())
-            if not line:
-                raise Damage(f"no answer in {seconds:g} s" + (f", the last line was {last[:60]!r}" if last else ""))
-            last = _text(line)
+                end = min(end, self._transport.now() + self._patience.reply)
+            try:
+                last = self._line(end)
+            except Silence:
+                raise Silence(f", the last line was {shown(last)}" if last else "") from None
         self._end_of_reply(end)
-        values = dict(field.partition("=")[::2] for field in reply[2])
-        if values.pop("protocol", "") != PROTOCOL:
-            raise self._error("the firmware speaks another version of the protocol")
-        return Identity(values.pop("board"), values.pop("model"), int(values.pop("clock_hz")), values)
+        return identity(reply[2], PROTOCOL)
 
     def _error(self, problem: str) -> CellError:
         return CellError(f"{self._transport.label}: {self._step}: {problem}")
 
     # Questions and answers
 
-    def _own(self, name: str, count: int) -> list[str]:
+    def _own(self, name: str) -> list[Any]:
         """The fields of the one line that answers a command of our own."""
-        (_, fields), *more = self._checked(name, self._patience.reply)
-        if more or len(fields) != count:
-            raise Damage(f"{name}% was answered by something else")
-        return fields
+        (values,) = self._checked(name, self._patience.reply)
+        return values
 
-    def _checked(self, command: str, seconds: float) -> list[tuple[str, list[str]]]:
-        """Name and fields of the lines up to the one named as the command is; every line gives the next ``seconds``."""
+    def _checked(self, command: str, seconds: float, before: str = "") -> list[list[Any]]:
+        """The fields of the lines named ``before`` and of the one named as the command is; all come in ``seconds``."""
         self._tag += 1
+        end = self._transport.now() + seconds
         self._transport.write(f"{command} {self._tag}%".encode())
-        found: list[tuple[str, list[str]]] = []
-        while not found or found[-1][0] != command:
-            line = self._line(command, monotonic() + seconds)
+        found: list[list[Any]] = []
+        name = before
+        while name != command:
+            line = self._line(end)
             if (reply := parse(line)) is None or reply[1] != self._tag:
-                raise Damage(f"{command}% was answered by {line[:60]!r}")
-            found.append((reply[0], reply[2]))
-        self._end_of_reply(monotonic() + self._patience.reply)
+                raise Damage(f"{command}% was answered by {shown(line)}")
+            name = reply[0]
+            if name not in (before, command) or len(found) > _MOST_LAYERS:
+                raise Wrong(f"{command}% was answered by m-{name}, line {len(found) + 1} of the answer")
+            found.append(fields(name, reply[2]))
+        self._end_of_reply(self._transport.now() + self._patience.reply)
         return found
 
     def _ask(self, command: str, seconds: float = 0) -> list[str]:
         """Lines that answer a command of MLPerf Tiny, up to m-ready."""
+        name = command if len(command) <= 20 else command.split()[0]
         self._transport.write(command.encode() + b"%")
-        end = monotonic() + (seconds or self._patience.reply)
+        end = self._transport.now() + (seconds or self._patience.reply)
         lines: list[str] = []
-        while (line := self._line(command[:20], end)) != "m-ready":
+        while (line := self._line(end)) != "m-ready":
             if line.startswith(_BANNER):
                 raise Lost("the board has restarted")
-            if not line.startswith("m-"):
-                raise Damage(f"{command[:20]}% was answered by {line[:60]!r}")
+            if _TINY.fullmatch(line) is None or len(lines) == _MOST_LINES:
+                raise Damage(f"{name}% was answered by {shown(line)}")
             if line == "m-infer-done":
-                end = min(end, monotonic() + self._patience.reply)
+                end = min(end, self._transport.now() + self._patience.reply)
             lines.append(line)
         return lines
 
     def _end_of_reply(self, end: float) -> None:
-        if (line := self._line("m-ready", end)) != "m-ready":
-            raise Damage(f"{line[:60]!r} came instead of m-ready")
+        if (line := self._line(end)) != "m-ready":
+            raise Damage(f"{shown(line)} came instead of m-ready")
 
-    def _line(self, what: str, end: float) -> str:
-        line = self._transport.readline(end - monotonic())
-        if not line:
-            raise Damage(f"no answer in time to {what}%")
-        return _text(line)
-
-
-def _text(line: bytes) -> str:
-    return line.decode("latin-1").strip()
+    def _line(self, end: float) -> str:
+        """The next line, if it comes before ``end`` and before the step's."""
+        line = self._transport.readline(min(end, self._end) - self._transport.now())
+        if not line or self._transport.now() > min(end, self._end):
+            raise Silence("")
+        return line.rstrip(b"\r\n").decode("latin-1")

@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
+import os
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import serial
 from filelock import FileLock, Timeout
 
 from kilobench.contracts import CellError
 from kilobench.device.protocol import Damage, Gone
+from kilobench.device.words import plain
 from kilobench.paths import cache_dir
 
 BAUD = 115200
@@ -24,12 +25,14 @@ _STEP = 0.05
 _WRITE_SECONDS = 5.0
 _RESET_SECONDS = 0.1
 _LONGEST_LINE = 1 << 20
+_LONGEST_NAME = 200
 _TAKEN = "exclusively lock"
 """What pyserial says of a port that another program has."""
 
 
 def label(port: str, board: str = "") -> str:
     """How errors name a port and the board at it."""
+    port = plain(port, _LONGEST_NAME)
     return f"{board} at {port}" if board else port
 
 
@@ -38,7 +41,7 @@ def claim(port: str, board: str = "") -> Iterator[None]:
     """Keep other kilobench processes from a port, under whatever name they know it; raises CellError if one has it."""
     folder = cache_dir() / "ports"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{quote(str(Path(port).resolve()), safe='')}.lock")
+    lock = FileLock(folder / f"{sha256(os.fsencode(os.path.realpath(port))).hexdigest()}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -67,7 +70,7 @@ class SerialLink:
             except (OSError, ValueError, termios.error) as error:
                 problem = error
             if monotonic() >= end or _TAKEN in str(problem):
-                raise CellError(f"{self.label}: open: {_why(problem)}") from None
+                raise CellError(f"{self.label}: open: {why(problem)}") from None
             sleep(_STEP)
 
     def __enter__(self) -> Self:
@@ -76,6 +79,8 @@ class SerialLink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(OSError, termios.error):
+            self._port.reset_output_buffer()  # else the system may wait half a minute for a board that takes no bytes
         self._port.close()
 
     def write(self, data: bytes) -> None:
@@ -101,6 +106,10 @@ class SerialLink:
         del self._received[: len(line)]
         return line
 
+    def now(self) -> float:
+        """Seconds on this machine's clock."""
+        return monotonic()
+
     def reset(self) -> bool:
         """Restart the board by RTS and DTR, as Arduino boards and the ESP32's are wired; False where there are none."""
         try:
@@ -114,7 +123,8 @@ class SerialLink:
         return True
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """In a few words why a port cannot be used."""
     text = str(error)
     if _TAKEN in text:
         return "another program is using the port"
@@ -122,4 +132,4 @@ def _why(error: Exception) -> str:
         return "there is no such port (kilobench boards lists those attached)"
     if "Permission" in text:
         return "no permission; add yourself to the group that the port belongs to"
-    return " ".join(text.split())
+    return plain(" ".join(text.split()), _LONGEST_NAME)

@@ -8,16 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.contracts import Board, CellError
 from kilobench.device import elf
-from kilobench.device.build import Firmware
-from kilobench.device.protocol import Identity, Patience, Session, Transport
+from kilobench.device.build import STACK_BYTES, Firmware
+from kilobench.device.protocol import Patience, Session, Transport
+from kilobench.device.words import MOST_CYCLES as MOST_SAID
+from kilobench.device.words import Identity
 from kilobench.measure.evaluate import Reference
 
 SLOWEST_CYCLES_PER_MAC = 1000
-"""For deadlines: the slowest that was measured, float32 on the Cortex-M0+, takes 215."""
+"""For limits: the slowest that was measured, float32 on the Cortex-M0+, takes 273."""
+_SLOWEST, _SLOWEST_INTEGER = {"fp32": SLOWEST_CYCLES_PER_MAC}, 50
+"""For deadlines: the slowest of others, int8 on the Cortex-M0+, takes 12."""
+_LINE_SECONDS, _BYTES_A_SECOND = 0.01, 2500
+"""Of an answer, and of an input in hex with its answers: half of what 115200 baud allow."""
 MOST_CYCLES = 16_000_000_000
 """Of all measured inputs together: so many of them are run as stay below, the first in any case."""
 CLOCK_TOLERANCE = 0.01
@@ -95,10 +104,11 @@ def measurement(
     )
 
 
-def patience(graph: Graph, board: Board) -> Patience:
-    """Deadlines for a model on a board: several times what the slowest arithmetic takes."""
-    seconds = SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()) / board.clock_hz
-    return Patience(inference=Patience.inference + seconds)
+def patience(graph: Graph, board: Board, parts: int) -> Patience:
+    """Deadlines for a model on a board: several times what the slowest arithmetic takes, and lines of ``parts`` layers."""
+    cycles = sum(_SLOWEST.get(kind, _SLOWEST_INTEGER) * count for kind, count in macs(graph).items())
+    inference = Patience.inference + cycles / board.clock_hz + parts * _LINE_SECONDS
+    return Patience(inference=inference, load=graph.tensors[graph.input].bytes / _BYTES_A_SECOND)
 
 
 def measure_over(
@@ -113,9 +123,10 @@ def measure_over(
 
     Of a slow model not all are run (MOST_CYCLES). ``done`` is told the cycles of the inputs so far after each of them.
     Raises CellError in one line, naming board, port and step, if the firmware is another one, the board's clock is not
-    what its file says, the link fails for good, or an output differs from host C.
+    what its file says, the link fails for good, the board says what cannot be, or an output differs from host C.
     """
-    session = Session(transport, board.name, graph.digest(), waits or patience(graph, board))
+    parts = max(len(checksums) for checksums in reference.checksums)
+    session = Session(transport, board.name, graph.digest(), waits or patience(graph, board, parts))
     clock_hz = session.identity.clock_hz
     if abs(clock_hz - board.clock_hz) > CLOCK_TOLERANCE * board.clock_hz:
         raise CellError(
@@ -126,10 +137,11 @@ def measure_over(
         session.load(x.tobytes())
         session.infer()
         cycles.append(session.cycles())
-        if session.output() != expected.tobytes():
+        if (output := session.output()) != expected.tobytes():
+            if len(output) != expected.nbytes:
+                raise CellError(f"{transport.label}: output: it has {len(output)} bytes, not {expected.nbytes}")
             session.load(x.tobytes())
-            found = [(op, crc) for op, _, crc in session.layers()]
-            difference = _first_difference(graph, found, [(op, crc) for op, crc in checksums.tolist()])
+            difference = _first_difference(graph, _layers(session, transport, checksums), checksums)
             raise CellError(f"{transport.label}: output: {difference}")
         if done is not None:
             done(cycles)
@@ -137,14 +149,30 @@ def measure_over(
             break
     session.load(reference.inputs[0].tobytes())
     layer_cycles = [0] * len(graph.ops)
-    for op, count, _ in session.layers():
+    for op, count, _ in _layers(session, transport, reference.checksums[0]):
         layer_cycles[op] += count
-    return Run(cycles, layer_cycles, session.stack(), session.identity)
+    if (stack := session.stack()) > (most := max(board.ram_bytes, STACK_BYTES)):
+        raise CellError(f"{transport.label}: stack: bytes is {stack}; the board has RAM of {most}")
+    return Run(cycles, layer_cycles, stack, session.identity)
 
 
-def _first_difference(graph: Graph, board: list[tuple[int, int]], host: list[tuple[int, int]]) -> str:
-    for here, there in zip(board, host, strict=True):
-        if here != there:
-            op = graph.ops[there[0]]
-            return f"the board differs from host C, first at operator {op.name} ({op.kind} to {op.output})"
+def _layers(session: Session, transport: Transport, checksums: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """What the board says of layers, which must be those of host C, [parts, 2], one by one."""
+    layers = session.layers()
+    found, expected = [op for op, _, _ in layers], checksums[:, 0].tolist()
+    if len(found) != len(expected):
+        raise CellError(f"{transport.label}: layers: count is {len(found)}, not {len(expected)}")
+    for index, (op, there) in enumerate(zip(found, expected, strict=True)):
+        if op != there:
+            raise CellError(f"{transport.label}: layers: operator is {op} in line {index + 1}, not {there}")
+    if (total := sum(cycles for _, cycles, _ in layers)) > MOST_SAID:
+        raise CellError(f"{transport.label}: layers: cycles are {total} together, more than {MOST_SAID}")
+    return layers
+
+
+def _first_difference(graph: Graph, board: list[tuple[int, int, int]], host: NDArray[np.int64]) -> str:
+    for (op, _, crc), (_, there) in zip(board, host.tolist(), strict=True):
+        if crc != there:
+            differing = graph.ops[op]
+            return f"the board differs from host C, first at operator {differing.name} ({differing.kind} to {differing.output})"
     return "the board's output differs from host C although every operator's checksum agrees"

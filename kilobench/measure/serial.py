@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from kilobench.compile.graph import Graph
-from kilobench.contracts import Board, PowerMeter
+from kilobench.contracts import Board, CellError, PowerMeter
 from kilobench.device import arduino
 from kilobench.device.ports import find_port
 from kilobench.device.power import meter
@@ -19,6 +19,8 @@ from kilobench.measure.evaluate import Reference
 from kilobench.measure.onboard import Measurement, measure_over, measurement, patience
 
 _ENERGY_SECONDS = 2.0
+_MOST_ENERGY_UJ = 1e12
+"""As records have room for."""
 
 
 def measure(
@@ -46,8 +48,14 @@ def measure(
 def energy_uj(
     supply: PowerMeter, transport: Transport, graph: Graph, reference: Reference, board: Board, cycles: int
 ) -> float:
-    """Microjoules per inference of the whole board, from so many in a row that they take some seconds."""
-    session = Session(transport, board.name, graph.digest(), patience(graph, board))
+    """Microjoules per inference of the whole board, from so many in a row that they take some seconds.
+
+    Raises CellError if the meter says what no board takes.
+    """
+    session = Session(transport, board.name, graph.digest(), patience(graph, board, 0))
     count = max(1, round(_ENERGY_SECONDS * board.clock_hz / cycles))
     session.load(reference.inputs[0].tobytes())
-    return supply.sampled(lambda: session.infer(count)).energy_uj / count
+    energy = supply.sampled(lambda: session.infer(count, 2 * _ENERGY_SECONDS)).energy_uj / count
+    if not 0 < energy < _MOST_ENERGY_UJ:
+        raise CellError(f"{transport.label}: energy: the meter says {energy:g} uJ, not from 0 to {_MOST_ENERGY_UJ:g}")
+    return energy

@@ -80,9 +80,9 @@ def test_the_report_names_boards_ports_and_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path))
-    for name, version in (("ststm32", "19.6.0"), ("teensy", "4.0.0"), ("broken", "")):
+    for name, version in (("ststm32", "19.6.0"), ("teensy", "4.0.0"), ("broken", ""), ("list", "[]")):
         (tmp_path / "platforms" / name).mkdir(parents=True)
-        text = json.dumps({"name": name, "version": version}) if version else "{"
+        text = {"": "{", "[]": "[]"}.get(version, json.dumps({"name": name, "version": version}))
         (tmp_path / "platforms" / name / "platform.json").write_text(text)
     assert report(BOARDS, [STLINK, MODEM]) == 0
     shown = capsys.readouterr().out
@@ -96,6 +96,17 @@ def test_the_report_names_boards_ports_and_what_to_install(
     assert f"not in {tmp_path}" in shown
     assert "/dev/ttyACM0  0483:374B  a description: nucleo_f030r8 or " in shown
     assert "/dev/ttyUSB0  12D1:1001  a description: no known board" in shown
+
+
+def test_what_a_device_says_of_itself_is_made_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = port("/dev/ttyACM9", 0x0483, 0x374B, "\x1b]0;title\x07" + "9" * 5000)
+    hostile.description = "\x1b[31mred\n\x85" + "x" * 5000
+    report(BOARDS, [hostile])
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert shown.isprintable() and "?[31mred??xxx" in shown and len(shown) < 500
+    with pytest.raises(UserError) as caught:
+        find_port(BOARDS["nucleo_l476rg"], [hostile, STLINK])
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
 
 
 def test_nothing_attached_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,17 @@ def trace(currents_ua: Sequence[float], ranges: Sequence[int], first: int = 37) 
 class Ppk2Device:
     """The meter's end. It sends one recording after a start, in pieces, then nothing more, whatever is asked."""
 
-    def __init__(self, recording: bytes, pieces: Sequence[int] = (512,), dumb: bool = False, cut: int = 0) -> None:
+    def __init__(
+        self,
+        recording: bytes,
+        pieces: Sequence[int] = (512,),
+        dumb: bool = False,
+        cut: int = 0,
+        says: str = "",
+        flood: bytes = b"",
+    ) -> None:
+        """``says``: lines that its calibration ends in; ``flood``: what it sends whenever it is asked nothing."""
+        self.says, self.flood = says, flood
         self.recording, self.pieces, self.dumb, self.cut = recording, list(pieces), dumb, cut
         self.commands: list[tuple[int, ...]] = []
         self.sent = threading.Event()
@@ -67,7 +77,9 @@ class Ppk2Device:
         waiting = b""
         with suppress(OSError):
             while not self._gone.is_set():
-                if not select.select([self.master], [], [], 0.02)[0]:
+                if not select.select([self.master], [], [], 0 if self.flood else 0.02)[0]:
+                    if self.flood and select.select([], [self.master], [], 0.02)[1]:
+                        os.write(self.master, self.flood)
                     continue
                 waiting += os.read(self.master, 100)
                 while waiting and len(waiting) >= lengths.get(waiting[0], 1):
@@ -80,7 +92,7 @@ class Ppk2Device:
         if self.dumb:
             return
         if command == (META,):
-            os.write(self.master, metadata().encode())
+            os.write(self.master, metadata().replace("END", f"{self.says}\nEND").encode())
         if command == (START,):
             self._send()
 

@@ -6,8 +6,10 @@ import random
 import select
 import threading
 import tty
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Literal, Self
 
 from kilobench.contracts import Board
@@ -79,6 +81,75 @@ class After(Way):
             return data
         self.restart, self.vanish = self.event == "restart", self.event == "vanish"
         return data[: data.find(self.text) + len(self.text)]
+
+
+class Liar(Way):
+    """Replaces the lines ``m-NAME-[TAG,INPUT,...`` of a board, with right checksums.
+
+    ``said``: what stands between the brackets, ``{tag}`` and ``{input}`` being those of the line that is replaced.
+    """
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__()
+        self.name, self.said = name, said
+        self.told = 0
+        self.pending = b""
+
+    def pass_on(self, data: bytes, direction: Direction) -> bytes:
+        if direction == "to board":
+            return data
+        *lines, self.pending = (self.pending + data).split(b"\r\n")
+        return b"".join(self.line(line) + b"\r\n" for line in lines)
+
+    def line(self, line: bytes) -> bytes:
+        start = f"m-{self.name}-[".encode()
+        if not line.startswith(start):
+            return line
+        self.told += 1
+        tag, given, *_ = (*line[len(start) :].split(b"]")[0].split(b","), b"")
+        return checked(f"m-{self.name}-[{self.said.format(tag=tag.decode(), input=given.decode())}]")
+
+
+def checked(line: str) -> bytes:
+    """With its checksum."""
+    data = line.encode("latin-1")
+    return data + f"*{zlib.crc32(data):08x}".encode()
+
+
+class Parrot:
+    """Passes on what a board says, until it has a ``way``: then it says the same to the same commands; a transport."""
+
+    def __init__(self, elf: Path, board: Board) -> None:
+        self.label = f"{board.name} at port"
+        self.way: Way | None = None
+        self._board = EmulatedBoard(elf, board)
+        self._heard: dict[tuple[str, str], str] = {}
+        self._input = ""
+        self._lines = b""
+
+    def write(self, data: bytes) -> None:
+        for command in data.decode().split("%")[:-1]:
+            self._input = "" if command.startswith("db load") else self._input
+            self._input += command if command.startswith("db ") else ""
+            name, tag = command.split(" ") if command.count(" ") == 1 and command[:3] != "db " else (command, "")
+            key = "" if name in ("", "identity") else self._input, name
+            if self.way is None:
+                self._board.write(f"{command}%".encode())
+                self._heard[key] = self._board.run().decode().replace(f"-[{tag},", "-[{tag},")
+            lines = [line.rpartition("*")[0] or line for line in self._heard[key].split("\r\n") if line]
+            said = [checked(line.replace("{tag}", tag)) if "{tag}" in line else line.encode() for line in lines]
+            answer = b"".join(line + b"\r\n" for line in said)
+            self._lines += self.way.pass_on(answer, "to host") if self.way else answer
+
+    def readline(self, seconds: float) -> bytes:
+        line, end, self._lines = self._lines.partition(b"\n")
+        return line + end
+
+    def now(self) -> float:
+        return monotonic()
+
+    def reset(self) -> bool:
+        return False
 
 
 class Rig:

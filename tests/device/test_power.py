@@ -115,6 +115,32 @@ def test_a_port_that_is_no_meter_is_one_line(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
+    "says", ["R0: nan", "R2: -1", "R: \x1b[31m", "GS3: inf", "O1: 1e300", "UG4: nan", f"S: {'9' * 2000}", "I0: 1e10"]
+)
+def test_a_calibration_that_no_meter_has_is_one_line(says: str) -> None:
+    with attached(b"", says=says) as device, pytest.raises(UserError) as caught:
+        sampled(device)
+    key = says.partition(":")[0]
+    assert str(caught.value).startswith(f"{device.port}: calibration of the PPK2: {key} is ")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 200
+
+
+def test_a_meter_that_does_not_stop_sending_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "_SECONDS", 0.2)
+    with (
+        attached(b"", flood=bytes(100)) as device,
+        pytest.raises(UserError, match=rf"{device.port}: no PPK2 answers there: it (does not stop|sends more)"),
+    ):
+        sampled(device)
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\0\0\0"])
+def test_less_than_a_sample_is_none(data: bytes) -> None:
+    with attached(data) as device, pytest.raises(CellError, match=f"the PPK2 sent {len(data)} bytes that are not all"):
+        sampled(device)
+
+
+@pytest.mark.parametrize(
     ("spec", "message"),
     [
         ("ppk3", "no power meter 'ppk3'; nearest is 'ppk2'; there are ppk2"),

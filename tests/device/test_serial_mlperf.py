@@ -107,6 +107,16 @@ def test_mistakes_are_answered(runner: Runner) -> None:
         "infer 0": "e-[infer takes two numbers, the first above 0]",
         "infer 1 x": "e-[infer takes two numbers, the first above 0]",
         "layers 7": "e-[No input]",
+        "check 7": "e-[No input]",
+        "infer 1": "e-[No input]",
+        "results": "e-[No result]",
+        f"db load {2**32 + 72}": "e-[Input must have 72 bytes]",
+        "db load 00000000072999": "e-[Input must have 72 bytes]",
+        "db load 72 72": "e-[Input must have 72 bytes]",
+        f"infer {2**32 + 1}": "e-[infer takes two numbers, the first above 0]",
+        "infer 1 1 1": "e-[infer takes two numbers, the first above 0]",
+        "stack": "e-[stack takes a number]",
+        "stack 1_0": "e-[stack takes a number]",
     }.items():
         assert runner.command(command) == [answer]
     assert runner.command("") == []
@@ -167,9 +177,9 @@ def test_latency_of_other_firmware() -> None:
     ("answers", "message"),
     [
         ({"infer": "m-infer-done"}, "infer 4 1%: 0 time stamps came, not 2"),
-        ({"infer": "m-lap-us-7\r\nm-lap-us-7"}, "infer 4 1%: both time stamps are the same"),
-        ({"profile": "e-[Unknown command: profile]"}, r"profile%: the firmware says e-\[Unknown"),
-        ({"name": "hello"}, r"name%: it was answered by \['hello', 'm-ready'\], not as MLPerf Tiny firmware does"),
+        ({"infer": "m-lap-us-7\r\nm-lap-us-7"}, "infer 4 1%: the time stamps are 7 and 7; if they are the same, ask"),
+        ({"profile": "e-[Unknown command: profile]"}, r"profile%: the firmware says 'e-\[Unknown"),
+        ({"name": "hello"}, r"name%: it was answered by 'hello', 'm-ready', not as MLPerf Tiny firmware does"),
     ],
 )
 def test_firmware_that_does_not_keep_to_the_protocol(answers: dict[str, str], message: str) -> None:
