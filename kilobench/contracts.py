@@ -24,6 +24,8 @@ Shape = tuple[int, int, int]
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 
+EFFORT = 2.6
+"""Of a contest, in trainings of its task, unless another is asked for."""
 
 LINE = r"^[^\x00-\x1f\x7f<>`|]*$"
 """Text that is nothing but text in a table of a page, as all that records hold is, if it has no link."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from kilobench.contracts import Budget, CellError, Cost, Method, Network, Progress, Split, Task, Training
 from kilobench.learn.train import Fit, Teacher, TrainingJob, not_finite, seed_everything
+from kilobench.lines import reason
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,22 @@ def make_stage(
 
 
 def check_model(model: nn.Module, task: Task, maker: str = "a method") -> None:
-    """Raises CellError for what is no module, has no output for each class of the task, or weights that are not finite."""
+    """Raises CellError for what is no module, does not run on the task's inputs, has no output for each of its classes, or
+    weights that are not finite or not float32."""
     if not isinstance(model, nn.Module):
         raise CellError(f"{maker} returns a model, not {type(model).__name__}")
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise CellError(
+                f"{name} of the model is {tensor.dtype}; a model computes in torch.float32".replace("torch.", "")
+            )
     if (name := not_finite(model)) is not None:
         raise CellError(f"not finite: {name} of the model")
-    with torch.no_grad():
-        outputs = model.eval()(torch.zeros(2, *task.input_shape))
+    try:
+        with torch.no_grad():
+            outputs = model.eval()(torch.zeros(2, *task.input_shape))
+    except Exception as error:  # whatever code of a plug-in raises
+        raise CellError(f"the model does not run on inputs of {(2, *task.input_shape)}: {reason(error)}") from error
     found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
     if found != (2, task.class_count):
         raise CellError(f"for 2 inputs the model returns {found}, not (2, {task.class_count}): a logit for each class")

@@ -43,7 +43,7 @@ def test_every_table_is_that_of_a_core() -> None:
         (
             "name: cortex-m4f",
             "name: ../x",
-            "name: a core's name is of lower-case letters, digits and dashes, not '../x'",
+            "name: a core's name is of lower-case letters, digits and dashes, 60 at most, not '../x'",
         ),
         ("counter: dwt", "counter: dtw", "counter: no 'dtw'; nearest is 'dwt'; there are dwt, systick, ccount, mcycle"),
         ("counter: dwt", "counter: ccount", "counter: the emulator has dwt and systick, not 'ccount'"),
@@ -51,9 +51,10 @@ def test_every_table_is_that_of_a_core() -> None:
         ("[dsp, fpu]", "dsp", "features: 'dsp' is no list of texts"),
         ("  gcc: ", "  gc: ", "flags: no 'gc'; nearest is 'gcc'; there are zig, gcc"),
         ("  zig: ", "  # ", "flags: 'zig' is missing"),
+        ("cpu=cortex-m4 ", "cpu='x ", "flags: gcc: \"-mthumb -mcpu='x -mfpu"),
         ("timing: cortex-m4", "timing: cortex-m5", "timing: no 'cortex-m5'; nearest is 'cortex-m"),
         ("timing: cortex-m4", "", "emulated has flags, emulator and timing; this one has flags and emulator only"),
-        ("timing: cortex-m4", "timing: cortex-m4\nestimated: 1", "estimated: 1 is neither true nor false"),
+        ("timing: cortex-m4", "timing: cortex-m4\nestimated: 1", "estimated: 1 is not true or false"),
     ],
 )
 def test_mistakes_are_told_in_one_line(old: str, new: str, message: str, tmp_path: Path) -> None:
