@@ -91,7 +91,7 @@ _TRAINING_RANGES = {
     "mix": (0, 1),
     "stretch": (1, 100),
     "tilt": (0, 1),
-    "ema": (0, 1),
+    "ema": (0, 0.99999),
 }
 """What the settings of a training may be; the comparison is false for NaN."""
 

@@ -55,8 +55,8 @@ def _check_structure(text: str, where: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "value", None) == _MERGE:
             raise UserError(f"{where} has no anchors, aliases and merges")
-        if getattr(event, "tag", None) is not None:
-            raise UserError(f"{where} names no types, as {event.tag!r} in line {event.start_mark.line + 1}")
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+            raise UserError(f"{where} names no types, as {event.tag!r}")
         if depth > _MAX_DEPTH:
             raise UserError(f"{where} is not nested more than {_MAX_DEPTH} deep")
 

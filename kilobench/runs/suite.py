@@ -19,7 +19,7 @@ def check(suite: Suite, registry: Registry) -> None:
     for task in suite.tasks:
         built = registry.get("tasks", task)
         change_training(built.training, suite.training)
-        registry.get("networks", suite.network or built.network)
+        registry.get("networks", built.network if suite.network is None else suite.network)
     for seed in suite.seeds:
         if not 0 <= seed < 1 << 32:
             raise UserError(f"a seed is from 0 to {(1 << 32) - 1}, not {seed}")

@@ -18,7 +18,8 @@ from tests.device.test_boards import model
 from tests.untrained import emitted
 
 ROOT = Path(__file__).parents[2]
-ENTRIES = load_registry().entries["cores"]
+REGISTRY = load_registry()
+ENTRIES = REGISTRY.entries["cores"]
 CORES: list[Core] = [entry.value for entry in ENTRIES.values()]  # type: ignore[misc]
 GOOD = ENTRIES["cortex-m4f"].path.read_text()
 
@@ -26,7 +27,7 @@ GOOD = ENTRIES["cortex-m4f"].path.read_text()
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_core_holds_its_contract(name: str) -> None:
     assert ENTRIES[name].path == ROOT / "hardware" / "cores" / f"{name}.yaml"
-    for _, check in checks(ENTRIES[name]):
+    for _, check in checks(ENTRIES[name], REGISTRY):
         check()
 
 
