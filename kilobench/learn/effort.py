@@ -35,7 +35,7 @@ def spans(methods: Sequence[Method], effort: float = EFFORT) -> tuple[Span, ...]
     is no positive number, or leaves nothing for a method.
     """
     if not 0 < effort < _MOST:
-        raise UserError(f"the effort must be above 0 and below {_MOST:g} trainings, not {effort:g}")
+        raise UserError(f"the effort must be a positive number of trainings below {_MOST:g}, not {effort:g}")
     training = [method.name for method in methods if method.effort]
     scratch = next((method for method in methods if method.from_scratch), None)
     if scratch is not None and scratch is not methods[0]:
