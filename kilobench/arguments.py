@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
+
+from kilobench.lines import one_line
 
 KINDS = ("tasks", "networks", "methods", "boards", "cores", "suites", "ops")
 
@@ -16,12 +19,17 @@ class _Parser(argparse.ArgumentParser):
     """Errors in one line."""
 
     def error(self, message: str) -> NoReturn:
-        if "invalid choice" in message:
+        self.exit(2, f"kilobench: {one_line(message)}\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """argparse asks this of every word that is one of several: the nearest is named, by whatever is wanted there."""
+        if action.choices is not None and value not in action.choices:
             from kilobench.plugins.spec import nearest
 
-            wrong, *known = re.findall(r"'([^']*)'", message.split("invalid choice: ")[1])
-            message = f"no command or kind {wrong!r}{nearest(wrong, known)} (see kilobench --help)"
-        self.exit(2, f"kilobench: {message}\n")
+            what = f"{action.option_strings[0]} is no" if action.option_strings else "no command or kind"
+            known = list(action.choices)
+            listed = f"; there are {', '.join(known)}" if action.option_strings else " (see kilobench --help)"
+            raise argparse.ArgumentError(None, f"{what} {value!r}{nearest(value, known)}{listed}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     timing = commands.add_parser("latency", help="time inferences of any firmware that speaks the MLPerf Tiny protocol")
     timing.add_argument("--port", required=True)
-    timing.add_argument("--inferences", type=_threads, default=10, metavar="N", help="in a round (10)")
+    timing.add_argument("--inferences", type=_whole(1, 10**6), default=10, metavar="N", help="in a round (10)")
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
@@ -146,11 +154,11 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
         metavar="LIMIT=SIZE,...",
         help="make the network as large as it allows, as in flash=64KiB,ram=32KiB,latency=100ms",
     )
-    run.add_argument("--seed", type=_number, default=0)
+    run.add_argument("--seed", type=_whole(0, (1 << 32) - 1), default=0)
     run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
     _where(run)
     run.add_argument(
-        "--threads", type=_threads, default=2, metavar="N", help="that train (2); results differ in the last bits"
+        "--threads", type=_whole(1, 256), default=2, metavar="N", help="that train (2); results differ in the last bits"
     )
     run.add_argument(
         "--device", choices=("cpu", "cuda"), help="that trains (cuda where there is one): it computes in bfloat16"
@@ -165,7 +173,7 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     run.add_argument(
         "--workers",
-        type=_number,
+        type=_whole(0, 1024),
         default=1,
         metavar="N",
         help="processes that work at a time (1); 0: all in this one, if there are no plug-ins",
@@ -173,37 +181,34 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--ray", nargs="?", const="auto", metavar="ADDRESS", help="work on a Ray cluster (auto: the one of this host)"
     )
-    run.add_argument("--time-limit", type=_number, default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)")
-    run.add_argument("--memory-limit", type=_number, default=0, metavar="GIB", help="of one worker (none)")
+    run.add_argument(
+        "--time-limit", type=_whole(1, 10**9), default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)"
+    )
+    run.add_argument("--memory-limit", type=_whole(0, 10**6), default=0, metavar="GIB", help="of one worker (none)")
     _output(run)
 
 
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """What reads a whole number of a range."""
+
+    def read(text: str) -> int:
+        if re.fullmatch(r"[0-9]{1,18}", text) is None or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
 def _fold(text: str) -> int | str:
-    if text != "all" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
-    return text if text == "all" else int(text)
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
-    return int(text)
+    return text if text == "all" else _whole(0, 10**6)(text)
 
 
 def _effort(text: str) -> float:
+    """Of any size: what an effort may be, suites say as well."""
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of trainings")
-    return value
-
-
-def _threads(text: str) -> int:
-    if not _number(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
-    return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of trainings") from None
 
 
 def _allow_partial(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from kilobench.arguments import KINDS, parser
 from kilobench.contracts import Board, CellError, Core, UserError
+from kilobench.lines import one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,12 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["KILOBENCH_ALLOW_PARTIAL"] = "1"  # read by data.partial_allowed, in worker processes too
     try:
         return _COMMANDS[options.command](options)
-    except UserError as error:
-        print(f"kilobench: {error}", file=sys.stderr)
-        return 2
-    except CellError as error:
-        print(f"kilobench: {error}", file=sys.stderr)
-        return 1
+    except (UserError, CellError) as error:
+        print(f"kilobench: {one_line(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
         print("kilobench: interrupted; finished stages are kept, the same command goes on", file=sys.stderr)
         return 130
@@ -41,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"kilobench: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"kilobench: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
         return 2
 
 
@@ -63,7 +61,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _suite(options: argparse.Namespace, registry: Any) -> Any:
     """What is to be run; raises UserError where the arguments do not say it, or name what there is not."""
-    from kilobench.runs.suite import Suite, load_suite
+    from kilobench.plugins.suites import Suite
+    from kilobench.runs.suite import check, load_suite
 
     single = {"--task": options.task, "--recipe": options.recipe, "--board": options.board}
     missing = [name for name, value in single.items() if not value]
@@ -71,7 +70,9 @@ def _suite(options: argparse.Namespace, registry: Any) -> Any:
         raise UserError("give a suite, or --task, --recipe and --board, not both")
     if options.suite:
         given = Path(options.suite)
-        suite = load_suite(given if given.suffix == ".yaml" else registry.find("suites", options.suite).path, registry)
+        suite = load_suite(
+            given if given.suffix in (".yaml", ".yml") else registry.find("suites", options.suite).path, registry
+        )
     elif missing:
         raise UserError(f"{missing[0]} is missing; a run needs a suite, or --task, --recipe and --board")
     else:
@@ -88,10 +89,10 @@ def _suite(options: argparse.Namespace, registry: Any) -> Any:
     suite = dataclasses.replace(
         suite,
         validation=options.validation or suite.validation,
-        effort=options.effort or suite.effort,
-        budgets=(options.budget,) if options.budget else suite.budgets,
+        effort=suite.effort if options.effort is None else options.effort,
+        budgets=suite.budgets if options.budget is None else (options.budget,),
     )
-    suite.check(registry)
+    check(suite, registry)
     return suite
 
 
@@ -237,12 +238,13 @@ def _list(options: argparse.Namespace) -> int:
         print(f"{kind}:")
         width = max((len(name) for name in registry.entries[kind]), default=0)
         for name, entry in sorted(registry.entries[kind].items()):
-            print(f"  {name:{width}}  {entry.summary}")
+            print(f"  {one_line(name):{width}}  {entry.summary}")
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
     from kilobench.plugins.spec import nearest, parameters
+    from kilobench.plugins.suites import Suite
 
     registry = _registry(options)
     found = [(kind, registry.loaded(kind, options.name)) for kind in KINDS if options.name in registry.entries[kind]]
@@ -257,8 +259,8 @@ def _show(options: argparse.Namespace) -> int:
             for field in dataclasses.fields(entry.value):
                 value = getattr(entry.value, field.name)
                 print(f"  {field.name}: {value.name if isinstance(value, Core) else value}")
-        elif isinstance(entry.value, Path):
-            print(entry.value.read_text().rstrip())
+        elif isinstance(entry.value, Suite | Path):
+            print(entry.path.read_text().rstrip())
         elif entry.value is not None:
             print(f"\n{inspect.getdoc(entry.value)}\n\nreference: {entry.value.reference}")
             for number, change in enumerate(entry.value.changes, 2):

@@ -24,6 +24,8 @@ Shape = tuple[int, int, int]
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 
+EFFORT = 2.6
+"""Of a contest, in trainings of its task, unless another is asked for."""
 
 LINE = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff<>`|]*$"
 """Text that is nothing but text in a table of a page, as all that records hold is, if it has no link: no control characters, nor
@@ -90,7 +92,7 @@ _TRAINING_RANGES = {
     "mix": (0, 1),
     "stretch": (1, 100),
     "tilt": (0, 1),
-    "ema": (0, 1),
+    "ema": (0, 0.99999),
 }
 """What the settings of a training may be; the comparison is false for NaN."""
 

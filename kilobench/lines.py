@@ -5,17 +5,25 @@ from __future__ import annotations
 
 import re
 
-_MOST = 1000
+_MOST, _MOST_OF_A_WORD = 1000, 250
 """Characters."""
 _ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.?)")
 """ECMA-48: control sequences (colours, cursor), operating system commands (titles), and the short ones."""
 
 
 def one_line(text: str) -> str:
-    """The text without escape sequences and line ends; what cannot be printed is a question mark."""
-    words = " ".join(_ESCAPE.sub("", text).split())
-    line = "".join(char if char.isprintable() else "?" for char in words)
-    return line if len(line) <= _MOST else f"{line[: _MOST - 3]}..."
+    """The text without escape sequences and line ends; what cannot be printed is a question mark.
+
+    Long words, such as a name of thousands of letters, and long lines lose their middle: the end says what is allowed.
+    """
+    words = _ESCAPE.sub("", text).split()
+    line = " ".join(_without_middle(word, _MOST_OF_A_WORD) for word in words)
+    return _without_middle("".join(char if char.isprintable() else "?" for char in line), _MOST)
+
+
+def _without_middle(text: str, most: int) -> str:
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 3]}...{text[-end:]}"
 
 
 def reason(error: BaseException) -> str:

@@ -27,8 +27,8 @@ class Int8(Method):
     batches: int = 8
 
     def __post_init__(self) -> None:
-        if self.batches < 1:
-            raise UserError(f"int8: batches must be at least 1, not {self.batches}")
+        if not 1 <= self.batches <= 1000:
+            raise UserError(f"int8: batches must be from 1 to 1000, not {self.batches}")
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Observe ranges on training data and fix scales and zero points."""

@@ -53,8 +53,8 @@ class Prune(Method):
         require_positive(self, "effort", "lr")
         if not 0 < self.keep <= 1:
             raise UserError(f"prune: keep must be above 0 and at most 1, not {self.keep}")
-        if self.iterative < 1:
-            raise UserError(f"prune: iterative must be at least 1, not {self.iterative}")
+        if not 1 <= self.iterative <= 100:
+            raise UserError(f"prune: iterative must be from 1 to 100, not {self.iterative}")
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Remove channels in as many rounds as wanted, fine-tuning after each."""

@@ -12,10 +12,11 @@ import pytest
 
 from kilobench.measure.recording import Where, command
 from kilobench.plugins.registry import load_registry
+from kilobench.plugins.suites import Suite
 from kilobench.record import Record
 from kilobench.results.store import Store
 from kilobench.runs.plan import plan, points
-from kilobench.runs.suite import Suite, load_suite
+from kilobench.runs.suite import load_suite
 
 SEEDS, CACHED = 8, 400
 SUITE = f"""

@@ -6,26 +6,38 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kilobench.contracts import (
     Board,
+    CellError,
     Contribution,
     Core,
+    Cost,
     DataUnavailable,
     Method,
     Network,
+    Shape,
     Split,
     Task,
-    Training,
     UserError,
     silent,
 )
 from kilobench.lines import one_line, reason
-from kilobench.plugins.registry import Entry, Registry, load_registry
+from kilobench.plugins.registry import Entry, Registry
+from kilobench.plugins.suites import Suite
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kilobench.compile.graph import Graph
+    from kilobench.learn.stage import Settings
 
 Check = tuple[str, Callable[[], None]]
+RUNS = "runs a program"
+"""The check of boards that takes seconds."""
 
 
 def report(registry: Registry, target: str) -> int:
@@ -42,7 +54,7 @@ def report(registry: Registry, target: str) -> int:
         raise UserError(f"nothing is called {target!r}, and no contribution comes from it (kilobench list shows all)")
     failed = 0
     for entry in found:
-        for name, check in checks(entry):
+        for name, check in checks(entry, registry):
             try:
                 check()
                 print(f"ok      {entry.name}: {name}")
@@ -50,16 +62,22 @@ def report(registry: Registry, target: str) -> int:
                 print(f"skipped {entry.name}: {name}: {one_line(str(error))}")
             except KeyboardInterrupt:
                 raise
+            except (AssertionError, UserError, CellError) as error:
+                failed += 1
+                print(f"FAILED  {entry.name}: {name}: {one_line(str(error))}")
             except BaseException as error:  # SystemExit as well
                 failed += 1
                 print(f"FAILED  {entry.name}: {name}: {reason(error)}")
     return 1 if failed else 0
 
 
-def checks(entry: Entry) -> Iterator[Check]:
-    """The checks of one entry, by name; a check raises AssertionError, or DataUnavailable where its data is not to be had."""
-    value = entry.value
-    if isinstance(value, Path) and value.suffix == ".py":
+def checks(entry: Entry, registry: Registry) -> Iterator[Check]:
+    """The checks of one entry, by name; a check raises DataUnavailable where its data is not to be had, else says what is wrong.
+
+    What a run does with a contribution is done here by the code of the run.
+    """
+    value, kind = entry.value, next(kind for kind, table in registry.entries.items() if entry in table.values())
+    if isinstance(value, Path):
         from kilobench.commands import opcheck
 
         yield from opcheck.checks(entry.name)
@@ -68,16 +86,23 @@ def checks(entry: Entry) -> Iterator[Check]:
     yield "can be imported", lambda: _true(not entry.broken, entry.broken)
     if isinstance(value, type):
         yield "is described", lambda: _described(value)
+        made = partial(registry.get, kind, entry.name)
         if issubclass(value, Method):
-            yield "makes the same model twice, which lowers", lambda: _method(value())
+            yield "makes the same model twice, which lowers", lambda: _method(made(), registry)
+            yield "makes a model without training, for its size", lambda: _untrained(made(), registry)
         elif issubclass(value, Network):
-            yield "builds a network that lowers", lambda: _network(value())
+            yield "builds a network that trains and lowers", lambda: _network(made(), registry)
         elif issubclass(value, Task):
-            yield "loads as described", lambda: _task(value())
+            yield "has a network", lambda: _task_network(made(), registry)
+            yield "loads as described", lambda: _task(made())
     elif isinstance(value, Board):
         yield "has sane sizes", lambda: _board(value)
+        if value.core.timing:
+            yield RUNS, lambda: _runs(value)
     elif isinstance(value, Core) and value.timing:
         yield "can be emulated", lambda: _core(value)
+    elif isinstance(value, Suite):
+        yield "names what there is", lambda: _suite(value, registry)
 
 
 def _true(condition: bool, message: str) -> None:
@@ -93,68 +118,117 @@ def _described(cls: type[Contribution]) -> None:
 _STEPS = 4
 
 
-class _TinyTask(Task):
-    """Random images in two classes that differ in brightness."""
+class _Tiny(Task):
+    """Random images in classes that differ in brightness."""
 
     name = "tiny"
-    kind = "image"
+    kind: ClassVar[Literal["audio", "image"]] = "image"
     network = "resnet8[width=8]"
-    training = Training(epochs=1)
+    shape: ClassVar[Shape] = (1, 8, 8)
+    classes: ClassVar[int] = 2
 
     @property
     def class_count(self) -> int:
-        return 2
+        return self.classes
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        return 1, 8, 8
+    def input_shape(self) -> Shape:
+        return self.shape
 
     def load(self, fold: int, cache: Path, progress: Any) -> Split:
         import numpy as np
 
-        y = np.arange(128) % 2
-        x = np.random.default_rng(0).normal(size=(128, 1, 8, 8)) / 4 + y[:, None, None, None] - 0.5
+        y = np.arange(128) % self.classes
+        x = np.random.default_rng(0).normal(size=(128, *self.shape)) / 4 + y[:, None, None, None] / self.classes - 0.5
         clipped = np.clip(x, -1, 1).astype(np.float32)
-        return Split(clipped[:96], y[:96], clipped[96:], y[96:], ("dark", "bright"), "tiny")
+        return Split(clipped[:96], y[:96], clipped[96:], y[96:], tuple(map(str, range(self.classes))), "tiny")
 
 
-def _method(method: Method) -> None:
+class _TinyPictures(_Tiny):
+    name = "tiny-pictures"
+    shape = (3, 32, 32)
+    classes = 4
+
+
+class _TinySounds(_Tiny):
+    name = "tiny-sounds"
+    kind = "audio"
+    sample_rate = 8000
+    shape = (1, 1, 6400)
+    classes = 4
+
+
+def _settings(task: Task, network: Network) -> Settings:
+    from kilobench.learn.stage import Settings
+
+    return Settings(task, network, task.training, seed=0, threads=2, device="cpu")
+
+
+def _stage(settings: Settings, method: Method | None, before: nn.Module | None, registry: Registry) -> nn.Module:
+    """What a run makes, of the model before, in a few steps; stored and loaded again, as it is between two steps of a run."""
     from kilobench.compile.lower import lower
-    from kilobench.learn.moduletree import describe
-    from kilobench.learn.train import TrainingJob, seed_everything
+    from kilobench.learn.modelfile import load_model, save_model
+    from kilobench.learn.stage import make_stage
+    from kilobench.measure.cost import cost
 
-    task = _TinyTask()
-    network: Network = load_registry().get("networks", task.network)
-    split = task.load(0, Path(), silent)
+    def costs(model: nn.Module, board: str) -> Cost:
+        return cost(lower(model, settings.task.input_shape), registry.get("boards", board), "zig")
+
+    split = settings.task.load(0, Path(), silent)
+    steps = _STEPS if method is None or method.effort else 0
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (split, method, steps, before, None, Path(folder), costs, None, None, silent)
+        save_model(make_stage(settings, *arguments), Path(folder, "model"), {})
+        return load_model(Path(folder, "model"))[0]
+
+
+def _lowered(model: nn.Module, task: Task) -> Graph:
+    """As a run lowers it, with an output for each class."""
+    from kilobench.compile.lower import lower
+
+    graph = lower(model, task.input_shape)
+    made, wanted = graph.tensors[graph.output].shape, (1, 1, task.class_count)
+    _true(made == wanted, f"for input {task.input_shape} the output is {made}, not {wanted}")
+    return graph
+
+
+def _method(method: Method, registry: Registry) -> None:
+    task = _Tiny()
+    settings = _settings(task, registry.get("networks", task.network))
     digests = []
     for _ in range(2):
-        seed_everything(0)
-        model = network.build(task.input_shape, 2, 0)
-        model = TrainingJob(split, task, seed=0, progress=silent, steps=_STEPS).train(model, lr=1e-3)
-        job = TrainingJob(split, task, seed=0, progress=silent, steps=_STEPS if method.effort else 0)
-        model = method.apply(model, job)
-        _true(job.done == job.steps, f"it trained for {job.done} of its {job.steps} steps: shares must add up to 1")
-        describe(model)  # raises CellError for what no file can hold
-        graph = lower(model, task.input_shape)
-        _true(graph.tensors[graph.output].shape == (1, 1, 2), "the output's shape changed")
-        digests.append(graph.digest())
+        made = _stage(settings, method, _stage(settings, None, None, registry), registry)
+        digests.append(_lowered(made, task).digest())
     _true(digests[0] == digests[1], "two runs with one seed give different models")
 
 
-def _network(network: Network) -> None:
-    from kilobench.compile.lower import lower
-    from kilobench.learn.moduletree import describe
+def _untrained(method: Method, registry: Registry) -> None:
+    from kilobench.learn.stage import untrained
+    from kilobench.learn.untrained import finished
 
-    for shape, rate in (((1, 1, 6400), 8000), ((3, 32, 32), 0)):
+    task = _Tiny()
+    if not method.boards:  # what measures candidates is not sized for a budget
+        _lowered(finished(untrained(_settings(task, registry.get("networks", task.network))), [method], task), task)
+
+
+def _network(network: Network, registry: Registry) -> None:
+    from kilobench.learn.stage import untrained
+
+    for task in (_TinySounds(), _TinyPictures()):
+        settings = _settings(task, network)
         try:
-            model = network.build(shape, 4, rate)
+            untrained(settings)
         except UserError:
             continue
-        describe(model)
-        graph = lower(model, shape)
-        _true(graph.tensors[graph.output].shape == (1, 1, 4), f"for input {shape} the output has not 4 classes")
+        _lowered(_stage(settings, None, None, registry), task)
         return
     raise AssertionError("it takes neither audio of 1 x 1 x 6400 nor images of 3 x 32 x 32")
+
+
+def _task_network(task: Task, registry: Registry) -> None:
+    from kilobench.learn.stage import untrained
+
+    _lowered(untrained(_settings(task, registry.get("networks", task.network))), task)
 
 
 def _task(task: Task) -> None:
@@ -174,6 +248,26 @@ def _board(board: Board) -> None:
     _true(16 << 10 <= board.flash.bytes <= 16 << 20, f"{board.flash.bytes} bytes of flash")
     _true(4 << 10 <= board.ram_bytes <= 16 << 20, f"{board.ram_bytes} bytes of RAM")
     _true(board.ram[0].bytes == max(region.bytes for region in board.ram), "the first RAM region is not the largest")
+
+
+def _runs(board: Board) -> None:
+    from torch import nn
+
+    from kilobench.measure.cost import cost
+
+    task = _Tiny()
+    costs = cost(_lowered(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval(), task), board, "zig")
+    over = f"{costs.over_flash_bytes} bytes of flash and {costs.over_ram_bytes} of RAM"
+    _true(
+        costs.over_flash_bytes == costs.over_ram_bytes == 0,
+        f"a network of 130 weights takes more than it has: by {over}",
+    )
+
+
+def _suite(suite: Suite, registry: Registry) -> None:
+    from kilobench.runs.suite import check
+
+    check(suite, registry)
 
 
 _MACROS = {"dsp": "__ARM_FEATURE_DSP", "fpu": "__ARM_FP"}

@@ -15,10 +15,10 @@ _FOLDERS = {"method": "methods", "task": "tasks", "network": "networks", "board"
 
 def create(kind: str, name: str, folder: Path) -> Path:
     """Write a file that passes the contract tests into ``folder``; raises UserError rather than overwrite one."""
-    pattern = r"[a-z][a-z0-9_]*" if kind == "board" else r"[a-z][a-z0-9-]*"
+    pattern = r"[a-z][a-z0-9_]{0,59}" if kind == "board" else r"[a-z][a-z0-9-]{0,59}"
     if re.fullmatch(pattern, name) is None:
         raise UserError(
-            f"a {kind}'s name is of lower-case letters, digits and dashes (boards: underscores), not {name!r}"
+            f"a {kind}'s name is of lower-case letters, digits and dashes (boards: underscores), 60 at most, not {name!r}"
         )
     stem = name.replace("-", "_")
     suffix = "yaml" if kind == "board" else "py"

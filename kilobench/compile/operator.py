@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.contracts import UserError
+from kilobench.lines import reason
 from kilobench.paths import operators_dir
 from kilobench.plugins.loading import load_file
 from kilobench.plugins.operators import kernels_in, operator_files
@@ -211,10 +212,14 @@ def sources(kind: str) -> list[Path]:
 def _load(path: Path) -> type[Operator]:
     try:
         module = _import(path)
-    except Exception as error:
-        raise UserError(f"{path} cannot be used: {type(error).__name__}: {error}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit as well: a plug-in may end no command
+        raise UserError(f"{path} cannot be used: {reason(error)}") from None
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Operator) and value.__module__ == module.__name__:
+            if not isinstance(getattr(value, "types", None), Mapping):
+                raise UserError(f"{path} cannot be used: {value.__name__} has no mapping types")
             return value
     raise UserError(f"{path} cannot be used: it holds no subclass of Operator")
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kilobench.contracts import EFFORT as EFFORT
 from kilobench.contracts import Method, UserError
 
-EFFORT = 2.6
-"""Of a contest, in trainings of its task, unless another is asked for."""
+_MOST = 1e6
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ def spans(methods: Sequence[Method], effort: float = EFFORT) -> tuple[Span, ...]
     Where none trains, the first training has all; where one begins from scratch, methods do. Raises UserError for an effort that
     is no positive number, or leaves nothing for a method.
     """
-    if not 0 < effort < math.inf:
-        raise UserError(f"the effort must be a positive number of trainings, not {effort:g}")
+    if not 0 < effort < _MOST:
+        raise UserError(f"the effort must be a positive number of trainings below {_MOST:g}, not {effort:g}")
     training = [method.name for method in methods if method.effort]
     scratch = next((method for method in methods if method.from_scratch), None)
     if scratch is not None and scratch is not methods[0]:

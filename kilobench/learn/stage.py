@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import nn
 
 from kilobench.contracts import Budget, CellError, Cost, Method, Network, Progress, Split, Task, Training
 from kilobench.learn.train import Fit, Teacher, TrainingJob, not_finite, seed_everything
+from kilobench.learn.untrained import require_module
+from kilobench.lines import reason
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ def untrained(settings: Settings) -> nn.Module:
     """The network as it is before its training. Raises CellError where it is no model of the task."""
     seed_everything(settings.seed, settings.threads)
     task = settings.task
-    model = settings.network.build(task.input_shape, task.class_count, task.sample_rate)
+    with _memory():
+        model = settings.network.build(task.input_shape, task.class_count, task.sample_rate)
     check_model(model, task, "a network")
     return model
 
@@ -71,7 +75,8 @@ def make_stage(
         steps=steps,
         device=settings.device,
     )
-    made = job.train(model, lr=settings.training.lr) if method is None else method.apply(model, job)
+    with _memory():
+        made = job.train(model, lr=settings.training.lr) if method is None else method.apply(model, job)
     if job.done != steps:
         who = "the first training" if method is None else method.name
         raise CellError(
@@ -81,14 +86,33 @@ def make_stage(
     return made
 
 
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Where there is not enough, a MemoryError says so; torch has a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise MemoryError from None
+
+
 def check_model(model: nn.Module, task: Task, maker: str = "a method") -> None:
-    """Raises CellError for what is no module, has no output for each class of the task, or weights that are not finite."""
-    if not isinstance(model, nn.Module):
-        raise CellError(f"{maker} returns a model, not {type(model).__name__}")
-    if (name := not_finite(model)) is not None:
-        raise CellError(f"not finite: {name} of the model")
-    with torch.no_grad():
-        outputs = model.eval()(torch.zeros(2, *task.input_shape))
+    """Raises CellError for what is no module, does not run on the task's inputs, has no output for each of its classes, or
+    weights that are not finite or not float32."""
+    require_module(model, maker)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise CellError(
+                f"{name} of the model is {tensor.dtype}; a model computes in torch.float32".replace("torch.", "")
+            )
+    if (wrong := not_finite(model)) is not None:
+        raise CellError(f"not finite: {wrong} of the model")
+    try:
+        with torch.no_grad():
+            outputs = model.eval()(torch.zeros(2, *task.input_shape))
+    except Exception as error:  # whatever code of a plug-in raises
+        raise CellError(f"the model does not run on inputs of {(2, *task.input_shape)}: {reason(error)}") from error
     found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
     if found != (2, task.class_count):
         raise CellError(f"for 2 inputs the model returns {found}, not (2, {task.class_count}): a logit for each class")

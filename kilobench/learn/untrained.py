@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kilobench.contracts import Budget, Cost, Method, Progress, Task, UserError, silent
+from kilobench.contracts import Budget, CellError, Cost, Method, Progress, Task, UserError, silent
 
 _INPUTS = 4
 """Random ones, that stand for training data."""
@@ -52,4 +52,11 @@ def finished(model: nn.Module, methods: Sequence[Method], task: Task, budget: Bu
     model, job = copy.deepcopy(model).eval(), UntrainedJob(task, budget)
     for method in methods:
         model = method.apply(model, job)
+        require_module(model, "a method")
     return model.eval()
+
+
+def require_module(model: object, maker: str) -> None:
+    """Raises CellError for what is no module; ``maker`` has made it."""
+    if not isinstance(model, nn.Module):
+        raise CellError(f"{maker} returns a model, not {type(model).__name__}")

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from kilobench.contracts import Board, Core, Memory, UserError
-from kilobench.plugins.fields import read_fields, whole
+from kilobench.plugins.fields import typed, whole
 from kilobench.plugins.spec import nearest
+from kilobench.yamlfile import read_mapping
 
-PERIPHERALS = {"the emulator's UART": Memory(0x4FFFF000, 0x1000), "the system space": Memory(0xE0000000, 0x100000)}
+PERIPHERALS = {"the emulator's UART": Memory(0x4FFFF000, 0x1000), "the system space": Memory(0xE0000000, 0x20000000)}
 """Where the emulator has no room for memory."""
 ALIGNMENT = 0x1000
 """Of a region's origin: the emulator maps pages of 4 KiB."""
 _BYTES = 1 << 10, 1 << 29
-"""Of one region: half a gigabyte is what the Armv7-M architecture sets apart for code, and for internal RAM."""
+"""Of one region, a multiple of the first. Half a gigabyte is what Armv7-M sets apart for code, and for internal RAM."""
 _MOST_HZ = (1 << 32) - 1
 _NUMBERS = {"clock_hz": (1_000_000, _MOST_HZ), "max_clock_hz": (0, _MOST_HZ), "flash_wait_states": (0, 100)}
 _OF_THE_CORE = ("timing", "counter")
@@ -36,15 +37,15 @@ def load_board(path: Path, cores: Mapping[str, Core]) -> Board:
 
     ``cores`` are those that there are, by name.
     """
-    values = read_fields(path, "a board file", Board, _OF_THE_CORE)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", values["name"]):
-        named = "a board's name is of lower-case letters, digits and underscores"
+    values = typed(path, read_mapping(path, "a board file"), Board, _OF_THE_CORE)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,59}", values["name"]):
+        named = "a board's name is of lower-case letters, digits and underscores, 60 at most"
         raise UserError(f"{path}: name: {named}, not {values['name']!r}")
     for key, (low, high) in _NUMBERS.items():
         if values.get(key) is not None or key == "clock_hz":
             whole(path, key, values[key], low, high)
     values["flash"] = _memory(path, "flash", values["flash"])
-    if not isinstance(values["ram"], list) or not 1 <= len(values["ram"]) <= 2:
+    if not isinstance(values["ram"], tuple) or not 1 <= len(values["ram"]) <= 2:
         raise UserError(f"{path}: ram: {values['ram']!r} is no list of one or two regions")
     values["ram"] = tuple(_memory(path, f"ram[{i}]", region) for i, region in enumerate(values["ram"]))
     if str(values["core"]) not in cores:
@@ -71,7 +72,10 @@ def _memory(path: Path, key: str, region: Any) -> Memory:
     origin = whole(path, f"{key}.origin", region["origin"], 0, (1 << 32) - ALIGNMENT, "#x")
     if origin % ALIGNMENT:
         raise UserError(f"{path}: {key}.origin: {origin:#x} is no multiple of {ALIGNMENT:#x}")
-    return Memory(origin, whole(path, f"{key}.bytes", region["bytes"], *_BYTES))
+    size = whole(path, f"{key}.bytes", region["bytes"], *_BYTES)
+    if size % _BYTES[0]:
+        raise UserError(f"{path}: {key}.bytes: {size} is no multiple of {_BYTES[0]}")
+    return Memory(origin, size)
 
 
 def _overlap(board: Board) -> str:
@@ -93,6 +97,9 @@ def _problem(board: Board) -> str:
             return f"usb: {device!r} is not of the form 0483:374B (in quotes)"
     if not board.platformio:
         return "" if board.core.timing else f"a board that is not emulated ({board.core.name}) needs platformio"
+    for key, value in board.platformio.items():
+        if not re.fullmatch(r"[A-Za-z0-9_.]+", key) or not value:
+            return f"platformio: {key!r}: {value!r} is no option of a project, as board_build.f_cpu: 125000000L"
     missing = [key for key in ("platform", "board", "framework") if key not in board.platformio]
     if missing:
         return f"platformio: key {missing[0]!r} is missing"

@@ -19,14 +19,19 @@ _LIMITS = {
     "latency": ("latency_ms", "milliseconds"),
 }
 """Keys, the fields of Budget, and what they are in."""
+_MOST = 1e8
+"""What an amount is below, in its unit."""
 
 
 def quantity(text: str, kind: str) -> float:
-    """``256KiB`` in bytes or ``200ms`` in milliseconds; ``kind`` says which. Raises UserError for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*", text)
+    """``256KiB`` in bytes or ``200ms`` in milliseconds; ``kind`` says which, of up to eight digits before the point.
+
+    Raises UserError for anything else.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,8}(?:\.[0-9]{1,9})?)\s*([A-Za-zµ]*)\s*", text)
     units = UNITS[kind]
     unit = match[2].replace("µ", "u") if match else ""
-    if match is None or unit not in units or not 0 < (value := float(match[1]) * units[unit]) < math.inf:
+    if match is None or unit not in units or (value := float(match[1]) * units[unit]) < min(units.values()) / 1000:
         lower = {known.lower(): known for known in units}
         near = get_close_matches(unit.lower(), lower, 1, 0.5)
         hint = f"; nearest is {lower[near[0]]!r}" if near and unit not in units else ""
@@ -67,9 +72,7 @@ def budget_text(budget: Budget) -> str:
 
 
 def _shown(value: float, kind: str) -> str:
-    units = sorted(UNITS[kind].items(), key=lambda unit: -unit[1])
-    for unit, size in units:
-        if value >= size and round(value / size, 3) * size == value:
-            return f"{value / size:.3f}".rstrip("0").rstrip(".") + unit
-    unit, size = units[-1]
-    return f"{value / size:g}{unit}"
+    units = sorted((one for one in UNITS[kind].items() if value / one[1] < _MOST), key=lambda one: -one[1])
+    short = (one for one in units if value >= one[1] and round(value / one[1], 3) * one[1] == value)
+    unit, size = next(short, units[-1])
+    return f"{value / size:.3f}".rstrip("0").rstrip(".") + unit

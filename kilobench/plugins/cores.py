@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 
 from kilobench.contracts import Core, UserError
-from kilobench.plugins.fields import read_fields
+from kilobench.plugins.fields import typed
 from kilobench.plugins.spec import nearest
+from kilobench.yamlfile import read_mapping
 
 TOOLCHAINS = ("zig", "gcc")
 FEATURES = ("dsp", "fpu")
 COUNTERS = ("dwt", "systick", "ccount", "mcycle")
 _EMULATED_COUNTERS = COUNTERS[:2]
+_FLAGS = r"[\w+=.,-]+( [\w+=.,-]+)*"
 _TABLES = Path(__file__).parents[1] / "device" / "timing"
 
 
@@ -34,7 +36,7 @@ def timing_tables() -> tuple[str, ...]:
 
 def load_core(path: Path) -> Core:
     """Read one core file; raises UserError naming the file and the key that is wrong."""
-    core = Core(**read_fields(path, "a core file", Core))
+    core = Core(**typed(path, read_mapping(path, "a core file"), Core))
     if problem := _problem(core):
         raise UserError(f"{path}: {problem}")
     return core
@@ -42,8 +44,8 @@ def load_core(path: Path) -> Core:
 
 def _problem(core: Core) -> str:
     """What is wrong with a core's values, or nothing."""
-    if re.fullmatch(r"[a-z0-9][a-z0-9-]*", core.name) is None:
-        return f"name: a core's name is of lower-case letters, digits and dashes, not {core.name!r}"
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", core.name) is None:
+        return f"name: a core's name is of lower-case letters, digits and dashes, 60 at most, not {core.name!r}"
     listed = (
         ("counter", (core.counter,), COUNTERS),
         ("features", core.features, FEATURES),
@@ -54,6 +56,9 @@ def _problem(core: Core) -> str:
         for value in values:
             if value not in known:
                 return f"{key}: no {value!r}{nearest(value, known)}; there are {', '.join(known)}"
+    for toolchain, flags in core.flags.items():
+        if not re.fullmatch(_FLAGS, flags):
+            return f"flags: {toolchain}: {flags!r} is not of words of letters, digits and _ + = . , -"
     having = [key for key in ("flags", "emulator", "timing") if getattr(core, key)]
     if 0 < len(having) < 3:
         return f"a core that can be emulated has flags, emulator and timing; this one has {' and '.join(having)} only"

@@ -4,51 +4,72 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from kilobench.contracts import UserError
 from kilobench.plugins.spec import nearest
-from kilobench.yamlfile import read_mapping
-
-_TEXTS = (tuple[str, ...], Mapping[str, str])
 
 
-def read_fields(path: Path, what: str, cls: type, also: Iterable[str] = ()) -> dict[str, Any]:
-    """The values in a file by the names of a dataclass's fields; ``also`` are keys that it may have beside them.
+def typed(path: Path, values: Mapping[str, Any], cls: type, also: Iterable[str] = ()) -> dict[str, Any]:
+    """What a file holds (read_mapping), as values of a dataclass's fields; ``also`` are keys that it may have beside them.
 
-    Raises UserError naming file and key where a key is unknown or missing, or a text, a truth value, a list of texts or a
-    mapping of texts is none. Values of other types are left to the caller.
+    Raises UserError naming file, key and value where a key is unknown or missing, or a value is not of its field's type, which is
+    str, bool, float, a tuple or a mapping of such, or several of these; other types are left to the caller, whole numbers that
+    stand alone as well, which have a range (whole).
     """
-    values = read_mapping(path, what)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in values:
         if key not in fields and key not in also:
-            raise UserError(f"{path}: no key {key!r}{nearest(key, fields)}")
+            raise UserError(f"{path}: no key {key!r}{nearest(key, fields)}; there are {', '.join(fields)}")
     for name, field in fields.items():
         optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in values and not optional:
             raise UserError(f"{path}: key {name!r} is missing")
     kinds = get_type_hints(cls)
-    for key in values.keys() & fields.keys():
-        if problem := _problem(values[key], kinds[key]):
-            raise UserError(f"{path}: {key}: {values[key]!r} is {problem}")
-    return {key: tuple(value) if kinds.get(key) == tuple[str, ...] else value for key, value in values.items()}
+    for key, value in values.items():
+        problem = _problem(value, kinds.get(key, str))
+        if problem and value is None:
+            raise UserError(f"{path}: {key}: it has no value; give it one, or leave the key out")
+        if problem:
+            raise UserError(f"{path}: {key}: {value!r} is {problem}")
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+_PLAIN: Mapping[Any, tuple[Any, str]] = {
+    str: (lambda value: isinstance(value, str) and bool(value.strip()), "text"),
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (lambda value: type(value) is int, "whole number"),
+    float: (lambda value: type(value) in (int, float) and math.isfinite(value), "number"),
+}
+"""What a value of a type is, and how it is called."""
 
 
 def _problem(value: Any, kind: Any) -> str:
     """What a value is not, or nothing."""
-    if kind is str:
-        return "" if isinstance(value, str) and value else "no text"
-    if kind is bool:
-        return "" if isinstance(value, bool) else "neither true nor false"
-    if kind not in _TEXTS:
+    outer, inner = get_origin(kind), get_args(kind)
+    if value is None:
+        return "" if type(None) in inner else "no value"
+    if outer in (Union, UnionType):
+        problems = [_problem(value, one) for one in inner if one is not type(None)]
+        return "" if "" in problems else " and ".join(problems)
+    if outer is Literal:
+        return "" if value in inner else f"not {' or '.join(map(repr, inner))}"
+    if kind in _PLAIN and kind is not int:
+        holds, name = _PLAIN[kind]
+        return "" if holds(value) else f"not {name}" if kind is bool else f"no {name}"
+    if outer not in (tuple, Mapping) or inner[0] not in _PLAIN:
         return ""
-    if not isinstance(value, list if kind == _TEXTS[0] else dict):
-        return "no list of texts" if kind == _TEXTS[0] else "no mapping of texts"
-    texts = value if isinstance(value, list) else [*value, *value.values()]
-    return "" if all(isinstance(text, str) for text in texts) else "not of texts alone (write numbers in quotes)"
+    holds, name = _PLAIN[inner[0]]
+    if outer is tuple:
+        form, items = "list", value if isinstance(value, list) else [None]
+    else:
+        form, items = "mapping", [*value, *value.values()] if isinstance(value, dict) else [None]
+    quoted = " (numbers go in quotes)" if name == "text" else ""
+    return "" if all(map(holds, items)) else f"no {form} of {name}s{quoted}"
 
 
 def whole(path: Path, key: str, value: Any, low: int, high: int, form: str = "d") -> int:

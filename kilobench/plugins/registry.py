@@ -25,8 +25,11 @@ from kilobench.plugins.loading import load_file, undisturbed
 from kilobench.plugins.names import module_name, points
 from kilobench.plugins.operators import operators_in, use_plugins
 from kilobench.plugins.spec import build, nearest, parse
+from kilobench.plugins.suites import Suite, read_suite
 from kilobench.yamlfile import read_mapping
 
+_DESCRIBED = ("cores", "boards", "benchmarks")
+"""Folders of YAML files."""
 KINDS = ("tasks", "networks", "methods", "boards", "cores", "suites", "ops")
 
 
@@ -36,7 +39,8 @@ class Entry:
 
     name: str
     path: Path
-    value: type[Contribution] | Board | Core | Path | None
+    value: type[Contribution] | Board | Core | Suite | Path | None
+    """The path of an operator, which is imported elsewhere; None of what is broken."""
     broken: str = ""
     point: EntryPoint | None = None
     """Where an installed package has it, as long as nobody has asked for it; then nothing of the package has run."""
@@ -55,12 +59,10 @@ class Entry:
             return f"{self.value.title}: {self.value.core.name}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
         if isinstance(self.value, Core):
             return f"{self.value.title}: {timing_label(self.value) if self.value.timing else 'real boards only'}"
-        if isinstance(self.value, Path) and self.value.suffix == ".py":
-            return _first_line(self.value)
+        if isinstance(self.value, Suite):
+            return self.value.title
         if isinstance(self.value, Path):
-            with self.value.open(errors="replace") as file:
-                first = file.readline(1000).strip()
-            return first.removeprefix("title:").strip().strip("\"'") if first.startswith("title:") else ""
+            return _first_line(self.value)
         return one_line((inspect.getdoc(self.value) or "").split("\n")[0])
 
 
@@ -185,28 +187,32 @@ def _add_plugins(registry: Registry, path: Path, modules: Collection[str] | None
 def _add_descriptions(registry: Registry, paths: Sequence[Path]) -> None:
     """YAML files: those in the folders ``cores``, ``boards`` and ``benchmarks`` of ``paths``, or given as they are.
 
-    Cores come first, because boards name them; a file given by itself is a board unless it lies in a folder ``cores``.
+    Cores come first, because boards name them; a file given by itself is a board unless it lies in a folder ``cores`` or
+    ``benchmarks``.
     """
     cores, boards, suites = (
-        dict.fromkeys(file for path in paths for file in _yaml_files(path, folder))
-        for folder in ("cores", "boards", "benchmarks")
+        dict.fromkeys(file for path in paths for file in _yaml_files(path, folder)) for folder in _DESCRIBED
     )
     _add_described(registry, "cores", cores, load_core)
     known = {name: core for name, entry in registry.entries["cores"].items() if isinstance(core := entry.value, Core)}
     _add_described(registry, "boards", boards, lambda path: load_board(path, known))
-    for path in suites:
-        registry.add("suites", Entry(path.stem, path, path))
+    _add_described(registry, "suites", suites, read_suite)
 
 
 def _yaml_files(path: Path, folder: str) -> list[Path]:
     if path.is_dir():
         return sorted((path / folder).glob("*.yaml"))
-    described = "cores" if path.parent.name == "cores" else "boards"
+    described = path.parent.name if path.parent.name in _DESCRIBED else "boards"
     return [path] if path.suffix in (".yaml", ".yml") and folder == described else []
 
 
-def _add_described(registry: Registry, kind: str, paths: Iterable[Path], load: Callable[[Path], Board | Core]) -> None:
-    """Cores or boards by name; then the broken ones, with their reasons, under whatever name nothing else has."""
+def _add_described(
+    registry: Registry, kind: str, paths: Iterable[Path], load: Callable[[Path], Board | Core | Suite]
+) -> None:
+    """Cores or boards by name, suites by that of their file.
+
+    Then the broken ones, with their reasons, under whatever name nothing else has.
+    """
     broken = []
     for path in paths:
         try:
@@ -214,7 +220,7 @@ def _add_described(registry: Registry, kind: str, paths: Iterable[Path], load: C
         except UserError as error:
             broken.append((path, str(error)))
         else:
-            registry.add(kind, Entry(value.name, path, value))
+            registry.add(kind, Entry(path.stem if isinstance(value, Suite) else value.name, path, value))
     for path, why in broken:
         names = (*_stated_name(path), path.stem, str(path))
         name = next(name for name in names if name not in registry.entries[kind])

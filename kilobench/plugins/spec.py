@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +12,19 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kilobench.contracts import Contribution, Training, UserError
 
-_SPEC = re.compile(r"([A-Za-z0-9_.-]+)(?:\[(.*)\])?")
+_SPEC = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)(?:\[([^\x00-\x1f\x7f<>`|()/\\\[\]]*)\])?")
+"""What a record may hold, and a file be called."""
+_MOST = 150
+"""Characters."""
+_MOST_OF_A_RECIPE = 200
+_NUMBERS = {
+    int: re.compile(r"[+-]?[0-9]+"),
+    float: re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.I),
+}
+"""As a person writes them: int("1_0") is 10."""
+_NOT_FINITE = ("nan", "inf", "infinity")
+_LARGEST = 1e12
+"""That a number may be, either way: none has a meaning beyond."""
 C = TypeVar("C", bound=Contribution)
 
 
@@ -36,16 +47,18 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
 
 
 def parse(text: str) -> Spec:
-    """Raises UserError for anything but ``name`` or ``name[key=value,...]``."""
+    """Raises UserError for anything but ``name`` or ``name[key=value,...]``, and for a key that is given twice."""
     match = _SPEC.fullmatch(text.strip())
     if match is None:
         raise UserError(f"{text!r} is not of the form name[key=value,...]")
-    params = []
+    params: list[tuple[str, str]] = []
     for part in filter(None, (match[2] or "").split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or "=" in value:
             raise UserError(f"{text!r}: {part!r} is not of the form key=value")
-        params.append((key.strip(), value.strip()))
+        if key in dict(params):
+            raise UserError(f"{text!r}: {key} is given twice")
+        params.append((key, value))
     return Spec(match[1], tuple(params))
 
 
@@ -53,6 +66,8 @@ def parse_recipe(text: str) -> tuple[Spec, ...]:
     """The methods of a recipe, left to right; none of an empty one, which is the trained network alone."""
     if not text:
         return ()
+    if len(text) > _MOST_OF_A_RECIPE:
+        raise UserError(f"recipe {text!r} has more than {_MOST_OF_A_RECIPE} characters")
     return tuple(parse(part) for part in re.split(r"\+(?![^\[]*\])", text))
 
 
@@ -64,6 +79,8 @@ def parameters(cls: type[Any]) -> dict[str, tuple[Any, Any]]:
 
 def build(cls: type[C], spec: Spec) -> C:
     """An instance with the parameters of a specification; raises UserError naming what is wrong and the nearest right."""
+    if len(str(spec)) > _MOST:
+        raise UserError(f"{spec} has more than {_MOST} characters")
     real = {
         name: float(default) for name, (kind, default) in parameters(cls).items() if kind is float
     }  # an int may be one
@@ -101,13 +118,15 @@ def _coerce(where: str, kind: Any, text: str) -> Any:
         if text not in ("true", "false"):
             raise UserError(f"{where} must be true or false, not {text!r}")
         return text == "true"
-    try:
-        value = kind(text)
-    except ValueError:
-        raise UserError(f"{where} must be of type {kind.__name__}, not {text!r}") from None
-    if kind is float and not math.isfinite(value):
+    if kind is str:
+        return text
+    if text.lower().lstrip("+-") in _NOT_FINITE:
         raise UserError(f"{where} must be a finite number, not {text!r}")
-    return value
+    if not _NUMBERS[kind].fullmatch(text):
+        raise UserError(f"{where} must be of type {kind.__name__}, not {text!r}")
+    if abs(float(text)) > _LARGEST:
+        raise UserError(f"{where} must be from {-_LARGEST:g} to {_LARGEST:g}, not {text!r}")
+    return kind(text)
 
 
 def canonical(contribution: Contribution) -> str:

@@ -32,7 +32,7 @@ from kilobench.plugins.budget import budget_text, parse_budget
 from kilobench.plugins.operators import plugin_sources
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, change_training, parse_recipe, without_width
-from kilobench.runs.suite import Suite
+from kilobench.plugins.suites import Suite
 from kilobench.toolchain import toolchain_name
 
 LINKS = ("emulator", "serial")
@@ -272,11 +272,14 @@ class Planner:
 
 def check_link(board: Board, link: str, power: str) -> None:
     """Raises UserError for a board that cannot be run as asked."""
+    from kilobench.device.emulator import cpu_model
+
     kind = link.partition(":")[0]
     if kind not in LINKS:
         raise UserError(f"no link {link!r}; boards are run on: emulator, serial[:PORT]")
     if kind == "emulator":
         require_emulated(board)
+        cpu_model(board.core)
         if power:
             raise UserError("--power is for real boards: --on serial")
 

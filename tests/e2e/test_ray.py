@@ -17,12 +17,12 @@ ray = pytest.importorskip("ray", reason="kilobench[ray] is not installed")
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from kilobench.plugins.registry import load_registry  # noqa: E402
+from kilobench.plugins.suites import Suite  # noqa: E402
 from kilobench.record import Record  # noqa: E402
 from kilobench.runs.executors import InProcess, Limits  # noqa: E402
 from kilobench.runs.plan import Cell, plan, points  # noqa: E402
 from kilobench.runs.ray_executor import RayExecutor  # noqa: E402
 from kilobench.runs.run import Outcome, run_cells, work_for  # noqa: E402
-from kilobench.runs.suite import Suite  # noqa: E402
 from tests.caches import new_cache  # noqa: E402
 
 BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")

@@ -21,7 +21,7 @@ KEYS = """
 import json, sys
 from kilobench.plugins.registry import load_registry
 from kilobench.runs.plan import plan, points
-from kilobench.runs.suite import Suite
+from kilobench.plugins.suites import Suite
 options = json.loads(sys.argv[1])
 suite = Suite("t", (options.get("task", "digits"),), (options.get("recipe", "int8"),), ("nucleo_l476rg",),
               validation=options.get("validation", False), budgets=(options.get("budget", "none"),))

@@ -170,12 +170,12 @@ def laughs(depth: int) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (laughs(60), "a suite has no anchors and aliases"),
+        (laughs(60), "a suite has no anchors, aliases and merges"),
         ("title: " + "x" * 70_000, "a suite of more than 65536 bytes"),
         ("[" * 60_000, "a suite is not nested more than 10 deep"),
         (
             "title: !!python/object/apply:os.system ['false']",
-            "cannot be read as YAML: could not determine a constructor",
+            "a suite names no types, as 'tag:yaml.org,2002:python/object/apply:os.system'",
         ),
         ("title: \xff", "cannot be read as YAML"),
         ('title: "two\\nlines"', "is not one line of text"),

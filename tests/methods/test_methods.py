@@ -74,11 +74,11 @@ def test_a_job_holds_no_test_data() -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ("int8[batches=0]", "batches must be at least 1"),
+        ("int8[batches=0]", "batches must be from 1 to 1000"),
         ("xnor[keep=stm]", "keep must be stem, first, none or a number of convolutions, not 'stm'"),
         ("xnor[keep=40]", "no convolution of this network becomes binary"),
         ("prune[keep=0]", "keep must be above 0"),
-        ("prune[iterative=0]", "iterative must be at least 1"),
+        ("prune[iterative=0]", "iterative must be from 1 to 100"),
         ("prune[keep=0.0001]", "keep=0.0001 is too little; the smallest network has"),
         ("distill[weight=1.5]", "weight must be above 0 and at most 1"),
         ("distill[temperature=0]", "temperature must be positive"),

@@ -59,7 +59,7 @@ def test_the_clock_is_what_the_arduino_core_sets_up() -> None:
         ("reference: ", "# ", "key 'reference' is missing"),
         ("name: nucleo_l476rg", "name: 5", "name: 5 is no text"),
         ("name: nucleo_l476rg", "name: .nan", "name: nan is no text"),
-        ("title: ST NUCLEO-L476RG", "title:", "title: None is no text"),
+        ("title: ST NUCLEO-L476RG", "title:", "title: it has no value; give it one, or leave the key out"),
         (
             "clock_hz: 80000000",
             "clock_hz: 80000000.5",
@@ -68,8 +68,8 @@ def test_the_clock_is_what_the_arduino_core_sets_up() -> None:
         ("clock_hz: 80000000", "clock_hz: true", "clock_hz: True is not a whole number"),
         ("clock_hz: 80000000", "clock_hz: 999999", "clock_hz: 999999 is not a whole number from 1000000"),
         ("flash_wait_states: 4", "flash_wait_states: -1", "flash_wait_states: -1 is not a whole number from 0 to 100"),
-        ("usb: [", "usb: [7, ", "usb: [7, '0483:374B', '0483:3752'] is not of texts alone (write numbers in quotes)"),
-        ("framework: arduino}", "framework: arduino, x: 1}", "is not of texts alone"),
+        ("usb: [", "usb: [7, ", "usb: [7, '0483:374B', '0483:3752'] is no list of texts (numbers go in quotes)"),
+        ("framework: arduino}", "framework: arduino, x: 1}", "is no mapping of texts (numbers go in quotes)"),
         (
             "bytes: 0x100000}",
             "size: 0x100000}",
@@ -77,7 +77,15 @@ def test_the_clock_is_what_the_arduino_core_sets_up() -> None:
         ),
         ("flash: {", "flash: 7  # {", "flash: 7 is not of the form {origin: 0x20000000, bytes: 0x18000}"),
         ("\nram:\n", "\nram: 7\nx:\n", "no key 'x'"),
-        ("caches: ", "cache: ", "no key 'cache'; nearest is 'caches'"),
+        ("caches: ", "cache: ", "no key 'cache'; nearest is 'caches'; there are name, title, mcu, "),
+        ("mcu: ", "title: x\nmcu: ", "line 3: key 'title' is given twice"),
+        ("name: nucleo_l476rg", f"name: {'n' * 5000}", "is not one line of text, of 1000 characters at most"),
+        (
+            "name: nucleo_l476rg",
+            f"name: {'n' * 61}",
+            "a board's name is of lower-case letters, digits and underscores, 60 at most",
+        ),
+        ("framework: arduino}", "framework: arduino, 'a]b': c}", "'a]b': 'c' is no option of a project"),
     ],
 )
 def test_mistakes_are_told_in_one_line(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -129,8 +137,11 @@ REGIONS = {
     + [(f"origin: {origin}, bytes: 4096", ".origin: {value} is not a whole number from 0x0 to 0xfffff000")
        for origin in (-1, 1.5, 1 << 32, "yes")]
     + [(f"origin: {origin:#x}, bytes: 4096", ".origin: {value} is no multiple of 0x1000") for origin in (1, 3, 0x20000004)]
-    + [("origin: 0x4FFFE000, bytes: 0x1001", ": 0x4fffe000 to 0x4ffff000 overlaps the emulator's UART, 0x4ffff000 to 0x4fffffff"),
-       ("origin: 0xE00FF000, bytes: 4096", ": 0xe00ff000 to 0xe00fffff overlaps the system space, 0xe0000000 to 0xe00fffff")],
+    + [("origin: 0x4FFFE000, bytes: 0x1400", ": 0x4fffe000 to 0x4ffff3ff overlaps the emulator's UART, 0x4ffff000 to 0x4fffffff"),
+       *((f"origin: {origin}, bytes: {size}", f": {origin} to {last} overlaps the system space, 0xe0000000 to 0xffffffff")
+        for origin, size, last in (("0xe00ff000", 4096, "0xe00fffff"), ("0xfffff000", 0x2000, "0x100000fff"),
+                                   ("0xdffff000", 0x1400, "0xe00003ff"), ("0xfffe0000", 0x20000, "0xffffffff")))]
+    + [(f"origin: 0x30000000, bytes: {size}", ".bytes: {value} is no multiple of 1024") for size in (1025, 4095, (1 << 29) - 1)],
     ids=str,
 )  # fmt: skip
 def test_memory_lies_where_it_can(key: str, region: str, message: str, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from kilobench.contracts import Budget, UserError
 from kilobench.plugins.budget import UNITS, budget_text, parse_budget, quantity
+from kilobench.record import BudgetText
 
 BOARD = "nucleo_l476rg"
 
@@ -53,9 +55,26 @@ def test_the_text_of_a_budget_is_that_budget(flash: str, latency: str) -> None:
     assert (again.flash_bytes, again.latency_ms) == pytest.approx((budget.flash_bytes, budget.latency_ms), rel=1e-4)
 
 
+@given(
+    digits=st.integers(1, 10**17 - 1),
+    unit=st.sampled_from(list(UNITS["bytes"])),
+    time=st.sampled_from(list(UNITS["milliseconds"])),
+)
+def test_a_record_can_hold_every_budget(digits: int, unit: str, time: str) -> None:
+    number = f"{digits // 10**9}.{digits % 10**9:09d}"
+    try:
+        text = budget_text(parse_budget(f"flash={number}{unit},latency={number}{time}", BOARD))
+    except UserError:
+        assert float(number) < 0.001
+    else:
+        assert TypeAdapter(BudgetText).validate_python(text) == text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("flash=123456789KiB", "'123456789KiB' is no positive number"),
+        ("flash=0.0009B", "'0.0009B' is no positive number"),
         ("64KB", "'64KB' is no positive number with a unit (B, KiB, MiB); nearest is 'KiB'"),
         ("64kib", "'64kib' is no positive number with a unit (B, KiB, MiB); nearest is 'KiB'"),
         ("64kb", "'64kb' is no positive number with a unit (B, KiB, MiB); nearest is 'KiB'"),

@@ -133,7 +133,12 @@ def test_a_mistake_in_taking_parameters_is_one_line(tmp_path: Path) -> None:
         ("two\nlines\r\n\tand \x0b more\u2028", "two lines and more"),
         ("\x1b[31;1mred\x1b[0m \x1b]0;title\x07and \x1b]8;;x\x1b\\link \x1bc", "red and link"),
         ("nul\0 bell\x07 csi\x9b1m lone\udcff", "nul? bell? csi?1m lone?"),
-        ("x" * 2000, "x" * 997 + "..."),
+        ("x" * 2000, "x" * 164 + "..." + "x" * 83),
+        (
+            "no board " + "x" * 5000 + "; nearest is 'y'",
+            "no board " + "x" * 164 + "..." + "x" * 82 + "; nearest is 'y'",
+        ),
+        ("a b " * 2000, "a b " * 166 + "..." + ("a b " * 2000)[-334:-1]),
         ("", ""),
     ],
 )

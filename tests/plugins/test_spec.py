@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kilobench.contrib.methods.prune import Prune
 from kilobench.contrib.methods.xnor import Xnor
+from pydantic import TypeAdapter
 
-from kilobench.contracts import Training, UserError
+from kilobench.contracts import _TRAINING_RANGES, Training, UserError
+from kilobench.lines import one_line
 from kilobench.plugins.registry import load_registry
 from kilobench.plugins.spec import (
     Spec,
@@ -15,6 +19,7 @@ from kilobench.plugins.spec import (
     parse_recipe,
     without_width,
 )
+from kilobench.record import Spec as RecordSpec
 
 
 def test_recipes_are_split_outside_brackets() -> None:
@@ -33,6 +38,11 @@ def test_canonical_names_only_what_differs_from_the_defaults() -> None:
         ("prune[kep=0.2]", "prune has no parameter 'kep'; nearest is 'keep'"),
         ("prune[keep=much]", "prune: keep must be of type float, not 'much'"),
         ("prune[rank=tailor]", "prune: rank must be one of taylor, l1, hybrid, not 'tailor'; nearest is 'taylor'"),
+        ("prune[keep=0.5,keep=0.1]", "'prune[keep=0.5,keep=0.1]': keep is given twice"),
+        ("prune[keep=0.5=0.1]", "'prune[keep=0.5=0.1]': 'keep=0.5=0.1' is not of the form key=value"),
+        ("prune[keep=1e13]", "prune: keep must be from -1e+12 to 1e+12, not '1e13'"),
+        ("prune[rank=a|b]", "'prune[rank=a|b]' is not of the form name[key=value,...]"),
+        (f"prune[rank={'x' * 150}]", f"prune[rank={'x' * 150}] has more than 150 characters"),
         ("prune[keep]", "'prune[keep]': 'keep' is not of the form key=value"),
         ("prune[keep=0.1", "'prune[keep=0.1' is not of the form name[key=value,...]"),
     ],
@@ -65,7 +75,27 @@ def test_numbers_are_found() -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "-1", "-0.5", "0", "0.0", "-0", "", "1,000"])
+HOSTILE = [
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "1e13",
+    "9" * 30,
+    "-1",
+    "-0.5",
+    "0",
+    "0.0",
+    "-0",
+    "",
+    "1,000",
+    "1_0",
+    "0x1",
+    "\u0661",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
 @pytest.mark.parametrize(("kind", "name", "parameter"), numbers())
 def test_no_parameter_takes_a_number_that_means_nothing(kind: str, name: str, parameter: str, value: str) -> None:
     if (name, parameter, value.removesuffix(".0").removeprefix("-")) in MEANT:
@@ -75,6 +105,29 @@ def test_no_parameter_takes_a_number_that_means_nothing(kind: str, name: str, pa
         REGISTRY.get(kind, f"{name}[{parameter}={value}]")
     assert parameter in str(error.value) or "key=value" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("name", [name for name, (kind, _) in parameters(Training).items() if kind in (int, float)])
+def test_no_training_has_a_number_that_means_nothing(name: str, value: str) -> None:
+    low, high = _TRAINING_RANGES[name]
+    try:
+        made = change_training(Training(), f"{name}={value}")
+    except UserError as error:
+        assert name in str(error) or "key=value" in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert value.removeprefix("-").removesuffix(".0") == "0" and low <= getattr(made, name) <= high
+
+
+@given(st.text(st.characters(max_codepoint=300), max_size=60) | st.from_regex(r"[a-z]+\[[a-z]=.*\]", fullmatch=True))
+def test_a_record_can_hold_every_specification(text: str) -> None:
+    try:
+        spec = str(parse(text))
+    except UserError as error:
+        assert one_line(str(error))
+    else:
+        assert TypeAdapter(RecordSpec).validate_python(spec) == spec == str(parse(spec))
 
 
 def test_a_changed_training_is_as_long_as_its_epochs_or_steps_say() -> None:

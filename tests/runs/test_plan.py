@@ -9,8 +9,9 @@ from kilobench.closure import code
 from kilobench.contracts import UserError
 from kilobench.measure.recording import Where, command
 from kilobench.plugins.registry import Registry, load_registry
+from kilobench.plugins.suites import Suite
 from kilobench.runs.plan import Cell, plan, points
-from kilobench.runs.suite import Suite, load_suite
+from kilobench.runs.suite import load_suite
 
 
 def suite(**changes: object) -> Suite:
@@ -100,16 +101,30 @@ HEAD = "title: t\ntasks: [digits]\nrecipes: [xnor]\nboards: [nucleo_l476rg]"
 LINES = {
     "seeds: [-1]": "a seed is from 0 to 4294967295, not -1",
     "seeds: [0, 4294967296]": "a seed is from 0 to 4294967295, not 4294967296",
-    "seeds: [true]": "key 'seeds' must be a list of whole numbers",
-    "effort: true": "key 'effort' must be a number of trainings, not True",
-    "effort: .nan": "key 'effort' must be a number of trainings, not nan",
-    "effort: .inf": "key 'effort' must be a number of trainings, not inf",
-    "effort: much": "key 'effort' must be a number of trainings, not 'much'",
-    "effort: 0": "the effort must be a positive number of trainings, not 0",
-    "effort: -2": "the effort must be a positive number of trainings, not -2",
+    "seeds: [true]": "seeds: [True] is no list of whole numbers",
+    "effort: true": "effort: True is no number",
+    "effort: .nan": "effort: nan is no number",
+    "effort: .inf": "effort: inf is no number",
+    "effort: much": "effort: 'much' is no number",
+    "effort: 0": "the effort must be a positive number of trainings below 1e+06, not 0",
+    "effort: -2": "the effort must be a positive number of trainings below 1e+06, not -2",
     "effort: 1": "an effort of 1 leaves nothing to xnor after the first training; give more than 1",
-    "budgets: 64KiB": "key 'budgets' must be a list of names",
-    "budgets: [64]": "key 'budgets' must be a list of names",
+    "budgets: 64KiB": "budgets: '64KiB' is no list of texts (numbers go in quotes)",
+    "budgets: [64]": "budgets: [64] is no list of texts (numbers go in quotes)",
+    "budgets: []": "budgets: the list is empty",
+    "seeds: [1, 2, 1]": "seeds: 1 is given twice",
+    "folds: some": "folds: 'some' is no list of whole numbers and not 'all'",
+    "validation: 1": "validation: 1 is not true or false",
+    "network: 5": "network: 5 is no text",
+    "network: nosuch": "no network 'nosuch'",
+    "training:": "training: it has no value; give it one, or leave the key out",
+    "training: {epochs: [3]}": "training: epochs: [3] is neither a number nor a text nor true nor false",
+    "training: {epochs: -3, lr: 0.1}": "training: epochs must be at least 1, not -3",
+    "training: {epochs: 3, epochs: 4}": "line 5: key 'epochs' is given twice",
+    "training: 'epochs=3,epochs=4'": "epochs is given twice",
+    "effort: 1e6": "effort: '1e6' is no number",
+    "effort: 1000000": "the effort must be a positive number of trainings below 1e+06, not 1e+06",
+    "title: b": "line 5: key 'title' is given twice",
     "budgets: [64KB]": "'64KB' is no positive number with a unit (B, KiB, MiB); nearest is 'KiB'",
     "budgets: ['flash=64KiB,board=nucleo']": "no board 'nucleo'",
     "training: epochs=0": "training: epochs must be at least 1, not 0",
@@ -149,3 +164,10 @@ def test_every_suite_of_the_project_can_be_planned(name: str) -> None:
     registry = load_registry()
     found = points(load_suite(registry.find("suites", name).path, registry), registry, "emulator", "zig")
     assert plan(found, registry)
+
+
+def test_a_suite_may_have_a_mapping_as_training_and_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"{HEAD}\nnetwork:\ntraining: {{epochs: 3, lr: 1e-3, flip: true, optimiser: sgd}}")
+    suite = load_suite(path, load_registry())
+    assert (suite.network, suite.training) == (None, "epochs=3,lr=1e-3,flip=true,optimiser=sgd")

@@ -12,10 +12,10 @@ from rich.console import Console
 from kilobench.contracts import Cost, UserError, silent
 from kilobench.files import write_kept
 from kilobench.plugins.registry import load_registry
+from kilobench.plugins.suites import Suite
 from kilobench.runs import sizing
 from kilobench.runs.executors import InProcess
 from kilobench.runs.plan import Cell, Planner, Point, Sizing, plan, points
-from kilobench.runs.suite import Suite
 from kilobench.runs.units import size_unit, units
 from kilobench.runs.work import Workshop
 

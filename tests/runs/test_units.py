@@ -15,10 +15,10 @@ from kilobench.contracts import CellError, UserError
 from kilobench.files import write_kept
 from kilobench.plugins.names import module_name
 from kilobench.plugins.registry import Registry, load_registry
+from kilobench.plugins.suites import Suite
 from kilobench.runs.executors import Failed, attempt
 from kilobench.runs.plan import Cell, Planner, plan, points
 from kilobench.runs.run import work_for
-from kilobench.runs.suite import Suite
 from kilobench.runs.units import Costs, Unit, units
 
 
