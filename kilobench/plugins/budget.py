@@ -19,8 +19,8 @@ _LIMITS = {
     "latency": ("latency_ms", "milliseconds"),
 }
 """Keys, the fields of Budget, and what they are in."""
-_MOST = 1e8
-"""What an amount is below, in its unit."""
+_MOST = 999_999_999
+"""What an amount is below in the unit that it is shown in: nine digits."""
 
 
 def quantity(text: str, kind: str) -> float:
@@ -75,4 +75,7 @@ def _shown(value: float, kind: str) -> str:
     units = sorted((one for one in UNITS[kind].items() if value / one[1] < _MOST), key=lambda one: -one[1])
     short = (one for one in units if value >= one[1] and round(value / one[1], 3) * one[1] == value)
     unit, size = next(short, units[-1])
-    return f"{value / size:.3f}".rstrip("0").rstrip(".") + unit
+    rounded = round(value / size, 3)
+    if rounded * size != value:  # which may be a round number of a larger unit
+        return _shown(rounded * size, kind)
+    return f"{rounded:.3f}".rstrip("0").rstrip(".") + unit

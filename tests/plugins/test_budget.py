@@ -67,7 +67,7 @@ def test_a_record_can_hold_every_budget(digits: int, unit: str, time: str) -> No
     except UserError:
         assert float(number) < 0.001
     else:
-        assert TypeAdapter(BudgetText).validate_python(text) == text
+        assert TypeAdapter(BudgetText).validate_python(text) == text == budget_text(parse_budget(text, "another"))
 
 
 @pytest.mark.parametrize(
