@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from kilobench.contracts import (
 )
 from kilobench.lines import one_line, reason
 from kilobench.plugins.registry import Entry, Registry, load_registry
+from kilobench.scratch import temporary_folder
 
 Check = tuple[str, Callable[[], None]]
 
@@ -158,9 +158,8 @@ def _network(network: Network) -> None:
 
 
 def _task(task: Task) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        first = task.load(0, Path(folder), silent)
-        again = task.load(0, Path(folder), silent)
+    with temporary_folder() as folder:
+        first, again = (task.load(0, folder, silent) for _ in range(2))
     _true(first.digest == again.digest, "loading twice gives different digests")
     _true(len(first.classes) == task.class_count, "the number of classes differs from class_count")
     _true(first.test_x.shape[1:] == task.input_shape, f"test inputs have shape {first.test_x.shape[1:]}")
@@ -200,14 +199,14 @@ def _core(core: Core) -> None:
         has = feature in core.features
         wrong = f"the flags give {'no ' if has else ''}{feature}, the features {'do' if has else 'do not'}"
         lines.append(f"#if{'n' if has else ''}def {macro}\n#error {wrong}\n#endif\n")
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "features.c"
+    with temporary_folder() as folder:
+        source = folder / "features.c"
         source.write_text("".join(lines))
         zig(
             "cc",
             *shlex.split(core.flags["zig"]),
             "-c",
             str(source),
-            output=Path(folder, "features.o"),
+            output=folder / "features.o",
             what="a file with its flags",
         )
