@@ -23,9 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 something failed, 2 wrong input, 130 interrupted."""
     if arguments is None:
         start.use_utf8()
-        start.interrupt_once()
     start.open_streams()
     try:
+        if arguments is None:
+            start.interrupt_once()
         return _done(arguments)
     except UserError as error:
         start.tell(str(error))
@@ -36,15 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         start.tell("interrupted; finished stages are kept, the same command goes on")
         return 130
+    except BrokenPipeError:  # as of | head: whoever reads it has seen enough
+        start.give_up_output()
+        return 0
     except OSError as error:
-        if lost := start.abandoned():
-            if isinstance(lost, BrokenPipeError):  # as of | head: whoever reads it has seen enough
-                return 0
-            start.tell(f"standard output cannot be written: {lost.strerror}")
-            return 2
-        where = "" if error.filename is None else f"{error.filename}: "
-        start.tell(f"{where}{error.strerror or error}")
+        start.give_up_output()
+        start.tell(f"{error.filename or 'standard output, or a file'}: {error.strerror or error}")
         return 2
+    finally:
+        if arguments is None:
+            start.ended()
 
 
 def _done(arguments: Sequence[str] | None) -> int:
@@ -344,8 +346,9 @@ def _doctor(options: argparse.Namespace) -> int:
 def _test(options: argparse.Namespace) -> int:
     from kilobench.commands.contract import report
 
-    if Path(options.name).is_file():  # a folder may be called as a method is
+    if Path(options.name).suffix and Path(options.name).is_file():  # what has no ending may be called as a method is
         options.plugins.append(options.name)
+    _require_cache()
     return report(_registry(options), options.name)
 
 

@@ -20,9 +20,10 @@ from filelock import FileLock, Timeout
 
 from kilobench.contracts import PassingError, UserError
 
-_PASSING = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk full", errno.ENOMEM: "not enough memory"}
+DISK_FULL, NO_MEMORY = "disk full", "not enough memory"
+_PASSING = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.ENOMEM: NO_MEMORY}
 """What may be there again when tried again."""
-_TEXTS = {os.strerror(number): lacked for number, lacked in _PASSING.items()} | {"NoSpaceLeft": "disk full"}
+_TEXTS = {os.strerror(number): lacked for number, lacked in _PASSING.items()} | {"NoSpaceLeft": DISK_FULL}
 """The same as programs say it."""
 _on_waiting: list[Callable[[bool], None]] = []
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kilobench import guard
 from kilobench.contracts import UserError
+from kilobench.paths import cache_dir
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]*")
 _PLAIN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
@@ -31,6 +32,11 @@ def temporary_folder() -> Iterator[Path]:
     """An empty folder whose path is plain where this machine has such, removed in the end. Raises UserError if there is none."""
     with tempfile.TemporaryDirectory(dir=process_folder(), ignore_cleanup_errors=True) as name:
         yield Path(name)
+
+
+def disks() -> str:
+    """Where what a unit writes goes, for who is told that a disk is full."""
+    return f"the cache {cache_dir()}, or temporary files in {process_folder().parent} (TMPDIR)"
 
 
 def process_folder() -> Path:

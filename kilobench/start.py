@@ -56,9 +56,15 @@ def require_folder() -> None:
 
 
 def interrupt_once() -> None:
-    """Let the first Ctrl-C end what goes on, and those after it not disturb how it ends."""
+    """Let the first Ctrl-C end what goes on, and those after it, or after the end (``ended``), not disturb how it ends."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+def ended() -> None:
+    """What is left is done in no time."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def tell(problem: str) -> None:
@@ -67,14 +73,10 @@ def tell(problem: str) -> None:
         print(f"kilobench: {one_line(problem)}", file=sys.stderr, flush=True)
 
 
-def abandoned() -> OSError | None:
-    """Why standard output takes nothing more, if so; what is still to be written is given up."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
+def give_up_output() -> None:
+    """Let nothing more go to standard output: what it cannot take would be told once more when the process ends."""
+    with suppress(io.UnsupportedOperation):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return error
-    return None
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

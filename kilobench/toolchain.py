@@ -18,10 +18,10 @@ from time import time
 from typing import Literal
 
 from kilobench.contracts import CellError, PassingError, UserError
-from kilobench.files import digest_path, intact, lacking, note_digest
+from kilobench.files import DISK_FULL, digest_path, intact, lacking, note_digest
 from kilobench.lines import one_line
 from kilobench.paths import cache_dir
-from kilobench.scratch import process_folder, temporary_folder
+from kilobench.scratch import disks, is_plain, process_folder, temporary_folder
 
 Toolchain = Literal["zig", "gcc"]
 GCC = "arm-none-eabi-gcc"
@@ -97,7 +97,8 @@ def zig(*arguments: str, output: Path, what: str) -> None:
     """Run the pinned zig compiler, which makes ``output``; raises what ``failure`` says where it fails."""
     with plain_folder() as folder:
         made = folder / output.name
-        command = python("ziglang", *arguments, "-o", str(made))
+        plain = (_plain(argument, folder / f"link{number}") for number, argument in enumerate(arguments))
+        command = python("ziglang", *plain, "-o", str(made))
         environment = clean_environment(**zig_environment(folder))
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if not done.returncode:
@@ -106,13 +107,23 @@ def zig(*arguments: str, output: Path, what: str) -> None:
         raise failure(f"{what} does not compile", done.stderr, done.returncode)
 
 
+def _plain(argument: str, link: Path) -> str:
+    """An argument that names a path, by way of a link where zig would take a character of it for syntax."""
+    option, path = (argument[:2], argument[2:]) if argument.startswith("-I") else ("", argument)
+    if is_plain(path) or not os.path.isabs(path):
+        return argument
+    link = link.with_suffix(Path(path).suffix)
+    link.symlink_to(path)
+    return f"{option}{link}"
+
+
 def failure(what: str, log: str, code: int) -> CellError | PassingError:
     """How a compiler failed that wrote ``log``: for want of disk or memory, or by its first line that says an error.
 
     A negative exit code is a signal, as of subprocess; SCons and shells tell that of a compiler in words.
     """
     if lacked := lacking(log):
-        return PassingError(f"{what}: {lacked}")
+        return PassingError(f"{what}: {lacked}{f': {disks()}' if lacked == DISK_FULL else ''}")
     if code < 0 or _KILLED.search(log):
         how = signal.Signals(-code).name if code < 0 else "a signal"
         return PassingError(f"{what}: the compiler was killed by {how}; was there too little memory?")

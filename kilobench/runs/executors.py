@@ -21,12 +21,12 @@ from time import monotonic
 from typing import Any, Protocol
 
 from kilobench.contracts import CellError, PassingError, UserError
-from kilobench.files import lacking, waited
+from kilobench.files import DISK_FULL, NO_MEMORY, lacking, waited
 from kilobench.lines import one_line, reason
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.units import Unit
-from kilobench.scratch import process_folder
+from kilobench.scratch import disks, process_folder
 
 GIB = 1 << 30
 _SAY_SECONDS = 0.2
@@ -180,11 +180,12 @@ def attempt(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
 def _ended(unit: Unit, error: BaseException) -> Failed:
     """How a unit ends that raises what it should not; PyTorch has errors of its own where memory or disk are short."""
     short = isinstance(error, MemoryError)
-    lacked = "not enough memory" if short else lacking(error if isinstance(error, OSError) else reason(error))
-    if lacked == "not enough memory" and resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
-        return Failed(unit.key, "not enough memory (--memory-limit)", lasting=True)
+    lacked = NO_MEMORY if short else lacking(error if isinstance(error, OSError) else reason(error))
+    if lacked == NO_MEMORY and resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
+        return Failed(unit.key, f"{NO_MEMORY} (--memory-limit)", lasting=True)
     if lacked:
-        return Failed(unit.key, f"{lacked}: {reason(error)}", lasting=False, passing=True)
+        where = getattr(error, "filename", None) or (disks() if lacked == DISK_FULL else reason(error))
+        return Failed(unit.key, f"{lacked}: {where}", lasting=False, passing=True)
     return Failed(unit.key, reason(error), lasting=not isinstance(error, OSError))
 
 
