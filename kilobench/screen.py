@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
+from rich.table import Table
 
 _MOST_COLUMNS = 10_000
 
@@ -17,7 +18,12 @@ def console(usual: int = 120) -> Console:
 
 
 def show(console: Console, content: RenderableType) -> None:
-    """Print tables; those that do not fit the terminal as they must be, after a line that says so: the terminal wraps them."""
+    """Print tables with long words folded; after a line that says so, if they need more columns than the terminal has, which
+    then wraps their lines.
+    """
+    for part in content.renderables if isinstance(content, Group) else [content]:
+        for column in part.columns if isinstance(part, Table) else ():
+            column.overflow = "fold"
     options = console.options.update(width=_MOST_COLUMNS)
     columns = Measurement.get(console, options, content).minimum
     if columns > console.width:
