@@ -115,7 +115,7 @@ def _suite(options: argparse.Namespace, registry: Any) -> Any:
 
 
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
-    from kilobench.commands import forecast
+    from kilobench.commands import forecast, outcome
     from kilobench.results.store import Store
     from kilobench.runs.run import run_cells, work_for
     from kilobench.screen import console as screen
@@ -130,7 +130,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         _check_real_boards(cells)
     if options.dry_run:
         forecast.show(work, options.workers, console)
-        _tell_too_large(too_large, console)
+        outcome.tell_too_large(too_large, console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
     if work.missing:
@@ -139,13 +139,13 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     if store is not None:
         for row in too_large:
             store.write_too_large(row.row())
-    outcome = run_cells(work, _executor(registry, options, work.units), store, console)
+    done = run_cells(work, _executor(registry, options, work.units), store, console)
     try:
-        _report(outcome, store, options.output, console)
-        _tell_too_large(too_large, console)
+        outcome.report(done, store, options.output, console)
+        outcome.tell_too_large(too_large, console)
     finally:
-        _tell_failed(outcome, console)
-    return 1 if outcome.failed or outcome.skipped else 0
+        outcome.tell_failed(done, console)
+    return 1 if done.failed or done.skipped else 0
 
 
 def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: Any) -> tuple[Any, Any]:
@@ -173,12 +173,6 @@ def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: An
         if not fitting:
             raise UserError(too_large[0].line)
         return plan(fitting, registry, progress), too_large
-
-
-def _tell_too_large(points: Any, console: Any) -> None:
-    """Those no size of which keeps their budget."""
-    for line in dict.fromkeys(point.line for point in points):
-        console.print(line, highlight=False, markup=False, soft_wrap=True, style="yellow")
 
 
 def _fetch(suite: Any, registry: Any, progress: Any) -> None:
@@ -231,33 +225,6 @@ def _executor(registry: Any, options: argparse.Namespace, units: Any) -> Any:
     if options.workers or imported() or any(unit.plugins for unit in units.values()):
         return Processes(options.workers or 1, limits, registry.plugins)
     return InProcess(registry)
-
-
-def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
-    """The table, the pages, and what failed."""
-    from kilobench.render import render
-    from kilobench.results.table import terminal
-    from kilobench.screen import show
-
-    if outcome.records:
-        show(console, terminal(outcome.records))
-    if store is None:
-        console.print("validation part of the training data: no records, no pages", highlight=False)
-    counts = f"{outcome.measured} measured, {outcome.cached} cached, {len(outcome.failed)} failed"
-    skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
-    console.print(counts + skipped, highlight=False)
-    if store is not None and (records := store.read_all() if outcome.records else []):
-        render(records, output, too_large=store.read_too_large())
-        console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
-
-
-def _tell_failed(outcome: Any, console: Any) -> None:
-    """Last, as it is what to act on."""
-    for word, cells in (("skipped, failed before", outcome.skipped), ("failed", outcome.failed)):
-        for cell, failed in cells.values():
-            log = f" (kilobench log {failed.key[:8]})" if failed.lasting else ""
-            line = f"{word}: {cell.label}: {failed.reason}{log}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
 
 
 def _log(options: argparse.Namespace) -> int:
