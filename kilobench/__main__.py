@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m kilobench``."""
+"""``python -m kilobench``, and the command ``kilobench``."""
 
+import signal
 import sys
 
-from kilobench.cli import main
+
+def main() -> int:
+    """The command; Ctrl-C is held back until it can be told in one line (kilobench.start.interrupt_once)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    from kilobench.cli import main as command
+
+    return command()
+
 
 if __name__ == "__main__":
     sys.exit(main())

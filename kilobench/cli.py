@@ -8,13 +8,13 @@ import dataclasses
 import inspect
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kilobench import start
 from kilobench.arguments import KINDS, parser
 from kilobench.contracts import Board, CellError, Core, UserError
 from kilobench.lines import one_line
@@ -22,25 +22,47 @@ from kilobench.lines import one_line
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 something failed, 2 wrong input, 130 interrupted."""
-    options = parser().parse_args(arguments)
-    if getattr(options, "allow_partial", False):
-        os.environ["KILOBENCH_ALLOW_PARTIAL"] = "1"  # read by data.partial_allowed, in worker processes too
+    if arguments is None:
+        start.use_utf8()
+    start.open_streams()
     try:
-        return _COMMANDS[options.command](options)
-    except (UserError, CellError) as error:
-        print(f"kilobench: {one_line(str(error))}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
+        if arguments is None:
+            start.interrupt_once()
+        return _done(arguments)
+    except UserError as error:
+        start.tell(str(error))
+        return 2
+    except CellError as error:
+        start.tell(str(error))
+        return 1
     except KeyboardInterrupt:
-        print("kilobench: interrupted; finished stages are kept, the same command goes on", file=sys.stderr)
+        start.tell("interrupted; finished stages are kept, the same command goes on")
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # as of | head: whoever reads it has seen enough
+        start.give_up_output()
         return 0
     except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"kilobench: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
+        start.give_up_output()
+        start.tell(f"{error.filename or 'standard output, or a file'}: {error.strerror or error}")
         return 2
+    finally:
+        if arguments is None:
+            start.ended()
+
+
+def _done(arguments: Sequence[str] | None) -> int:
+    """Do the command, until all that it says is written."""
+    try:
+        options = parser().parse_args(arguments)
+        start.require_folder()
+        if getattr(options, "allow_partial", False):
+            os.environ["KILOBENCH_ALLOW_PARTIAL"] = "1"  # read by data.partial_allowed, in worker processes too
+        code = _COMMANDS[options.command](options)
+    except SystemExit:  # of --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
 
 
 def _registry(options: argparse.Namespace, modules: Sequence[str] | None = None) -> Any:
@@ -97,13 +119,14 @@ def _suite(options: argparse.Namespace, registry: Any) -> Any:
 
 
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from kilobench.commands import forecast
+    from kilobench.commands import forecast, outcome
     from kilobench.results.store import Store
     from kilobench.runs.run import run_cells, work_for
+    from kilobench.screen import console as screen
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    if not suite.validation and not options.dry_run:
+        _require_writable("--output", options.output)
+    console = screen()
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
     cells, too_large = _planned(suite, registry, options, console)
     work = work_for(cells, retry_failed=options.retry_failed)
@@ -111,7 +134,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         _check_real_boards(cells)
     if options.dry_run:
         forecast.show(work, options.workers, console)
-        _tell_too_large(too_large, console)
+        outcome.tell_too_large(too_large, console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
     if work.missing:
@@ -120,10 +143,13 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     if store is not None:
         for row in too_large:
             store.write_too_large(row.row())
-    outcome = run_cells(work, _executor(registry, options, work.units), store, console)
-    _report(outcome, store, options.output, console)
-    _tell_too_large(too_large, console)
-    return 1 if outcome.failed or outcome.skipped else 0
+    done = run_cells(work, _executor(registry, options, work.units), store, console)
+    try:
+        outcome.report(done, store, options.output, console)
+        outcome.tell_too_large(too_large, console)
+    finally:
+        outcome.tell_failed(done, console)
+    return 1 if done.failed or done.skipped else 0
 
 
 def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: Any) -> tuple[Any, Any]:
@@ -151,12 +177,6 @@ def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: An
         if not fitting:
             raise UserError(too_large[0].line)
         return plan(fitting, registry, progress), too_large
-
-
-def _tell_too_large(points: Any, console: Any) -> None:
-    """Those no size of which keeps their budget."""
-    for line in dict.fromkeys(point.line for point in points):
-        console.print(line, highlight=False, markup=False, soft_wrap=True, style="yellow")
 
 
 def _fetch(suite: Any, registry: Any, progress: Any) -> None:
@@ -189,6 +209,14 @@ def _require_cache() -> None:
         raise UserError(f"no files can be written to the cache {cache_dir()}; KILOBENCH_CACHE names another folder")
 
 
+def _require_writable(option: str, folder: Path) -> None:
+    """What would fail in the end fails before anything is made."""
+    from kilobench.files import writable
+
+    if not writable(folder):
+        raise UserError(f"no files can be written to {option} {folder}; choose another folder")
+
+
 def _executor(registry: Any, options: argparse.Namespace, units: Any) -> Any:
     from kilobench.plugins.names import imported
     from kilobench.runs.executors import GIB, InProcess, Limits, Processes
@@ -201,28 +229,6 @@ def _executor(registry: Any, options: argparse.Namespace, units: Any) -> Any:
     if options.workers or imported() or any(unit.plugins for unit in units.values()):
         return Processes(options.workers or 1, limits, registry.plugins)
     return InProcess(registry)
-
-
-def _report(outcome: Any, store: Any, output: Path, console: Any) -> None:
-    """The table, the pages, and what failed."""
-    from kilobench.render import render
-    from kilobench.results.table import terminal
-
-    if outcome.records:
-        console.print(terminal(outcome.records))
-    if store is None:
-        console.print("validation part of the training data: no records, no pages", highlight=False)
-    elif outcome.records:
-        render(store.read_all(), output, too_large=store.read_too_large())
-        console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
-    for word, cells in (("failed", outcome.failed), ("skipped, failed before", outcome.skipped)):
-        for cell, failed in cells.values():
-            log = f" (kilobench log {failed.key[:8]})" if failed.lasting else ""
-            line = f"{word}: {cell.label}: {failed.reason}{log}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
-    counts = f"{outcome.measured} measured, {outcome.cached} cached, {len(outcome.failed)} failed"
-    skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
-    console.print(counts + skipped, highlight=False)
 
 
 def _log(options: argparse.Namespace) -> int:
@@ -312,8 +318,9 @@ def _doctor(options: argparse.Namespace) -> int:
 def _test(options: argparse.Namespace) -> int:
     from kilobench.commands.contract import report
 
-    if Path(options.name).exists():
+    if Path(options.name).suffix and Path(options.name).is_file():  # what has no ending may be called as a method is
         options.plugins.append(options.name)
+    _require_cache()
     return report(_registry(options), options.name)
 
 
@@ -339,37 +346,57 @@ def _measure(options: argparse.Namespace) -> int:
     board: Board = _registry(options, modules=()).get("boards", options.board)
     if not options.model.is_file():
         raise UserError(f"{options.model} is no file; published models are in leaderboard/models")
-    from rich.console import Console
-
     from kilobench.measure.evaluate import load_model_file
     from kilobench.measure.recording import Where, record_of
     from kilobench.progress import OverallProgress
     from kilobench.results.store import Store
     from kilobench.results.table import terminal
     from kilobench.runs.plan import check_link
+    from kilobench.scratch import temporary_folder
+    from kilobench.screen import console as screen
+    from kilobench.screen import show
 
+    _require_writable("--output", options.output)
+    _require_cache()
     check_link(board, options.on, options.power)
     where = Where(board, options.on, options.toolchain, options.power)
     model = load_model_file(options.model)
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    with OverallProgress(console, 1.0) as progress, tempfile.TemporaryDirectory() as folder:
+    console = screen()
+    with OverallProgress(console, 1.0) as progress, temporary_folder() as folder:
         progress.begin("", f"{board.name}: building and running", 1.0)
-        record, _ = record_of(model, where, Path(folder), partial(progress.update, ""))
+        try:
+            record, _ = record_of(model, where, folder, partial(progress.update, ""))
+        except CellError as error:
+            raise CellError(f"{error}{_kept_log(folder / 'build', model, board)}") from None
     store = Store(options.output / "records")
     path = store.write(record)
     store.publish(record, options.model)
-    console.print(terminal([record]))
+    show(console, terminal([record]))
     console.print(f"record: {path}", highlight=False, soft_wrap=True)
     return 0
 
 
+def _kept_log(build: Path, model: Any, board: Board) -> str:
+    """Where what a build wrote can be read, if it wrote anything."""
+    from kilobench.files import write_atomically
+    from kilobench.runs.executors import log_path
+
+    text = b"".join(log.read_bytes() for log in sorted(build.glob("*.log")))
+    if not text:
+        return ""
+    kept = log_path(f"{model.about.model.model_digest[:16]}-{board.name}")
+    write_atomically(kept, text)
+    return f" (what the build wrote: {kept})"
+
+
 def _submit(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from kilobench.results.submit import submit
+    from kilobench.screen import console as screen
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
     keep = not options.check and not options.whole
+    if keep:
+        _require_writable("--output", options.output)
+    console = screen()
     outcome = submit(options.folder, options.output, _registry(options), console, keep=keep, whole=options.whole)
     if options.report:
         options.report.write_text(outcome.report + "\n")

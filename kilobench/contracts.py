@@ -40,6 +40,10 @@ class DataUnavailable(UserError):
     """A data set, or part of it, is neither on this machine nor to be downloaded."""
 
 
+class PassingError(UserError):
+    """The machine lacked something that may be there again (disk, memory, a process that was killed): worth another try."""
+
+
 class CellError(Exception):
     """One cell cannot be finished (a crash on the board, a mismatch, ...): shown as one line."""
 

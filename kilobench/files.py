@@ -11,19 +11,29 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from kilobench.contracts import UserError
+from filelock import FileLock, Timeout
+
+from kilobench.contracts import PassingError, UserError
+
+DISK_FULL, NO_MEMORY = "disk full", "not enough memory"
+_PASSING = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.ENOMEM: NO_MEMORY}
+"""What may be there again when tried again."""
+_TEXTS = {os.strerror(number): lacked for number, lacked in _PASSING.items()} | {"NoSpaceLeft": DISK_FULL}
+"""The same as programs say it."""
+_on_waiting: list[Callable[[bool], None]] = []
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put a file in place so that even after a loss of power it is the old one or the new one.
 
     The bytes go to a file beside it, are forced to the disk (fsync), and take the name by rename, which is forced as well.
-    Missing folders are made. Raises UserError in one line where that cannot be; then nothing is left behind. What a killed
+    Missing folders are made. Raises UserError in one line where that cannot be, PassingError where the disk is full; then nothing
+    is left behind. What a killed
     process leaves, the next write of the same file takes over.
     """
     part = path.with_name(f"{path.name}.part")
@@ -36,8 +46,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise UserError(f"disk full: {path}" if full else f"cannot write {path}: {error.strerror}") from None
+        if passing := lacking(error):
+            raise PassingError(f"{passing}: {path}") from None
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
 def write_kept(path: Path, content: bytes) -> None:
@@ -75,6 +86,43 @@ def writable(folder: Path) -> Path | None:
 def digest_path(path: Path) -> Path:
     """Where the digest of a file of the cache is."""
     return path.with_name(f"{path.name}.sha256")
+
+
+def lacking(problem: OSError | str) -> str:
+    """What the machine has too little of, if that is what an error, or a text of another program, says; else nothing."""
+    if isinstance(problem, OSError) and problem.errno in _PASSING:
+        return _PASSING[problem.errno]
+    text = str(problem)
+    return next((lacked for told, lacked in _TEXTS.items() if told in text), "")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """While this process has a lock, which ends with it; waits for others, as ``waited`` is told."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        for tell in _on_waiting:
+            tell(True)
+        lock.acquire()
+        for tell in _on_waiting:
+            tell(False)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def waited(tell: Callable[[bool], None]) -> Iterator[None]:
+    """Whenever ``locked`` begins to wait for another process inside, ``tell`` gets True, and False when it goes on."""
+    _on_waiting.append(tell)
+    try:
+        yield
+    finally:
+        _on_waiting.remove(tell)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from kilobench.contracts import UserError
+
 _PACKAGE = Path(__file__).resolve().parent
 PLUGINS_VARIABLE = "KILOBENCH_PLUGINS"
 """Of the environment: folders and files with contributions, as of ``--plugins``."""
@@ -13,7 +15,15 @@ PLUGINS_VARIABLE = "KILOBENCH_PLUGINS"
 
 def cache_dir() -> Path:
     """Everything that can be made again: ``KILOBENCH_CACHE``, or ``~/.cache/kilobench``."""
-    return Path(os.environ.get("KILOBENCH_CACHE") or Path.home() / ".cache" / "kilobench").resolve()
+    return Path(os.environ.get("KILOBENCH_CACHE") or home() / ".cache" / "kilobench").resolve()
+
+
+def home() -> Path:
+    """The user's; raises UserError for a user without one (as in containers)."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UserError("this user has no home folder; KILOBENCH_CACHE, or HOME, says where files are kept") from None
 
 
 def contributions_dir() -> Path:

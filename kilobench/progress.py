@@ -96,10 +96,10 @@ class OverallProgress:
         self._bar.update(step.bar, description=f"{step.label}: {text}", completed=step.share)
         self._show()
 
-    def end(self, key: str, line: str | None) -> None:
-        """A step is over; leave a line about it, if there is one."""
+    def end(self, key: str, line: str | None, seconds: float | None = None) -> None:
+        """A step is over; leave a line about it, if there is one. ``seconds``: 0 where it is still to be done."""
         step = self._steps.pop(key)
-        self._done += step.seconds
+        self._done += step.seconds if seconds is None else seconds
         self._bar.remove_task(step.bar)
         self._show()
         if line:

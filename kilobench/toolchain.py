@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,38 +17,32 @@ from pathlib import Path
 from time import time
 from typing import Literal
 
-from kilobench.contracts import CellError, UserError
-from kilobench.files import digest_path, intact, note_digest
+from kilobench.contracts import CellError, PassingError, UserError
+from kilobench.files import DISK_FULL, digest_path, intact, lacking, note_digest
+from kilobench.lines import one_line
 from kilobench.paths import cache_dir
+from kilobench.scratch import disks, is_plain, process_folder, temporary_folder
 
 Toolchain = Literal["zig", "gcc"]
 GCC = "arm-none-eabi-gcc"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./-]*")
-_PLAIN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 _SETTLED_SECONDS = 5.0
-_INHERITED = ("PATH", "HOME", "TMPDIR")
+_KILLED = re.compile(r"Error -9\b|Error 137\b|\bKilled\b|terminated by signal|OutOfMemory|SystemResources")
+_TELLING = ("error:", "overflowed by", "undefined", "error")
+"""What the line has that says why a build failed, best first: PlatformIO's own words come last."""
+_INHERITED = ("PATH", "HOME")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _FOR_DOWNLOADS = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
 
-def is_plain(path: Path | str) -> bool:
-    """Whether no tool takes a character of a path for syntax, as PlatformIO does %, SCons $ and zig's linker %."""
-    return _PLAIN.fullmatch(str(path)) is not None
-
-
 @contextmanager
 def plain_folder() -> Iterator[Path]:
-    """A temporary folder whose path is plain, and in it a link ``zig-cache`` to the compiler's cache, whatever its path.
+    """A temporary folder, and in it a link ``zig-cache`` to the compiler's cache, whatever its path.
 
     Of that cache only the compiler's own libraries are used again, and only while they are as they were written; objects are ours
     to keep, or are made anew.
     """
-    candidates = (
-        name for name in (tempfile.gettempdir(), *_PLAIN_FOLDERS) if is_plain(name) and os.access(name, os.W_OK)
-    )
-    with tempfile.TemporaryDirectory(dir=next(candidates, None)) as name:
-        folder = Path(name).resolve()
+    with temporary_folder() as folder:
         cached = cache_dir() / "zig"
         _remove_damaged(cached)
         cached.mkdir(parents=True, exist_ok=True)
@@ -80,7 +74,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
     unseen. Messages are in English and UTF-8, so that they can be read by programs.
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"} | settings
+    return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "TMPDIR": str(process_folder())} | settings
 
 
 def downloading_environment(**settings: str) -> dict[str, str]:
@@ -100,17 +94,42 @@ def zig_environment(folder: Path) -> dict[str, str]:
 
 
 def zig(*arguments: str, output: Path, what: str) -> None:
-    """Run the pinned zig compiler, which makes ``output``; raises CellError with its first error line."""
+    """Run the pinned zig compiler, which makes ``output``; raises what ``failure`` says where it fails."""
     with plain_folder() as folder:
         made = folder / output.name
-        command = python("ziglang", *arguments, "-o", str(made))
+        plain = (_plain(argument, folder / f"link{number}") for number, argument in enumerate(arguments))
+        command = python("ziglang", *plain, "-o", str(made))
         environment = clean_environment(**zig_environment(folder))
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if not done.returncode:
             shutil.move(made, output)
     if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
-        raise CellError(f"{what} does not compile: {first}")
+        raise failure(f"{what} does not compile", done.stderr, done.returncode)
+
+
+def _plain(argument: str, link: Path) -> str:
+    """An argument that names a path, by way of a link where zig would take a character of it for syntax."""
+    option, path = (argument[:2], argument[2:]) if argument.startswith("-I") else ("", argument)
+    if is_plain(path) or not os.path.isabs(path):
+        return argument
+    link = link.with_suffix(Path(path).suffix)
+    link.symlink_to(path)
+    return f"{option}{link}"
+
+
+def failure(what: str, log: str, code: int) -> CellError | PassingError:
+    """How a compiler failed that wrote ``log``: for want of disk or memory, or by its first line that says an error.
+
+    A negative exit code is a signal, as of subprocess; SCons and shells tell that of a compiler in words.
+    """
+    if lacked := lacking(log):
+        return PassingError(f"{what}: {lacked}{f': {disks()}' if lacked == DISK_FULL else ''}")
+    if code < 0 or _KILLED.search(log):
+        how = signal.Signals(-code).name if code < 0 else "a signal"
+        return PassingError(f"{what}: the compiler was killed by {how}; was there too little memory?")
+    lines = [line for line in map(one_line, log.splitlines()) if line]
+    words = (line for word in _TELLING for line in lines if word in line.lower())
+    return CellError(f"{what}: {next(words, lines[-1] if lines else f'it ended with exit code {code} and no word')}")
 
 
 def toolchain_name(toolchain: str) -> str:

@@ -21,12 +21,10 @@ def candidates(port: ListPortInfo, boards: Iterable[Board]) -> list[Board]:
 
 def report(boards: Mapping[str, Board], ports: Iterable[ListPortInfo] | None = None) -> int:
     """Print the known boards, what PlatformIO lacks for the real ones, and the attached ones; returns 0."""
-    from rich.console import Console
-
     from kilobench.device.arduino import core_dir, install_command, installed_platforms
+    from kilobench.screen import console, show
 
-    console = Console(width=None if Console().is_terminal else 150)
-    console.print(_table(boards.values()))
+    show(console(150), _table(boards.values()))
     installed = installed_platforms()
     missing = {b.platformio["platform"]: install_command(b) for b in boards.values() if b.platformio}
     missing = {platform: command for platform, command in missing.items() if platform not in installed}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from kilobench.contracts import (
 from kilobench.lines import one_line, reason
 from kilobench.plugins.registry import Entry, Registry
 from kilobench.plugins.suites import Suite
+from kilobench.scratch import temporary_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -176,10 +176,10 @@ def _stage(settings: Settings, method: Method | None, before: nn.Module | None, 
 
     split = settings.task.load(0, Path(), silent)
     steps = _STEPS if method is None or method.effort else 0
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = (split, method, steps, before, None, Path(folder), costs, None, None, silent)
-        save_model(make_stage(settings, *arguments), Path(folder, "model"), {})
-        return load_model(Path(folder, "model"))[0]
+    with temporary_folder() as folder:
+        arguments = (split, method, steps, before, None, folder, costs, None, None, silent)
+        save_model(make_stage(settings, *arguments), folder / "model", {})
+        return load_model(folder / "model")[0]
 
 
 def _lowered(model: nn.Module, task: Task) -> Graph:
@@ -234,9 +234,8 @@ def _task_network(task: Task, registry: Registry) -> None:
 def _task(task: Task) -> None:
     from kilobench.data.loading import load
 
-    with tempfile.TemporaryDirectory() as folder:
-        first = load(task, 0, Path(folder), silent)
-        again = load(task, 0, Path(folder), silent)
+    with temporary_folder() as folder:
+        first, again = (load(task, 0, folder, silent) for _ in range(2))
     _true(first.digest == again.digest, "loading twice gives different digests")
     whole = first.test_x if first.test_clips is None else first.test_clips
     train = {hash(row.tobytes()) for row in first.train_x}
@@ -287,14 +286,14 @@ def _core(core: Core) -> None:
         has = feature in core.features
         wrong = f"the flags give {'no ' if has else ''}{feature}, the features {'do' if has else 'do not'}"
         lines.append(f"#if{'n' if has else ''}def {macro}\n#error {wrong}\n#endif\n")
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "features.c"
+    with temporary_folder() as folder:
+        source = folder / "features.c"
         source.write_text("".join(lines))
         zig(
             "cc",
             *shlex.split(core.flags["zig"]),
             "-c",
             str(source),
-            output=Path(folder, "features.o"),
+            output=folder / "features.o",
             what="a file with its flags",
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from kilobench.contracts import UserError
 from kilobench.files import writable
 from kilobench.paths import cache_dir
 
@@ -37,19 +38,23 @@ def _checks() -> Iterator[tuple[bool, str, str, str]]:
         requirement = Requirement(line)
         if requirement.marker is None:
             yield True, requirement.name, _version(requirement), f"python -m pip install '{requirement}'"
-    folder = writable(cache_dir())
-    free = f"{shutil.disk_usage(folder).free / 2**30:.0f} GiB free" if folder else ""
-    yield (
-        True,
-        "cache",
-        f"{cache_dir()}, {free}" if free else "",
-        f"make {cache_dir()} writable, or set KILOBENCH_CACHE",
-    )
+    yield True, "cache", *_cache()
     gcc = shutil.which("arm-none-eabi-gcc") or ""
     yield False, "arm-none-eabi-gcc", gcc, "optional, for --toolchain gcc: install gcc-arm-none-eabi"
     data = os.environ.get("KILOBENCH_DATA", "")
     found = data if data and Path(data).is_dir() else ""
     yield False, "KILOBENCH_DATA", found, "optional: a folder with your own copies of data sets"
+
+
+def _cache() -> tuple[str, str]:
+    """What was found, and the mend."""
+    try:
+        cache = cache_dir()
+    except UserError as error:
+        return "", str(error)
+    folder = writable(cache)
+    found = f"{cache}, {shutil.disk_usage(folder).free / 2**30:.0f} GiB free" if folder else ""
+    return found, f"make {cache} writable, or set KILOBENCH_CACHE"
 
 
 def _version(requirement: Requirement) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.plugins.registry import load_registry
+from kilobench.scratch import temporary_folder
 
 BOARDS = {"Cortex-M4F": "nucleo_l476rg", "Cortex-M0+": "raspberry_pi_pico"}
 """With FPU and DSP extension, and without either."""
@@ -45,10 +45,10 @@ def checks(kind: str) -> Iterator[tuple[str, Callable[[], None]]]:
 def _compare(kind: str, types: tuple[DType, DType]) -> None:
     for seed in range(INSTANCES):
         graph = instance(kind, types, seed)
-        with TemporaryDirectory() as folder:
-            (model := Path(folder) / "model").mkdir()
+        with temporary_folder() as folder:
+            (model := folder / "model").mkdir()
             emit(graph, model, kind)
-            _run(graph, seed, model, Path(folder))
+            _run(graph, seed, model, folder)
 
 
 def _run(graph: Graph, seed: int, model: Path, folder: Path) -> None:

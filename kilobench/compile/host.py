@@ -6,7 +6,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from kilobench.closure import digest_of, hashed
 from kilobench.files import intact, write_kept
 from kilobench.paths import cache_dir, hardware_dir
+from kilobench.scratch import temporary_folder
 from kilobench.toolchain import toolchain_name, zig
 
 FLAGS = [
@@ -64,8 +64,8 @@ def _kernels() -> Path:
     path = cache_dir() / "host" / f"{name}.o"
     if not intact(path):
         sources = [str(file) for file in files if file.suffix == ".c" and file.name not in _OF_BOARDS]
-        with tempfile.TemporaryDirectory() as scratch:
-            made = Path(scratch) / "kernels.o"
+        with temporary_folder() as scratch:
+            made = scratch / "kernels.o"
             zig("cc", *FLAGS, "-r", "-nostdlib", *_INCLUDES, *sources, output=made, what="the kernels for the host")
             write_kept(path, made.read_bytes())
     return path

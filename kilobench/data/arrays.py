@@ -15,11 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from kilobench.closure import code, hashed
 from kilobench.contracts import Progress, UserError
-from kilobench.files import read_kept, write_kept
+from kilobench.files import locked, read_kept, write_kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,9 +63,8 @@ def forget_digests(folder: Path, cache: Path) -> None:
 @contextmanager
 def _digest_index(cache: Path) -> Iterator[dict[str, list[Any]]]:
     """Size, time of change and digest by path, kept as ``cache/digests.json``; if that was damaged, all is forgotten."""
-    cache.mkdir(parents=True, exist_ok=True)
     index = cache / "digests.json"
-    with FileLock(index.with_suffix(".lock")):
+    with locked(index.with_suffix(".lock")):
         before = read_kept(index) or b"{}"
         known = json.loads(before)
         try:
@@ -91,8 +88,7 @@ def cached_arrays(cache: Path, key: str, make: Callable[[Create], None]) -> Arra
     import numpy as np
 
     folder = cache / key
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{key}.lock"):
+    with locked(cache / f"{key}.lock"):
         if not _undamaged(folder):
             shutil.rmtree(folder, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=cache) as scratch:

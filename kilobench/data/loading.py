@@ -107,15 +107,17 @@ def _check(task: Task, split: object) -> None:
     _require(type(split.partial) is int and split.partial >= 0, "partial", "a whole number", _described(split.partial))
     x = split.train_x
     wide = max(width, x.shape[3]) if isinstance(x, np.ndarray) and x.ndim == 4 else width
-    _check_part("train", x, split.train_y, (channels, height, wide), names)
-    _check_part("test", split.test_x, split.test_y, (channels, height, width), names)
+    _check_part("train", x, split.train_y, (channels, height, wide), names, partial=split.partial > 0)
+    _check_part("test", split.test_x, split.test_y, (channels, height, width), names, partial=split.partial > 0)
     if split.test_clips is not None:
         _check_inputs("test_clips", split.test_clips, (len(split.test_y), channels, height, wide))
     if split.train_groups is not None:
         _check_array("train_groups", split.train_groups, "int64", (len(split.train_y),))
 
 
-def _check_part(part: str, x: object, y: NDArray[Any], shape: Shape, classes: tuple[str, ...]) -> None:
+def _check_part(
+    part: str, x: object, y: NDArray[Any], shape: Shape, classes: tuple[str, ...], *, partial: bool
+) -> None:
     _check_array(f"{part}_y", y, "int64", ("n",))
     _require(len(y) > 0, f"{part}_y", "at least one label", "none")
     _check_inputs(f"{part}_x", x, (len(y), *shape))
@@ -123,7 +125,7 @@ def _check_part(part: str, x: object, y: NDArray[Any], shape: Shape, classes: tu
     _require(0 <= low <= high < len(classes), f"{part}_y", f"labels from 0 to {len(classes) - 1}", f"{low} to {high}")
     there = set(y.tolist())
     absent = next((name for index, name in enumerate(classes) if index not in there), None)
-    _require(absent is None, f"{part}_y", "labels of every class", f"none of {absent}")
+    _require(partial or absent is None, f"{part}_y", "labels of every class", f"none of {absent}")
 
 
 def _check_inputs(name: str, x: Any, shape: tuple[int, ...]) -> None:

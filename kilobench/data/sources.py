@@ -12,10 +12,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from kilobench.contracts import DataUnavailable, Progress, Source, UserError
 from kilobench.data.archives import Limit, opened
+from kilobench.files import locked
 from kilobench.lines import one_line
 
 
@@ -32,8 +31,7 @@ def fetched(source: Source, cache: Path, progress: Progress) -> Path:
     An archive must have the published checksum, where there is one; the caller verifies the contents. Raises
     DataUnavailable, saying what to do, where the data is not to be had, and UserError for a wrong checksum.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{source.folder}.lock"):
+    with locked(cache / f"{source.folder}.lock"):
         if (folder := present(source, cache)) is not None:
             return folder
         if not source.url:

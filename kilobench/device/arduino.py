@@ -12,14 +12,13 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
-from filelock import FileLock
 
-from kilobench.contracts import Board, CellError, UserError
+from kilobench.contracts import Board, UserError
 from kilobench.device.build import Firmware
 from kilobench.device.elf import Sizes
-from kilobench.device.words import plain
-from kilobench.paths import cache_dir, hardware_dir
-from kilobench.toolchain import downloading_environment, python
+from kilobench.files import locked
+from kilobench.paths import cache_dir, hardware_dir, home
+from kilobench.toolchain import downloading_environment, failure, python
 
 BAUD = 115200
 FLAGS = "-O2 -ffp-contract=off -Wall -Wextra"
@@ -33,7 +32,7 @@ _SHF_WRITE, _SHF_ALLOC = 1, 2
 
 def core_dir() -> Path:
     """PlatformIO's own folder, which real boards are built with: their platforms are large and often there already."""
-    return Path(os.environ.get("PLATFORMIO_CORE_DIR") or Path.home() / ".platformio")
+    return Path(os.environ.get("PLATFORMIO_CORE_DIR") or home() / ".platformio")
 
 
 def installed_platforms() -> set[str]:
@@ -80,8 +79,8 @@ def project(board: Board) -> str:
 def build(model: Path, board: Board, workdir: Path) -> Firmware:
     """Build the model in folder ``model`` (kilobench.compile.emit) for the real board with ``pio run`` in ``workdir``.
 
-    Raises UserError, with the command that mends it, if the board's PlatformIO platform is not installed; CellError with
-    the first error line of a failing build, also where the program does not fit the board.
+    Raises UserError, with the command that mends it, if the board's PlatformIO platform is not installed; what ``failure`` says
+    of a build that fails, also where the program does not fit the board.
     """
     platform = require_platform(board)
     _write_project(model, board, workdir)
@@ -91,15 +90,15 @@ def build(model: Path, board: Board, workdir: Path) -> Firmware:
                 f"{board.name}: a package of PlatformIO's platform {platform} is missing and was not to be downloaded; "
                 f"online, this installs all of them: pio pkg install -d {workdir}"
             )
-        raise CellError(f"{board.name}: the firmware does not build: {_first_error(error)}")
+        raise failure(f"{board.name}: the firmware does not build", error, 1)
     elf = workdir / ".pio" / "build" / board.name / "firmware.elf"
     return Firmware(elf, board, True, f"platformio {platform}", FLAGS)
 
 
 def upload(workdir: Path, board: Board, port: str) -> None:
-    """Upload what ``build`` made in ``workdir`` to the board at ``port``; raises CellError with the first error line."""
+    """Upload what ``build`` made in ``workdir`` to the board at ``port``; raises what ``failure`` says where it fails."""
     if error := _pio(workdir, "-t", "upload", "--upload-port", port):
-        raise CellError(f"{board.name} at {port}: the upload failed: {_first_error(error)}")
+        raise failure(f"{board.name} at {port}: the upload failed", error, 1)
 
 
 def sizes(elf: Path) -> Sizes:
@@ -146,15 +145,8 @@ def _pio(workdir: Path, *arguments: str) -> str:
         PLATFORMIO_CORE_DIR=str(core_dir()), PLATFORMIO_NO_ANSI="true", PLATFORMIO_SETTING_ENABLE_TELEMETRY="no"
     )
     command = python("platformio", "run", *arguments)
-    with FileLock(cache_dir() / "platformio.lock"):
+    with locked(cache_dir() / "platformio.lock"):
         done = subprocess.run(command, cwd=workdir, env=environment, capture_output=True, text=True, check=False)
     log = done.stdout + done.stderr
     (workdir / "build.log").write_text(log)
     return log if done.returncode else ""
-
-
-def _first_error(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines()]
-    return plain(
-        next((line for line in lines if "error" in line.lower() or "overflowed" in line), "no error line"), 300
-    )

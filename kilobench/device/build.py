@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from kilobench.contracts import Board, CellError, Core, Memory, UserError
+from kilobench.contracts import Board, Core, Memory, UserError
 from kilobench.device.elf import used
 from kilobench.paths import cache_dir, hardware_dir
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
+from kilobench.scratch import is_plain
 from kilobench.toolchain import (
     Toolchain,
     clean_environment,
-    is_plain,
+    failure,
     plain_folder,
     python,
     toolchain_name,
@@ -53,7 +54,7 @@ class Firmware:
 def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig") -> Firmware:
     """Build the model in folder ``model`` (kilobench.compile.emit) for a board with ``pio run`` in ``workdir``.
 
-    Raises CellError with the first error line of a failing build, and UserError if the toolchain is not there.
+    Raises what ``failure`` says of a build that fails, and UserError if the toolchain is not there.
     """
     require_emulated(board)
     name, options = toolchain_name(toolchain), _options(board.core, toolchain)
@@ -66,8 +67,7 @@ def build(model: Path, board: Board, workdir: Path, toolchain: Toolchain = "zig"
         if "overflowed by" not in error:
             break
     if error:
-        first = next((line for line in error.splitlines() if "error" in line), "no error line")
-        raise CellError(f"{board.name}: the firmware does not build: {first}")
+        raise failure(f"{board.name}: the firmware does not build", error, 1)
     elf = workdir / ".pio" / "build" / "emulated" / "firmware.elf"
     runs = linked is not boundless
     return Firmware(elf, _holding(board, *used(elf, linked)) if runs else linked, runs, name, flags)
@@ -202,7 +202,7 @@ def _run_in(workdir: Path, settings: dict[str, str]) -> str:
     done = subprocess.run(command, cwd=workdir, env=environment, capture_output=True, text=True, check=False)
     log = done.stdout + done.stderr
     (workdir / "build.log").write_text(log)
-    return log if done.returncode else ""
+    return log or "pio run failed without a word" if done.returncode else ""
 
 
 def _provide_scons(core: Path) -> None:

@@ -37,6 +37,8 @@ _STACKED = (
 )
 MAX_CYCLES = 50_000_000_000
 _WATCH_CYCLES = 100_000_000
+_TRANSLATED_BYTES = 64 << 20
+"""For translated code, many times what our programs take; the usual GiB does not fit a small --memory-limit."""
 """About a second."""
 
 
@@ -81,6 +83,7 @@ class EmulatedBoard:
         self._pc = 0
         self._engine: Any = binding.Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
         self._engine.ctl_set_cpu_model(cpu_model(board.core))
+        self._engine.ctl_set_tcg_buffer_size(_TRANSLATED_BYTES)
         self._map()
         self._load(elf)
         self._counter = new_counter(self._engine, board.core.timing, self._stop, native)

@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.contracts import Board, Cost
 from kilobench.measure.emulator import measure
 from kilobench.measure.evaluate import reference
+from kilobench.scratch import temporary_folder
 
 
 def cost(graph: Graph, board: Board, toolchain: str) -> Cost:
     """Build its program and run one input on the emulated board. Raises what building and running raise."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         emit(graph, folder, "candidate")
         expected = reference(graph, HostModel(folder), 1)
         measured = measure(folder, graph, expected, board, folder / "build", toolchain)

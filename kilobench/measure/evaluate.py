@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kilobench.compile.counts import macs, parameters
 from kilobench.compile.emit import emit
@@ -67,8 +67,10 @@ class About(BaseModel):
     """Of the kilobench run that repeats it; the board and its options are missing."""
     arena_lower_bound: int
     peak: Line
-    train_s: float
-    evaluate_s: float
+    train_s: float = Field(default=0.0, exclude=True)
+    """Seconds, as ``evaluate_s``: known where the model was made, and written by versions before this one; a file says what a
+    model is, so that the same run gives the same bytes."""
+    evaluate_s: float = Field(default=0.0, exclude=True)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,6 @@ def about(
     graph: Graph,
     evaluation: Evaluation,
     split: Split,
-    train_s: float,
 ) -> About:
     """What is known of an evaluated model; ``facts`` are those of ModelFacts that say how it was made."""
     crops = evaluation.correct_10_crops
@@ -151,13 +152,11 @@ def about(
         arguments=arguments,
         arena_lower_bound=evaluation.arena_lower_bound,
         peak=evaluation.peak,
-        train_s=round(train_s, 1),
-        evaluate_s=round(evaluation.seconds, 1),
     )
 
 
 def save_model_file(path: Path, graph: Graph, reference: Reference, about: About) -> None:
-    """Write an evaluated model; the same content gives the same bytes."""
+    """Write an evaluated model, without the seconds that it took; the same content gives the same bytes."""
     arrays = {"outputs": reference.outputs, "checksums": reference.checksums}
     save_graph(graph, path, about.model_dump(), arrays)
 

@@ -16,7 +16,7 @@ from typing import Literal, cast
 
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Op
-from kilobench.contracts import Board, CellError, Progress, silent
+from kilobench.contracts import Board, Progress, silent
 from kilobench.keys import measuring_key, versions
 from kilobench.measure.evaluate import EvaluatedModel
 from kilobench.measure.onboard import Measurement
@@ -41,16 +41,11 @@ class Where:
 def record_of(model: EvaluatedModel, where: Where, folder: Path, progress: Progress = silent) -> tuple[Record, Path]:
     """Build a model's program in ``folder``, run it on the board, and say what was measured; also returns the program.
 
-    Raises CellError as the link's ``measure`` does, after printing what the build wrote.
+    Raises CellError as the link's ``measure`` does; what the build wrote is then in ``folder/build/*.log``.
     """
     emit(model.graph, folder, f"{model.about.model.task} {model.about.model.recipe}")
     build = folder / "build"
-    try:
-        measured = _measured(model, where, folder, build, progress)
-    except CellError:
-        for log in build.glob("*.log"):
-            print(log.read_text())
-        raise
+    measured = _measured(model, where, folder, build, progress)
     return _record(model, where, measured), measured.program
 
 

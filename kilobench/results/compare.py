@@ -69,7 +69,7 @@ def compare(a: str, b: str, folder: Path, task: str | None = None, board: str | 
     """
     found = (
         _of_paths(Path(a), Path(b), task, board)
-        if _is_path(a) or _is_path(b)
+        if _is_path(a, folder) or _is_path(b, folder)
         else _of_recipes(a, b, folder, task, board)
     )
     differing = [match for match in found.matches if not match.same]
@@ -93,8 +93,11 @@ def compare(a: str, b: str, folder: Path, task: str | None = None, board: str | 
     return "\n".join(lines), bool(worse)
 
 
-def _is_path(text: str) -> bool:
-    return Path(text).exists() or "/" in text or text.endswith(".json")
+def _is_path(text: str, folder: Path) -> bool:
+    """A recipe of the records stays one where a folder is called like it, which is then written ``./int8``."""
+    if "/" in text or text.endswith(".json"):
+        return True
+    return Path(text).exists() and text not in {record.recipe for record in Store(folder).read_all()}
 
 
 def _of_recipes(a: str, b: str, folder: Path, task: str | None, board: str | None) -> Matches:

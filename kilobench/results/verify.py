@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +21,7 @@ from kilobench.plugins.spec import change_training, parse_recipe
 from kilobench.record import ModelFacts, Record, Trust, accuracy
 from kilobench.results.contest import steps_of
 from kilobench.results.store import MODEL_BYTES, Store
+from kilobench.scratch import temporary_folder
 
 _NOT_REPEATED = {"versions", "git_commit", "times", "trust"}
 """What may differ when a record is made again: where and when."""
@@ -88,9 +87,9 @@ class Verifier:
         differing = [name for name, value in facts_of(record).items() if getattr(said, name) != value]
         if differing:
             raise Refuted(f"{', '.join(differing)}: not that of its model")
-        with tempfile.TemporaryDirectory() as folder:
-            memory = emit(graph, Path(folder), "submitted")
-            found = reference(graph, HostModel(Path(folder)), MEASURED_INPUTS)
+        with temporary_folder() as folder:
+            memory = emit(graph, folder, "submitted")
+            found = reference(graph, HostModel(folder), MEASURED_INPUTS)
         counted: tuple[tuple[str, object, object], ...] = (
             ("macs", said.macs, macs(graph)),
             ("parameters", said.parameters, parameters(graph)),
@@ -138,8 +137,8 @@ class Verifier:
 
     def _measured(self, record: Record, model: EvaluatedModel) -> None:
         where = Where(self._registry.get("boards", record.board), toolchain=record.toolchain.split()[0])
-        with tempfile.TemporaryDirectory() as folder:
-            again, _ = record_of(model, where, Path(folder))
+        with temporary_folder() as folder:
+            again, _ = record_of(model, where, folder)
         for name in type(record).model_fields:
             if name not in _NOT_REPEATED and getattr(again, name) != getattr(record, name):
                 found, stated = getattr(again, name), getattr(record, name)
@@ -161,8 +160,8 @@ class Verifier:
         training = change_training(task.training, record.training_changes).length(len(split.train_x))
         if record.effort and steps_of(record) != (wanted := round(record.effort * training)):
             raise Refuted(f"steps: {steps_of(record)} in all, the data gives {wanted}")
-        with tempfile.TemporaryDirectory() as folder:
-            found = evaluate(model.graph, Path(folder), "submitted", split, silent)
+        with temporary_folder() as folder:
+            found = evaluate(model.graph, folder, "submitted", split, silent)
         if accuracy(found.correct) != record.accuracy:
             raise Refuted("predicted again, other test samples are right than its bitmap says")
         crops = found.correct_10_crops

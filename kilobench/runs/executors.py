@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import resource
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,15 +20,19 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-from kilobench.contracts import CellError, UserError
+from kilobench.contracts import CellError, PassingError, UserError
+from kilobench.files import DISK_FULL, NO_MEMORY, lacking, waited
 from kilobench.lines import one_line, reason
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.units import Unit
+from kilobench.scratch import disks, process_folder
 
 GIB = 1 << 30
 _SAY_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
+_OWN_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS)
+"""Signals by which a process dies of itself; by others it is killed, or its disk was full (SIGBUS, of mapped files)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,20 @@ class Limits:
         """How a unit ends that takes too long."""
         return Failed(unit.key, f"it took longer than {self.seconds:g} s (--time-limit)", lasting=True)
 
+    def died(self, unit: Unit, code: int) -> Failed:
+        """How a unit ends whose process does; ``code`` as of multiprocessing, negative for a signal.
+
+        Who kills it (the system, where memory is short, or a person) says nothing of the unit: that passes. A crash of its own is
+        tried once more as well, but lasts.
+        """
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"it exited with {code}"
+        if code == -signal.SIGKILL:
+            how += " from outside, as for want of memory"
+        elif self.bytes:
+            how += " (--memory-limit?)"
+        lasting = code >= 0 or -code in _OWN_CRASHES
+        return Failed(unit.key, f"the worker process ended: {how}", lasting, passing=code < 0)
+
 
 @dataclass(frozen=True)
 class Progressed:
@@ -50,6 +70,8 @@ class Progressed:
     text: str
     done: float
     total: float
+    waits: bool = False
+    """For another process, that makes the same or has the board: this is no time of its own."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +92,28 @@ class Failed:
     reason: str
     lasting: bool
     """Whether it would end so again: not, where the user can mend it (no data, no toolchain, no board)."""
+    passing: bool = False
+    """Whether it may end otherwise at once: the run tries it once more."""
 
 
 Event = Progressed | Finished | Failed
+
+
+class Clock:
+    """Seconds that a unit has taken, without those in which it waits for others."""
+
+    def __init__(self) -> None:
+        self._before = 0.0
+        self._since: float | None = monotonic()
+
+    def heard(self, event: Progressed) -> None:
+        """Stand still while it waits."""
+        self._before, self._since = self.seconds, None if event.waits else monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return self._before + (0.0 if self._since is None else monotonic() - self._since)
 
 
 class Executor(Protocol):
@@ -118,21 +159,46 @@ def attempt(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
             said = monotonic()
             say(Progressed(unit.key, one_line(text), float(done), float(total)))
 
+    def tell(waits: bool) -> None:
+        say(Progressed(unit.key, "waiting for another worker or run" if waits else "", 0.0, 1.0, waits))
+
     try:
-        return Finished(unit.key, made().do(unit, progress), monotonic() - start)
+        with waited(tell):
+            return Finished(unit.key, made().do(unit, progress), monotonic() - start)
     except UserError as error:
-        return Failed(unit.key, one_line(str(error)), lasting=False)
+        return Failed(unit.key, one_line(str(error)), lasting=False, passing=isinstance(error, PassingError))
     except CellError as error:
         return Failed(unit.key, one_line(str(error)), lasting=not unit.on_real_board)
-    except MemoryError:
-        return Failed(unit.key, "not enough memory (--memory-limit)", lasting=True)
-    except OSError as error:
-        return Failed(unit.key, reason(error), lasting=False)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plug-in's mistake must not take the other cells with it
-        traceback.print_exc()
+        if not isinstance(error, OSError | MemoryError):
+            traceback.print_exc()
+        return _ended(unit, error)
+
+
+def _ended(unit: Unit, error: BaseException) -> Failed:
+    """How a unit ends that raises what it should not; PyTorch has errors of its own where memory or disk are short."""
+    short = isinstance(error, MemoryError)
+    lacked = NO_MEMORY if short else lacking(error if isinstance(error, OSError) else reason(error))
+    if lacked == NO_MEMORY and resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
+        return Failed(unit.key, f"{NO_MEMORY} (--memory-limit)", lasting=True)
+    if lacked:
+        where = getattr(error, "filename", None) or (disks() if lacked == DISK_FULL else reason(error))
+        return Failed(unit.key, f"{lacked}: {where}", lasting=False, passing=True)
+    return Failed(unit.key, reason(error), lasting=not isinstance(error, OSError))
+
+
+def attempt_logged(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
+    """``attempt``, and what is written meanwhile goes to the unit's log."""
+    try:
+        with logged(unit.key):
+            return attempt(unit, made, say)
+    except KeyboardInterrupt as error:  # of a plug-in's
         return Failed(unit.key, reason(error), lasting=True)
+    except OSError as error:  # of the log
+        lacked = lacking(error)
+        return Failed(unit.key, f"{lacked or error.strerror}: {error.filename}", lasting=False, passing=bool(lacked))
 
 
 class InProcess:
@@ -213,7 +279,7 @@ class _Worker:
         self.pipe: Any = None
         self._process: Any = None
         self._limits, self._sources = limits, sources
-        self._began = 0.0
+        self._clock = Clock()
         self._plugins = False
 
     @property
@@ -222,16 +288,28 @@ class _Worker:
         return self._plugins and self.unit is None
 
     def begin(self, unit: Unit) -> None:
+        """Raises PassingError where the machine has no room for one more process."""
         if self._process is None:
-            context = get_context("spawn")
-            self.pipe, theirs = context.Pipe()
-            arguments = theirs, os.getpid(), self._limits.bytes, self._sources
-            self._process = context.Process(target=_serve, args=arguments, daemon=False)
-            self._process.start()
-            theirs.close()
-        self.unit, self._began, self._plugins = unit, monotonic(), bool(unit.plugins)
+            self._start()
+        self.unit, self._clock, self._plugins = unit, Clock(), bool(unit.plugins)
         with suppress(OSError):  # a process that died meanwhile is noticed by receive()
             self.pipe.send(unit)
+
+    def _start(self) -> None:
+        """With Ctrl-C held back: it is for the parent, which is to know of the process by then."""
+        context = get_context("spawn")
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            self.pipe, theirs = context.Pipe()
+            arguments = theirs, os.getpid(), self._limits.bytes, self._sources
+            process = context.Process(target=_serve, args=arguments, daemon=False)
+            process.start()
+            theirs.close()
+            self._process = process
+        except OSError as error:
+            raise PassingError(f"no worker process can be started: {error.strerror}") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def receive(self) -> list[Event]:
         """One message, or the end of the process."""
@@ -242,11 +320,9 @@ class _Worker:
             self._process.join()
             code, unit = self._process.exitcode, self.unit
             self.stop()
-            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"it exited with {code}"
-            return [Failed(unit.key, f"the worker process ended: {how}", lasting=True)]
+            return [self._limits.died(unit, code)]
         if isinstance(event, Progressed):
-            if event.total == 0:  # it waits for another run
-                self._began = monotonic()
+            self._clock.heard(event)
         else:
             self.unit = None
         if isinstance(event, Failed):
@@ -255,7 +331,7 @@ class _Worker:
 
     def overdue(self) -> list[Event]:
         """Stops the process if its unit takes too long."""
-        if self.unit is None or monotonic() - self._began < self._limits.seconds:
+        if self.unit is None or self._clock.seconds < self._limits.seconds:
             return []
         unit = self.unit
         self.stop()
@@ -265,7 +341,7 @@ class _Worker:
         """Kill it."""
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started
             self._process.kill()
             self._process.join()
             self.pipe.close()
@@ -278,18 +354,22 @@ def _serve(pipe: Any, parent: int, memory: int, sources: tuple[str, ...]) -> Non
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    settle()
     limit_memory(memory)
     while True:
         try:
             unit = pipe.recv()
         except EOFError:
             return
-        with logged(unit.key):
-            try:
-                event = attempt(unit, partial(workshop, sources, unit.plugins), pipe.send)
-            except KeyboardInterrupt as error:  # of a plug-in's
-                event = Failed(unit.key, reason(error), lasting=True)
-        pipe.send(event)
+        pipe.send(attempt_logged(unit, partial(workshop, sources, unit.plugins), pipe.send))
+
+
+def settle() -> None:
+    """Let a process that does units write any text to its log, and have its temporary files go when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(process_folder())
 
 
 def limit_memory(size: int) -> None:

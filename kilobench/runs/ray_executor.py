@@ -12,8 +12,6 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from time import monotonic
 from typing import Any
 
 from kilobench.contracts import UserError
@@ -21,22 +19,21 @@ from kilobench.files import intact, write_atomically, write_kept
 from kilobench.lines import one_line
 from kilobench.paths import PLUGINS_VARIABLE, cache_dir
 from kilobench.runs.executors import (
+    Clock,
     Event,
     Failed,
     Limits,
     Progressed,
-    attempt,
+    attempt_logged,
     limit_memory,
     log_path,
-    logged,
+    settle,
     workshop,
 )
 from kilobench.runs.units import Unit
 
 _VARIABLES = ("KILOBENCH_ALLOW_PARTIAL", "KILOBENCH_DATA")
 """Of the environment, that the hosts need as well."""
-_ATTEMPTS = 3
-"""Of a unit whose host dies."""
 _IN_FLIGHT = 1000
 
 
@@ -45,9 +42,8 @@ class _Task:
     """A unit on its way."""
 
     unit: Unit
-    attempts: int
-    began: float | None = None
-    """When its host began it."""
+    clock: Clock | None = None
+    """Since its host began it."""
 
 
 class RayExecutor:
@@ -79,20 +75,22 @@ class RayExecutor:
         return len(self._tasks) < _IN_FLIGHT
 
     def submit(self, unit: Unit) -> None:
-        """See Executor. Raises UserError where no host announces the board of a unit that needs a real one."""
-        self._submit(unit, 1)
-
-    def _submit(self, unit: Unit, attempts: int) -> None:
-        there = [name for name in (*unit.inputs, unit.product) if intact(cache_dir() / name)]
+        """See Executor. Raises UserError where no host has the board or the CPUs that a unit needs."""
+        there = [name for name in (*unit.inputs, *unit.files) if intact(cache_dir() / name)]
         files = {name: (cache_dir() / name).read_bytes() for name in there}
         calls = 1 if unit.plugins else 0  # of a process: it ends after a unit with plug-ins; 0: it lasts
         do = self._ray.remote(max_calls=calls)(_do).options(max_retries=0, **self._resources(unit))
-        reference = do.remote(unit, files, self._limits.bytes, self._said, self._sources)
-        self._tasks[reference] = _Task(unit, attempts)
+        try:
+            reference = do.remote(unit, files, self._limits.bytes, self._said, self._sources)
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise UserError(_of_ray(error)) from None
+        self._tasks[reference] = _Task(unit)
 
     def _resources(self, unit: Unit) -> dict[str, Any]:
         announced = self._ray.cluster_resources()
         if unit.kind == "train":
+            if not announced.get("CPU"):
+                raise UserError("no host of the Ray cluster has CPUs")
             return {"num_cpus": min(unit.point.threads, announced["CPU"]), "num_gpus": int("GPU" in announced)}
         board = f"board:{unit.point.board}"
         if unit.kind == "measure" and board in announced:
@@ -103,37 +101,43 @@ class RayExecutor:
 
     def events(self) -> list[Event]:
         """See Executor."""
+        try:
+            return self._events()
+        except (self._ray.exceptions.RayError, ConnectionError) as error:  # of the cluster itself
+            lost = [Failed(task.unit.key, _of_ray(error), lasting=False) for task in self._tasks.values()]
+            self._tasks.clear()
+            return list(lost)
+
+    def _events(self) -> list[Event]:
         done, _ = self._ray.wait(list(self._tasks), timeout=0.5)
         events: list[Event] = [event for reference in done for event in self._end(reference)]
         running = {task.unit.key: task for task in self._tasks.values()}
         for said in self._said.get_nowait_batch(self._said.qsize()):
             if (task := running.get(said.key)) is not None:
-                task.began = task.began or monotonic()
+                task.clock = task.clock or Clock()
+                task.clock.heard(said)
                 events.append(said)
         return events + [event for reference in list(self._tasks) for event in self._overdue(reference)]
 
     def _end(self, reference: Any) -> list[Event]:
-        """What a task came to; it is begun again, on another host, if its own has died."""
+        """What a task came to."""
         errors = self._ray.exceptions
         task = self._tasks.pop(reference)
         try:
             event, files = self._ray.get(reference)
         except (errors.NodeDiedError, errors.LocalRayletDiedError, errors.ObjectLostError):
-            if task.attempts < _ATTEMPTS:
-                self._submit(task.unit, task.attempts + 1)
-                return []
-            return [Failed(task.unit.key, f"its host died {_ATTEMPTS} times", lasting=False)]
-        except errors.WorkerCrashedError:
-            return [Failed(task.unit.key, "the worker process ended", lasting=True)]
+            return [Failed(task.unit.key, "its host died", lasting=False, passing=True)]
+        except (errors.WorkerCrashedError, errors.OutOfMemoryError):
+            return [Failed(task.unit.key, "the worker process ended", lasting=False, passing=True)]
         except errors.RayError as error:
-            return [Failed(task.unit.key, f"Ray: {one_line(str(error).splitlines()[-1])}", lasting=False)]
+            return [Failed(task.unit.key, _of_ray(error), lasting=False)]
         for name, content in files.items():
-            (write_kept if name == task.unit.product else write_atomically)(cache_dir() / name, content)
+            (write_kept if name in task.unit.files else write_atomically)(cache_dir() / name, content)
         return [event]
 
     def _overdue(self, reference: Any) -> list[Event]:
         task = self._tasks[reference]
-        if task.began is None or monotonic() - task.began < self._limits.seconds:
+        if task.clock is None or task.clock.seconds < self._limits.seconds:
             return []
         del self._tasks[reference]
         self._ray.cancel(reference, force=True)
@@ -146,6 +150,10 @@ class RayExecutor:
         self._ray.shutdown()
 
 
+def _of_ray(error: Exception) -> str:
+    return f"Ray: {one_line(str(error).splitlines()[-1] if str(error) else type(error).__name__)}"
+
+
 def _boards(announced: dict[str, float]) -> str:
     return ", ".join(sorted(name for name in announced if name.startswith("board:"))) or "no boards"
 
@@ -156,11 +164,16 @@ def _do(
     """On a host: put what the unit reads into its cache, do it, and give back what it made, or wrote before it failed."""
     say: Callable[[Progressed], None] = said.put
     say(Progressed(unit.key, f"on {socket.gethostname()}", 0.0, 1.0))
+    settle()
     limit_memory(memory)
-    for name, content in files.items():
-        if not intact(cache_dir() / name):
-            write_kept(cache_dir() / name, content)
-    with logged(unit.key):
-        event = attempt(unit, partial(workshop, sources, unit.plugins), say)
-    made = log_path(unit.key) if isinstance(event, Failed) else unit.path
-    return event, {str(made.relative_to(cache_dir())): made.read_bytes()} if made.is_file() else {}
+
+    def made_ready() -> Any:
+        for name, content in files.items():
+            if not intact(cache_dir() / name):
+                write_kept(cache_dir() / name, content)
+        return workshop(sources, unit.plugins)
+
+    event = attempt_logged(unit, made_ready, say)
+    log = str(log_path(unit.key).relative_to(cache_dir()))
+    made = [name for name in ([log] if isinstance(event, Failed) else unit.files) if (cache_dir() / name).is_file()]
+    return event, {name: (cache_dir() / name).read_bytes() for name in made}

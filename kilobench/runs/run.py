@@ -6,6 +6,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kilobench.contracts import UserError
+from kilobench.contracts import PassingError, UserError
 from kilobench.files import intact, read_kept, write_kept
 from kilobench.paths import cache_dir
 from kilobench.progress import OverallProgress
@@ -81,13 +82,14 @@ def work_for(cells: list[Cell], *, retry_failed: bool) -> Work:
 def run_cells(work: Work, executor: Executor, store: Store | None, console: Console) -> Outcome:
     """Do the work and write every cell's record into ``store`` as soon as it is there; None writes nothing."""
     outcome = Outcome(skipped=work.skipped)
+    unwritten: list[tuple[Cell, Record]] = []
     missing = {cell.key: cell for cell in work.missing}
     total = sum(map(work.seconds, work.units.values()))
     with OverallProgress(console, total) as progress:
         for cell in work.cells:
             if cell.key not in missing and cell.key not in work.skipped:
                 outcome.cached += 1
-                _collect(cell, store, outcome)
+                unwritten += _collect(cell, store, outcome)
         try:
             for key, failure in execute(work, executor, progress):
                 if key not in missing:
@@ -96,31 +98,45 @@ def run_cells(work: Work, executor: Executor, store: Store | None, console: Cons
                     outcome.failed[key] = missing[key], failure
                 else:
                     outcome.measured += 1
-                    _collect(missing[key], store, outcome)
+                    unwritten += _collect(missing[key], store, outcome)
         finally:
             executor.close()
+    for cell, record in unwritten:
+        if problem := _write(cell, record, store):
+            outcome.failed[cell.key] = cell, Failed(cell.key, f"measured, but not written: {problem}", lasting=False)
     order = {cell.key: index for index, cell in enumerate(work.cells)}
     outcome.records.sort(key=lambda record: order[record.cell])
     return outcome
 
 
-def _collect(cell: Cell, store: Store | None, outcome: Outcome) -> None:
+def _collect(cell: Cell, store: Store | None, outcome: Outcome) -> list[tuple[Cell, Record]]:
+    """Add the record of a cell; given back if it cannot be written."""
     content = read_kept(_record_path(cell))
     assert content is not None
     record = Record.model_validate_json(content)
     outcome.records.append(record)
+    return [(cell, record)] if _write(cell, record, store) else []
+
+
+def _write(cell: Cell, record: Record, store: Store | None) -> str:
+    """Put record and model into the store; why that cannot be, if so: other cells are not to suffer from it."""
     if store is not None:
-        store.write(record)
-        store.publish(record, product_path("evaluate", cell.model.evaluation_key))
+        try:
+            store.write(record)
+            store.publish(record, product_path("evaluate", cell.model.evaluation_key))
+        except UserError as error:
+            return str(error)
+    return ""
 
 
 def execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterable[tuple[str, Failed | None]]:
     """Do all units of some work, the earliest of the plan that can be begun first; yields each one's end.
 
-    What needs a failed unit fails for the same reason.
+    What passes (``Failed.passing``) is tried once more. What needs a failed unit fails for the same reason.
     """
     order = {key: index for index, key in enumerate(work.units)}
     keys = list(order)
+    again: set[str] = set()
     sorter = TopologicalSorter({unit.key: unit.needs for unit in work.units.values()})
     sorter.prepare()
     ready: list[int] = []
@@ -140,12 +156,17 @@ def execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterab
             try:
                 executor.submit(unit)
             except UserError as error:
-                events = [Failed(unit.key, str(error), lasting=False)]
+                events = [Failed(unit.key, str(error), lasting=False, passing=isinstance(error, PassingError))]
         else:
             for event in events or executor.events():
                 unit = work.units[event.key]
                 if isinstance(event, Progressed):
                     progress.update(event.key, event.text, event.done, event.total)
+                    continue
+                if isinstance(event, Failed) and event.passing and unit.key not in again:
+                    again.add(unit.key)
+                    heapq.heappush(ready, order[unit.key])
+                    progress.end(unit.key, f"{unit.label}: {event.reason}; it is tried once more", seconds=0.0)
                     continue
                 sorter.done(unit.key)
                 if isinstance(event, Failed):
@@ -160,8 +181,9 @@ def execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterab
 
 
 def _finish(unit: Unit, event: Finished, costs: Costs) -> None:
-    if event.line is not None:
-        costs.add(unit, event.seconds)
+    with suppress(OSError):  # only the forecast is the poorer for it
+        if event.line is not None:
+            costs.add(unit, event.seconds)
     _failure_path(unit.key).unlink(missing_ok=True)
 
 
@@ -175,7 +197,8 @@ def _failure_path(key: str) -> Path:
 
 def _keep_failure(unit: Unit, failed: Failed) -> None:
     text = json.dumps({"label": unit.label, **asdict(failed)})
-    write_kept(_failure_path(unit.key), text.encode())
+    with suppress(UserError):  # a full disk: the failure is told all the same
+        write_kept(_failure_path(unit.key), text.encode())
 
 
 def kept_failure(key: str) -> Failed | None:

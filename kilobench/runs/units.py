@@ -23,6 +23,7 @@ _PRODUCTS = {
     "evaluate": "evaluations/{}.safetensors",
     "measure": "records/{}.json",
 }
+_SECONDS = "seconds/{}.json"
 _USUAL = {"size": 8.0, "train": 20.0, "evaluate": 5.0, "measure": 4.0}
 """Seconds, for the ETA, where no unit of a kind was ever timed."""
 
@@ -56,15 +57,25 @@ class Unit:
         return _PRODUCTS[self.kind].format(self.key)
 
     @property
+    def files(self) -> list[str]:
+        """All that it writes, relative to the cache; the product, which says that it is done, last."""
+        return [*([_SECONDS.format(self.key)] if self.kind == "evaluate" else []), self.product]
+
+    @property
     def inputs(self) -> list[str]:
         """The files that it reads, relative to the cache."""
-        kind: Kind = "evaluate" if self.kind == "measure" else "train"
-        return [_PRODUCTS[kind].format(key) for key in self.needs]
+        forms = [_SECONDS, _PRODUCTS["evaluate"]] if self.kind == "measure" else [_PRODUCTS["train"]]
+        return [form.format(key) for key in self.needs for form in forms]
 
     @property
     def path(self) -> Path:
         """Of the product."""
         return product_path(self.kind, self.key)
+
+
+def seconds_path(key: str) -> Path:
+    """Beside the product of an evaluation: how long that and its trainings took, which is nothing of the model."""
+    return cache_dir() / _SECONDS.format(key)
 
 
 def product_path(kind: Kind, key: str) -> Path:

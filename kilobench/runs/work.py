@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -14,12 +13,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from kilobench.closure import code_has_changed
-from kilobench.contracts import Board, CellError, Cost, Method, Progress, Split, Task, UserError
+from kilobench.contracts import Board, CellError, Cost, Method, PassingError, Progress, Split, Task, UserError
 from kilobench.data.loading import load
-from kilobench.files import intact, write_kept
+from kilobench.files import intact, locked, read_kept, write_kept
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import require_steps
 from kilobench.learn.modelfile import load_model, read_facts, save_model
@@ -29,7 +26,8 @@ from kilobench.plugins.spec import canonical
 from kilobench.record import NOT_RUN
 from kilobench.runs.fitting import Fit, Room, size_network, weights
 from kilobench.runs.plan import Cell, Model, Planner, Point, Sizing
-from kilobench.runs.units import Unit, product_path, size_unit, units
+from kilobench.runs.units import Unit, product_path, seconds_path, size_unit, units
+from kilobench.scratch import temporary_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,12 +54,11 @@ class Workshop:
         make = self._size if unit.kind == "size" else self._of_cell(unit)
         if code_has_changed():
             raise UserError(CHANGED)
-        board = (
-            _locked(cache_dir() / "ports" / f"{unit.point.board}.lock", progress)
-            if unit.on_real_board
-            else nullcontext()
-        )
-        with _locked(unit.path.with_suffix(".lock"), progress), board:
+        board = locked(cache_dir() / "ports" / f"{unit.point.board}.lock") if unit.on_real_board else nullcontext()
+        with (
+            locked(unit.path.with_suffix(".lock")),
+            board,
+        ):  # while another process makes the same, or uses the same board
             if intact(unit.path):
                 return None
             damaged = f"{unit.product} in the cache was damaged and is made anew" if unit.path.is_file() else ""
@@ -135,8 +132,8 @@ class Workshop:
         split = self._split(unit.point, model.task, progress)
         _require_data_of(cell, len(model.stages), split)
         graph = lower(_stage(cell, -1), model.task.input_shape)
-        with tempfile.TemporaryDirectory() as folder:
-            evaluation = evaluate(graph, Path(folder), model.label, split, progress)
+        with temporary_folder() as folder:
+            evaluation = evaluate(graph, folder, model.label, split, progress)
         facts: dict[str, Any] = {
             "network": canonical(model.network),
             "training": model.training,
@@ -150,11 +147,13 @@ class Workshop:
             "contributions": contribution_versions(model.task, model.network, model.methods),
         }
         stages = [read_facts(_stage_path(cell, index)) for index in range(len(model.stages))]
-        train_s = sum(stage["seconds"] for stage in stages)
+        train_s = round(sum(stage["seconds"] for stage in stages), 1)
         if model.budget:
             facts["size"] = next(filter(None, (stage["size"] for stage in stages)), _width(model))
         arguments = (*model.arguments, *(["--allow-partial"] if split.partial else []))
-        described = about(model.evaluation_key, arguments, model.task, facts, graph, evaluation, split, train_s)
+        described = about(model.evaluation_key, arguments, model.task, facts, graph, evaluation, split)
+        seconds = {"train_s": train_s, "evaluate_s": round(evaluation.seconds, 1)}
+        write_kept(seconds_path(unit.key), json.dumps(seconds).encode())
         save_model_file(unit.path, graph, evaluation.reference, described)
         return ""
 
@@ -163,9 +162,11 @@ class Workshop:
         from kilobench.measure.recording import Where, record_of
 
         model, point = load_model_file(product_path("evaluate", cell.model.evaluation_key)), unit.point
-        with tempfile.TemporaryDirectory() as folder:
+        seconds = json.loads(read_kept(seconds_path(cell.model.evaluation_key)) or b"{}")
+        model = dataclasses.replace(model, about=model.about.model_copy(update=seconds))
+        with temporary_folder() as folder, _logs_told(folder):
             where = Where(cell.board, point.link, point.toolchain, point.power)
-            measured, program = record_of(model, where, Path(folder), progress)
+            measured, program = record_of(model, where, folder, progress)
             write_kept(cache_dir() / "firmware" / f"{unit.key}.elf", program.read_bytes())
         record = measured.model_copy(update={"trust": "verified"})  # it was evaluated here too
         write_kept(unit.path, record.model_dump_json(by_alias=True).encode())
@@ -178,19 +179,14 @@ class Workshop:
 
 
 @contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
-    """While another process makes the same, or uses the same board, wait for it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        progress("waiting for another worker or run", 0, 0)
-        lock.acquire()
+def _logs_told(folder: Path) -> Iterator[None]:
+    """What a build wrote goes to this process's output, the unit's log, where its cell cannot be finished."""
     try:
         yield
-    finally:
-        lock.release()
+    except (CellError, PassingError):
+        for log in (folder / "build").glob("*.log"):
+            print(log.read_text())
+        raise
 
 
 def _settings(cell: Cell) -> Settings:

@@ -36,9 +36,7 @@ def about(graph: Graph) -> About:
     facts = {name: value for name, value in record().model_dump().items() if name in ModelFacts.model_fields}
     model = ModelFacts.model_validate(facts | {"model_digest": graph.digest()})
     arguments = ("--task", "digits", "--recipe", "int8")
-    return About(
-        model=model, key="0", arguments=arguments, arena_lower_bound=1, peak="a.b", train_s=1.5, evaluate_s=0.1
-    )
+    return About(model=model, key="0", arguments=arguments, arena_lower_bound=1, peak="a.b")
 
 
 def test_a_model_file_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -50,6 +48,20 @@ def test_a_model_file_comes_back_as_it_was(tmp_path: Path) -> None:
     for name, value in vars(expected).items():
         assert np.array_equal(getattr(again.reference, name), value), name
         assert getattr(again.reference, name).dtype == value.dtype
+
+
+def test_seconds_are_nothing_of_a_model_file(tmp_path: Path) -> None:
+    """Those of before, that hold some, are read."""
+    graph, path = untrained("resnet8[width=4]", "int8", (1, 8, 8), 3), tmp_path / "m.safetensors"
+    expected, known = emitted(graph, tmp_path / "c", 1), about(graph)
+    save_model_file(path, graph, expected, known)
+    content = path.read_bytes()
+    save_model_file(path, graph, expected, known.model_copy(update={"train_s": 1.5, "evaluate_s": 0.1}))
+    assert path.read_bytes() == content
+    arrays = {"outputs": expected.outputs, "checksums": expected.checksums}
+    save_graph(graph, path, known.model_dump() | {"train_s": 1.5, "evaluate_s": 0.1}, arrays)
+    assert path.read_bytes() != content
+    assert (load_model_file(path).about.train_s, load_model_file(path).about.evaluate_s) == (1.5, 0.1)
 
 
 def test_a_model_file_with_another_graph_is_refused(tmp_path: Path) -> None:

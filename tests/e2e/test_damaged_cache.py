@@ -104,7 +104,7 @@ def test_a_file_where_the_cache_should_be_is_one_line(tmp_path: Path) -> None:
 
 
 def test_every_file_of_the_cache_is_among_those_tested(finished: tuple[Path, list[dict[str, object]]]) -> None:
-    known = {*PRODUCTS, *COMPILED, "costs.jsonl", "failures", "firmware", "logs", "data", "ports"}
+    known = {*PRODUCTS, *COMPILED, "costs.jsonl", "failures", "firmware", "logs", "data", "ports", "seconds"}
     assert {path.name for path in finished[0].iterdir() if path.suffix != ".lock"} <= known
 
 

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of a run: the table, the pages, and last what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from kilobench.render import render
+from kilobench.results.store import Store
+from kilobench.results.table import terminal
+from kilobench.runs.run import Outcome
+from kilobench.runs.sizing import TooLarge
+from kilobench.screen import show
+
+
+def report(outcome: Outcome, store: Store | None, output: Path, console: Console) -> None:
+    """The table, how many cells there are of what, and the pages; None writes none."""
+    if outcome.records:
+        show(console, terminal(outcome.records))
+    if store is None:
+        console.print("validation part of the training data: no records, no pages", highlight=False)
+    counts = f"{outcome.measured} measured, {outcome.cached} cached, {len(outcome.failed)} failed"
+    skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
+    console.print(counts + skipped, highlight=False)
+    if store is not None and (records := store.read_all() if outcome.records else []):
+        render(records, output, too_large=store.read_too_large())
+        console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
+
+
+def tell_failed(outcome: Outcome, console: Console) -> None:
+    """Last, as it is what to act on."""
+    for word, cells in (("skipped, failed before", outcome.skipped), ("failed", outcome.failed)):
+        for cell, failed in cells.values():
+            log = f" (kilobench log {failed.key[:8]})" if failed.lasting else ""
+            line = f"{word}: {cell.label}: {failed.reason}{log}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
+
+
+def tell_too_large(points: Iterable[TooLarge], console: Console) -> None:
+    """Those no size of which keeps their budget."""
+    for line in dict.fromkeys(point.line for point in points):
+        console.print(line, highlight=False, markup=False, soft_wrap=True, style="yellow")
