@@ -65,7 +65,7 @@ def _check_finite(traced: fx.GraphModule) -> None:
         quant = _module(node, modules)
         if isinstance(quant, FakeQuant) and not torch.isfinite(quant.high - quant.low):
             layer = node.all_input_nodes[0]
-            while _follows(layer, modules):
+            while _follows(layer, modules) or isinstance(_module(layer, modules), nn.Dropout):
                 layer = layer.all_input_nodes[0]
             name = layer.target if layer.op == "call_module" else layer.name
             raise UserError(f"{name} is not finite: it gives NaN or infinite values for training data")
@@ -99,9 +99,7 @@ def _stored(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[fx.Node]:
         if node.op == "placeholder":
             stored.append(node)
         elif known or node.target in _SUMS:
-            end = node
-            while len(end.users) == 1 and _follows(user := next(iter(end.users)), modules):
-                end = user
+            end = _end(node, modules)
             if not (isinstance(layer, XnorConv2d) and _only_signs_follow(end, modules)):
                 stored.append(end)
     return stored
@@ -109,6 +107,18 @@ def _stored(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[fx.Node]:
 
 def _module(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
     return modules.get(str(node.target)) if node.op == "call_module" else None
+
+
+def _end(layer: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
+    """The last node that is computed together with a layer; dropout on the way is nothing that is computed."""
+    end = step = layer
+    while len(step.users) == 1:
+        step = next(iter(step.users))
+        if _follows(step, modules):
+            end = step
+        elif not isinstance(_module(step, modules), nn.Dropout):
+            break
+    return end
 
 
 def _follows(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
