@@ -7,6 +7,7 @@ Weights are not touched: the lowering rounds them per output channel to int8 (do
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
@@ -17,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kilobench.contracts import UserError
 from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, is_operator
-from kilobench.learn.tracing import trace
+from kilobench.learn.tracing import exchange, trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -164,13 +165,18 @@ def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tenso
 
 
 def fold_norms(model: nn.Module) -> nn.Module:
-    """Merge every batch norm that follows a convolution into its weights, in place, by its running statistics."""
-    model.eval()
-    modules = dict(model.named_modules())
-    for node in trace(model).graph.nodes:
+    """Merge every batch norm that follows a convolution into its weights, in place, by its running statistics.
+
+    Not where one of the two is called more than once: another place may need it as it is.
+    """
+    modules = dict(model.eval().named_modules())
+    nodes = trace(model).graph.nodes
+    calls = Counter(str(node.target) for node in nodes)
+    for node in nodes:
         conv, user = _module(node, modules), next(iter(node.users), node)
         norm = _module(user, modules)
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1:
-            model.set_submodule(str(node.target), fuse_conv_bn_eval(conv, norm))
-            model.set_submodule(str(user.target), nn.Identity())
+            if calls[str(node.target)] == calls[str(user.target)] == 1:
+                exchange(model, str(node.target), fuse_conv_bn_eval(conv, norm))
+                exchange(model, str(user.target), nn.Identity())
     return model

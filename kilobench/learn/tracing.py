@@ -63,6 +63,15 @@ def _matters(node: fx.Node) -> bool:
     return bool(in_place) or node.is_impure()
 
 
+def exchange(model: nn.Module, path: str, new: nn.Module) -> None:
+    """Put another module in the place of the one at a path, wherever the model holds that under other names as well."""
+    old = model.get_submodule(path)
+    for module in model.modules():
+        for name, child in module._modules.items():
+            if child is old:
+                module._modules[name] = new
+
+
 def replaced(module: nn.Module) -> str:
     """What makes a module compute something else than its class says: hooks or a ``forward`` of its own; empty if nothing."""
     hooks = [name for name in ("_forward_pre_hooks", "_forward_hooks") if vars(module)[name]]
