@@ -61,7 +61,7 @@ class ChannelRanking:
         that cannot do with fewer channels.
         """
         small = copy.deepcopy(self._model).requires_grad_(True)  # gradients show what depends on what
-        learns = {name: parameter.requires_grad for name, parameter in self._model.named_parameters()}
+        learns = {name: p.requires_grad for name, p in self._model.named_parameters(remove_duplicate=False)}
         for parameter, original in zip(small.parameters(), self._model.parameters(), strict=True):
             parameter.grad = None if original.grad is None else original.grad.clone()
         names = {module: name for name, module in small.named_modules()}
@@ -251,7 +251,7 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _fixed_layers(model: nn.Module) -> list[str]:
-    """Paths of the layers whose channels are the network's inputs or outputs, or are added to those."""
+    """Paths of the layers whose channels are the network's inputs or outputs, rows of a map, or are added to those."""
     modules = dict(model.named_modules())
     nodes = list(trace(model).graph.nodes)
     of: dict[Any, Any] = {}
@@ -263,6 +263,7 @@ def _fixed_layers(model: nn.Module) -> list[str]:
         for before in () if makes else node.all_input_nodes:
             common = of[before]
             of = {key: of[node] if value is common else value for key, value in of.items()}
-    fixed = {of[nodes[-1]], *(of[node] for node in nodes if node.op == "placeholder")}
+    ends = [n for n in nodes if n.op in ("placeholder", "output") or isinstance(modules.get(str(n.target)), SwapAxes)]
+    fixed = {of[node] for node in ends}
     layers = [node for node in nodes if isinstance(modules.get(str(node.target)), nn.Conv2d | nn.Linear)]
     return list(dict.fromkeys(str(node.target) for node in layers if of[node] in fixed))
