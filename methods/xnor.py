@@ -77,7 +77,8 @@ class Xnor(Method):
         modules = dict(model.named_modules())
         nodes = [node for node in trace(model).graph.nodes if node.op == "call_module"]
         convs = [node for node in nodes if isinstance(modules[str(node.target)], nn.Conv2d)]
-        kept, binary = "", set()
+        kept = ""
+        binary: set[fx.Node] = set()
         front = {node.target for node in convs[: self._kept(nodes, modules)]}
         for node in [node for node in convs if node.target not in front]:
             conv = modules[str(node.target)]

@@ -174,9 +174,8 @@ def fold_norms(model: nn.Module) -> nn.Module:
     calls = Counter(str(node.target) for node in nodes)
     for node in nodes:
         conv, user = _module(node, modules), next(iter(node.users), node)
-        norm = _module(user, modules)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1:
-            if calls[str(node.target)] == calls[str(user.target)] == 1:
-                exchange(model, str(node.target), fuse_conv_bn_eval(conv, norm))
-                exchange(model, str(user.target), nn.Identity())
+        norm, once = _module(user, modules), calls[str(node.target)] == calls[str(user.target)] == 1
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1 and once:
+            exchange(model, str(node.target), fuse_conv_bn_eval(conv, norm))
+            exchange(model, str(user.target), nn.Identity())
     return model

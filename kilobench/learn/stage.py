@@ -36,7 +36,9 @@ def untrained(settings: Settings) -> nn.Module:
     for path, module in model.named_modules() if isinstance(model, nn.Module) else ():
         if isinstance(module, LazyModuleMixin):
             supported = type(module).__name__.removeprefix("Lazy")
-            raise CellError(f"{path} ({type(module).__name__}) has no weights before its first input; supported is {supported}")
+            raise CellError(
+                f"{path} ({type(module).__name__}) has no weights before its first input; supported is {supported}"
+            )
     check_model(model, task, "a network")
     return model
 

@@ -23,8 +23,8 @@ _TORCH = str(Path(torch.__file__).parent)
 def trace(model: nn.Module) -> fx.GraphModule:
     """The model as a torch.fx graph in which all layers are single nodes, without what nothing reads; shares its modules.
 
-    What changes a map in place stays, read or not: others may see the change. Its one input is the first argument of ``forward``; all others keep their defaults. Raises UserError, naming module and line,
-    where ``forward`` cannot be followed.
+    What changes a map in place stays, read or not: others may see the change. The one input is the first argument of
+    ``forward``; all others keep their defaults. Raises UserError, naming module and line, where ``forward`` cannot be followed.
     """
     for path, module in model.named_modules():
         if path and (not _NAME.fullmatch(path) or keyword.iskeyword(path.rpartition(".")[2])):

@@ -45,7 +45,7 @@ class Unit:
     plugins: tuple[str, ...]
     """Modules from outside this project that it needs. It is done by a process that has imported these alone, and then ends."""
     recipes: tuple[str, ...] = field(default=(), compare=False)
-    """Of a first training: those that need it and can be tried out before it; empty where one can be carried out anyway."""
+    """Of a first training: those that need it and can be tried out before it; none where one of them cannot."""
 
     @property
     def on_real_board(self) -> bool:
@@ -131,10 +131,10 @@ def _training(cell: Cell, stage: int, before: tuple[str, ...]) -> Unit:
 
 
 def _tried(cell: Cell) -> tuple[str, ...]:
-    """The recipe of a cell, where it can be tried out before the first training: no plug-in comes with it, no size is found for it."""
+    """The recipe of a cell, where it can be tried out before the first training: without more plug-ins, or a size to find."""
     model = cell.model
-    own = outside(model.methods) and not set(outside(model.methods)) <= set(outside([model.task, model.network]))
-    return () if own or model.budget or not model.methods else (cell.point.recipe,)
+    more = set(outside(model.methods)) - set(outside([model.task, model.network]))
+    return () if more or model.budget else (cell.point.recipe,)
 
 
 def _evaluation(cell: Cell, trained: tuple[str, ...]) -> Unit:

@@ -64,11 +64,15 @@ class Workshop:
         with _locked(unit.path.with_suffix(".lock"), progress), board:
             if intact(unit.path):
                 return None
-            for name in unit.inputs:
-                if not intact(cache_dir() / name):
-                    raise UserError(f"{name} is gone from the cache, or damaged, since it was made; start the run again")
             damaged = f"{unit.product} in the cache was damaged and is made anew" if unit.path.is_file() else ""
-            return "; ".join(filter(None, (damaged, make(unit, progress))))
+            try:
+                return "; ".join(filter(None, (damaged, make(unit, progress))))
+            except CellError:
+                if lost := next((name for name in unit.inputs if not intact(cache_dir() / name)), ""):
+                    raise UserError(
+                        f"{lost} is gone from the cache, or damaged, since it was made; start the run again"
+                    ) from None
+                raise
 
     def _of_cell(self, unit: Unit) -> Callable[[Unit, Progress], str]:
         """What makes the product of a unit that some cell needs."""

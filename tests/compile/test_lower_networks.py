@@ -130,7 +130,9 @@ def fails(self: Any, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("forward", [by_type, by_attribute, by_exception, by_count, by_alias])
 def test_a_network_that_its_trace_does_not_show_is_refused(forward: Forward) -> None:
-    with pytest.raises(UserError, match=r"^the network \(Made\) computes something else than its trace: its forward asks for"):
+    with pytest.raises(
+        UserError, match=r"^the network \(Made\) computes something else than its trace: its forward asks for"
+    ):
         lower(made(forward), SHAPE)
 
 

@@ -15,8 +15,18 @@ from kilobench.contracts import UserError
 from tests.compile.agreement import lowered
 
 SHAPE = (4, 8, 8)
-SIZES = {"kernel_size": 2, "output_size": 4, "normalized_shape": (8,), "size": 5, "dim": 1, "p": 0.5, "unflattened_size": (2, 2)}
+SIZES = {
+    "kernel_size": 2,
+    "output_size": 4,
+    "normalized_shape": (8,),
+    "size": 5,
+    "dim": 1,
+    "p": 0.5,
+    "unflattened_size": (2, 2),
+}
 """What parameters without a default get; all others that need a value are numbers of channels, which is 4."""
+
+
 class Calls(nn.Module):
     """A network that calls something on one or two maps, and a linear layer on what comes of it."""
 
@@ -70,13 +80,16 @@ def test_every_module_is_right_or_refused(kind: type[nn.Module]) -> None:
 def in_place() -> list[Any]:
     """Methods, functions and modules of torch that change what they are given, as calls on two maps."""
     methods = [name for name in dir(Tensor) if name.endswith("_") and not name.endswith("__")]
-    named = [f for f in vars(functional).values() if inspect.isfunction(f) and "inplace" in inspect.signature(f).parameters]
+    named = [
+        f for f in vars(functional).values() if inspect.isfunction(f) and "inplace" in inspect.signature(f).parameters
+    ]
     kinds = [k for k in vars(nn).values() if isinstance(k, type) and "inplace" in inspect.signature(k).parameters]
     calls: dict[str, Callable[..., Any]] = {}
     calls |= {f"Tensor.{name}": lambda *g, name=name: getattr(g[0], name)(*g[1:]) for name in methods}
     calls |= {f"functional.{f.__name__}": partial(f, inplace=True) for f in named}
     calls |= {f"torch.{name}": getattr(torch, name) for name in methods if hasattr(torch, name)}
-    calls |= {f"{name}, out": lambda *g, f=getattr(torch, name): f(*g, out=g[0]) for name in ("add", "relu", "clamp", "abs")}
+    outs = [torch.add, torch.mul, torch.clamp, torch.abs]
+    calls |= {f"{function.__name__}, out": lambda *g, f=function: f(*g, out=g[0]) for function in outs}
     calls |= {kind.__name__: kind(inplace=True).eval() for kind in kinds if kind is not nn.Threshold}
     return [pytest.param(call, id=name) for name, call in calls.items()]
 

@@ -35,7 +35,9 @@ class Residual(nn.Module):
 
 def around(*layers: nn.Module) -> nn.Module:
     before = [nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]
-    return nn.Sequential(*before, *layers, nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, CLASSES))
+    return nn.Sequential(
+        *before, *layers, nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, CLASSES)
+    )
 
 
 def binary() -> nn.Module:
@@ -98,7 +100,10 @@ def test_odd_values_are_right_or_refused(kind: str, name: str) -> None:
                 graph = lower(network, SHAPE)
             except UserError as error:
                 refused = str(error)
-                assert "\n" not in refused and (any(why in refused for why in ("not finite", "variance")) or (int8 and "requantisation factor" in refused))
+                assert "\n" not in refused and (
+                    any(why in refused for why in ("not finite", "variance"))
+                    or (int8 and "requantisation factor" in refused)
+                )
                 continue
             with torch.no_grad():
                 wanted = network(x).double().numpy()

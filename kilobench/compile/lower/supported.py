@@ -164,7 +164,9 @@ def _statistics(module: nn.Module) -> str:
             "has track_running_stats=False, so that outputs depend on the batch; supported is track_running_stats=True"
         )
     least = float(module.running_var.min())
-    return "" if least + module.eps > 0 else f"has a variance of {least:g}, eps={module.eps:g}; supported is a sum above 0"
+    return (
+        "" if least + module.eps > 0 else f"has a variance of {least:g}, eps={module.eps:g}; supported is a sum above 0"
+    )
 
 
 def _tensors(module: nn.Module) -> str:
