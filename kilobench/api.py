@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
-    from kilobench.learn.tracing import trace
+    from kilobench.learn.tracing import exchange, trace
 
 LATER = {
     "Add": "kilobench.learn.layers",
@@ -48,6 +48,7 @@ LATER = {
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",
     "data": "kilobench",
+    "exchange": "kilobench.learn.tracing",
     "fold_norms": "kilobench.learn.quantise",
     "int8_grid": "kilobench.learn.latent",
     "quantise": "kilobench.learn.quantise",
@@ -83,6 +84,7 @@ __all__ = [
     "UserError",
     "XnorConv2d",
     "data",
+    "exchange",
     "fold_norms",
     "int8_grid",
     "quantise",

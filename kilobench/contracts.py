@@ -132,7 +132,7 @@ class Training:
         """Raises UserError for a value that no training can have."""
         for name, (low, high) in _TRAINING_RANGES.items():
             if not low <= (value := getattr(self, name)) <= high:
-                wanted = f"at least {low:g}" if high == _ANY else f"from {low:g} to {high:g}"
+                wanted = f"at least {low:g}" if high == _ANY and not value > high else f"from {low:g} to {high:g}"
                 raise UserError(f"training: {name} must be {wanted}, not {value}")
 
     def length(self, samples: int) -> int:

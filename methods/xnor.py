@@ -70,7 +70,7 @@ class Xnor(Method):
         """Put binary convolutions in place; their weights are those that the model has."""
         from torch import nn
 
-        from kilobench.api import XnorConv2d, trace
+        from kilobench.api import XnorConv2d, exchange, trace
 
         gradient: Literal["ste", "xnor"] = "xnor" if self.layout == "study" else self.gradient
 
@@ -78,18 +78,24 @@ class Xnor(Method):
         nodes = [node for node in trace(model).graph.nodes if node.op == "call_module"]
         convs = [node for node in nodes if isinstance(modules[str(node.target)], nn.Conv2d)]
         kept = ""
-        for node in convs[self._kept(nodes, modules) :]:
+        binary: set[fx.Node] = set()
+        front = {node.target for node in convs[: self._kept(nodes, modules)]}
+        for node in [node for node in convs if node.target not in front]:
             conv = modules[str(node.target)]
             stays = self.layout == "own" and conv.kernel_size == (1, 1)
             lacking = "kernel_size=(1, 1)" if stays else XnorConv2d.lacks(conv)
             if lacking:
                 kept = kept or f"; {node.target} ({type(conv).__name__}) stays, having {lacking}"
                 continue
-            model.set_submodule(str(node.target), XnorConv2d(nn.BatchNorm2d(conv.in_channels), conv, gradient))
-            for user in node.users:
-                if isinstance(modules.get(str(user.target)), nn.BatchNorm2d):
-                    model.set_submodule(str(user.target), nn.Identity())
-        if not any(isinstance(module, XnorConv2d) for module in model.modules()):
+            if node.target not in {before.target for before in binary}:
+                exchange(model, str(node.target), XnorConv2d(nn.BatchNorm2d(conv.in_channels), conv, gradient))
+            binary.add(node)
+        for name in {str(user.target) for node in binary for user in node.users}:
+            calls = [node for node in nodes if node.target == name]
+            behind_binary = all(node.all_input_nodes[0] in binary for node in calls)
+            if isinstance(modules.get(name), nn.BatchNorm2d) and behind_binary:
+                exchange(model, name, nn.Identity())
+        if not binary:
             raise UserError(f"xnor: with keep={self.keep} no convolution of this network becomes binary{kept}")
 
     def _kept(self, nodes: list[fx.Node], modules: dict[str, nn.Module]) -> int:

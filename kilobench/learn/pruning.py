@@ -46,7 +46,7 @@ class ChannelRanking:
     ) -> None:
         _check_layers(model)
         self._model, self._how = model.eval(), how
-        self._outputs = _output_layers(self._model)
+        self._fixed = _fixed_layers(self._model)
         self._scores: dict[str, Tensor] = {}
         if how == "taylor":
             _accumulate_gradients(model, batches)
@@ -60,17 +60,19 @@ class ChannelRanking:
         are rows of the map behind it: there the windows of pools are cut to what is left. Raises UserError naming the layer
         that cannot do with fewer channels.
         """
-        small = copy.deepcopy(self._model)
+        small = copy.deepcopy(self._model).requires_grad_(True)  # gradients show what depends on what
+        learns = {name: p.requires_grad for name, p in self._model.named_parameters(remove_duplicate=False)}
         for parameter, original in zip(small.parameters(), self._model.parameters(), strict=True):
             parameter.grad = None if original.grad is None else original.grad.clone()
         names = {module: name for name, module in small.named_modules()}
         x = torch.zeros(1, *input_shape)
         swapped = _before_swaps(small)
-        stay = [*map(small.get_submodule, self._outputs), *(conv for conv, _ in swapped)]
+        swapped = [(conv, norm) for conv, norm in swapped if names[conv] not in self._fixed]
+        stay = [*map(small.get_submodule, self._fixed), *(conv for conv, _ in swapped)]
         _, groups = _groups(small, x, stay)
         if not groups and not swapped:
             raise UserError(
-                f"no layer has channels to remove; those of {', '.join(self._outputs)} are the network's outputs"
+                f"no layer has channels to remove; those of {', '.join(self._fixed)} are the network's inputs or outputs"
             )
         scores = [self._score(conv, names[conv]) for conv, _ in swapped] + list(map(self._importance(names), groups))
         least = _least_important([functional.normalize(torch.nan_to_num(score), dim=0) for score in scores], ratio)
@@ -83,6 +85,8 @@ class ChannelRanking:
         for group, channels in zip(groups, least[len(swapped) :], strict=True):
             graph.get_pruning_group(group[0].dep.target.module, group[0].dep.handler, channels).prune()
         _run(small, x)
+        for name, parameter in small.named_parameters():
+            parameter.requires_grad = learns[name]
         return small
 
     def _importance(self, names: dict[nn.Module, str]) -> Callable[[Any], Tensor]:
@@ -131,8 +135,12 @@ def _least_important(scores: list[Tensor], ratio: float) -> list[list[int]]:
 
 def _accumulate_gradients(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
     model.zero_grad()
+    learns = [parameter.requires_grad for parameter in model.parameters()]
+    model.requires_grad_(True)
     for x, y in batches:
         functional.cross_entropy(model(x), y).backward()
+    for parameter, flag in zip(model.parameters(), learns, strict=True):
+        parameter.requires_grad = flag
 
 
 def _activation_scores(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
@@ -158,7 +166,7 @@ def _activation_scores(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]
 def _before_swaps(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
     """The convolutions whose channels become rows at an axis swap, each with the batch norm behind it."""
     modules = dict(model.named_modules())
-    found = []
+    found: dict[nn.Conv2d, nn.BatchNorm2d | None] = {}
     for node in trace(model).graph.nodes:
         if not isinstance(modules.get(str(node.target)), SwapAxes):
             continue
@@ -169,9 +177,10 @@ def _before_swaps(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | No
             if isinstance(module, nn.BatchNorm2d):
                 norm = module
             if isinstance(module, nn.Conv2d):
-                found.append((module, norm))
+                found[module] = norm
+            if isinstance(module, nn.Conv2d | SwapAxes):
                 break
-    return found
+    return list(found.items())
 
 
 def _cut_windows(model: nn.Module, x: Tensor) -> None:
@@ -203,14 +212,21 @@ def _run(model: nn.Module, x: Tensor) -> None:
 
 def _check_layers(model: nn.Module) -> None:
     """Raise UserError for a layer whose channels cannot be followed."""
-    in_training = _layers(model.train())
-    used = _layers(model.eval())
-    for name, layer in in_training.items():
-        if name not in used:
-            raise UserError(
-                f"{name} ({type(layer).__name__}) is used in training alone, where channels cannot be followed"
-            )
+    ways = {"training": _layers(model.train()), "evaluation": _layers(model.eval())}
+    used, owners = ways["evaluation"], dict[nn.Parameter, str]()
+    for way, layers in ways.items():
+        for name, layer in layers.items():
+            if not all(name in others for others in ways.values()):
+                raise UserError(
+                    f"{name} ({type(layer).__name__}) is used in {way} alone, where channels cannot be followed"
+                )
     for name, layer in used.items():
+        shared = [other for p in layer.parameters() if (other := owners.setdefault(p, name)) != name]
+        if shared:
+            raise UserError(
+                f"{name} ({type(layer).__name__}) has weights that {shared[0]} has, too, and pruning would part them; supported "
+                "are weights of its own"
+            )
         if type(layer) not in (nn.Conv2d, nn.Linear, nn.BatchNorm2d):
             raise UserError(
                 f"{name} ({type(layer).__name__}) has weights whose channels cannot be removed; supported are Conv2d, Linear and "
@@ -234,19 +250,20 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: modules[name] for name in called if any(True for _ in modules[name].parameters())}
 
 
-def _output_layers(model: nn.Module) -> list[str]:
-    """Paths of the layers whose channels are the network's outputs."""
+def _fixed_layers(model: nn.Module) -> list[str]:
+    """Paths of the layers whose channels are the network's inputs or outputs, rows of a map, or are added to those."""
     modules = dict(model.named_modules())
-    found: list[str] = []
-    *_, last = trace(model).graph.nodes
-    pending, seen = list(last.all_input_nodes), set()
-    while pending:
-        node = pending.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if isinstance(modules.get(str(node.target)), nn.Conv2d | nn.Linear):
-            found.append(str(node.target))
-        else:
-            pending += node.all_input_nodes
-    return found
+    nodes = list(trace(model).graph.nodes)
+    of: dict[Any, Any] = {}
+    """Of every node, the node that stands for all that have channels in common; by sums, activations, depthwise layers, ..."""
+    for node in nodes:
+        of[node] = node
+        layer = modules.get(str(node.target))
+        makes = isinstance(layer, nn.Linear | SwapAxes) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+        for before in () if makes else node.all_input_nodes:
+            common = of[before]
+            of = {key: of[node] if value is common else value for key, value in of.items()}
+    ends = [n for n in nodes if n.op in ("placeholder", "output") or isinstance(modules.get(str(n.target)), SwapAxes)]
+    fixed = {of[node] for node in ends}
+    layers = [node for node in nodes if isinstance(modules.get(str(node.target)), nn.Conv2d | nn.Linear)]
+    return list(dict.fromkeys(str(node.target) for node in layers if of[node] in fixed))

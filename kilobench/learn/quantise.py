@@ -7,6 +7,7 @@ Weights are not touched: the lowering rounds them per output channel to int8 (do
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
@@ -17,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kilobench.contracts import UserError
 from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, is_operator
-from kilobench.learn.tracing import trace
+from kilobench.learn.tracing import exchange, trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -65,7 +66,7 @@ def _check_finite(traced: fx.GraphModule) -> None:
         quant = _module(node, modules)
         if isinstance(quant, FakeQuant) and not torch.isfinite(quant.high - quant.low):
             layer = node.all_input_nodes[0]
-            while _follows(layer, modules):
+            while _follows(layer, modules) or isinstance(_module(layer, modules), nn.Dropout):
                 layer = layer.all_input_nodes[0]
             name = layer.target if layer.op == "call_module" else layer.name
             raise UserError(f"{name} is not finite: it gives NaN or infinite values for training data")
@@ -99,9 +100,7 @@ def _stored(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[fx.Node]:
         if node.op == "placeholder":
             stored.append(node)
         elif known or node.target in _SUMS:
-            end = node
-            while len(end.users) == 1 and _follows(user := next(iter(end.users)), modules):
-                end = user
+            end = _end(node, modules)
             if not (isinstance(layer, XnorConv2d) and _only_signs_follow(end, modules)):
                 stored.append(end)
     return stored
@@ -109,6 +108,18 @@ def _stored(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[fx.Node]:
 
 def _module(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
     return modules.get(str(node.target)) if node.op == "call_module" else None
+
+
+def _end(layer: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
+    """The last node that is computed together with a layer; dropout on the way is nothing that is computed."""
+    end = step = layer
+    while len(step.users) == 1:
+        step = next(iter(step.users))
+        if _follows(step, modules):
+            end = step
+        elif not isinstance(_module(step, modules), nn.Dropout):
+            break
+    return end
 
 
 def _follows(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
@@ -154,13 +165,17 @@ def _cut_tails(model: nn.Module, quants: list[FakeQuant], inputs: Iterable[Tenso
 
 
 def fold_norms(model: nn.Module) -> nn.Module:
-    """Merge every batch norm that follows a convolution into its weights, in place, by its running statistics."""
-    model.eval()
-    modules = dict(model.named_modules())
-    for node in trace(model).graph.nodes:
+    """Merge every batch norm that follows a convolution into its weights, in place, by its running statistics.
+
+    Not where one of the two is called more than once: another place may need it as it is.
+    """
+    modules = dict(model.eval().named_modules())
+    nodes = trace(model).graph.nodes
+    calls = Counter(str(node.target) for node in nodes)
+    for node in nodes:
         conv, user = _module(node, modules), next(iter(node.users), node)
-        norm = _module(user, modules)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1:
-            model.set_submodule(str(node.target), fuse_conv_bn_eval(conv, norm))
-            model.set_submodule(str(user.target), nn.Identity())
+        norm, once = _module(user, modules), calls[str(node.target)] == calls[str(user.target)] == 1
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1 and once:
+            exchange(model, str(node.target), fuse_conv_bn_eval(conv, norm))
+            exchange(model, str(user.target), nn.Identity())
     return model

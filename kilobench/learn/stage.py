@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from kilobench.contracts import Budget, CellError, Cost, Method, Network, Progress, Split, Task, Training
 from kilobench.learn.train import Fit, Teacher, TrainingJob, not_finite, seed_everything
@@ -36,6 +37,12 @@ def untrained(settings: Settings) -> nn.Module:
     task = settings.task
     with _memory():
         model = settings.network.build(task.input_shape, task.class_count, task.sample_rate)
+    for path, module in model.named_modules() if isinstance(model, nn.Module) else ():
+        if isinstance(module, LazyModuleMixin):
+            supported = type(module).__name__.removeprefix("Lazy")
+            raise CellError(
+                f"{path} ({type(module).__name__}) has no weights before its first input; supported is {supported}"
+            )
     check_model(model, task, "a network")
     return model
 

@@ -23,8 +23,8 @@ _TORCH = str(Path(torch.__file__).parent)
 def trace(model: nn.Module) -> fx.GraphModule:
     """The model as a torch.fx graph in which all layers are single nodes, without what nothing reads; shares its modules.
 
-    Its one input is the first argument of ``forward``; all others keep their defaults. Raises UserError, naming module and line,
-    where ``forward`` cannot be followed.
+    What changes a map in place stays, read or not: others may see the change. The one input is the first argument of
+    ``forward``; all others keep their defaults. Raises UserError, naming module and line, where ``forward`` cannot be followed.
     """
     for path, module in model.named_modules():
         if path and (not _NAME.fullmatch(path) or keyword.iskeyword(path.rpartition(".")[2])):
@@ -41,9 +41,35 @@ def trace(model: nn.Module) -> fx.GraphModule:
         raise
     except Exception as error:  # whatever the network's own code raises
         raise UserError(f"{culprit(error, model)} cannot be traced: {first_line(error)}") from error
-    if traced.graph.eliminate_dead_code():
+    if traced.graph.eliminate_dead_code(_matters):
         traced.recompile()
     return traced
+
+
+def _matters(node: fx.Node) -> bool:
+    """Whether a node may do something even if nothing reads what it returns."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    if node.op == "call_module":
+        assert node.graph.owning_module is not None
+        in_place = getattr(node.graph.owning_module.get_submodule(name), "inplace", False)
+    elif node.op == "call_function":
+        try:
+            given = inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments  # type: ignore[arg-type]
+        except (TypeError, ValueError):  # of torch's own, which have no signature
+            given = node.kwargs
+        in_place = given.get("inplace") or given.get("out") is not None or name.endswith("_")
+    else:
+        in_place = node.op == "call_method" and name.endswith("_")
+    return bool(in_place) or node.is_impure()
+
+
+def exchange(model: nn.Module, path: str, new: nn.Module) -> None:
+    """Put another module in the place of the one at a path, wherever the model holds that under other names as well."""
+    old = model.get_submodule(path)
+    for module in model.modules():
+        for name, child in module._modules.items():
+            if child is old:
+                module._modules[name] = new
 
 
 def replaced(module: nn.Module) -> str:

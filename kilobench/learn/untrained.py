@@ -17,6 +17,10 @@ _INPUTS = 4
 """Random ones, that stand for training data."""
 
 
+class Unmeasured(UserError):
+    """A method measures candidates, which are nothing before a training."""
+
+
 class UntrainedJob:
     """A job (kilobench.api.Job) whose trainings leave the model as it is, and whose data is random."""
 
@@ -31,8 +35,8 @@ class UntrainedJob:
         self.progress: Progress = silent
 
     def cost(self, model: nn.Module, board: str) -> Cost:
-        """Raises UserError: nothing is measured here."""
-        raise UserError("a method that measures candidates cannot be sized for a budget")
+        """Raises Unmeasured: nothing is measured here."""
+        raise Unmeasured("a method that measures candidates cannot be sized for a budget")
 
     def fit(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
         """The smallest."""

@@ -7,7 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +45,8 @@ class Unit:
     """Units with the same take about as long."""
     plugins: tuple[str, ...]
     """Modules from outside this project that it needs. It is done by a process that has imported these alone, and then ends."""
+    recipes: tuple[str, ...] = field(default=(), compare=False)
+    """Of a first training: those that need it and can be tried out before it; none where one of them cannot."""
 
     @property
     def on_real_board(self) -> bool:
@@ -112,7 +114,10 @@ def size_unit(point: Point, sizing: Sizing) -> Unit:
 
 
 def _add(result: dict[str, Unit], unit: Unit) -> str:
-    result.setdefault(unit.key, unit)
+    if (same := result.get(unit.key)) is not None:
+        recipes = (*same.recipes, *unit.recipes) if same.recipes and unit.recipes else ()
+        unit = replace(same, recipes=tuple(dict.fromkeys(recipes)))
+    result[unit.key] = unit
     return unit.key
 
 
@@ -132,7 +137,15 @@ def _training(cell: Cell, stage: int, before: tuple[str, ...]) -> Unit:
         needs=before,
         like=_like(cell, label, cell.point.threads),
         plugins=outside([cell.model.task, cell.model.network, *methods]),
+        recipes=_tried(cell) if stage == 0 else (),
     )
+
+
+def _tried(cell: Cell) -> tuple[str, ...]:
+    """The recipe of a cell, where it can be tried out before the first training: without more plug-ins, or a size to find."""
+    model = cell.model
+    more = set(outside(model.methods)) - set(outside([model.task, model.network]))
+    return () if more or model.budget else (cell.point.recipe,)
 
 
 def _evaluation(cell: Cell, trained: tuple[str, ...]) -> Unit:

@@ -22,7 +22,7 @@ from kilobench.learn.effort import require_steps
 from kilobench.learn.modelfile import load_model, read_facts, save_model
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
-from kilobench.plugins.spec import canonical
+from kilobench.plugins.spec import canonical, parse_recipe
 from kilobench.record import NOT_RUN
 from kilobench.runs.fitting import Fit, Room, size_network, weights
 from kilobench.runs.plan import Cell, Model, Planner, Point, Sizing
@@ -43,7 +43,7 @@ class Workshop:
     """Does units, each once on this machine: what is there already, or what another process is making, is not made again."""
 
     def __init__(self, registry: Registry) -> None:
-        self._planner = Planner(registry)
+        self._registry, self._planner = registry, Planner(registry)
         self._data: tuple[tuple[Task, int, bool], Split] | None = None
 
     def do(self, unit: Unit, progress: Progress) -> str | None:
@@ -62,7 +62,14 @@ class Workshop:
             if intact(unit.path):
                 return None
             damaged = f"{unit.product} in the cache was damaged and is made anew" if unit.path.is_file() else ""
-            return "; ".join(filter(None, (damaged, make(unit, progress))))
+            try:
+                return "; ".join(filter(None, (damaged, make(unit, progress))))
+            except CellError:
+                if lost := next((name for name in unit.inputs if not intact(cache_dir() / name)), ""):
+                    raise UserError(
+                        f"{lost} is gone from the cache, or damaged, since it was made; start the run again"
+                    ) from None
+                raise
 
     def _of_cell(self, unit: Unit) -> Callable[[Unit, Progress], str]:
         """What makes the product of a unit that some cell needs."""
@@ -89,19 +96,17 @@ class Workshop:
         return self._data[1]
 
     def _train(self, unit: Unit, cell: Cell, progress: Progress) -> str:
-        from kilobench.compile.lower import lower
         from kilobench.learn.stage import make_stage, untrained
+        from kilobench.runs.trial import try_out
 
         settings, stage = _settings(cell), cell.model.stages[unit.stage]
         split = self._split(unit.point, settings.task, progress)
         steps = _steps(cell, split)
         require_steps(steps, cell.model.methods)
         fit = _fit(cell, unit.stage, progress) if stage.method and stage.method.resizes else None
-        if stage.method is None:  # what cannot be lowered is told before the training
-            try:
-                lower(untrained(settings), settings.task.input_shape)
-            except CellError as error:  # not for good: operators are no part of this key
-                raise UserError(str(error)) from None
+        if stage.method is None:
+            recipes = [[self._registry.get("methods", str(spec)) for spec in parse_recipe(r)] for r in unit.recipes]
+            try_out(untrained(settings), settings.task, recipes)
         else:
             _require_data_of(cell, unit.stage, split)
         start = perf_counter()

@@ -105,6 +105,11 @@ def large(layer: Any) -> None:
     layer[0].bias.data[0] = 1e6
 
 
+def vast(layer: Any) -> None:
+    layer[0].bias.data[0] = -1e30
+    layer[1].running_mean.data[1] = 1e30
+
+
 def small(layer: Any) -> None:
     layer[0].weight.data.mul_(1e-30)
 
@@ -114,6 +119,10 @@ def near_dead(layer: Any) -> None:
     layer[1].bias.data[:4] = 0.5
 
 
+def negative(layer: Any) -> None:
+    layer[1].weight.data[::2] = -1
+
+
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "convolution": lambda: nn.Conv2d(8, 8, 3, padding=1),
     "depthwise": lambda: nn.Conv2d(8, 8, 3, padding=1, groups=8),
@@ -121,7 +130,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("change", [dead, zero, large, small, near_dead])
+@pytest.mark.parametrize("change", [dead, zero, large, vast, small, near_dead, negative])
 @pytest.mark.parametrize("scale", [1.0, 1000.0], ids=["usual input", "large input"])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_network_with_odd_channels_lowers_to_int8(kind: str, scale: float, change: Callable[[Any], None]) -> None:

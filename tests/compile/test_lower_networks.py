@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, prune
 
@@ -60,6 +60,12 @@ def twice(self: Any, x: Tensor) -> Tensor:
     return self.head(self.relu(self.norm(self.conv2(self.drop(y)))))
 
 
+def dropped(self: Any, x: Tensor) -> Tensor:
+    """Dropout between a layer and what is computed with it."""
+    y = self.drop(self.relu(self.drop(self.norm(self.drop(self.conv(x))))))
+    return self.head(self.relu(self.drop(y + self.conv2(y))))
+
+
 def trains_otherwise(self: Any, x: Tensor) -> Tensor:
     y = self.conv(x)
     return self.head(y + torch.rand(1) if self.training else y)
@@ -73,6 +79,7 @@ def trains_otherwise(self: Any, x: Tensor) -> Tensor:
         (dead, 3),
         (twice, 5),
         (trains_otherwise, 3),
+        (dropped, 5),
         (lambda self, x: self.head(torch.relu((y := self.norm(self.conv(x))) + y)), 4),
         (lambda self, x: self.head(self.conv2(y := self.relu(self.conv(x))) + y), 5),
         (lambda self, x: self.head(self.conv(input=x)), 3),
@@ -89,9 +96,54 @@ def by_value(self: Any, x: Tensor) -> Tensor:
     return self.head(self.conv(x))
 
 
+def by_type(self: Any, x: Tensor) -> Tensor:
+    return self.head(self.conv(x) if type(x) is Tensor else self.conv2(self.conv(x)))
+
+
+def by_attribute(self: Any, x: Tensor) -> Tensor:
+    return self.head(self.conv2(y) if hasattr(y := self.conv(x), "nothing") else y)
+
+
+def by_exception(self: Any, x: Tensor) -> Tensor:
+    try:
+        return self.head(self.conv2(y) if (y := self.conv(x)).mean() > 0 else self.norm(y))
+    except Exception:
+        return self.head(y)
+
+
+def by_count(self: Any, x: Tensor) -> Tensor:
+    self.calls = getattr(self, "calls", 0) + 1
+    return self.head(self.conv(x) if self.calls % 2 else self.conv2(self.conv(x)))
+
+
+def by_alias(self: Any, x: Tensor) -> Tensor:
+    y = z = self.conv(x)
+    y += self.conv2(y)
+    return self.head(z)
+
+
+def fails(self: Any, x: Tensor) -> Tensor:
+    if isinstance(x, Tensor) and not isinstance(x, fx.Proxy):
+        raise ValueError("not today")
+    return self.head(self.conv(x))
+
+
+@pytest.mark.parametrize("forward", [by_type, by_attribute, by_exception, by_count, by_alias])
+def test_a_network_that_its_trace_does_not_show_is_refused(forward: Forward) -> None:
+    with pytest.raises(
+        UserError, match=r"^the network \(Made\) computes something else than its trace: its forward asks for"
+    ):
+        lower(made(forward), SHAPE)
+
+
 @pytest.mark.parametrize(
     ("forward", "message"),
     [
+        (fails, r"the network \(Made\), line \d+ of test_lower_networks.py, cannot be computed: not today"),
+        (
+            lambda self, x: (y := self.conv(x), functional.relu(y, inplace=True), self.head(y))[2],
+            r"relu \(torch.nn.functional.relu\) changes a map in place; supported is one whose result is used instead",
+        ),
         (by_value, r"the network \(Made\), line \d+ of test_lower_networks.py, cannot be traced: symbolically traced"),
         (lambda self, x: (self.head(self.conv(x)), x), "the network returns a tuple; supported are logits"),
         (lambda self, x: {"out": self.head(self.conv(x))}, "the network returns a dict; supported are logits"),

@@ -37,6 +37,8 @@ class Made(nn.Module):
         self.conv, self.conv2 = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
         self.norm, self.relu, self.pool = nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(8)
         self.fc, self.spare = nn.Linear(8, CLASSES), nn.Linear(8, CLASSES)
+        self.tied = nn.Conv2d(8, 8, 3, padding=1)
+        self.tied.weight = self.conv2.weight
 
 
 def made(forward: Callable[[Any, Tensor], Tensor]) -> nn.Module:
@@ -52,6 +54,15 @@ def end(network: Any, x: Tensor) -> Tensor:
 def trains_two(self: Any, x: Tensor) -> Tensor:
     y = self.relu(self.conv(x))
     return end(self, y) + (self.spare(torch.flatten(self.pool(y), 1)) if self.training else 0)
+
+
+def skips_one(self: Any, x: Tensor) -> Tensor:
+    y = self.relu(self.conv(x))
+    return end(self, y if self.training else self.conv2(y))
+
+
+def frozen() -> nn.Module:
+    return layers(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), *head(8)).requires_grad_(False)
 
 
 PRUNED: dict[str, Callable[[], nn.Module]] = {
@@ -76,6 +87,13 @@ PRUNED: dict[str, Callable[[], nn.Module]] = {
         nn.Conv2d(1, 12, 3, padding=1), SwapAxes(), nn.Conv2d(8, 8, 3, padding=1), nn.AvgPool2d((12, 8)), nn.Flatten(),
         nn.Linear(8, CLASSES),
     ),
+    "depthwise classifier": lambda: layers(
+        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, CLASSES, 1), nn.Conv2d(CLASSES, CLASSES, 6, groups=CLASSES), nn.Flatten()
+    ),
+    "depthwise input": lambda: layers(SwapAxes(), nn.Conv2d(8, 8, 1, groups=8), nn.Conv2d(8, 8, 1), nn.AvgPool2d((1, 8)),
+        nn.Flatten(), nn.Linear(8, CLASSES),
+    ),
+    "frozen": frozen,
     "batch norm without scales": lambda: layers(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8, affine=False), *head(8)),
 }  # fmt: skip
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
@@ -89,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "linear alone": (
         lambda: layers(nn.Flatten(), nn.Linear(64, CLASSES)),
-        "no layer has channels to remove; those of 1 are the network's outputs",
+        "no layer has channels to remove; those of 1 are the network's inputs or outputs",
     ),
     "two swaps": (
         lambda: layers(
@@ -101,6 +119,20 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "another output in training": (
         lambda: made(trains_two),
         r"spare \(Linear\) is used in training alone, where channels cannot be followed",
+    ),
+    "left out in training": (
+        lambda: made(skips_one),
+        r"conv2 \(Conv2d\) is used in evaluation alone, where channels cannot be followed",
+    ),
+    "tied weights": (
+        lambda: made(lambda self, x: end(self, self.tied(self.relu(self.conv2(self.conv(x)))))),
+        r"tied \(Conv2d\) has weights that conv2 has, too, and pruning would part them; supported are weights of its own",
+    ),
+    "swapped back": (
+        lambda: layers(
+            nn.Conv2d(1, 12, 3, padding=1), SwapAxes(), SwapAxes(), nn.Conv2d(12, 8, 3, padding=1), *head(8)
+        ),
+        r"3 \(Conv2d\) cannot do without the channels removed before it",
     ),
     "dead branch": (
         lambda: made(lambda self, x: (self.aux(y := self.relu(self.conv(x))), end(self, y))[1]),

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from kilobench.compile.lower import lower
-from kilobench.learn.layers import FakeQuant
-from kilobench.learn.quantise import quantise
+from kilobench.learn.layers import FakeQuant, XnorConv2d
+from kilobench.learn.quantise import fold_norms, quantise
+from kilobench.plugins.registry import load_registry
 from tests.learn.trained import digits, logits
 
 
@@ -106,3 +107,51 @@ def test_quantisation_aware_training_lowers_the_rounded_networks_loss() -> None:
         for recipe in ("int8", "qat")
     ]
     assert losses[1] < losses[0]
+
+
+class Shared(nn.Module):
+    """Layers under two names, and called twice, with batch norms of their own and in common."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.conv, self.last = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)
+        self.norm, self.norm2, self.norm3, self.fc = (
+            nn.BatchNorm2d(4),
+            nn.BatchNorm2d(4),
+            nn.BatchNorm2d(4),
+            nn.Linear(16, 3),
+        )
+        self.same, self.equal = self.last, self.norm3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.norm(self.first(x)))
+        y = torch.relu(self.norm2(self.conv(self.norm(self.conv(y)))))
+        result: torch.Tensor = self.fc(torch.flatten(self.equal(self.same(y)), 1))
+        return result
+
+
+def shared() -> nn.Module:
+    torch.manual_seed(0)
+    model = Shared().eval()
+    for norm in (model.norm, model.norm2, model.norm3):
+        norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    return model
+
+
+def test_folding_leaves_what_other_places_need() -> None:
+    x, model = torch.rand(4, 4, 10, 10), shared()
+    wanted = model(x)
+    folded = fold_norms(model)
+    assert torch.allclose(folded(x), wanted, atol=1e-5)
+    kinds = [type(folded.get_submodule(name)) for name in ("norm", "norm2", "norm3", "equal")]
+    assert kinds == [nn.BatchNorm2d, nn.BatchNorm2d, nn.Identity, nn.Identity]
+
+
+def test_xnor_takes_no_batch_norm_that_other_layers_need_and_finds_layers_by_all_names() -> None:
+    model = shared()
+    load_registry().get("methods", "xnor[keep=first]")._binarise(model)
+    kinds = [
+        type(model.get_submodule(name)) for name in ("first", "conv", "last", "same", "norm", "norm2", "norm3", "equal")
+    ]
+    assert kinds[:4] == [nn.Conv2d, *[XnorConv2d] * 3]
+    assert kinds[4:] == [nn.BatchNorm2d, *[nn.Identity] * 3]

@@ -24,7 +24,7 @@ def xnor(walk: Walk, node: fx.Node) -> None:
     source = walk.source(node)
     if source.dtype != "bit":
         source = _binarize(walk, node, source, module.norm)
-    weight = pack((module.weight >= 0).numpy().transpose(0, 2, 3, 1))
+    signs = (module.weight >= 0).numpy().transpose(0, 2, 3, 1)
     alpha = array(module.alpha)
     bias = np.zeros(len(alpha)) if module.bias is None else array(module.bias)
     taps = int(np.prod(module.weight.shape[1:]))
@@ -38,7 +38,7 @@ def xnor(walk: Walk, node: fx.Node) -> None:
     fused = walk.absorb(node, "relu", "max_pool")
     follower = walk.follows(fused[-1], "xnor")
     if follower is not None:
-        _to_bits(walk, source, weight, alpha, bias, taps, fused, walk.modules[str(follower.target)].norm)
+        _to_bits(walk, source, pack(signs), alpha, bias, taps, fused, walk.modules[str(follower.target)].norm)
         return
     chain = walk.absorb(node)
     if (norm := walk.find(chain, "norm")) is not None:
@@ -47,9 +47,10 @@ def xnor(walk: Walk, node: fx.Node) -> None:
     output = walk.emit_tensor(node, chain)
     params: dict[str, NDArray[Any]] = {"scale": alpha.astype(np.float32), "bias": bias.astype(np.float32)}
     if output.dtype == "int8":
+        signs ^= (alpha < 0)[:, None, None, None]  # the sum of opposite signs is the opposite
         with walk.naming(node):
-            params = int8.binary_params(alpha, bias, taps, output)
-    params["weight"] = weight
+            params = int8.binary_params(np.abs(alpha), bias, taps, output)
+    params["weight"] = pack(signs)
     attrs = _attrs(walk, node, walk.find(chain, "relu") is not None)
     walk.emit_op("conv2d", node, [source], output, attrs=attrs, params=params)
 

@@ -40,7 +40,8 @@ def conv_params(weight: NDArray[np.float64], bias: NDArray[np.float64], source: 
     """Of a convolution with folded weights [O, KH, KW, I] and biases [O].
 
     The step of a channel's weights is that of the largest of 127, but where the accumulator would overflow for the bias alone,
-    or no weight binds it and the bias would be coarse, it is that of the bias. Raises ValueError where it still may overflow.
+    or no weight binds it and the bias would be coarse, it is that of the bias; a bias that saturates the output whatever the
+    input is no larger than that takes. Raises ValueError where it still may overflow.
     """
     largest = np.abs(weight).max(axis=(1, 2, 3))
     scale = np.where(largest > 0, largest, 127.0) / 127.0
@@ -50,7 +51,8 @@ def conv_params(weight: NDArray[np.float64], bias: NDArray[np.float64], source: 
     q, bias_q, reach = _rounded(weight, bias, source, scale)
     overflows = (reach + np.abs(bias_q) > INT32) & (reach <= _LARGEST_BIAS // 2)
     if overflows.any():
-        scale = np.where(overflows, np.abs(bias) / (source.scale * _LARGEST_BIAS), scale)
+        bias = np.where(overflows, _that_counts(bias, source.scale * scale * reach, output), bias)
+        scale = np.where(overflows, np.maximum(scale, np.abs(bias) / (source.scale * _LARGEST_BIAS)), scale)
         q, bias_q, reach = _rounded(weight, bias, source, scale)
     bound = reach + np.abs(bias_q)
     if (largest_sum := bound.max()) > INT32:
@@ -69,13 +71,19 @@ def _rounded(
     return q, bias_q, np.abs(q).sum(axis=(1, 2, 3)) * _REACH[source.dtype]
 
 
+def _that_counts(bias: NDArray[np.float64], sums: NDArray[np.float64], output: Tensor) -> NDArray[np.float64]:
+    """Biases no larger than what saturates the output whatever its sums, up to ``sums`` in magnitude, are."""
+    enough = 256 * output.scale + 2 * sums
+    return np.clip(bias, -enough, enough)
+
+
 def binary_params(alpha: NDArray[np.float64], bias: NDArray[np.float64], taps: int, output: Tensor) -> Params:
-    """Of a binary convolution with the scales and biases [O] of its sums, which are multiplied by 256 first."""
-    if np.any(alpha < 0):
-        raise ValueError("is followed by a batch norm with negative scales, which int8 cannot express")
+    """Of a binary convolution with the scales, none negative, and biases [O] of its sums, which are multiplied by 256 first."""
     room = INT32 - 256 * taps
     step = np.maximum(alpha, 1e-12) / 256
-    step = np.where(np.rint(np.abs(bias) / step) > room, np.abs(bias) / room, step)
+    overflows = np.rint(np.abs(bias) / step) > room
+    bias = np.where(overflows, _that_counts(bias, alpha * taps, output), bias)
+    step = np.where(overflows, np.maximum(step, np.abs(bias) / room), step)
     m, t = multiplier(step / output.scale)
     return {"bias": np.rint(bias / step).astype(np.int32), "multiplier": m, "shift": t}
 

@@ -157,11 +157,16 @@ def _statistics(module: nn.Module) -> str:
         fits = type(module.norm) is nn.BatchNorm2d
         text = refusal(module.norm) if fits else "is no BatchNorm2d itself"
         return f"has norm={type(module.norm).__name__}, which {text}" if text else ""
-    if isinstance(module, nn.BatchNorm2d) and (module.running_mean is None or module.running_var is None):
+    if not isinstance(module, nn.BatchNorm2d):
+        return ""
+    if module.running_mean is None or module.running_var is None:
         return (
             "has track_running_stats=False, so that outputs depend on the batch; supported is track_running_stats=True"
         )
-    return ""
+    least = float(module.running_var.min())
+    return (
+        "" if least + module.eps > 0 else f"has a variance of {least:g}, eps={module.eps:g}; supported is a sum above 0"
+    )
 
 
 def _tensors(module: nn.Module) -> str:

@@ -15,7 +15,7 @@ from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.compile.lower.supported import FUNCTIONS, MODULES, Rule, known_names, name_of, refusal, rule_of
 from kilobench.contracts import Shape, UserError
 from kilobench.learn.layers import FakeQuant
-from kilobench.learn.tracing import first_line, trace
+from kilobench.learn.tracing import culprit, first_line, trace
 
 _BATCH = 2
 """Of the input that shapes are found with: not 1, so that what mixes its inputs is seen."""
@@ -39,6 +39,7 @@ class Walk:
     """Visits the traced graph once, in order; every fx node maps to the tensor that holds its value."""
 
     def __init__(self, model: nn.Module, input_shape: Shape) -> None:
+        """Of a model on any device, which goes to the CPU."""
         self.module = trace(model)
         self.modules = dict(self.module.named_modules())
         self.nodes: list[fx.Node] = []
@@ -51,7 +52,7 @@ class Walk:
                 self.nodes.append(node)
         self._check_order()
         self.module.cpu()
-        _Shapes(self).run(_noise(input_shape))
+        self._check_values(model, _noise(input_shape))
         self.values: dict[fx.Node, Tensor] = {}
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
@@ -94,7 +95,7 @@ class Walk:
         """A node for messages: its path, and the class or function that it calls."""
         if node.op == "call_module":
             return f"{self.name(node)} ({type(self.modules[str(node.target)]).__name__})"
-        called = name_of(node.target) if node.op == "call_function" else f"{node.op} {node.target}".replace("_", " ")
+        called = name_of(node.target) if node.op == "call_function" else f"{node.op.replace('_', ' ')} {node.target}"
         inside = next(reversed(node.meta.get("nn_module_stack", {"": ()})), "")
         return f"{self.name(node)} ({called}){f' in {inside}' if inside else ''}"
 
@@ -160,7 +161,10 @@ class Walk:
             self.operands(node)
 
     def _check_order(self) -> None:
-        """Refuse what is only computed together with something else, where that does not stand before it."""
+        """Refuse what nothing reads, and what is computed together with something else that does not stand before it."""
+        for node in self.nodes:
+            if not node.users and node.op not in ("placeholder", "output"):
+                raise self.error(node, "changes a map in place; supported is one whose result is used instead")
         absorbed = {user for node in self.nodes if self.kind(node) in CHAINS for user in self.absorb(node)[1:]}
         for node in self.nodes:
             kind = self.kind(node)
@@ -175,6 +179,21 @@ class Walk:
                 node,
                 f"stands behind {described}{shared}; supported is one behind {', '.join(behind)} that alone reads it",
             )
+
+    def _check_values(self, model: nn.Module, x: torch.Tensor) -> None:
+        """Find the shapes of all nodes, and refuse a network that computes something else than its trace."""
+        for value in (x, -x):
+            traced = _Shapes(self).run(value.clone())
+            try:
+                with torch.no_grad():
+                    own = model(value.clone())
+            except Exception as error:  # whatever the network's own code raises
+                raise LoweringError(f"{culprit(error, model)} cannot be computed: {first_line(error)}") from error
+            if isinstance(own, torch.Tensor) and isinstance(traced, torch.Tensor) and not _close(own, traced):
+                raise LoweringError(
+                    f"the network ({type(model).__name__}) computes something else than its trace: its forward asks for types, "
+                    "counts its calls, catches exceptions or changes a map in place; supported is none of that"
+                )
 
     @contextmanager
     def naming(self, node: fx.Node) -> Iterator[None]:
@@ -247,6 +266,11 @@ class _Shapes(fx.Interpreter):
             if not bool(torch.isfinite(value).all()):
                 raise self.walk.error(n, "is not finite: it gives NaN or infinite values for an input in [-1, 1]")
         return value
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two results are one but for rounding."""
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()), equal_nan=True)
 
 
 def _noise(input_shape: Shape) -> torch.Tensor:
