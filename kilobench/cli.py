@@ -377,12 +377,12 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def _kept_log(build: Path, model: Any, board: Board) -> str:
-    """Where what a build wrote can be read, if it wrote anything."""
+    """Where can be read what a build wrote that made no program."""
     from kilobench.files import write_atomically
     from kilobench.runs.executors import log_path
 
     text = b"".join(log.read_bytes() for log in sorted(build.glob("*.log")))
-    if not text:
+    if not text or any(build.rglob("firmware.elf")):
         return ""
     kept = log_path(f"{model.about.model.model_digest[:16]}-{board.name}")
     write_atomically(kept, text)

@@ -53,16 +53,19 @@ def _folder_of(process: int) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="kilobench-", dir=next(plain, None))).resolve()
     except OSError as error:
         raise UserError(f"no temporary files can be written ({error.strerror}); TMPDIR names another folder") from None
-    nothing = subprocess.DEVNULL
-    command = [sys.executable, "-I", "-S", guard.__file__, str(process), str(folder)]
-    watching = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, cwd="/", start_new_session=True)
-    atexit.register(_leave, process, folder, watching)
+    command, nothing = [sys.executable, "-I", "-S", guard.__file__, str(folder)], subprocess.DEVNULL
+    theirs, _ours = os.pipe()  # ours is open for as long as this process is there
+    try:
+        subprocess.run(
+            command, stdin=theirs, stdout=nothing, stderr=nothing, cwd="/", start_new_session=True, check=False
+        )
+    finally:
+        os.close(theirs)
+    atexit.register(_leave, process, folder)
     return folder
 
 
-def _leave(process: int, folder: Path, watching: subprocess.Popen[bytes]) -> None:
+def _leave(process: int, folder: Path) -> None:
     """At the end of the process that it belongs to; a copy of that (fork) leaves it alone."""
     if os.getpid() == process:
-        watching.kill()
-        watching.wait()
         guard.clear(str(folder))

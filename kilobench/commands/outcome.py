@@ -8,9 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kilobench.render import render
 from kilobench.results.store import Store
-from kilobench.results.table import terminal
 from kilobench.runs.run import Outcome
 from kilobench.runs.sizing import TooLarge
 from kilobench.screen import show
@@ -18,6 +16,9 @@ from kilobench.screen import show
 
 def report(outcome: Outcome, store: Store | None, output: Path, console: Console) -> None:
     """The table, how many cells there are of what, and the pages; None writes none."""
+    from kilobench.render import render  # slow to import, and no part of a dry run
+    from kilobench.results.table import terminal
+
     if outcome.records:
         show(console, terminal(outcome.records))
     if store is None:

@@ -23,6 +23,7 @@ from kilobench.measure.emulator import measure
 from kilobench.measure.onboard import measure_over
 from kilobench.plugins.registry import load_registry
 from kilobench.results.check import ALIGNMENT
+from kilobench.scratch import process_folder
 from kilobench.toolchain import GCC, Toolchain, clean_environment, toolchain_name
 from tests.compile.graphs import Builder
 from tests.device.test_boards import model
@@ -74,7 +75,7 @@ def test_nothing_of_the_users_is_handed_on(hostile: set[str], monkeypatch: pytes
     monkeypatch.setenv("TMPDIR", "/somewhere")
     left = clean_environment(MINE="1")
     assert left.keys() <= {"PATH", "HOME", "TMPDIR", "LC_ALL", "PYTHONUTF8", "MINE"}
-    assert (left["TMPDIR"], left["LC_ALL"], left["MINE"]) == ("/somewhere", "C.UTF-8", "1")
+    assert (left["TMPDIR"], left["LC_ALL"], left["MINE"]) == (str(process_folder()), "C.UTF-8", "1")
     assert hostile & left.keys() == {"HOME"}
 
 
