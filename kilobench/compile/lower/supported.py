@@ -126,7 +126,7 @@ def refusal(module: nn.Module) -> str:
     if module.training:
         return "is in training mode although the network is not; supported is what it computes after eval()"
     attributes = "" if rule.kind == "layer" else _attributes(module, rule)
-    return attributes or _statistics(module) or _tensors(module)
+    return attributes or _statistics(module) or _tensors(module) or _variance(module)
 
 
 def known_names() -> str:
@@ -157,16 +157,19 @@ def _statistics(module: nn.Module) -> str:
         fits = type(module.norm) is nn.BatchNorm2d
         text = refusal(module.norm) if fits else "is no BatchNorm2d itself"
         return f"has norm={type(module.norm).__name__}, which {text}" if text else ""
-    if not isinstance(module, nn.BatchNorm2d):
-        return ""
-    if module.running_mean is None or module.running_var is None:
+    if isinstance(module, nn.BatchNorm2d) and (module.running_mean is None or module.running_var is None):
         return (
             "has track_running_stats=False, so that outputs depend on the batch; supported is track_running_stats=True"
         )
-    least = float(module.running_var.min())
-    return (
-        "" if least + module.eps > 0 else f"has a variance of {least:g}, eps={module.eps:g}; supported is a sum above 0"
-    )
+    return ""
+
+
+def _variance(module: nn.Module) -> str:
+    """Why a batch norm has no scale, or nothing."""
+    if not isinstance(module, nn.BatchNorm2d) or module.running_var is None:
+        return ""
+    least = float(module.running_var.min()) + module.eps
+    return f"has a variance, with eps, of {least:g}; supported is one above 0" if least <= 0 else ""
 
 
 def _tensors(module: nn.Module) -> str:
