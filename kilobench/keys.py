@@ -31,7 +31,7 @@ TRAINING = ("kilobench.learn.stage", "kilobench.learn.modelfile", "kilobench.dat
 """The modules whose closure loads data, trains, compresses and stores models."""
 EVALUATING = ("kilobench.compile.lower", "kilobench.measure.evaluate")
 MEASURING = ("kilobench.measure.recording",)
-COSTING = ("kilobench.runs.fitting",)
+COSTING = ("kilobench.measure.fitting",)
 _C_FOLDERS = {
     "evaluate": ("kernels", "firmware/ports/host"),
     "emulator": (

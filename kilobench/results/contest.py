@@ -27,6 +27,11 @@ def contest_of(record: Record) -> tuple[str | float, ...]:
     return record.task, network, record.training_changes, effort, record.budget, record.link, record.toolchain
 
 
+def cell_of(record: Record) -> tuple[str | float, ...]:
+    """What a leaderboard has one record of: of a contest, a recipe on a board, from a seed on a fold."""
+    return *contest_of(record), record.recipe, record.board, record.seed, record.fold
+
+
 def shown_budget(budget: str, board: str) -> str:
     """As people read it: ``64 KiB``, ``64 KiB of RAM``; with the board that it is on, if that is another than ``board``."""
     words = {"flash": "", "ram": " of RAM", "latency": ""}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress
 from kilobench.record import NOT_RUN, Record
 from kilobench.results.check import problems
-from kilobench.results.contest import contest_of
+from kilobench.results.contest import cell_of
 from kilobench.results.store import Store, content, more, timeless
 from kilobench.results.verify import Refuted, Verdict, Verifier, facts_of
 
@@ -125,6 +126,8 @@ def submit(
             progress.end(str(path), None)
     if keep and not outcome.refused:
         for change in outcome.changes:
+            if change.before is not None and published.path(change.before) != published.path(change.after):
+                published.path(change.before).unlink()
             published.write(change.after)
             published.publish(change.after, submitted.model_path(change.after))
     return outcome
@@ -134,7 +137,8 @@ def _fresh(
     submitted: Store, paths: list[Path], published: Store, registry: Registry, outcome: Submission, *, whole: bool
 ) -> Iterator[tuple[Path, Record | None, Record]]:
     """Records that are new or changed, with what they replace, and that their words do not tell against; the rest is told."""
-    known = _Known(published.read_all() if published.folder.is_dir() else [])
+    there = published.read_all() if published.folder.is_dir() else []
+    known, cells = _Known(there), {cell_of(record): record for record in there}
     found: list[tuple[Path, Record]] = []
     for path in paths:
         try:
@@ -145,17 +149,18 @@ def _fresh(
             outcome.refused.append(str(error))
     known.coming = [record for _, record in found]
     for path, record in found:
-        place = published.path(record)
-        before = published.read(place) if place.is_file() else None
+        before = cells.get(cell_of(record))
         if before is not None and timeless(before) == timeless(record) and not more(record, before):
             outcome.unchanged += 1
-            if whole and place.read_bytes() != path.read_bytes():
+            if whole and published.path(record).read_bytes() != path.read_bytes():
                 outcome.refused.append(f"{path}: it is published, and differs in nothing that was measured")
             continue
         wrong = problems(record, registry)
         if submitted.path(record) != path:
             wrong.append(f"it belongs into {submitted.path(record).relative_to(submitted.folder)}")
         wrong += known.disagreements(record)
+        if sum(cell_of(one) == cell_of(record) for one in known.coming) > 1:
+            wrong.append("there are several records of its cell")
         if wrong:
             outcome.refused += [f"{path}: {line}" for line in wrong]
             continue
@@ -210,7 +215,8 @@ def _point(record: Record) -> tuple[object, ...]:
 
 def _series(record: Record) -> tuple[object, ...]:
     """What differs in its seed alone."""
-    return *contest_of(record), record.recipe, record.board, record.fold
+    *where, _, fold = cell_of(record)
+    return *where, fold
 
 
 def _replaces(before: Record, record: Record, verdict: Verdict, there: Verifier) -> None:
@@ -241,8 +247,15 @@ def _lost(submitted: Store, published: Store) -> Iterator[str]:
     """What is published and would be lost or changed without being told by records, and what belongs to none."""
     before, after = _files(published), _files(submitted)
     for name in sorted(before.keys() - after.keys()):
-        if name.startswith(("records/", "too-large/")):
+        if name.startswith("too-large/"):
             yield f"{name}: it is published, and is missing"
+    cells = set()
+    for path in submitted.folder.rglob("*.json"):
+        with suppress(UserError):  # told where it is read
+            cells.add(cell_of(submitted.read(path)))
+    for record in published.read_all() if published.folder.is_dir() else []:
+        if cell_of(record) not in cells:
+            yield f"{published.path(record).relative_to(published.folder.parent)}: it is published, and is missing"
     for name in sorted(after.keys() - before.keys()):
         if name.startswith("too-large/"):
             yield f"{name}: what no size fits is found by a maintainer's run, and cannot be submitted"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +15,19 @@ from kilobench.compile.host import HostModel
 from kilobench.contracts import CellError, Method, Network, Split, Task, UserError, silent
 from kilobench.data.loading import load
 from kilobench.measure.evaluate import MEASURED_INPUTS, EvaluatedModel, evaluate, load_model_file, reference
+from kilobench.measure.fitting import Room, size_network
 from kilobench.measure.recording import Where, record_of
 from kilobench.paths import cache_dir
+from kilobench.plugins.budget import parse_budget
 from kilobench.plugins.registry import Registry
-from kilobench.plugins.spec import change_training, parse_recipe
+from kilobench.plugins.spec import change_training, parse_recipe, without_width
 from kilobench.record import ModelFacts, Record, Trust, accuracy
 from kilobench.results.contest import steps_of
 from kilobench.results.store import MODEL_BYTES, Store
 from kilobench.scratch import temporary_folder
+
+if TYPE_CHECKING:
+    from kilobench.measure.size import Sized
 
 _NOT_REPEATED = {"versions", "git_commit", "times", "trust"}
 """What may differ when a record is made again: where and when."""
@@ -29,6 +35,8 @@ _ROOM = 100_000
 """Bytes of a model file that are not weights, at most."""
 _MORE = 1.05
 """What a trained model may have of the weights of the untrained one that was pruned alike."""
+_LESS = 0.93
+"""What a model must take of the flash of the largest that a search finds for its budget, which a few bytes elsewhere change."""
 
 
 class Refuted(UserError):
@@ -54,6 +62,7 @@ class Verifier:
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store, self._registry = store, registry
         self._untrained: dict[tuple[str, str, str], Graph] = {}
+        self._largest: dict[tuple[str, ...], Sized] = {}
         self._loaded: tuple[tuple[str, int], Split] | None = None
         self._absent: dict[str, str] = {}
 
@@ -75,6 +84,7 @@ class Verifier:
             predicted = f"not predicted again: {unknown}" if unknown else "predicted again"
             return Verdict("claimed", f"real board: not repeated, {predicted}")
         self._measured(record, model)
+        self._sized(record)
         if unknown := self._predicted(record, model):
             trust: Trust = "claimed" if record.partial else "re-measured"
             return Verdict(trust, f"measured again, not predicted again: {unknown}")
@@ -144,6 +154,24 @@ class Verifier:
                 found, stated = getattr(again, name), getattr(record, name)
                 shown = f"{found}, not {stated}" if isinstance(found, int | str) else "another value"
                 raise Refuted(f"measured again, {name} is {shown} (kilobench measure makes the record anew)")
+
+    def _sized(self, record: Record) -> None:
+        """That a network made for a budget is as large as that allows: no width was chosen for its accuracy."""
+        methods: list[Method] = [self._registry.get("methods", str(spec)) for spec in parse_recipe(record.recipe)]
+        budget = parse_budget(record.budget, "") if record.budget else None
+        if budget is None or budget.board != record.board or any(method.resizes for method in methods):
+            return
+        key = record.task, without_width(record.network), record.recipe, record.budget, record.toolchain
+        if key not in self._largest:
+            task, network = self._registry.get("tasks", key[0]), self._registry.get("networks", key[1])
+            room = Room(self._registry.get("boards", budget.board), budget, record.toolchain.split()[0])
+            self._largest[key] = size_network(task, network, methods, room, silent)
+        found = self._largest[key]
+        if record.flash_bytes < _LESS * found.cost.flash_bytes:
+            raise Refuted(
+                f"size: {record.size} takes {record.flash_bytes} bytes of flash; the budget allows width={found.size:g}, "
+                f"which takes {found.cost.flash_bytes}"
+            )
 
     def _predicted(self, record: Record, model: EvaluatedModel) -> str:
         """Why the accuracy cannot be told here; empty if it is right. Raises Refuted if it is not."""

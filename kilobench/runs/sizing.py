@@ -14,11 +14,11 @@ from rich.console import Console
 from kilobench import record
 from kilobench.contracts import CellError, Cost, UserError
 from kilobench.files import read_kept
+from kilobench.measure.fitting import smallest_text
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, without_width
 from kilobench.progress import OverallProgress
 from kilobench.runs.executors import Executor
-from kilobench.runs.fitting import smallest_text
 from kilobench.runs.plan import Planner, Point, Sizing
 from kilobench.runs.run import Work, execute
 from kilobench.runs.units import Costs, Unit, size_unit

@@ -20,11 +20,11 @@ from kilobench.files import intact, locked, read_kept, write_kept
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import require_steps
 from kilobench.learn.modelfile import load_model, read_facts, save_model
+from kilobench.measure.fitting import Fit, Room, size_network, weights
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, parse_recipe
 from kilobench.record import NOT_RUN
-from kilobench.runs.fitting import Fit, Room, size_network, weights
 from kilobench.runs.plan import Cell, Model, Planner, Point, Sizing
 from kilobench.runs.units import Unit, product_path, seconds_path, size_unit, units
 from kilobench.scratch import temporary_folder

@@ -35,12 +35,15 @@ def submission(
     *,
     correct: NDArray[np.bool_] | None = None,
     made_by: str = "",
+    width: float = 8,
+    budget: str = "",
 ) -> Path:
     """One record of an untrained network and its model file; ``correct`` in place of what is, ``made_by`` another recipe."""
+    network_name = f"resnet8[width={width:g}]"
     task: Task = registry.get("tasks", task_name)
-    network: Network = registry.get("networks", "resnet8[width=8]")
+    network: Network = registry.get("networks", network_name)
     methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
-    graph = untrained("resnet8[width=8]", made_by or recipe, task.input_shape, task.class_count)
+    graph = untrained(network_name, made_by or recipe, task.input_shape, task.class_count)
     evaluation = evaluate(graph, folder / "c", "m", split, lambda text, done, total: None)
     training = task.training.length(len(split.train_x))
     names = ["train", *(method.name for method in methods)]
@@ -48,12 +51,14 @@ def submission(
         task=canonical(task),
         classes=task.class_count,
         synthetic=task.synthetic,
-        network="resnet8[width=8]",
+        network=network_name,
         training=asdict(task.training),
         recipe=recipe,
         effort=2.6,
         steps={name: span.steps(training) for name, span in zip(names, spans(methods, 2.6), strict=True)},
         contributions=contribution_versions(task, network, methods),
+        budget=budget,
+        size=f"width={width:g}" if budget else "",
         seed=0,
         fold=0,
         accuracy=accuracy(evaluation.correct if correct is None else correct),
@@ -65,7 +70,10 @@ def submission(
     about = About(
         model=facts,
         key="0" * 32,
-        arguments=("--task", facts.task, "--recipe", recipe, "--seed", "0", "--fold", "0"),
+        arguments=(
+            *("--task", facts.task, "--recipe", recipe, "--seed", "0", "--fold", "0"),
+            *(("--budget", budget) if budget else ()),
+        ),
         arena_lower_bound=evaluation.arena_lower_bound,
         peak=evaluation.peak,
         train_s=1.0,

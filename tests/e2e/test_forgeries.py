@@ -222,6 +222,21 @@ def test_a_graph_that_its_recipe_makes_is_recognised(
     assert Verifier(Store(results / "records"), registry).verify(the_record(results)).trust == "verified"
 
 
+def test_a_network_for_a_budget_is_as_large_as_that_allows(
+    cache: Path, registry: Registry, tmp_path: Path, said: Said
+) -> None:
+    """No width is chosen for its accuracy, and there are no two of them."""
+    split = registry.get("tasks", "digits").load(0, cache / "data", silent)
+    budget = "flash=32KiB,board=nucleo_l476rg"
+    results = submission(tmp_path / "made", registry, split, width=4, budget=budget)
+    code, text = said(results, tmp_path / "board")
+    assert code == 2 and "size: width=4 takes" in text and "; the budget allows width=7.2" in text
+    other = submission(tmp_path / "other", registry, split, width=3.2, budget=budget)
+    shutil.copytree(other, results, dirs_exist_ok=True)
+    code, text = said(results, tmp_path / "board")
+    assert code == 2 and text.count("there are several records of its cell") == 2
+
+
 def counted_otherwise(results: Path) -> None:
     lie(results, {"macs": {"fp32": 0, "int8": 500_000, "binary": 0}})
 
