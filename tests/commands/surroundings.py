@@ -34,7 +34,7 @@ VERBS = {
     "emulate": ["emulate", "nothing.elf", "--board", "nucleo_l476rg"],
     "latency": ["latency", "--port", "nothing"],
     "doctor": ["doctor"],
-    "test": ["test", "nucleo_l476rg"],
+    "test": ["test", "quickstart"],
     "leaderboard": ["leaderboard", "--output", "nothing"],
     "measure": ["measure", "nothing.safetensors", "--board", "nucleo_l476rg"],
     "submit": ["submit", "results", "--check"],
@@ -42,7 +42,7 @@ VERBS = {
     "advise": ["advise", "--task", "fsdd[classes=5]", "--board", "nucleo_l476rg", "--records", "results/records"],
     "new": ["new", "method", "mine", "--to", "plugins"],
 }
-"""Cheap ones: for most, what there is to do is very little, or nothing."""
+"""Cheap ones: for most, what there is to do is very little, or nothing; and none that computes by threads, as copies lack them."""
 ODD = 'it\'s: 100% #1; "a" & $b ü\tc'
 
 
