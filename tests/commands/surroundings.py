@@ -42,7 +42,7 @@ VERBS = {
     "advise": ["advise", "--task", "fsdd[classes=5]", "--board", "nucleo_l476rg", "--records", "results/records"],
     "new": ["new", "method", "mine", "--to", "plugins"],
 }
-"""Cheap ones: for most, what there is to do is very little, or nothing; and none that computes by threads, as copies lack them."""
+"""Cheap ones: for most, what there is to do is very little, or nothing; none computes by threads: copies lack them."""
 ODD = 'it\'s: 100% #1; "a" & $b ü\tc'
 
 
