@@ -37,3 +37,11 @@ def test_a_wrong_record_names_file_and_key_and_is_replaced_by_a_new_one(tmp_path
         store.read_all()
     store.write(record())
     assert store.read_all() == [record()]
+
+
+def test_models_of_all_that_is_ranked_are_published() -> None:
+    """And have what the records say, so that everybody can make them again."""
+    store = Store(Path(__file__).parents[2] / "leaderboard" / "records")
+    believed = [one for one in store.read_all() if one.trust != "claimed"]
+    assert len(believed) > 100
+    assert [one.command for one in believed if not store.model_path(one).is_file()] == []
