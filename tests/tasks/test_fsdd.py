@@ -51,9 +51,7 @@ def test_missing_and_corrupt_recordings_are_named_and_partial_data_is_marked(
     (recordings / "3_theo_7.wav").unlink()
     (recordings / "4_theo_8.wav").unlink()
     (recordings / "4_theo_8.wav").write_text("not a sound")
-    with pytest.raises(
-        data.Damaged, match=r"1 missing \(3_theo_7\.wav\), 1 corrupt \(4_theo_8\.wav: is no sound"
-    ):
+    with pytest.raises(data.Damaged, match=r"1 missing \(3_theo_7\.wav\), 1 corrupt \(4_theo_8\.wav: is no sound"):
         load("fsdd", cache)
     monkeypatch.setenv("KILOBENCH_ALLOW_PARTIAL", "1")
     split = load("fsdd", cache, fold=4)
