@@ -210,7 +210,7 @@ ODD = {
     ),
     "an escape sequence": (packed(("\x1b[2J", b"")), "holds '\\x1b[2J', a name that is too long or no printable text"),
     "a name of other bytes": (
-        packed(("caf\udce9", b"")),
+        packed(("th\udce9", b"")),
         "holds 'caf\\udce9', a name that is too long or no printable text",
     ),
     "a name of 5000 characters": (
