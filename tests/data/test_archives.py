@@ -211,7 +211,7 @@ ODD = {
     "an escape sequence": (packed(("\x1b[2J", b"")), "holds '\\x1b[2J', a name that is too long or no printable text"),
     "a name of other bytes": (
         packed(("th\udce9", b"")),
-        "holds 'caf\\udce9', a name that is too long or no printable text",
+        "holds 'th\\udce9', a name that is too long or no printable text",
     ),
     "a name of 5000 characters": (
         packed(("n" * 5000, b"")),
