@@ -144,7 +144,9 @@ def surrounded(verb: str, surrounding: str, folder: Path) -> list[object]:
     for recipe in ("int8", "xnor"):
         Store(folder / "results" / "records").write(record(recipe))
     files = [folder.with_name(f"{folder.name}.{name}") for name in ("out", "err")]
+    end, held = os.pipe()  # by the copy, and by those that it makes of itself
     if not (child := os.fork()):
+        os.close(end)
         for number, file in enumerate(files, 1):
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
         open_streams("utf-8")
@@ -157,7 +159,10 @@ def surrounded(verb: str, surrounding: str, folder: Path) -> list[object]:
         except OSError:
             code = 120
         os._exit(code)
+    os.close(held)
     _, status = os.waitpid(child, 0)
+    os.read(end, 1)  # nothing, once all of them have ended
+    os.close(end)
     return [os.waitstatus_to_exitcode(status), *(file.read_text("latin-1") for file in files)]
 
 

@@ -22,7 +22,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     command = [sys.executable, "-m", "tests.commands.surroundings", str(tmp_path_factory.mktemp("surroundings"))]
     root = Path(__file__).parents[2]
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    environment["PYTHONPATH"] = str(root)
+    environment |= {"PYTHONPATH": str(root), "TERM": "xterm"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found: Outcome = json.loads(done.stdout)
