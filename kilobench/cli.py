@@ -139,6 +139,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
     if work.missing:
         _require_cache()
+        _check_emulated_boards(cells)
     store = None if suite.validation else Store(options.output / "records")
     if store is not None:
         for row in too_large:
@@ -199,6 +200,14 @@ def _check_real_boards(cells: Any) -> None:
         require_platform(board)
         if link == "serial":
             find_port(board)
+
+
+def _check_emulated_boards(cells: Any) -> None:
+    """Likewise; only where there is something to do, as the emulator takes its time to load."""
+    from kilobench.device.emulator import cpu_model
+
+    for core in {cell.board.core.name: cell.board.core for cell in cells if cell.point.link == "emulator"}.values():
+        cpu_model(core)
 
 
 def _require_cache() -> None:

@@ -272,14 +272,11 @@ class Planner:
 
 def check_link(board: Board, link: str, power: str) -> None:
     """Raises UserError for a board that cannot be run as asked."""
-    from kilobench.device.emulator import cpu_model
-
     kind = link.partition(":")[0]
     if kind not in LINKS:
         raise UserError(f"no link {link!r}; boards are run on: emulator, serial[:PORT]")
     if kind == "emulator":
         require_emulated(board)
-        cpu_model(board.core)
         if power:
             raise UserError("--power is for real boards: --on serial")
 
