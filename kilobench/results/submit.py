@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,9 +103,13 @@ def submit(
         raise UserError(f"{submitted.folder} holds no records; kilobench run --output {source} makes some")
     if len(paths) > MOST_RECORDS:
         raise UserError(f"{submitted.folder} holds {len(paths)} records; submit at most {MOST_RECORDS} at a time")
-    outcome = Submission(refused=list(_lost(submitted, published)) if whole else [])
-    fresh = list(_fresh(submitted, paths, published, registry, outcome, whole=whole))
-    here, there = Verifier(submitted, registry), Verifier(published, registry)
+    outcome = Submission()
+    found = list(_read(submitted, paths, outcome))
+    there = published.read_all() if published.folder.is_dir() else []
+    if whole:
+        outcome.refused += _lost(submitted, published, [record for _, record in found], there)
+    fresh = list(_fresh(submitted, found, published, there, registry, outcome, whole=whole))
+    here, standing = Verifier(submitted, registry), Verifier(published, registry)
     with OverallProgress(console, len(fresh)) as progress:
         for path, before, record in fresh:
             progress.begin(str(path), f"{path.stem}: making it again", 1.0)
@@ -115,7 +119,7 @@ def submit(
                 if whole:
                     _as_it_is(path, record, known, verdict)
                 if before is not None and timeless(before) != timeless(record):
-                    _replaces(before, record, verdict, there)
+                    _replaces(before, record, verdict, standing)
             except (CellError, UserError) as error:
                 outcome.refused.append(f"{path}: {error}")
             else:
@@ -133,21 +137,29 @@ def submit(
     return outcome
 
 
-def _fresh(
-    submitted: Store, paths: list[Path], published: Store, registry: Registry, outcome: Submission, *, whole: bool
-) -> Iterator[tuple[Path, Record | None, Record]]:
-    """Records that are new or changed, with what they replace, and that their words do not tell against; the rest is told."""
-    there = published.read_all() if published.folder.is_dir() else []
-    known, cells = _Known(there), {cell_of(record): record for record in there}
-    found: list[tuple[Path, Record]] = []
+def _read(submitted: Store, paths: list[Path], outcome: Submission) -> Iterator[tuple[Path, Record]]:
+    """The records of plain files; ``outcome`` gets what is none."""
     for path in paths:
         try:
             if path.is_symlink() or not path.is_file():
                 raise UserError(f"{path} is no plain file")
-            found.append((path, submitted.read(path)))
+            yield path, submitted.read(path)
         except UserError as error:
             outcome.refused.append(str(error))
-    known.coming = [record for _, record in found]
+
+
+def _fresh(
+    submitted: Store,
+    found: list[tuple[Path, Record]],
+    published: Store,
+    there: list[Record],
+    registry: Registry,
+    outcome: Submission,
+    *,
+    whole: bool,
+) -> Iterator[tuple[Path, Record | None, Record]]:
+    """Records that are new or changed, with what they replace, and that their words do not tell against; the rest is told."""
+    known, cells = _Known(there, [record for _, record in found]), {cell_of(record): record for record in there}
     for path, record in found:
         before = cells.get(cell_of(record))
         if before is not None and timeless(before) == timeless(record) and not more(record, before):
@@ -159,8 +171,6 @@ def _fresh(
         if submitted.path(record) != path:
             wrong.append(f"it belongs into {submitted.path(record).relative_to(submitted.folder)}")
         wrong += known.disagreements(record)
-        if sum(cell_of(one) == cell_of(record) for one in known.coming) > 1:
-            wrong.append("there are several records of its cell")
         if wrong:
             outcome.refused += [f"{path}: {line}" for line in wrong]
             continue
@@ -171,22 +181,23 @@ def _fresh(
 class _Known:
     """What is published, and what has been found good of what is submitted: what new records must agree with."""
 
-    def __init__(self, published: list[Record]) -> None:
-        self.coming: list[Record] = []
-        """All that is submitted."""
-        self._published = published
+    def __init__(self, published: list[Record], coming: list[Record]) -> None:
         self._models: dict[str, Record] = {}
-        self._data: dict[tuple[str, int], Record] = {}
+        self._data: dict[tuple[object, ...], Record] = {}
         self._samples: dict[str, int] = {}
+        self._cells = Counter(map(cell_of, coming))
+        self._seeds: dict[tuple[object, ...], set[int]] = {}
         for record in published:
             self.add(record)
+        for record in [*published, *coming]:
+            self._seeds.setdefault(_series(record), set()).add(record.seed)
 
     def add(self, record: Record) -> None:
         """Later ones must agree with it."""
         self._models.setdefault(record.model_digest, record)
         self._samples.setdefault(record.data_digest, record.accuracy.total)
         if not record.partial:
-            self._data.setdefault((record.task, record.fold), record)
+            self._data.setdefault(_data(record), record)
 
     def disagreements(self, record: Record) -> Iterator[str]:
         """A line each."""
@@ -200,11 +211,13 @@ class _Known:
         total = self._samples.get(record.data_digest, record.accuracy.total)
         if total != record.accuracy.total:
             yield f"the data of this digest has {total} test samples, not {record.accuracy.total}"
-        data = self._data.get((record.task, record.fold), record)
-        if not record.partial and data.data_digest != record.data_digest and data.contributions == record.contributions:
+        data = self._data.get(_data(record), record)
+        if not record.partial and data.data_digest != record.data_digest:
             yield f"data_digest: that of this task and fold is {data.data_digest}, as in {data.command}"
-        there = {one.seed for one in [*self._published, *self.coming] if _series(one) == _series(record)}
-        if (missing := next((seed for seed in range(record.seed) if seed not in there), None)) is not None:
+        if self._cells[cell_of(record)] > 1:
+            yield "there are several records of its cell"
+        seeds = self._seeds[_series(record)]
+        if (missing := next((seed for seed in range(record.seed) if seed not in seeds), None)) is not None:
             yield f"seed: a chosen seed tells nothing; the results of seed {missing} are missing"
 
 
@@ -213,13 +226,19 @@ def _point(record: Record) -> tuple[object, ...]:
     return record.task, record.network, record.recipe, *terms, record.seed, record.fold
 
 
+def _data(record: Record) -> tuple[object, ...]:
+    """What says which samples there are, where none are lacking: task, its version, fold."""
+    versions = [version for name, version in record.contributions.items() if name.startswith("task ")]
+    return record.task, *versions, record.fold
+
+
 def _series(record: Record) -> tuple[object, ...]:
     """What differs in its seed alone."""
     *where, _, fold = cell_of(record)
     return *where, fold
 
 
-def _replaces(before: Record, record: Record, verdict: Verdict, there: Verifier) -> None:
+def _replaces(before: Record, record: Record, verdict: Verdict, standing: Verifier) -> None:
     """Raises UserError where a published record holds, or no less is known of it than of the one that is to replace it."""
     names = [name for name, value in timeless(record).items() if timeless(before)[name] != value]
     differ = f"another {', '.join(names)} than the published record of this cell"
@@ -228,7 +247,7 @@ def _replaces(before: Record, record: Record, verdict: Verdict, there: Verifier)
     if any(before.contributions.get(name) != version for name, version in record.contributions.items()):
         return  # of versions that have been followed by others
     try:
-        held = there.verify(before)
+        held = standing.verify(before)
     except (Refuted, CellError):
         return
     if held.trust != "claimed":
@@ -243,17 +262,14 @@ def _as_it_is(path: Path, record: Record, known: Record, verdict: Verdict) -> No
         raise UserError("it is not as kilobench writes records (kilobench submit without --whole does)")
 
 
-def _lost(submitted: Store, published: Store) -> Iterator[str]:
+def _lost(submitted: Store, published: Store, found: list[Record], there: list[Record]) -> Iterator[str]:
     """What is published and would be lost or changed without being told by records, and what belongs to none."""
     before, after = _files(published), _files(submitted)
     for name in sorted(before.keys() - after.keys()):
         if name.startswith("too-large/"):
             yield f"{name}: it is published, and is missing"
-    cells = set()
-    for path in submitted.folder.rglob("*.json"):
-        with suppress(UserError):  # told where it is read
-            cells.add(cell_of(submitted.read(path)))
-    for record in published.read_all() if published.folder.is_dir() else []:
+    cells = set(map(cell_of, found))
+    for record in there:
         if cell_of(record) not in cells:
             yield f"{published.path(record).relative_to(published.folder.parent)}: it is published, and is missing"
     for name in sorted(after.keys() - before.keys()):

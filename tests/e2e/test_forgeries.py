@@ -79,7 +79,9 @@ def board(honest: Path, tmp_path: Path) -> Path:
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     def submitted(source: Path, board: Path, *options: str) -> tuple[int, str]:
         capsys.readouterr()
-        code = main([*options, "submit", str(source), "--output", str(board)])
+        own = [option for option in options if option in ("--check", "--whole")]
+        before = [option for option in options if option not in own]
+        code = main([*before, "submit", str(source), "--output", str(board), *own])
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 
@@ -191,6 +193,16 @@ def test_test_data_of_ones_own_is_none(forged: Path, board: Path, registry: Regi
     assert "partial: the data of digits is never so" in problems(the_record(forged), registry)
     lie(forged, {"partial": 0, "data_digest": "6" * 64})
     code, text = said(forged, board)
+    assert code == 2 and "data_digest: that of this task and fold is" in text
+
+
+def test_another_recipe_is_tested_on_the_same_data(
+    board: Path, cache: Path, registry: Registry, said: Said, tmp_path: Path
+) -> None:
+    split = registry.get("tasks", "digits").load(0, cache / "data", silent)
+    other = submission(tmp_path / "other", registry, split, recipe="ternary")
+    lie(other, {"data_digest": "6" * 64})
+    code, text = said(other, board)
     assert code == 2 and "data_digest: that of this task and fold is" in text
 
 
@@ -344,8 +356,9 @@ def test_a_leaderboard_is_checked_as_a_whole(
 def test_nothing_is_read_that_is_no_file(forged: Path, tmp_path: Path, said: Said) -> None:
     path, _ = only(forged)
     (path.parent / "endless.json").symlink_to("/dev/zero")
-    code, text = said(forged, tmp_path / "board")
-    assert code == 2 and "endless.json is no plain file" in text
+    for how in ("--check", "--whole"):
+        code, text = said(forged, tmp_path / "board", how)
+        assert code == 2 and "endless.json is no plain file" in text
 
 
 def test_names_of_files_are_no_markup() -> None:
