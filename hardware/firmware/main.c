@@ -23,6 +23,7 @@ static uint8_t arena[KB_ARENA_BYTES] KB_ARENA;
 static union {
     uint8_t bytes[KB_OUTPUT_BYTES];
     float values[(KB_OUTPUT_BYTES + 3) / 4];
+    int32_t integers[(KB_OUTPUT_BYTES + 3) / 4];
 } output;
 /* Of the input: none; part of it; all of it; an inference has overwritten it, and its output is kept. */
 static enum { NO_INPUT, LOADING, LOADED, INFERRED } state;
@@ -55,8 +56,10 @@ static void infer(void)
     state = INFERRED;
     cycles = spent;
     result_check = input_check;
-    for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
-        output.bytes[i] = arena[kb_model.output_offset + i];
+    uint8_t *to = output.bytes;
+    for (uint32_t i = 0; i < kb_model.output_count; i++)
+        for (uint32_t j = 0; j < kb_model.outputs[i].bytes; j++)
+            *to++ = arena[kb_model.outputs[i].offset + j];
 }
 
 /* Replies of our own: m-NAME-[TAG,FIELD,...]*CRC */
@@ -143,7 +146,7 @@ KB_SMALL static void check(void)
 {
     if (!has("input", state == LOADED))
         return;
-    input_check = kb_crc32(0, arena + kb_model.input_offset, kb_model.input_bytes);
+    input_check = kb_crc32(0, arena + kb_model.input.offset, kb_model.input.bytes);
     open_reply("check");
     hex_field(input_check);
     close_reply();
@@ -214,16 +217,19 @@ KB_SMALL static int own_command(const char *name)
 
 #define NOT_A_NUMBER INT32_MIN
 
-/* The logit of class `i` as an exponent of two, with 16 fractional bits; or NOT_A_NUMBER. */
+/* Results are of the first output alone. The logit of class `i` as an exponent of two, with 16 fractional bits; or NOT_A_NUMBER. */
 KB_SMALL static int32_t exponent(uint32_t i)
 {
     const float per_nat = 1.44269504f * 65536.0f;
+    const kb_tensor_t *first = &kb_model.outputs[0];
     float value;
-    if (kb_model.output_dtype == KB_FLOAT32)
+    if (first->dtype == KB_FLOAT32)
         value = output.values[i] * per_nat;
+    else if (first->dtype == KB_INT32)
+        value = (float)output.integers[i] * per_nat;
     else
-        value =
-            (float)((int32_t)(int8_t)output.bytes[i] - kb_model.output_zero_point) * (kb_model.output_scale * per_nat);
+        value = (float)((first->dtype == KB_INT8 ? (int8_t)output.bytes[i] : output.bytes[i]) - first->zero_point) *
+                (first->scale * per_nat);
     const float limit = 1e9f;
     const int low = value < limit;
     const int high = value > -limit;
@@ -244,20 +250,21 @@ KB_SMALL static uint32_t power(uint32_t x)
 /* The shares of the classes (softmax), as the models of MLPerf Tiny end in them. */
 KB_SMALL static void results(void)
 {
+    const uint32_t count = kb_model.outputs[0].count;
     int32_t largest = INT32_MIN;
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < kb_model.output_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (exponent(i) == NOT_A_NUMBER) {
             print_error("An output is no number", "");
             return;
         }
         largest = exponent(i) > largest ? exponent(i) : largest;
     }
-    for (uint32_t i = 0; i < kb_model.output_count; i++)
+    for (uint32_t i = 0; i < count; i++)
         sum += power((uint32_t)largest - (uint32_t)exponent(i));
     const uint32_t one = (uint32_t)(sum / 1000) + 1;
     put_text("m-results-[");
-    for (uint32_t i = 0; i < kb_model.output_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const uint32_t thousandths = (power((uint32_t)largest - (uint32_t)exponent(i)) + one / 2) / one;
         if (i)
             put_char(',');
@@ -288,9 +295,9 @@ KB_SMALL static void load(char *word, uint32_t size)
 {
     next_word(word, size);
     loaded = 0;
-    state = to_unsigned(word) == kb_model.input_bytes && at_end() ? LOADING : NO_INPUT;
+    state = to_unsigned(word) == kb_model.input.bytes && at_end() ? LOADING : NO_INPUT;
     put_text(state ? "m-[Expecting " : "e-[Input must have ");
-    put_unsigned(kb_model.input_bytes);
+    put_unsigned(kb_model.input.bytes);
     put_text(" bytes]");
     put_line_end();
 }
@@ -307,8 +314,8 @@ KB_SMALL static void load_hex(uint8_t c)
             high = digit < 0 ? 16 : digit;
             continue;
         }
-        if (state == LOADING && loaded < kb_model.input_bytes)
-            arena[kb_model.input_offset + loaded++] = (uint8_t)(high << 4 | digit);
+        if (state == LOADING && loaded < kb_model.input.bytes)
+            arena[kb_model.input.offset + loaded++] = (uint8_t)(high << 4 | digit);
         else
             mistake = "Too many bytes";
         high = -1;
@@ -318,7 +325,7 @@ KB_SMALL static void load_hex(uint8_t c)
     if (mistake) {
         state = NO_INPUT;
         print_error(mistake, "");
-    } else if (loaded == kb_model.input_bytes) {
+    } else if (loaded == kb_model.input.bytes) {
         state = LOADED;
         put_text("m-load-done\r\n");
     }

@@ -26,8 +26,10 @@ def instance(kind: str, types: tuple[DType, DType], seed: int) -> Graph:
     r = np.random.default_rng(seed)
     height, width = (1, int(r.integers(1, 60))) if r.integers(2) else map(int, r.integers(1, 10, 2))
     source = _tensor(r, "input", (height, width, int(r.choice(CHANNELS))), types[0])
-    op, output = random_op(r, kind, [source] * operator(kind).inputs, types[1], "op", "output")
-    return Graph({"input": source, "output": output}, (op,), "input", "output")
+    op, output = random_op(
+        r, kind, [source] * (operator(kind).inputs or int(r.integers(1, 5))), types[1], "op", "output"
+    )
+    return Graph({"input": source, "output": output}, (op,), "input", ("output",))
 
 
 def random_op(
@@ -40,6 +42,7 @@ def random_op(
     cls, error = operator(kind), ""
     for _ in range(_TRIES):
         attrs = {key: _value(r, attribute) for key, attribute in cls.attributes.items()}
+        attrs = {key: value for key, value in attrs.items() if value != cls.attributes[key].default}
         bare = Op(kind, name, tuple(source.name for source in sources), output, attrs)
         made = _tensor(r, output, (*sources[0].shape[:2], int(r.choice(CHANNELS))), dtype)
         try:
@@ -71,13 +74,15 @@ def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[Any]:
 def _tensor(
     r: np.random.Generator, name: str, shape: tuple[int, int, int], dtype: DType, grid: tuple[float, int] | None = None
 ) -> Tensor:
-    if dtype == "int8":
-        zero = int(r.choice([-128, 0, int(r.integers(-128, 128))]))
+    if dtype in ("int8", "uint8"):
+        zero = int(r.choice([-128, 0, int(r.integers(-128, 128))])) + (128 if dtype == "uint8" else 0)
         return Tensor(name, shape, dtype, *(grid or (float(r.uniform(0.01, 0.1)), zero)))
     return Tensor(name, shape, dtype, 1 / 32767 if dtype == "int16" else 0.0)
 
 
 def _value(r: np.random.Generator, attribute: Attribute) -> Any:
+    if attribute.optional and r.integers(2):
+        return attribute.default
     if not attribute.count:
         return bool(r.integers(2))
     high = min(attribute.high, attribute.low + _SPREAD)

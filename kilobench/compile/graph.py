@@ -16,14 +16,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-DType = Literal["float32", "int8", "int16", "bit"]
+DType = Literal["float32", "int8", "int16", "uint8", "int32", "bit"]
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A feature map. ``scale`` and ``zero_point`` mean ``real = scale * (q - zero_point)``, for int8 and int16 only.
+    """A feature map. ``scale`` and ``zero_point`` mean ``real = scale * (q - zero_point)``, for int8, int16 and uint8 only.
 
-    int16 is for the input of a network alone; its zero point is 0.
+    int16 is for the input of a network alone, its zero point being 0; uint8 for its input and outputs, and int32, whole numbers
+    as they are, for its outputs.
     """
 
     name: str
@@ -42,15 +43,17 @@ class Tensor:
     def bytes(self) -> int:
         """Size in memory."""
         height, width, channels = self.shape
-        per_pixel = {"float32": 4 * channels, "int8": channels, "int16": 2 * channels, "bit": 4 * self.words}[
-            self.dtype
-        ]
-        return height * width * per_pixel
+        if self.dtype == "bit":
+            return height * width * 4 * self.words
+        return height * width * channels * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
 class Op:
-    """One node. What its kind means, and which attributes and parameters it has, is in kilobench/compile/ops/KIND.py."""
+    """One node. What its kind means, and which attributes and parameters it has, is in kilobench/compile/ops/KIND.py.
+
+    An attribute with a default is left out where it has that value.
+    """
 
     kind: str
     name: str
@@ -63,18 +66,27 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in execution order. The output is [1, 1, classes]; its largest entry (first on ties) is the class."""
+    """Operators in execution order.
+
+    The output of a classifier is [1, 1, classes]; its largest entry (first on ties) is the class.
+    """
 
     tensors: dict[str, Tensor]
     ops: tuple[Op, ...]
     input: str
-    output: str
+    outputs: tuple[str, ...]
+
+    @property
+    def output(self) -> str:
+        """The first output, which is the only one of a classifier."""
+        return self.outputs[0]
 
     def digest(self) -> str:
         """Hex SHA-256 of everything that decides what the model computes."""
         hasher = hashlib.sha256()
         tensors = [[t.name, t.shape, t.dtype, t.scale, t.zero_point] for t in self.tensors.values()]
-        hasher.update(json.dumps([tensors, self.input, self.output]).encode())
+        outputs = self.output if len(self.outputs) == 1 else self.outputs
+        hasher.update(json.dumps([tensors, self.input, outputs]).encode())
         for op in self.ops:
             hasher.update(json.dumps([op.kind, op.name, op.inputs, op.output, sorted(op.attrs.items())]).encode())
             for key in sorted(op.params):

@@ -23,11 +23,13 @@ MAX_MAP_BYTES = MAX_PARAMETER_BYTES = 2**26
 """Of each feature map; of all parameters together."""
 MAX_MEMORY_BYTES = 2**30
 """All feature maps and scratch buffers together; the arena is no larger, and C counts it in 32 bits."""
+MAX_OUTPUTS, MAX_INPUTS = 32, 64
+"""Of a graph; of an operator."""
 MAX_WORK = 10**11
 """Products of convolutions, and values that pools read."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
-_DTYPES = {"float32": (0, 0), "int8": (-128, 127), "int16": (0, 0), "bit": (0, 0)}
+_DTYPES = {"float32": (0, 0), "int8": (-128, 127), "int16": (0, 0), "uint8": (0, 255), "int32": (0, 0), "bit": (0, 0)}
 """Types and the bounds of their zero points."""
 
 
@@ -40,7 +42,8 @@ def check_graph(graph: Graph) -> None:
     weights = sum(array.nbytes for op in graph.ops for array in op.params.values())
     require(weights <= MAX_PARAMETER_BYTES, f"its parameters take {weights} bytes, above {MAX_PARAMETER_BYTES}")
     require(_is_name(graph.input) and graph.input in graph.tensors, f"its input {graph.input!r:.50} is no tensor")
-    require(graph.tensors[graph.input].dtype != "bit", f"its input {graph.input} is a bit map")
+    dtype = graph.tensors[graph.input].dtype
+    require(dtype not in ("bit", "int32"), f"its input {graph.input} is {dtype}")
     made = Counter({graph.input: 0})  # how often each is read
     memory = work = 0
     for index, op in enumerate(graph.ops):
@@ -53,7 +56,7 @@ def check_graph(graph: Graph) -> None:
             require(work <= MAX_WORK, f"with those before it does more than {MAX_WORK:.0e} operations")
         except ValueError as error:
             raise ValueError(f"operator {index} ({op.name}) {error}") from None
-    _check_output(graph, made)
+    _check_outputs(graph, made)
     memory += sum(tensor.bytes for tensor in graph.tensors.values())
     require(memory <= MAX_MEMORY_BYTES, f"its maps and buffers take {memory} bytes, above {MAX_MEMORY_BYTES}")
 
@@ -73,7 +76,7 @@ def _check_tensor(tensor: Tensor) -> None:
     require(whole and tensor.bytes <= MAX_MAP_BYTES, f"{what} has the shape {tensor.shape!r:.50}")
     require(_is_int(tensor.zero_point, *_DTYPES[tensor.dtype]), f"{what} has the zero point {tensor.zero_point!r:.50}")
     scaled = type(tensor.scale) is float
-    if scaled and tensor.dtype in ("int8", "int16"):
+    if scaled and tensor.dtype in ("int8", "int16", "uint8"):
         scaled = float(np.finfo(np.float32).tiny) <= tensor.scale <= float(np.finfo(np.float32).max)
     elif scaled:
         scaled = tensor.scale == 0
@@ -90,13 +93,15 @@ def _check_links(graph: Graph, op: Op, made: Counter[str]) -> None:
     made[op.output] = 0
 
 
-def _check_output(graph: Graph, made: Counter[str]) -> None:
-    last = graph.ops[-1].output
-    require(graph.output == last, f"its output {graph.output!r:.50} is not made by the last operator")
-    tensor = graph.tensors[last]
-    logits = tensor.shape[:2] == (1, 1) and tensor.dtype in ("float32", "int8")
-    require(logits, f"its output {last} is {tensor.dtype} {tensor.shape}, not float32 or int8 (1, 1, classes)")
-    unused = [name for name in graph.tensors if name != last and not made[name]]
+def _check_outputs(graph: Graph, made: Counter[str]) -> None:
+    outputs = graph.outputs
+    require(1 <= len(outputs) <= MAX_OUTPUTS, f"it has {len(outputs)} outputs, not 1 to {MAX_OUTPUTS}")
+    require(len(set(outputs)) == len(outputs), "one of its outputs is there twice")
+    for name in outputs:
+        there = _is_name(name) and name in made and name != graph.input
+        require(there, f"its output {name!r:.50} is made by no operator")
+        require(graph.tensors[name].dtype != "bit", f"its output {name} is a bit map")
+    unused = [name for name in graph.tensors if name not in outputs and not made[name]]
     require(not unused, f"tensor {unused[:1]} is read by no operator")
 
 
@@ -107,16 +112,19 @@ def check_op(op: Op, sources: list[Tensor], output: Tensor) -> Operator:
         cls = operator(op.kind)
     except UserError as error:
         raise ValueError(f"is of a kind that cannot be used: {error}") from None
-    require(len(sources) == cls.inputs, f"has {len(sources)} inputs")
-    require(set(op.attrs) == set(cls.attributes), f"has the attributes {sorted(op.attrs)!r:.100}")
-    for key, attribute in cls.attributes.items():
-        require(attribute.allows(op.attrs[key]), f"has {key}={op.attrs[key]!r:.50}")
+    require(1 <= len(sources) <= MAX_INPUTS and cls.inputs in (len(sources), None), f"has {len(sources)} inputs")
+    needed = {key for key, attribute in cls.attributes.items() if not attribute.optional}
+    given = set(op.attrs)
+    require(needed <= given <= set(cls.attributes), f"has the attributes {sorted(op.attrs)!r:.100}")
+    for key, value in op.attrs.items():
+        attribute = cls.attributes[key]
+        require(attribute.allows(value), f"has {key}={value!r:.50}")
+        require(value != attribute.default, f"has {key}={value!r:.50}, which is its default")
     for tensor in sources:
         types = (tensor.dtype, output.dtype)
         require(types in cls.types, f"turns {tensor.dtype} into {output.dtype}, for which there is no kernel")
     bound = cls(op, sources, output)
-    shapes = [tensor.shape for tensor in sources]
-    require(set(shapes) == {shapes[0]}, f"reads maps of the shapes {shapes}")
+    bound.check_sources()
     made = bound.output_shape()
     require(output.shape == made, f"has the output shape {output.shape}, not {made}")
     if (grid := cls.grid(bound.source)) is not None:

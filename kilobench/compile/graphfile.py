@@ -34,7 +34,7 @@ def save_graph(graph: Graph, path: Path, facts: Mapping[str, Any], arrays: Mappi
         "tensors": [asdict(tensor) for tensor in graph.tensors.values()],
         "ops": [{key: value for key, value in vars(op).items() if key != "params"} for op in graph.ops],
         "input": graph.input,
-        "output": graph.output,
+        "output": graph.output if len(graph.outputs) == 1 else graph.outputs,
     }
     text = json.dumps({"form": _FORM, "graph": structure, "facts": dict(facts)}, sort_keys=True)
     write_kept(path, save(tensors, {"kilobench": text}))  # one entry: several have no fixed order
@@ -72,7 +72,9 @@ def _graph(structure: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Graph:
         )
         for index, op in enumerate(structure["ops"])
     ]
-    return Graph({tensor.name: tensor for tensor in tensors}, tuple(ops), structure["input"], structure["output"])
+    outputs = structure["output"]
+    outputs = tuple(outputs) if isinstance(outputs, list) else (outputs,)
+    return Graph({tensor.name: tensor for tensor in tensors}, tuple(ops), structure["input"], outputs)
 
 
 def _below(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

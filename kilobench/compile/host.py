@@ -37,6 +37,19 @@ _OF_BOARDS = ("main.c", "protocol.c", "libc.c")
 """Firmware that the host has no use for."""
 
 
+class _Tensor(ctypes.Structure):
+    """kb_tensor_t of hardware/kernels/kb_model.h."""
+
+    _fields_ = [
+        ("offset", ctypes.c_uint32),
+        ("bytes", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("dtype", ctypes.c_int),
+        ("scale", ctypes.c_float),
+        ("zero_point", ctypes.c_int32),
+    ]
+
+
 class _Description(ctypes.Structure):
     """kb_model_t of hardware/kernels/kb_model.h."""
 
@@ -45,14 +58,9 @@ class _Description(ctypes.Structure):
         ("digest", ctypes.c_char_p),
         ("ops", ctypes.c_uint32),
         ("arena_bytes", ctypes.c_uint32),
-        ("input_offset", ctypes.c_uint32),
-        ("input_bytes", ctypes.c_uint32),
-        ("output_offset", ctypes.c_uint32),
+        ("input", _Tensor),
+        ("outputs", ctypes.POINTER(_Tensor)),
         ("output_count", ctypes.c_uint32),
-        ("input_dtype", ctypes.c_int),
-        ("output_dtype", ctypes.c_int),
-        ("output_scale", ctypes.c_float),
-        ("output_zero_point", ctypes.c_int32),
     ]
 
 
@@ -81,6 +89,10 @@ def _processor() -> str:
     return "\n".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))
 
 
+_DTYPES = {0: np.float32, 1: np.int8, 2: np.uint32, 3: np.int16, 4: np.uint8, 5: np.int32}
+"""By kb_dtype."""
+
+
 class HostModel:
     """A model folder made by kilobench.compile.emit, compiled and loaded; plug-ins' kernels are in it."""
 
@@ -93,12 +105,17 @@ class HostModel:
         library.unlink()
         self._library.kb_host_model.restype = ctypes.POINTER(_Description)
         self._model = self._library.kb_host_model().contents
-        self._output_dtype = np.dtype(np.float32 if self._model.output_dtype == 0 else np.int8)
+        self._outputs = [self._model.outputs[i] for i in range(self._model.output_count)]
 
     def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        """Raw outputs [n, elements] (float32 or int8) of inputs [n, h, w, c] as the model takes them, on all cores."""
+        """The first output [n, values], raw, of inputs [n, h, w, c] as the model takes them."""
+        return self.run_all(inputs)[0]
+
+    def run_all(self, inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """All outputs, each [n, values], raw, of inputs [n, h, w, c] as the model takes them, on all cores."""
         inputs = np.ascontiguousarray(inputs)
-        outputs = np.empty((len(inputs), self._model.output_count), dtype=self._output_dtype)
+        sizes = [output.bytes for output in self._outputs]
+        outputs = np.empty((len(inputs), sum(sizes)), dtype=np.uint8)
         chunks = np.array_split(np.arange(len(inputs)), os.cpu_count() or 1)
 
         def run_chunk(chunk: NDArray[np.int64]) -> None:
@@ -108,7 +125,11 @@ class HostModel:
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(run_chunk, chunks))
-        return outputs
+        parts = np.split(outputs, np.cumsum(sizes)[:-1], axis=1)
+        return [
+            np.ascontiguousarray(part).view(_DTYPES[output.dtype])
+            for part, output in zip(parts, self._outputs, strict=True)
+        ]
 
     def checksums(self, x: NDArray[Any]) -> list[tuple[int, int]]:
         """Operator and CRC-32 of everything made on the way for one input [h, w, c], in order: whole maps or strips."""

@@ -72,8 +72,8 @@ def buffers(graph: Graph, cut: list[Step]) -> dict[str | int, Buffer]:
             sizes[output] = graph.tensors[op.output].bytes if whole else step.strip_bytes(graph, position)
             if scratch := bind(graph, op).scratch_bytes():
                 result[place] = Buffer(_aligned(scratch), index, index)
-    last = _root(graph.output, in_place)
-    spans[last] = spans[last][0], len(cut)
+    for last in (_root(name, in_place) for name in graph.outputs):
+        spans[last] = spans[last][0], len(cut)
     return {**{name: Buffer(_aligned(sizes[name]), *span) for name, span in spans.items()}, **result}
 
 
@@ -88,7 +88,7 @@ def _in_place(graph: Graph, cut: list[Step]) -> dict[str, str]:
                 name
                 for name in op.inputs
                 if last_read[name] == index
-                and name not in (graph.input, graph.output)
+                and name not in (graph.input, *graph.outputs)
                 and graph.tensors[name].bytes == size
             ]
             if free:

@@ -31,18 +31,26 @@ from kilobench.plugins.spec import nearest
 Params: TypeAlias = Mapping[str, tuple[str, str]]
 Field: TypeAlias = int | float | tuple[Any, ...] | NDArray[Any]
 
-_SUFFIX = {"float32": "f32", "int8": "s8", "int16": "s16", "bit": "b1"}
+_SUFFIX = {"float32": "f32", "int8": "s8", "int16": "s16", "uint8": "u8", "int32": "s32", "bit": "b1"}
+_ALWAYS = object()
 
 
 @dataclass(frozen=True)
 class Attribute:
     """What an attribute may be: a switch, True or False, if ``count`` is 0; else so many whole numbers from ``low`` to ``high``,
-    of which one is an int and several are a tuple.
+    of which one is an int and several are a tuple. One with a ``default`` is left out of a graph where it has that value, so that
+    graphs stay what they are when an operator learns something new.
     """
 
     low: int = 0
     high: int = 0
     count: int = 0
+    default: Any = _ALWAYS
+
+    @property
+    def optional(self) -> bool:
+        """Whether it has a default."""
+        return self.default is not _ALWAYS
 
     def allows(self, value: Any) -> bool:
         """Whether a value of any type is one of these."""
@@ -56,8 +64,8 @@ class Attribute:
 class Operator:
     """One node of a graph, and all that is to be known of it. Subclasses say what is different from what is here.
 
-    ``sources`` are the tensors that it reads, ``source`` the first of them, ``output`` the one that it makes; ``attrs`` and
-    ``params`` are those of ``op``.
+    ``sources`` are the tensors that it reads, ``source`` the first of them, ``output`` the one that it makes; ``params`` are
+    those of ``op``, and ``attrs`` too, with defaults where it leaves them out.
     """
 
     types: ClassVar[Mapping[tuple[DType, DType], Params]]
@@ -67,8 +75,9 @@ class Operator:
     optional: ClassVar[frozenset[str]] = frozenset()
     """Parameters that may be left out, all or none of them."""
     attributes: ClassVar[Mapping[str, Attribute]] = {}
-    inputs: ClassVar[int] = 1
-    """How many tensors it reads, all of one type and shape."""
+    inputs: ClassVar[int | None] = 1
+    """How many tensors it reads, all of one type and, unless ``check_sources`` says otherwise, shape; None for any number, of
+    which its kernel gets an array of pointers."""
     in_place: ClassVar[bool] = False
     """Whether its output may lie where one of its inputs lay, if it is as large; not for one that runs in strips."""
     in_strips: ClassVar[bool] = False
@@ -86,7 +95,8 @@ class Operator:
 
     def __init__(self, op: Op, sources: Sequence[Tensor], output: Tensor) -> None:
         self.op, self.sources, self.source, self.output = op, tuple(sources), sources[0], output
-        self.attrs, self.params = op.attrs, op.params
+        defaults = {key: value.default for key, value in self.attributes.items() if value.optional}
+        self.attrs, self.params = defaults | op.attrs, op.params
 
     # What it means
 
@@ -102,6 +112,11 @@ class Operator:
     def grid(cls, source: Tensor) -> tuple[float, int] | None:
         """The scale and zero point that the output has if that is no matter of choice."""
         return None
+
+    def check_sources(self) -> None:
+        """Raises ValueError for tensors that it cannot read together."""
+        shapes = [tensor.shape for tensor in self.sources]
+        require(set(shapes) == {shapes[0]}, f"reads maps of the shapes {shapes}")
 
     def check(self) -> None:
         """Raises ValueError for values of parameters with which something overflows, or that there is no kernel for."""

@@ -47,7 +47,7 @@ def steps(graph: Graph) -> list[Step]:
 
 def _chains(graph: Graph) -> list[tuple[int, int]]:
     """Longest runs (first, last) in which every operator reads only the one before it, and nothing else reads that."""
-    readers: dict[str, int] = {graph.output: 1}
+    readers = dict.fromkeys(graph.outputs, 1)
     for op in graph.ops:
         for name in op.inputs:
             readers[name] = readers.get(name, 0) + 1

@@ -18,7 +18,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphfile import load_graph, save_graph
 from kilobench.compile.host import HostModel
-from kilobench.compile.operator import operator
+from kilobench.compile.operator import operator, require
 from kilobench.compile.simulate import quantise_input
 from kilobench.contracts import CellError, Progress, Split, Task
 from kilobench.plugins.spec import canonical
@@ -35,7 +35,7 @@ class Reference:
     inputs: NDArray[Any]
     """As the board gets them, [n, height, width, channels]: ``measured_inputs``."""
     outputs: NDArray[Any]
-    """Raw, [n, classes]."""
+    """Raw, [n, values]; where there are several, one after the other, as bytes."""
     checksums: NDArray[np.int64]
     """Operator and CRC-32 of everything made on the way, [n, parts, 2]."""
 
@@ -103,7 +103,9 @@ def evaluate(graph: Graph, folder: Path, name: str, split: Split, progress: Prog
 def reference(graph: Graph, host: HostModel, count: int) -> Reference:
     """What host C makes of the first ``count`` measured inputs."""
     inputs = measured_inputs(graph, count)
-    return Reference(inputs, host.run(inputs), np.array([host.checksums(x) for x in inputs]))
+    outputs = host.run_all(inputs)
+    raw = outputs[0] if len(outputs) == 1 else np.hstack([output.view(np.uint8) for output in outputs])
+    return Reference(inputs, raw, np.array([host.checksums(x) for x in inputs]))
 
 
 def measured_inputs(graph: Graph, count: int) -> NDArray[Any]:
@@ -174,13 +176,21 @@ def load_model_file(path: Path) -> EvaluatedModel:
 
 
 def _stored(graph: Graph, outputs: NDArray[Any], checksums: NDArray[Any]) -> Reference:
-    """The reference of a model file. Raises ValueError where its arrays are no such thing."""
+    """The reference of a model file. Raises ValueError where its arrays are no such thing, or the model is no classifier."""
+    require_logits(graph)
     count, output = len(outputs), graph.tensors[graph.output]
     if not 1 <= count <= MEASURED_INPUTS or outputs.shape != (count, output.shape[2]) or outputs.dtype != output.dtype:
         raise ValueError("outputs of another shape or type than the model's")
     if checksums.ndim != 3 or (len(checksums), checksums.shape[2]) != (count, 2) or checksums.dtype != np.int64:
         raise ValueError("checksums of another shape or type")
     return Reference(measured_inputs(graph, count), outputs, checksums)
+
+
+def require_logits(graph: Graph) -> None:
+    """Raise ValueError for a graph whose output is not that of a classifier, [1, 1, classes] in float32 or int8."""
+    tensor = graph.tensors[graph.output]
+    logits = len(graph.outputs) == 1 and tensor.shape[:2] == (1, 1) and tensor.dtype in ("float32", "int8")
+    require(logits, f"its output {graph.output} is {tensor.dtype} {tensor.shape}, not float32 or int8 (1, 1, classes)")
 
 
 def _crops(graph: Graph, host: HostModel, clips: NDArray[np.float32], progress: Progress) -> NDArray[np.int64]:

@@ -52,7 +52,7 @@ class Builder:
         return output
 
     def graph(self, source: Tensor, last: Tensor) -> Graph:
-        return Graph(self.tensors, tuple(self.ops), source.name, last.name)
+        return Graph(self.tensors, tuple(self.ops), source.name, (last.name,))
 
     # Shapes
 

@@ -240,7 +240,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no such type": (output(CONV, dtype="int4"), "tensor t1 has the type 'int4'"),
     "a list as a type": (output(CONV, dtype=["int8"]), "has the type"),
     "int16 in the middle": (output(CONV, dtype="int16", zero_point=0), "turns int8 into int16"),
-    "a bit map as input": (output(-1, dtype="bit", scale=0.0, zero_point=0), "its input t0 is a bit map"),
+    "a bit map as input": (output(-1, dtype="bit", scale=0.0, zero_point=0), "its input t0 is bit"),
     **{
         f"shape {shape}": (output(CONV, shape=shape), "has the shape")
         for shape in [
@@ -278,9 +278,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "too many operators": (long, "operators, not 1 to"),
     "no such input of the graph": (lambda g: replace(g, input="t99"), "its input 't99' is no tensor"),
     "a list as input": (lambda g: replace(g, input=["t0"]), "is no tensor"),
-    "no such output of the graph": (lambda g: replace(g, output="t99"), "its output 't99' is not made"),
-    "an output in the middle": (lambda g: replace(g, output="t1"), "its output 't1' is not made by the last"),
-    "an output that is no vector": (lambda g: replace(g, output="t1", ops=g.ops[:1]), "not float32 or int8 (1, 1, cl"),
+    "no such output of the graph": (lambda g: replace(g, outputs=("t99",)), "its output 't99' is made by no operator"),
+    "an output in the middle": (lambda g: replace(g, outputs=("t1",)), "is read by no operator"),
     "reads what there is not": (operator(BITS, inputs=("t99",)), "operator 4 (op4) reads 't99'"),
     "reads a number": (operator(BITS, inputs=(1,)), "reads 1"),
     "reads nothing": (operator(BITS, inputs=()), "has 0 inputs"),

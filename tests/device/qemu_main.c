@@ -46,8 +46,8 @@ __attribute__((noreturn, used)) static void reset(void)
     UART_DIVIDER = 16;
     UART_CONTROL = 1;
     for (uint32_t n = 0; n < INPUTS; n++) {
-        for (uint32_t i = 0; i < kb_model.input_bytes; i++)
-            arena[kb_model.input_offset + i] = inputs[n * kb_model.input_bytes + i];
+        for (uint32_t i = 0; i < kb_model.input.bytes; i++)
+            arena[kb_model.input.offset + i] = inputs[n * kb_model.input.bytes + i];
         kb_model_run(arena, put_checksum, 0);
         put('\n');
     }

@@ -68,7 +68,7 @@ class Case:
         """The same, cut after the first, second, ... operator."""
         for count in range(1, len(self.graph.ops) + 1):
             ops = self.graph.ops[:count]
-            graph = Graph(self.graph.tensors, ops, self.graph.input, ops[-1].output)
+            graph = Graph(self.graph.tensors, ops, self.graph.input, (ops[-1].output,))
             yield Case(f"{self.name}, after {count} operators", graph, self.inputs)
 
     def __str__(self) -> str:

@@ -10,24 +10,23 @@
 
 const char port_name[] = "host";
 
+static const kb_tensor_t copied = {
+    16 + INPUT_BYTES, KB_OUTPUT_BYTES, KB_OUTPUT_BYTES / (OUTPUT_DTYPE == KB_FLOAT32 ? 4 : 1), OUTPUT_DTYPE, 0.125f, 3,
+};
+
 const kb_model_t kb_model = {
     .name = "copy",
     .digest = "0123abcd",
     .ops = 2,
     .arena_bytes = KB_ARENA_BYTES,
-    .input_offset = 16,
-    .input_bytes = INPUT_BYTES,
-    .output_offset = 16 + INPUT_BYTES,
-    .output_count = KB_OUTPUT_BYTES / (OUTPUT_DTYPE == KB_FLOAT32 ? 4 : 1),
-    .input_dtype = OUTPUT_DTYPE,
-    .output_dtype = OUTPUT_DTYPE,
-    .output_scale = 0.125f,
-    .output_zero_point = 3,
+    .input = {16, INPUT_BYTES, INPUT_BYTES, OUTPUT_DTYPE, 0.125f, 3},
+    .outputs = &copied,
+    .output_count = 1,
 };
 
 void kb_model_run(uint8_t *arena, kb_after_op after, void *context)
 {
-    uint8_t *input = arena + kb_model.input_offset, *output = arena + kb_model.output_offset;
+    uint8_t *input = arena + kb_model.input.offset, *output = arena + copied.offset;
     for (uint32_t i = 0; i < KB_OUTPUT_BYTES; i++)
         output[i] = input[i % INPUT_BYTES];
     after(0, output, KB_OUTPUT_BYTES, context);

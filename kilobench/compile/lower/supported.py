@@ -102,7 +102,7 @@ def rule_of(module: nn.Module) -> Rule | None:
     if (rule := MODULES.get(type(module))) is not None:
         return rule
     kind = kind_of(module)
-    return None if kind is None else Rule("layer", inputs=operators.operator(kind).inputs)
+    return None if kind is None else Rule("layer", inputs=operators.operator(kind).inputs or 1)
 
 
 def refusal(module: nn.Module) -> str:

@@ -70,7 +70,7 @@ class Walk:
             raise LoweringError(
                 f"a network returns logits [n, classes], not [n, {found}] as {self.name(returned)} gives"
             )
-        return Graph(self.tensors, tuple(self.ops), self.values[source].name, result.name)
+        return Graph(self.tensors, tuple(self.ops), self.values[source].name, (result.name,))
 
     # What a node is, and what it reads
 

@@ -9,23 +9,21 @@ static void copy(uint8_t *to, const uint8_t *from, uint32_t bytes)
         to[i] = from[i];
 }
 
-static uint32_t output_bytes(void)
-{
-    return kb_model.output_count * (kb_model.output_dtype == KB_FLOAT32 ? 4 : 1);
-}
-
 const kb_model_t *kb_host_model(void)
 {
     return &kb_model;
 }
 
-/* `count` inputs in a row to `count` raw outputs in a row. */
+/* `count` inputs in a row to the raw outputs of each in a row. */
 void kb_host_run(uint8_t *arena, const uint8_t *inputs, uint8_t *outputs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        copy(arena + kb_model.input_offset, inputs + (uint64_t)i * kb_model.input_bytes, kb_model.input_bytes);
+        copy(arena + kb_model.input.offset, inputs + (uint64_t)i * kb_model.input.bytes, kb_model.input.bytes);
         kb_model_run(arena, 0, 0);
-        copy(outputs + (uint64_t)i * output_bytes(), arena + kb_model.output_offset, output_bytes());
+        for (uint32_t j = 0; j < kb_model.output_count; j++) {
+            copy(outputs, arena + kb_model.outputs[j].offset, kb_model.outputs[j].bytes);
+            outputs += kb_model.outputs[j].bytes;
+        }
     }
 }
 
@@ -48,7 +46,7 @@ static void checksum(uint32_t op, const void *output, uint32_t bytes, void *cont
 uint32_t kb_host_checksums(uint8_t *arena, const uint8_t *input, uint32_t capacity, uint32_t *ops, uint32_t *checksums)
 {
     parts p = {capacity, 0, ops, checksums};
-    copy(arena + kb_model.input_offset, input, kb_model.input_bytes);
+    copy(arena + kb_model.input.offset, input, kb_model.input.bytes);
     kb_model_run(arena, checksum, &p);
     return p.count;
 }
