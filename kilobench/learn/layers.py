@@ -13,8 +13,59 @@ from torch.nn import functional
 
 from kilobench.contracts import UserError
 
-FUNCTIONS = (operator.add, torch.add, torch.relu, functional.relu, torch.flatten)
-"""Functions that may stand in a traced model: those that the lowering knows, and models are stored with."""
+MOVING_FUNCTIONS = (
+    operator.getitem,
+    torch.chunk,
+    torch.flatten,
+    torch.permute,
+    torch.reshape,
+    torch.split,
+    torch.squeeze,
+    torch.transpose,
+    torch.unsqueeze,
+    functional.dropout,
+    functional.interpolate,
+    functional.max_pool1d,
+    functional.max_pool2d,
+    functional.pad,
+)
+CLAMPS = (torch.relu, functional.relu, functional.relu6, functional.hardtanh, torch.clamp)
+FUNCTIONS = (
+    operator.add,
+    operator.mul,
+    operator.sub,
+    operator.truediv,
+    torch.add,
+    torch.cat,
+    torch.mean,
+    torch.mul,
+    torch.sigmoid,
+    torch.softmax,
+    torch.sub,
+    torch.tanh,
+    functional.adaptive_avg_pool1d,
+    functional.adaptive_avg_pool2d,
+    functional.avg_pool1d,
+    functional.avg_pool2d,
+    functional.hardsigmoid,
+    functional.hardswish,
+    functional.leaky_relu,
+    functional.prelu,
+    functional.sigmoid,
+    functional.silu,
+    functional.softmax,
+    functional.tanh,
+    *CLAMPS,
+    *MOVING_FUNCTIONS,
+)
+"""Functions that may stand in a traced model, and models are stored with. CLAMPS cut values off, MOVING_FUNCTIONS move or choose
+them."""
+MOVING_METHODS = (
+    *("chunk", "clone", "contiguous", "flatten", "permute", "reshape", "split", "squeeze"),
+    *("transpose", "unsqueeze", "view"),
+)
+METHODS = ("add", "clamp", "mean", "mul", "relu", "sigmoid", "size", "softmax", "sub", "tanh", *MOVING_METHODS)
+"""The same of methods of a tensor."""
 
 
 class _Sign(torch.autograd.Function):

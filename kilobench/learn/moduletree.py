@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from torch.fx.immutable_collections import immutable_dict, immutable_list
 
 from kilobench.contracts import CellError
-from kilobench.learn.layers import FUNCTIONS
+from kilobench.learn.layers import FUNCTIONS, METHODS
 from kilobench.plugins.names import PLUGIN_PREFIX, plugin_packages
 
 _GRAPH_MODULE = "torch.fx:GraphModule"
@@ -28,7 +28,7 @@ _GRAPH_STATE = set(vars(fx.GraphModule(nn.Module(), fx.Graph()))) - {"training"}
 _HOOKS = [name for name, value in vars(nn.Module()).items() if "hook" in name and isinstance(value, dict)]
 _CALLABLE = {f"{function.__module__}.{function.__name__}": function for function in FUNCTIONS}
 _DTYPES = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
-_OPS = ("placeholder", "call_module", "call_function", "output")
+_OPS = ("placeholder", "call_module", "call_function", "call_method", "output")
 
 
 def describe(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -192,10 +192,11 @@ def _find_class(name: str) -> type[nn.Module] | None:
 
 def _node_facts(node: fx.Node, path: str) -> dict[str, Any]:
     target = next((name for name, function in _CALLABLE.items() if function is node.target), node.target)
-    if node.op not in _OPS or not isinstance(target, str) or (node.op == "call_function" and target not in _CALLABLE):
+    known = {"call_function": tuple(_CALLABLE), "call_method": METHODS}.get(node.op, (target,))
+    if node.op not in _OPS or not isinstance(target, str) or target not in known:
         raise CellError(
             f"{path}.{node.name}".lstrip(".") + f" ({node.op} {node.target}) cannot be stored; a traced model may call "
-            f"modules and {', '.join(_CALLABLE)}"
+            f"modules, {', '.join(_CALLABLE)} and the methods {', '.join(METHODS)}"
         )
     where = f"{path}.{node.name}".lstrip(".")
     args, kwargs = _encoded(tuple(node.args), where), _encoded(dict(node.kwargs), where)
@@ -212,6 +213,9 @@ def _graph(facts: list[dict[str, Any]], owner: nn.Module) -> fx.Graph:
             raise ValueError(f"no node of a traced model: {name!r}")
         if op == "call_function":
             target = _CALLABLE[target]
+        elif op == "call_method":
+            if target not in METHODS:
+                raise CellError(f"a model may not call the method {target!r:.50}")
         elif not re.fullmatch(r"\w+(\.\w+)*" if op == "call_module" else r"\w+", target):
             raise ValueError(f"{target!r} is no name")
         if op == "call_module":
@@ -239,6 +243,8 @@ def _encoded(value: Any, where: str) -> Any:
         return {"dtype": _dtype_name(value)}
     if kind is fx.Node:
         return {"node": value.name}
+    if kind is slice:
+        return {"slice": _all_encoded((value.start, value.stop, value.step), where)}
     raise CellError(
         f"{where} is a {kind.__name__}, which cannot be stored; plain data, parameters, buffers and modules can"
     )
@@ -262,6 +268,9 @@ def _decoded(value: Any, nodes: dict[str, fx.Node]) -> Any:
         return _DTYPES[content]
     if kind == "node":
         return nodes[content]
+    if kind == "slice":
+        start, stop, step = content
+        return slice(_decoded(start, nodes), _decoded(stop, nodes), _decoded(step, nodes))
     raise ValueError(f"no value: {kind!r}")
 
 

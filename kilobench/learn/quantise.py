@@ -9,15 +9,22 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kilobench.contracts import UserError
-from kilobench.learn.layers import Add, FakeQuant, XnorConv2d, is_operator
+from kilobench.learn.layers import (
+    CLAMPS,
+    MOVING_FUNCTIONS,
+    MOVING_METHODS,
+    Add,
+    FakeQuant,
+    SwapAxes,
+    XnorConv2d,
+)
 from kilobench.learn.tracing import exchange, trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -25,9 +32,16 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 _TAIL = 1e-4
 """Share of the values that percentile calibration may cut off at either end."""
 _BINS = 4096
-_FOLLOWING = (nn.BatchNorm2d, nn.ReLU, nn.Identity)
 _PASSING = (nn.MaxPool2d, nn.Dropout, nn.Identity)
-_SUMS = (operator.add, torch.add)
+_MOVING = (
+    *(*_PASSING, nn.MaxPool1d, nn.Dropout1d, nn.Dropout2d, nn.Flatten, nn.Unflatten, SwapAxes),
+    *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d, nn.Upsample, nn.UpsamplingNearest2d),
+)
+"""Their values are some of those that they read."""
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear, XnorConv2d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_CLAMPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
+_SUMS = (operator.add, operator.sub, operator.mul, torch.add, torch.sub, torch.mul, "add", "sub", "mul")
 
 
 def quantise(
@@ -45,7 +59,7 @@ def quantise(
     layer where values are not finite.
     """
     inputs = [x for x, _ in batches]
-    traced = _marked(model, input_bits)
+    traced = _marked(model, input_bits, inputs[0][:1])
     quants = [module for module in traced.modules() if isinstance(module, FakeQuant)]
     for quant in quants:
         quant.observing = True
@@ -72,8 +86,8 @@ def _check_finite(traced: fx.GraphModule) -> None:
             raise UserError(f"{name} is not finite: it gives NaN or infinite values for training data")
 
 
-def _marked(model: nn.Module, input_bits: Literal[8, 16]) -> fx.GraphModule:
-    """The traced model with a new FakeQuant behind every stored tensor, that of the input first."""
+def _marked(model: nn.Module, input_bits: Literal[8, 16], x: Tensor) -> fx.GraphModule:
+    """The traced model with a new FakeQuant behind every stored tensor, that of the input first; ``x`` is an input."""
     traced = trace(model.eval())
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
@@ -81,7 +95,7 @@ def _marked(model: nn.Module, input_bits: Literal[8, 16]) -> fx.GraphModule:
             node.replace_all_uses_with(node.all_input_nodes[0])
             traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()
-    for index, node in enumerate(_stored(traced.graph, modules)):
+    for index, node in enumerate(_stored(traced, modules, x)):
         traced.add_submodule(f"quant{index}", FakeQuant(8 if index else input_bits))
         with traced.graph.inserting_after(node):
             quant = traced.graph.call_module(f"quant{index}")
@@ -91,40 +105,84 @@ def _marked(model: nn.Module, input_bits: Literal[8, 16]) -> fx.GraphModule:
     return traced.eval()
 
 
-def _stored(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[fx.Node]:
-    """The input, and what ends a chain of layer, batch norm and ReLU, unless binary layers need no more than its sign."""
-    stored = []
-    for node in graph.nodes:
-        layer = _module(node, modules)
-        known = isinstance(layer, nn.Conv2d | nn.Linear | nn.AvgPool2d | XnorConv2d | Add) or is_operator(layer)
+def _stored(traced: fx.GraphModule, modules: dict[str, nn.Module], x: Tensor) -> list[fx.Node]:
+    """The input, and what ends a chain of layer, batch norm and ReLU, unless binary layers need no more than its sign.
+
+    Whatever makes floats is a layer here, unless it only moves values, or chooses among them.
+    """
+    floats, absorbed, stored = _floats(traced, x), set[fx.Node](), []
+    for node in traced.graph.nodes:
         if node.op == "placeholder":
             stored.append(node)
-        elif known or node.target in _SUMS:
-            end = _end(node, modules)
-            if not (isinstance(layer, XnorConv2d) and _only_signs_follow(end, modules)):
-                stored.append(end)
+        elif node in floats and node not in absorbed and not _moves(node, modules):
+            chain = _chain(node, modules)
+            absorbed.update(chain)
+            layer = _module(node, modules)
+            if not (isinstance(layer, XnorConv2d) and _only_signs_follow(chain[-1], modules)):
+                stored.append(chain[-1])
     return stored
+
+
+def _floats(traced: fx.GraphModule, x: Tensor) -> set[fx.Node]:
+    """The nodes that make floats: others say sizes."""
+    made = _Kinds(traced)
+    with torch.no_grad():
+        made.run(x)
+    return made.floats
+
+
+class _Kinds(fx.Interpreter):
+    """Notes which nodes make floats."""
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        super().__init__(traced)
+        self.extra_traceback = False
+        self.floats: set[fx.Node] = set()
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The value of a node, whose kind becomes known."""
+        value = super().run_node(n)
+        if n.op != "output" and isinstance(value, Tensor) and value.is_floating_point():
+            self.floats.add(n)
+        return value
+
+
+def _moves(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether the values of a node are some of those that it reads."""
+    if node.op == "call_method":
+        return node.target in MOVING_METHODS
+    return isinstance(_module(node, modules), _MOVING) or node.target in MOVING_FUNCTIONS
 
 
 def _module(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
     return modules.get(str(node.target)) if node.op == "call_module" else None
 
 
-def _end(layer: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
-    """The last node that is computed together with a layer; dropout on the way is nothing that is computed."""
-    end = step = layer
+def _chain(layer: fx.Node, modules: dict[str, nn.Module]) -> list[fx.Node]:
+    """A layer and what is computed together with it, each read by the next alone, whatever dropout is on the way."""
+    chain, step = [layer], layer
     while len(step.users) == 1:
         step = next(iter(step.users))
         if _follows(step, modules):
-            end = step
+            chain.append(step)
         elif not isinstance(_module(step, modules), nn.Dropout):
             break
-    return end
+    return chain
 
 
 def _follows(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Whether this is computed together with the layer before it."""
-    return isinstance(_module(node, modules), _FOLLOWING) or node.target in (torch.relu, functional.relu)
+    module = _module(node, modules)
+    if isinstance(module, nn.Identity):
+        return True
+    norm = isinstance(module, _NORMS)
+    if not (norm or isinstance(module, _CLAMPS) or node.target in CLAMPS):
+        return False
+    before = node.all_input_nodes[0]
+    while isinstance(_module(before, modules), nn.Dropout | nn.Identity):
+        before = before.all_input_nodes[0]
+    layer = _module(before, modules)
+    return isinstance(layer, _LAYERS) or (not norm and (isinstance(layer, (*_NORMS, Add)) or before.target in _SUMS))
 
 
 def _only_signs_follow(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

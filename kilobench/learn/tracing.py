@@ -41,8 +41,10 @@ def trace(model: nn.Module) -> fx.GraphModule:
         raise
     except Exception as error:  # whatever the network's own code raises
         raise UserError(f"{culprit(error, model)} cannot be traced: {first_line(error)}") from error
-    if traced.graph.eliminate_dead_code(_matters):
-        traced.recompile()
+    for node in traced.graph.nodes:
+        node.type = None  # annotations, which no file of a model holds
+    traced.graph.eliminate_dead_code(_matters)
+    traced.recompile()
     return traced
 
 

@@ -278,7 +278,7 @@ def arguments(function: Any) -> set[str]:
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
 def test_every_argument_is_known_and_tried(function: Any) -> None:
-    assert set(FUNCTIONS) == set(CALLS) == set(layers.FUNCTIONS)
+    assert set(FUNCTIONS) == set(CALLS) <= set(layers.FUNCTIONS)
     assert [name for name in arguments(function) if not CALLS[function].get(name)] == []
 
 

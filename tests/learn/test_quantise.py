@@ -10,6 +10,7 @@ from kilobench.compile.lower import lower
 from kilobench.learn.layers import FakeQuant, XnorConv2d
 from kilobench.learn.quantise import fold_norms, quantise
 from kilobench.plugins.registry import load_registry
+from tests.learn import mobile
 from tests.learn.trained import digits, logits
 
 
@@ -47,6 +48,18 @@ def test_gradients_pass_where_nothing_is_clipped() -> None:
     x = torch.tensor([-2.0, -0.5, 0.0, 0.7, 3.0], requires_grad=True)
     quant(x).sum().backward()
     assert x.grad is not None and x.grad.tolist() == [0, 1, 1, 1, 0]
+
+
+def test_whatever_makes_floats_is_stored_once() -> None:
+    """Behind every chain, nowhere else: not behind what only moves values, nor inside of a chain."""
+    x = torch.randn(4, *mobile.SHAPE, generator=torch.Generator().manual_seed(0))
+    traced = quantise(mobile.mobile(), [(x, torch.zeros(4))])
+    marked = [str(n.all_input_nodes[0].target) for n in traced.graph.nodes if str(n.target).startswith("quant")]
+    assert marked[0] == "x" and len(marked) == len(set(marked)) == 20
+    inside = {"stem", "head", "squeeze.reduce", "wide", "pad"}
+    assert not inside & set(marked) and {"norm", "before", "norm1", "squeeze.expand", "prelu", "out"} <= set(marked)
+    with torch.no_grad():
+        assert (traced(x) - mobile.mobile()(x)).abs().max() < 0.1
 
 
 def test_int8_stays_close_to_the_network_it_came_from() -> None:
