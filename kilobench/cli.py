@@ -355,8 +355,8 @@ def _measure(options: argparse.Namespace) -> int:
     board: Board = _registry(options, modules=()).get("boards", options.board)
     if not options.model.is_file():
         raise UserError(f"{options.model} is no file; published models are in leaderboard/models")
-    from kilobench.measure.evaluate import load_model_file
-    from kilobench.measure.recording import Where, record_of
+    from kilobench.measuring.evaluate import load_model_file
+    from kilobench.measuring.recording import Where, record_of
     from kilobench.progress import OverallProgress
     from kilobench.results.store import Store
     from kilobench.results.table import terminal

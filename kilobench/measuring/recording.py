@@ -18,12 +18,12 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Op
 from kilobench.contracts import Board, Progress, silent
 from kilobench.keys import measuring_key, versions
-from kilobench.measure.evaluate import EvaluatedModel
-from kilobench.measure.onboard import Measurement
+from kilobench.measuring.evaluate import EvaluatedModel
+from kilobench.measuring.onboard import Measurement
 from kilobench.plugins.cores import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
 
-_LINKS = {"emulator": "kilobench.measure.emulator", "serial": "kilobench.measure.serial"}
+_LINKS = {"emulator": "kilobench.measuring.emulator", "serial": "kilobench.measuring.serial"}
 
 
 @dataclass(frozen=True)
