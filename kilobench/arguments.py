@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from kilobench.lines import one_line
 
+USUAL_BOARD = "nucleo_l4r5zi"
+"""That models are measured on where none is named: the reference board of MLPerf Tiny."""
 KINDS = ("tasks", "networks", "methods", "boards", "cores", "suites", "ops")
 
 
@@ -77,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
     _output(commands.add_parser("leaderboard", help="make the pages and the site from the records"))
+    _of_models(commands)
     _contributing(commands)
     _comparing(commands)
     new = commands.add_parser("new", help="a working file to start from")
@@ -86,13 +89,44 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _of_models(commands: Any) -> None:
+    """The commands for model files, whoever made them."""
+    measuring = commands.add_parser(
+        "measure", help="what a model file takes on boards, layer by layer: .tflite, .onnx, .pt2, .safetensors"
+    )
+    measuring.add_argument(
+        "model", type=Path, help="its file; of a published one, as in leaderboard/models, records are written too"
+    )
+    measuring.add_argument(
+        "--board", action="append", metavar="NAME|all", help=f"may be repeated; all: every emulated one ({USUAL_BOARD})"
+    )
+    measuring.set_defaults(usual_board=USUAL_BOARD)
+    _rounding(measuring)
+    _where(measuring)
+    measuring.add_argument("--html", type=Path, metavar="FILE", help="the report as a page, too")
+    measuring.add_argument("--keep", type=Path, metavar="DIR", help="keep programs, C, and the report as JSON")
+    measuring.add_argument(
+        "--fail-if-over",
+        metavar="LIMIT=SIZE,...",
+        help="exit code 1 above a limit, as in flash=96KiB,ram=64KiB,latency=100ms",
+    )
+    _output(measuring)
+    exporting = commands.add_parser("export", help="a model file as C for a project of your own")
+    exporting.add_argument("model", type=Path, help="its file: .tflite, .onnx, .pt2, .safetensors")
+    exporting.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    _rounding(exporting)
+
+
+def _rounding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rounding",
+        choices=("once", "tflite"),
+        help="of int8 models of other tools: once (default), or as TensorFlow Lite does, to the bit",
+    )
+
+
 def _contributing(commands: Any) -> None:
     """The commands for results of others."""
-    measuring = commands.add_parser("measure", help="a published model on a board: adds a record without any training")
-    measuring.add_argument("model", type=Path, help="model file, as in leaderboard/models/DIGEST.safetensors")
-    measuring.add_argument("--board", required=True)
-    _where(measuring)
-    _output(measuring)
     submitting = commands.add_parser("submit", help="check the records and models of a folder, and put them into place")
     submitting.add_argument("folder", type=Path, help="as kilobench run --output makes it")
     _allow_partial(submitting)

@@ -352,50 +352,27 @@ def _leaderboard(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    board: Board = _registry(options, modules=()).get("boards", options.board)
-    if not options.model.is_file():
-        raise UserError(f"{options.model} is no file; published models are in leaderboard/models")
-    from kilobench.measure.evaluate import load_model_file
-    from kilobench.measure.recording import Where, record_of
-    from kilobench.progress import OverallProgress
-    from kilobench.results.store import Store
-    from kilobench.results.table import terminal
-    from kilobench.runs.plan import check_link
-    from kilobench.scratch import temporary_folder
+    from kilobench.commands.measure import Products, chosen, measure
+    from kilobench.contracts import Budget
+    from kilobench.measuring.recording import Where
+    from kilobench.report.limits import parse_limits
+    from kilobench.report.models import load_subject
     from kilobench.screen import console as screen
-    from kilobench.screen import show
 
-    _require_writable("--output", options.output)
+    boards = chosen(_registry(options, modules=()), options.board or [options.usual_board], options.on, options.power)
+    limits = Budget("") if options.fail_if_over is None else parse_limits(options.fail_if_over)
+    subject = load_subject(options.model, options.rounding)
+    products = Products(options.html, options.keep, options.output if subject.published else None)
+    for option, folder in (
+        ("--output", products.records),
+        ("--html", products.html and products.html.parent),
+        ("--keep", products.keep),
+    ):
+        if folder is not None:
+            _require_writable(option, folder)
     _require_cache()
-    check_link(board, options.on, options.power)
-    where = Where(board, options.on, options.toolchain, options.power)
-    model = load_model_file(options.model)
-    console = screen()
-    with OverallProgress(console, 1.0) as progress, temporary_folder() as folder:
-        progress.begin("", f"{board.name}: building and running", 1.0)
-        try:
-            record, _ = record_of(model, where, folder, partial(progress.update, ""))
-        except CellError as error:
-            raise CellError(f"{error}{_kept_log(folder / 'build', model, board)}") from None
-    store = Store(options.output / "records")
-    path = store.write(record)
-    store.publish(record, options.model)
-    show(console, terminal([record]))
-    console.print(f"record: {path}", highlight=False, soft_wrap=True)
-    return 0
-
-
-def _kept_log(build: Path, model: Any, board: Board) -> str:
-    """Where can be read what a build wrote that made no program."""
-    from kilobench.files import write_atomically
-    from kilobench.runs.executors import log_path
-
-    text = b"".join(log.read_bytes() for log in sorted(build.glob("*.log")))
-    if not text or any(build.rglob("firmware.elf")):
-        return ""
-    kept = log_path(f"{model.about.model.model_digest[:16]}-{board.name}")
-    write_atomically(kept, text)
-    return f" (what the build wrote: {kept})"
+    places = [Where(board, options.on, options.toolchain, options.power) for board in boards]
+    return measure(subject, places, limits, products, screen())
 
 
 def _submit(options: argparse.Namespace) -> int:

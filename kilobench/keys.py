@@ -29,9 +29,9 @@ _TOOLS = {
 """Packages that are run, not imported, by what is done."""
 TRAINING = ("kilobench.learn.stage", "kilobench.learn.modelfile", "kilobench.data.loading")
 """The modules whose closure loads data, trains, compresses and stores models."""
-EVALUATING = ("kilobench.compile.lower", "kilobench.measure.evaluate")
-MEASURING = ("kilobench.measure.recording",)
-COSTING = ("kilobench.measure.fitting",)
+EVALUATING = ("kilobench.compile.lower", "kilobench.measuring.evaluate")
+MEASURING = ("kilobench.measuring.recording",)
+COSTING = ("kilobench.measuring.fitting",)
 _C_FOLDERS = {
     "evaluate": ("kernels", "firmware/ports/host"),
     "emulator": (
@@ -91,7 +91,7 @@ def evaluating_code() -> str:
 @cache
 def measuring_code(link: str) -> str:
     """What builds a program of a lowered model and runs it on boards by a link, ``emulator`` or ``serial``."""
-    used = code(*MEASURING, f"kilobench.measure.{link}")
+    used = code(*MEASURING, f"kilobench.measuring.{link}")
     return hashed(used.digest, used.packages, _tools(link), _c_sources(link))
 
 
@@ -130,8 +130,8 @@ def versions() -> dict[str, str]:
         *EVALUATING,
         *MEASURING,
         *COSTING,
-        "kilobench.measure.emulator",
-        "kilobench.measure.serial",
+        "kilobench.measuring.emulator",
+        "kilobench.measuring.serial",
     )
     return {"kilobench": importlib.metadata.version("kilobench"), **used.packages, **_tools("emulator")}
 

@@ -250,7 +250,7 @@ class Record(ModelFacts):
     layers: tuple[Layer, ...]
     """Empty where it was not run."""
     verified_inputs: Count
-    """Synthetic inputs (kilobench.measure.evaluate.measured_inputs) on which the board's outputs equalled host C bit for bit."""
+    """Synthetic inputs (kilobench.measuring.evaluate) on which the board's outputs equalled those of host C bit for bit."""
     versions: dict[Name, Line]
     git_commit: Line
     command: Command

@@ -21,7 +21,7 @@ from kilobench.device.build import build
 from kilobench.device.counter import PythonCounter
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.measure.evaluate import load_model_file
+from kilobench.measuring.evaluate import load_model_file
 from kilobench.plugins.registry import load_registry
 
 _BLOCKS = 8

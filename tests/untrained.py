@@ -13,7 +13,7 @@ from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
 from kilobench.contracts import Network, Shape
 from kilobench.learn.train import seed_everything
-from kilobench.measure.evaluate import Reference, reference
+from kilobench.measuring.evaluate import Reference, reference
 from kilobench.plugins.registry import load_registry
 from kilobench.plugins.spec import parse_recipe
 

@@ -10,7 +10,7 @@ from time import perf_counter
 
 import pytest
 
-from kilobench.measure.recording import Where, command
+from kilobench.measuring.recording import Where, command
 from kilobench.plugins.registry import load_registry
 from kilobench.plugins.suites import Suite
 from kilobench.record import Record

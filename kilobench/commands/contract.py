@@ -169,7 +169,7 @@ def _stage(settings: Settings, method: Method | None, before: nn.Module | None, 
     from kilobench.compile.lower import lower
     from kilobench.learn.modelfile import load_model, save_model
     from kilobench.learn.stage import make_stage
-    from kilobench.measure.cost import cost
+    from kilobench.measuring.cost import cost
 
     def costs(model: nn.Module, board: str) -> Cost:
         return cost(lower(model, settings.task.input_shape), registry.get("boards", board), "zig")
@@ -252,7 +252,7 @@ def _board(board: Board) -> None:
 def _runs(board: Board) -> None:
     from torch import nn
 
-    from kilobench.measure.cost import cost
+    from kilobench.measuring.cost import cost
 
     task = _Tiny()
     costs = cost(_lowered(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval(), task), board, "zig")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from kilobench.contracts import Board, Method, Network, Task, UserError
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import EFFORT, spans
-from kilobench.measure.onboard import CLOCK_TOLERANCE, SLOWEST_CYCLES_PER_MAC
+from kilobench.measuring.onboard import CLOCK_TOLERANCE, SLOWEST_CYCLES_PER_MAC
 from kilobench.plugins.budget import budget_text, parse_budget
 from kilobench.plugins.cores import timing_label
 from kilobench.plugins.registry import Registry

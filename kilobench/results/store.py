@@ -34,7 +34,7 @@ class Store:
         return self.models / f"{name}.safetensors"
 
     def publish(self, record: Record, model: Path) -> None:
-        """Keep the model file of a record (kilobench.measure.evaluate.save_model_file), if it is there and not too large."""
+        """Keep the model file of a record (kilobench.measuring.evaluate.save_model_file), if it is there and not too large."""
         if not model.is_file() or model.stat().st_size > MODEL_BYTES:
             return
         path, content = self.model_path(record), model.read_bytes()

@@ -14,9 +14,9 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.contracts import CellError, Method, Network, Split, Task, UserError, silent
 from kilobench.data.loading import load
-from kilobench.measure.evaluate import MEASURED_INPUTS, EvaluatedModel, evaluate, load_model_file, reference
-from kilobench.measure.fitting import Room, size_network
-from kilobench.measure.recording import Where, record_of
+from kilobench.measuring.evaluate import MEASURED_INPUTS, EvaluatedModel, evaluate, load_model_file, reference
+from kilobench.measuring.fitting import Room, size_network
+from kilobench.measuring.recording import Where, record_of
 from kilobench.paths import cache_dir
 from kilobench.plugins.budget import parse_budget
 from kilobench.plugins.registry import Registry
@@ -27,7 +27,7 @@ from kilobench.results.store import MODEL_BYTES, Store
 from kilobench.scratch import temporary_folder
 
 if TYPE_CHECKING:
-    from kilobench.measure.size import Sized
+    from kilobench.measuring.size import Sized
 
 _NOT_REPEATED = {"versions", "git_commit", "times", "trust"}
 """What may differ when a record is made again: where and when."""

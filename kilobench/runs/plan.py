@@ -206,7 +206,7 @@ class Planner:
             board_facts(self._board(board.name)),
             toolchain_name(point.toolchain),
             costing_code(),
-            _plugin_operators(),
+            plugin_operators(),
         ]
         return Sizing(hashed(of_task, keys, point.budget, on), task, network, methods, board, budget)
 
@@ -242,7 +242,7 @@ class Planner:
             budget=budget,
             stages=stages,
             costing=tuple(self._get("boards", name) for name in sorted(costing)),
-            evaluation_key=hashed(stages[-1].key, point.effort, point.budget, evaluating_code(), _plugin_operators()),
+            evaluation_key=hashed(stages[-1].key, point.effort, point.budget, evaluating_code(), plugin_operators()),
             arguments=_arguments(point, task, network, methods, _changes(task.training, training)),
         )
 
@@ -264,7 +264,7 @@ class Planner:
                 names.append(parse_budget(point.budget, "").board)
                 fitted = [point.budget, *map(self._key, methods[index + 1 :])]
             boards = [board_facts(self._board(name)) for name in names]
-            measured = [boards, toolchain_name(point.toolchain), costing_code(), _plugin_operators()] if boards else []
+            measured = [boards, toolchain_name(point.toolchain), costing_code(), plugin_operators()] if boards else []
             key = hashed(key, self._key(method), dataclasses.astuple(span), measured, fitted)
             stages.append(Stage(key, method, canonical(method), span))
         return tuple(stages)
@@ -281,7 +281,7 @@ def check_link(board: Board, link: str, power: str) -> None:
             raise UserError("--power is for real boards: --on serial")
 
 
-def _plugin_operators() -> list[Any]:
+def plugin_operators() -> list[Any]:
     """What operators of plug-ins, what they import, and their kernels are: which of them a model uses is not known here."""
     operators, kernels = plugin_sources()
     if not operators:

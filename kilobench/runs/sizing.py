@@ -14,7 +14,7 @@ from rich.console import Console
 from kilobench import record
 from kilobench.contracts import CellError, Cost, UserError
 from kilobench.files import read_kept
-from kilobench.measure.fitting import smallest_text
+from kilobench.measuring.fitting import smallest_text
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, without_width
 from kilobench.progress import OverallProgress

@@ -20,7 +20,7 @@ from kilobench.files import intact, locked, read_kept, write_kept
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import require_steps
 from kilobench.learn.modelfile import load_model, read_facts, save_model
-from kilobench.measure.fitting import Fit, Room, size_network, weights
+from kilobench.measuring.fitting import Fit, Room, size_network, weights
 from kilobench.paths import cache_dir
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, parse_recipe
@@ -131,7 +131,7 @@ class Workshop:
 
     def _evaluate(self, unit: Unit, cell: Cell, progress: Progress) -> str:
         from kilobench.compile.lower import lower
-        from kilobench.measure.evaluate import about, evaluate, save_model_file
+        from kilobench.measuring.evaluate import about, evaluate, save_model_file
 
         model = cell.model
         split = self._split(unit.point, model.task, progress)
@@ -163,8 +163,8 @@ class Workshop:
         return ""
 
     def _measure(self, unit: Unit, cell: Cell, progress: Progress) -> str:
-        from kilobench.measure.evaluate import load_model_file
-        from kilobench.measure.recording import Where, record_of
+        from kilobench.measuring.evaluate import load_model_file
+        from kilobench.measuring.recording import Where, record_of
 
         model, point = load_model_file(product_path("evaluate", cell.model.evaluation_key)), unit.point
         seconds = json.loads(read_kept(seconds_path(cell.model.evaluation_key)) or b"{}")
@@ -228,7 +228,7 @@ def _teacher(cell: Cell, index: int) -> Teacher | None:
 
 def _cost(cell: Cell, model: nn.Module, board_name: str) -> Cost:
     from kilobench.compile.lower import lower
-    from kilobench.measure.cost import cost
+    from kilobench.measuring.cost import cost
 
     return cost(lower(model, cell.model.task.input_shape), _costing(cell, board_name), cell.point.toolchain)
 

@@ -11,7 +11,7 @@ from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphfile import load_graph, save_graph
 from kilobench.contracts import CellError
-from kilobench.measure.evaluate import About, Reference, load_model_file, measured_inputs, save_model_file
+from kilobench.measuring.evaluate import About, Reference, load_model_file, measured_inputs, save_model_file
 from kilobench.record import ModelFacts
 from tests.results.records import record
 from tests.untrained import emitted, untrained

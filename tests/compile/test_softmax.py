@@ -15,7 +15,7 @@ from kilobench.compile.lower import LoweringError, lower
 from kilobench.compile.ops.softmax import exponential
 from kilobench.compile.simulate import quantise_input, simulate
 from kilobench.learn.quantise import quantise
-from kilobench.measure.evaluate import _crops
+from kilobench.measuring.evaluate import _crops
 from tests.compile.graphs import Builder, random_inputs
 
 

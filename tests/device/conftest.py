@@ -13,8 +13,8 @@ from kilobench.compile.graph import Graph
 from kilobench.contracts import Board
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.measure.evaluate import Reference
-from kilobench.measure.onboard import Run, measure_over
+from kilobench.measuring.evaluate import Reference
+from kilobench.measuring.onboard import Run, measure_over
 from kilobench.plugins.registry import load_registry
 from tests.device.test_boards import model
 from tests.untrained import emitted

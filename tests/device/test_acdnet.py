@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.measure.emulator import measure
+from kilobench.measuring.emulator import measure
 from kilobench.plugins.registry import load_registry
 from tests.untrained import emitted, untrained
 

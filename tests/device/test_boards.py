@@ -17,7 +17,7 @@ from kilobench.device import elf
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
-from kilobench.measure.emulator import measure
+from kilobench.measuring.emulator import measure
 from kilobench.plugins.registry import load_registry
 from tests.compile.graphs import Builder
 from tests.untrained import emitted, untrained

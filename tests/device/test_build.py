@@ -18,9 +18,9 @@ from kilobench.contracts import Board, Memory, UserError
 from kilobench.device import elf, emulator
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.measure import onboard
-from kilobench.measure.emulator import measure
-from kilobench.measure.onboard import measure_over
+from kilobench.measuring import onboard
+from kilobench.measuring.emulator import measure
+from kilobench.measuring.onboard import measure_over
 from kilobench.plugins.registry import load_registry
 from kilobench.results.check import ALIGNMENT
 from kilobench.scratch import process_folder

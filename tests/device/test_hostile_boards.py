@@ -18,8 +18,8 @@ from kilobench.device import protocol
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Patience, Session
 from kilobench.device.serial import SerialLink
-from kilobench.measure.onboard import measure_over
-from kilobench.measure.serial import energy_uj
+from kilobench.measuring.onboard import measure_over
+from kilobench.measuring.serial import energy_uj
 from tests.device.conftest import Example
 from tests.device.rig import WAITS, Liar, Parrot, Way, checked
 

@@ -14,8 +14,8 @@ import pytest
 from kilobench.contracts import CellError
 from kilobench.device import elf
 from kilobench.device.serial import SerialLink, claim
-from kilobench.measure import serial
-from kilobench.measure.onboard import measure_over
+from kilobench.measuring import serial
+from kilobench.measuring.onboard import measure_over
 from tests.device.conftest import Example
 from tests.device.rig import WAITS, Rig
 

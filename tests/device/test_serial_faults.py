@@ -10,7 +10,7 @@ import pytest
 
 from kilobench.contracts import CellError
 from kilobench.device.serial import SerialLink
-from kilobench.measure.onboard import Run, measure_over
+from kilobench.measuring.onboard import Run, measure_over
 from tests.device.conftest import Example
 from tests.device.rig import WAITS, After, Direction, Kind, Noise, Rig, Way
 

@@ -15,8 +15,8 @@ from kilobench.compile.counts import macs, parameters
 from kilobench.contracts import Network, Split, Task
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import spans
-from kilobench.measure.evaluate import About, evaluate, load_model_file, save_model_file
-from kilobench.measure.recording import Where, record_of
+from kilobench.measuring.evaluate import About, evaluate, load_model_file, save_model_file
+from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, parse_recipe
 from kilobench.record import ModelFacts, Record, accuracy

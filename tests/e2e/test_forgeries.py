@@ -12,8 +12,8 @@ import pytest
 
 from kilobench.cli import main
 from kilobench.contracts import Task, UserError, silent
-from kilobench.measure import recording
-from kilobench.measure.evaluate import Reference, load_model_file, save_model_file
+from kilobench.measuring import recording
+from kilobench.measuring.evaluate import Reference, load_model_file, save_model_file
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.record import ModelFacts, Record, accuracy
 from kilobench.results import verify

@@ -11,7 +11,7 @@ import pytest
 
 from kilobench.cli import main
 from kilobench.contracts import Task, silent
-from kilobench.measure.evaluate import load_model_file, save_model_file
+from kilobench.measuring.evaluate import load_model_file, save_model_file
 from kilobench.plugins.registry import load_registry
 from kilobench.record import Record, accuracy, correctness
 from kilobench.results.check import problems

@@ -98,10 +98,10 @@ def code_added(text: str) -> str:
         ("methods/int8.py", ALL - {"train"}),
         ("kilobench/compile/simulate.py", {"evaluate", "measure"}),
         ("kilobench/compile/emit.py", {"evaluate", "measure"}),
-        ("kilobench/measure/evaluate.py", {"evaluate", "measure"}),
+        ("kilobench/measuring/evaluate.py", {"evaluate", "measure"}),
         ("hardware/kernels/conv2d_s8.c", {"evaluate", "measure"}),
         ("kilobench/device/emulator.py", {"measure"}),
-        ("kilobench/measure/recording.py", {"measure"}),
+        ("kilobench/measuring/recording.py", {"measure"}),
         ("hardware/firmware/main.c", {"measure"}),
         ("hardware/firmware/crc32.c", {"evaluate", "measure"}),
         ("hardware/platformio/builder/main.py", {"measure"}),
@@ -118,7 +118,7 @@ def code_added(text: str) -> str:
         ("kilobench/render/markdown.py", set()),
         ("kilobench/runs/executors.py", set()),
         ("kilobench/device/arduino.py", set()),
-        ("kilobench/measure/serial.py", set()),
+        ("kilobench/measuring/serial.py", set()),
     ],
 )
 def test_an_edit_changes_what_it_can_change(name: str, expected: set[str], project: Path) -> None:
@@ -235,10 +235,10 @@ def test_what_a_plug_in_imports_counts(statement: str, project: Path, tmp_path: 
 def test_closures_hold_what_they_should_and_no_more() -> None:
     training = code(*TRAINING)
     rooms = {name.split("/")[1] for name in training.files}
-    assert not rooms & {"compile", "device", "measure", "results", "runs", "render", "commands", "cli.py"}
+    assert not rooms & {"compile", "device", "measuring", "results", "runs", "render", "commands", "cli.py"}
     assert {"torch", "numpy", "safetensors"} <= set(training.packages)
     assert "kilobench/compile/simulate.py" in code(*EVALUATING).files
-    assert {"capstone", "unicorn", "platformio"} <= set(code(*MEASURING, "kilobench.measure.emulator").packages)
+    assert {"capstone", "unicorn", "platformio"} <= set(code(*MEASURING, "kilobench.measuring.emulator").packages)
     assert {"capstone", "unicorn", "platformio"} <= set(code(*COSTING).packages)
 
 
@@ -262,7 +262,7 @@ def test_what_is_imported_by_a_name_made_at_run_time_is_known() -> None:
                     found.add(str(path.relative_to(ROOT / "kilobench")))
     assert found <= {
         "api.py",
-        "measure/recording.py",
+        "measuring/recording.py",
         "plugins/registry.py",
         "plugins/loading.py",
         "learn/moduletree.py",

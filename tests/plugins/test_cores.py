@@ -11,7 +11,7 @@ import pytest
 from kilobench.cli import main
 from kilobench.commands.contract import checks
 from kilobench.contracts import Core, UserError
-from kilobench.measure.emulator import measure
+from kilobench.measuring.emulator import measure
 from kilobench.plugins.cores import load_core, timing_tables
 from kilobench.plugins.registry import load_registry
 from tests.device.test_boards import model

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from kilobench.cli import main
 from kilobench.contracts import Budget
-from kilobench.measure.evaluate import load_model_file
-from kilobench.measure.recording import Where, record_of
+from kilobench.measuring.evaluate import load_model_file
+from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
 from kilobench.record import NOT_RUN, Record
 from kilobench.render import render

@@ -7,7 +7,7 @@ import pytest
 
 from kilobench.closure import code
 from kilobench.contracts import UserError
-from kilobench.measure.recording import Where, command
+from kilobench.measuring.recording import Where, command
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.plugins.suites import Suite
 from kilobench.runs.plan import Cell, plan, points

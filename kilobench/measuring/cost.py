@@ -7,8 +7,8 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.contracts import Board, Cost
-from kilobench.measure.emulator import measure
-from kilobench.measure.evaluate import reference
+from kilobench.measuring.emulator import measure
+from kilobench.measuring.evaluate import reference
 from kilobench.scratch import temporary_folder
 
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Literal, cast
 
 from kilobench.compile.emit import emit
-from kilobench.compile.graph import Graph, Op
+from kilobench.compile.graph import Graph, Op, Tensor
 from kilobench.contracts import Board, Progress, silent
 from kilobench.keys import measuring_key, versions
-from kilobench.measure.evaluate import EvaluatedModel
-from kilobench.measure.onboard import Measurement
+from kilobench.measuring.evaluate import About, EvaluatedModel, Reference
+from kilobench.measuring.onboard import Measurement
 from kilobench.plugins.cores import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
 
-_LINKS = {"emulator": "kilobench.measure.emulator", "serial": "kilobench.measure.serial"}
+_LINKS = {"emulator": "kilobench.measuring.emulator", "serial": "kilobench.measuring.serial"}
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,27 @@ def record_of(model: EvaluatedModel, where: Where, folder: Path, progress: Progr
 
     Raises CellError as the link's ``measure`` does; what the build wrote is then in ``folder/build/*.log``.
     """
-    emit(model.graph, folder, f"{model.about.model.task} {model.about.model.recipe}")
-    build = folder / "build"
-    measured = _measured(model, where, folder, build, progress)
-    return _record(model, where, measured), measured.program
+    emit(model.graph, folder, title(model.about))
+    measured = measured_on(where, folder, model.graph, model.reference, folder / "build", progress)
+    return record_from(model, where, measured), measured.program
 
 
-def _measured(model: EvaluatedModel, where: Where, folder: Path, build: Path, progress: Progress) -> Measurement:
-    """By the module of the link, which alone is imported: the key of a measurement holds no code of the other."""
+def title(about: About) -> str:
+    """What the program of a model calls it."""
+    return f"{about.model.task} {about.model.recipe}"
+
+
+def measured_on(
+    where: Where, model: Path, graph: Graph, reference: Reference, build: Path, progress: Progress = silent
+) -> Measurement:
+    """What a board says of the graph whose C is in the folder ``model``; the program is built in the folder ``build``.
+
+    By the module of the link, which alone is imported: the key of a measurement holds no code of the other.
+    """
     kind, _, port = where.link.partition(":")
     link = importlib.import_module(_LINKS[kind])
     options = (where.toolchain, progress) if kind == "emulator" else (port, where.power)
-    measured: Measurement = link.measure(folder, model.graph, model.reference, where.board, build, *options)
+    measured: Measurement = link.measure(model, graph, reference, where.board, build, *options)
     return measured
 
 
@@ -70,7 +79,8 @@ def command(arguments: Sequence[str], where: Where) -> str:
     return shlex.join(words)
 
 
-def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Record:
+def record_from(model: EvaluatedModel, where: Where, measured: Measurement) -> Record:
+    """The record of what was measured of a model."""
     about, board, sizes, graph = model.about, where.board, measured.sizes, model.graph
     counter = "" if where.link == "emulator" else measured.conditions["counter"]
     return Record(
@@ -121,9 +131,13 @@ def _record(model: EvaluatedModel, where: Where, measured: Measurement) -> Recor
 
 
 def _layer(op: Op, graph: Graph, cycles: int) -> Layer:
-    tensor = graph.tensors[op.output]
+    return Layer(name=op.name, kind=op.kind, output=described(graph.tensors[op.output]), cycles=cycles)
+
+
+def described(tensor: Tensor) -> str:
+    """Type and shape, as in ``int8 16x16x32``."""
     height, width, channels = tensor.shape
-    return Layer(name=op.name, kind=op.kind, output=f"{tensor.dtype} {height}x{width}x{channels}", cycles=cycles)
+    return f"{tensor.dtype} {height}x{width}x{channels}"
 
 
 @cache

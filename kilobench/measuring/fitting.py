@@ -16,7 +16,7 @@ from kilobench.plugins.spec import canonical
 if TYPE_CHECKING:
     from torch import nn
 
-    from kilobench.measure.size import Sized
+    from kilobench.measuring.size import Sized
 
 _SMALLEST, _LARGEST = 16, 16
 """How much narrower and wider than usual a network is made for a budget."""
@@ -36,8 +36,8 @@ def size_network(task: Task, network: Network, methods: Sequence[Method], room: 
     from kilobench.compile.lower import lower
     from kilobench.learn.train import seed_everything
     from kilobench.learn.untrained import finished
-    from kilobench.measure.cost import cost
-    from kilobench.measure.size import Search, Sized, exceeded
+    from kilobench.measuring.cost import cost
+    from kilobench.measuring.size import Search, Sized, exceeded
 
     seed_everything(0)
 
@@ -67,7 +67,7 @@ class Fit:
     def __call__(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
         """See kilobench.api.Job.fit."""
         from kilobench.learn.untrained import finished
-        from kilobench.measure.size import Search
+        from kilobench.measuring.size import Search
 
         room, task = self._room, self._task
         finish = partial(finished, methods=self._later, task=task)

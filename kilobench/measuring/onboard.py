@@ -19,7 +19,7 @@ from kilobench.device.build import STACK_BYTES, Firmware
 from kilobench.device.protocol import Patience, Session, Transport
 from kilobench.device.words import MOST_CYCLES as MOST_SAID
 from kilobench.device.words import Identity
-from kilobench.measure.evaluate import Reference
+from kilobench.measuring.evaluate import Reference
 
 SLOWEST_CYCLES_PER_MAC = 1000
 """For limits: the slowest that was measured, float32 on the Cortex-M0+, takes 273."""

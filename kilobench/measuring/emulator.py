@@ -13,8 +13,8 @@ from kilobench.contracts import Board, Progress, silent
 from kilobench.device import elf
 from kilobench.device.build import build
 from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
-from kilobench.measure.evaluate import Reference
-from kilobench.measure.onboard import (
+from kilobench.measuring.evaluate import Reference
+from kilobench.measuring.onboard import (
     MOST_CYCLES,
     SLOWEST_CYCLES_PER_MAC,
     Measurement,

@@ -10,9 +10,9 @@ import pytest
 from kilobench.compile.lower import lower
 from kilobench.contracts import Board, Budget, Cost, Network, Task, silent
 from kilobench.learn.untrained import finished
-from kilobench.measure import size as sizes
-from kilobench.measure.cost import cost
-from kilobench.measure.size import Search, Sized, exceeded
+from kilobench.measuring import size as sizes
+from kilobench.measuring.cost import cost
+from kilobench.measuring.size import Search, Sized, exceeded
 from kilobench.plugins.registry import load_registry
 
 REGISTRY = load_registry()

@@ -15,8 +15,8 @@ from kilobench.device.ports import find_port
 from kilobench.device.power import meter
 from kilobench.device.protocol import Patience, Session, Transport
 from kilobench.device.serial import SerialLink, claim
-from kilobench.measure.evaluate import Reference
-from kilobench.measure.onboard import Measurement, measure_over, measurement, patience
+from kilobench.measuring.evaluate import Reference
+from kilobench.measuring.onboard import Measurement, measure_over, measurement, patience
 
 _ENERGY_SECONDS = 2.0
 _MOST_ENERGY_UJ = 1e12

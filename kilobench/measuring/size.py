@@ -11,7 +11,7 @@ from torch import nn
 from kilobench.compile.graph import Graph
 from kilobench.compile.lower import lower
 from kilobench.contracts import Board, Budget, Cost, Progress, Shape
-from kilobench.measure.cost import cost
+from kilobench.measuring.cost import cost
 
 CLOSE = 0.98
 """Share of the flash of a budget from which on nothing larger is looked for."""

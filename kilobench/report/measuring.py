@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model on several boards at a time: its C is compiled for the host once, and what is known already is not measured again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from threading import Event, Lock
+
+from pydantic import TypeAdapter, ValidationError
+
+from kilobench.closure import hashed
+from kilobench.compile.emit import emit
+from kilobench.compile.graph import Graph
+from kilobench.compile.host import HostModel
+from kilobench.contracts import CellError, Progress
+from kilobench.files import intact, read_kept, write_atomically, write_kept
+from kilobench.keys import board_facts, measuring_code
+from kilobench.measuring.evaluate import MEASURED_INPUTS, Reference, reference
+from kilobench.measuring.onboard import Measurement
+from kilobench.measuring.recording import Where, measured_on
+from kilobench.paths import cache_dir
+from kilobench.progress import OverallProgress
+from kilobench.report.facts import Facts, facts_of, on_board, with_boards
+from kilobench.report.models import Subject
+from kilobench.runs.executors import log_path
+from kilobench.runs.plan import plugin_operators
+from kilobench.scratch import temporary_folder
+from kilobench.toolchain import toolchain_name
+
+ENOUGH_INPUTS = 2
+"""Of a model without a record: the second shows whether cycles depend on the input. Where they do, MEASURED_INPUTS are run."""
+BOARD_SECONDS = 4.0
+"""That one board usually takes."""
+_MEASUREMENT = TypeAdapter(Measurement)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that was measured on boards: one measurement for each board of the facts."""
+
+    facts: Facts
+    measurements: tuple[Measurement, ...]
+
+
+def measure_subject(subject: Subject, places: Sequence[Where], progress: OverallProgress) -> Found:
+    """Measure a model on some boards, as many at a time as this machine has cores.
+
+    Measurements on emulated boards are kept in the cache. Raises the first error of a build or a board, as CellError.
+    """
+    with temporary_folder() as folder:
+        (code := folder / "model").mkdir()
+        facts = facts_of(subject.name, subject.rounding, subject.graph, emit(subject.graph, code, subject.title))
+        host = _Host(subject.graph, code)
+        measured = _side_by_side(partial(_measured, subject, host, folder), places, progress)
+    links = (where.link.partition(":")[0] for where in places)
+    boards = [on_board(w.board, link, one) for w, link, one in zip(places, links, measured, strict=True)]
+    return Found(with_boards(facts, boards), tuple(measured))
+
+
+class _Host:
+    """What host C makes of a graph's inputs, compiled when a thread first asks for it."""
+
+    def __init__(self, graph: Graph, code: Path) -> None:
+        self.code = code
+        self._graph, self._lock = graph, Lock()
+
+    def reference(self) -> Reference:
+        """Of all measured inputs."""
+        with self._lock:
+            return self._reference
+
+    @cached_property
+    def _reference(self) -> Reference:
+        return reference(self._graph, HostModel(self.code), MEASURED_INPUTS)
+
+
+class _Stopped(Exception):
+    """Another board has failed, or the user has interrupted."""
+
+
+def _side_by_side(
+    measure: Callable[[Where, Progress], Measurement], places: Sequence[Where], progress: OverallProgress
+) -> list[Measurement]:
+    """Threads are enough: compilers are processes, and the emulator runs outside of Python's lock."""
+    stop = Event()
+
+    def on(where: Where) -> Measurement:
+        name = where.board.name
+
+        def tell(text: str, done: float, total: float) -> None:
+            if stop.is_set():
+                raise _Stopped
+            progress.update(name, text, done, total)
+
+        progress.begin(name, f"{name}: building and running", BOARD_SECONDS)
+        measured = measure(where, tell)
+        progress.end(name, None)
+        return measured
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = [pool.submit(on, where) for where in places]
+        try:
+            for ended in wait(waiting, return_when=FIRST_EXCEPTION).done:
+                ended.result()
+            return [future.result() for future in waiting]
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _measured(subject: Subject, host: _Host, folder: Path, where: Where, progress: Progress) -> Measurement:
+    key = _key(subject, where)
+    if where.link == "emulator" and (kept := _kept(key)):
+        return kept
+    build = folder / where.board.name
+    try:
+        measured = _fresh(subject, host, build, where, progress)
+    except CellError as error:
+        raise CellError(f"{error}{_kept_log(build, key)}") from None
+    return _keep(key, measured)
+
+
+def _fresh(subject: Subject, host: _Host, build: Path, where: Where, progress: Progress) -> Measurement:
+    def on(given: Reference) -> Measurement:
+        return measured_on(where, host.code, subject.graph, given, build, progress)
+
+    if subject.published is not None:
+        return on(subject.published.reference)
+    everything = host.reference()
+    if where.link != "emulator":
+        return on(everything)
+    few = on(Reference(*(part[:ENOUGH_INPUTS] for part in vars(everything).values())))
+    return few if len(set(few.cycles)) < 2 else on(everything)
+
+
+def _key(subject: Subject, where: Where) -> str:
+    """Of all that a measurement depends on: the model, what it is held to, the board, and what builds and runs it."""
+    stored = subject.published and subject.published.reference
+    held_to = [stored.outputs.tobytes().hex(), stored.checksums.tolist()] if stored else [ENOUGH_INPUTS]
+    how = where.link, toolchain_name(where.toolchain) if where.link == "emulator" else where.power
+    code = measuring_code(where.link.partition(":")[0]), plugin_operators()
+    return hashed(subject.graph.digest(), subject.title, held_to, board_facts(asdict(where.board)), how, code)
+
+
+def _paths(key: str) -> tuple[Path, Path]:
+    """Of a measurement, and of its program."""
+    return cache_dir() / "measured" / f"{key}.json", cache_dir() / "firmware" / f"{key}.elf"
+
+
+def _kept(key: str) -> Measurement | None:
+    """What was measured before, if it is there as it was written."""
+    path, program = _paths(key)
+    if (content := read_kept(path)) is None or not intact(program):
+        return None
+    try:
+        return replace(_MEASUREMENT.validate_json(content), program=program)
+    except ValidationError:  # of another version
+        return None
+
+
+def _keep(key: str, measured: Measurement) -> Measurement:
+    path, program = _paths(key)
+    write_kept(program, measured.program.read_bytes())
+    write_kept(path, _MEASUREMENT.dump_json(measured))
+    return replace(measured, program=program)
+
+
+def _kept_log(build: Path, key: str) -> str:
+    """Where can be read what a build wrote that made no program."""
+    text = b"".join(log.read_bytes() for log in sorted(build.glob("*.log")))
+    if not text or any(build.rglob("firmware.elf")):
+        return ""
+    kept = log_path(key)
+    write_atomically(kept, text)
+    return f" (what the build wrote: {kept})"

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be measured: published models, lowered graphs, and models that other tools wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kilobench.compile.graph import Graph
+from kilobench.compile.graphcheck import check_graph
+from kilobench.compile.graphfile import load_graph
+from kilobench.contracts import CellError, UserError
+from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
+from kilobench.measuring.recording import title
+
+Rounding = Literal["once", "tflite"]
+GRAPH = ".safetensors"
+IMPORTED = (".tflite", ".onnx", ".pt2")
+"""Endings of files that kilobench.compile.imports reads."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that is to be measured."""
+
+    name: str
+    title: str
+    """What its program calls it."""
+    graph: Graph
+    rounding: Literal["once", "tflite", ""] = ""
+    """As it was imported; empty for a graph."""
+    published: EvaluatedModel | None = None
+    """Where ``file`` is one of kilobench run: it has records."""
+    file: Path | None = None
+
+
+def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
+    """Read a model file of any kind that there is. Raises UserError in one line for anything else."""
+    suffix = path.suffix.lower()
+    if suffix not in (GRAPH, *IMPORTED):
+        known = ", ".join((*IMPORTED, GRAPH))
+        raise UserError(f"{path}: a model's file ends in one of {known}")
+    if not path.is_file():
+        raise UserError(f"{path} is no file; published models are in leaderboard/models")
+    if suffix == GRAPH:
+        if rounding is not None:
+            raise UserError(f"{path}: --rounding is for models of other tools; a graph says its own")
+        return _graph(path)
+    from kilobench.compile.imports import load_model
+
+    try:
+        graph = load_model(path, rounding or "once")
+        check_graph(graph)
+    except (CellError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from None
+    return Subject(path.name, path.stem, graph, rounding or "once", file=path)
+
+
+def _graph(path: Path) -> Subject:
+    try:
+        graph, facts, _ = load_graph(path)
+        published = load_model_file(path) if facts else None
+    except CellError as error:
+        raise UserError(str(error)) from None
+    name = title(published.about) if published else path.stem
+    return Subject(path.name, name, graph, published=published, file=path)
+
+
+def module_subject(module: Any, input_shape: tuple[int, ...], rounding: Rounding = "once") -> Subject:
+    """A module of torch that takes float32 inputs of a shape, without the batch."""
+    from kilobench.compile.imports.exported import lower
+
+    name = type(module).__name__
+    return Subject(name, name, lower(module, input_shape, rounding), rounding)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report for the terminal, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kilobench.record import NOT_RUN
+from kilobench.report.facts import Facts, Moment, OnBoard
+
+_PLOT_WIDTH, _PLOT_HEIGHT = 64, 6
+_NAME_WIDTH = 16
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+def terminal(facts: Facts) -> Group:
+    """One board with its layers, or a table of several; and the arena over time."""
+    parts: list[RenderableType] = [Text(f"{facts.model}: {about(facts)}")]
+    if len(facts.boards) == 1:
+        parts += [Text(), Text(headline(facts, facts.boards[0])), Text(fit(facts.boards[0])), Text()]
+        parts.append(_layers(facts, facts.boards[0]))
+    else:
+        parts += [Text(), _boards(facts.boards), _note(facts.boards)]
+    return Group(*parts, Text(), _plot(facts))
+
+
+def about(facts: Facts) -> str:
+    """What goes in and out, and how much there is of it."""
+    total = f"{count(sum(facts.macs.values()))} multiply-accumulates ({', '.join(facts.macs)})" if facts.macs else "no multiply-accumulates"
+    rounding = {"tflite": ", rounded as TFLite does", "once": "", "": ""}[facts.rounding]
+    outputs = ", ".join(facts.outputs)
+    return f"{facts.input} to {outputs}, {len(facts.layers)} layers, {total}, {facts.parameters} parameters{rounding}"
+
+
+def headline(facts: Facts, board: OnBoard) -> str:
+    """Flash, RAM, cycles and time on a board."""
+    flash = f"weights {kib(board.flash.weights)}, kernels and runtime {kib(board.flash_bytes - board.flash.weights)}"
+    ram = f"arena {kib(board.arena_bytes)}, stack {kib(board.stack_bytes)}, static {kib(board.static_bytes)}"
+    return (
+        f"{board.board}: flash {kib(board.flash_bytes)} KiB ({flash}), "
+        f"RAM {kib(board.ram_bytes)} KiB ({ram}; peak in {facts.peak}), {speed(board)}"
+    )
+
+
+def speed(board: OnBoard) -> str:
+    """Cycles and time, and how they came about."""
+    if board.cycles is None or board.latency_ms is None:
+        return NOT_RUN
+    how = board.timing.split()[0]
+    how += ", zero wait states" if board.conditions.get("counter") == "emulated" else ""
+    energy = "" if board.energy_uj is None else f", {board.energy_uj:.1f} µJ"
+    return f"{board.cycles / 1e6:.2f} Mcycles, {board.latency_ms:.1f} ms at {board.clock_hz / 1e6:g} MHz ({how}){energy}"
+
+
+def fit(board: OnBoard) -> str:
+    """What is left of the board's memory, or what it lacks."""
+    has = f"{board.board} ({kib(board.board_flash_bytes)} KiB of flash, {kib(board.board_ram_bytes)} of RAM)"
+    if board.fits:
+        left = board.board_flash_bytes - board.flash_bytes, board.board_ram_bytes - board.ram_bytes
+        return f"fits {has}: {kib(left[0])} and {kib(left[1])} KiB are left"
+    return f"does not fit {has}: over by {' and '.join(lacking(board))}"
+
+
+def lacking(board: OnBoard) -> list[str]:
+    """By how much a model exceeds a board's memory."""
+    over = ("flash", board.over_flash_bytes), ("RAM", board.over_ram_bytes)
+    return [f"{kib(size)} KiB of {name}" for name, size in over if size]
+
+
+def kib(size: int) -> str:
+    """Bytes in KiB."""
+    return f"{size / 1024:.1f}"
+
+
+def count(number: int) -> str:
+    """A number in at most six characters."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= (10_000 if unit == "k" else size):
+            return f"{number / size:.{3 - len(str(number // size))}f} {unit}"
+    return str(number)
+
+
+def _layers(facts: Facts, board: OnBoard) -> Table:
+    types = {layer.output.split()[0] for layer in facts.layers}
+    table = _table("layer", "operator", f"output ({types.copy().pop()})" if len(types) == 1 else "output")
+    for name in ("MACs", "cycles", "c/MAC", "wt KiB", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    total = sum(board.layer_cycles)
+    for layer, cycles in zip(facts.layers, board.layer_cycles or [None] * len(facts.layers), strict=True):
+        table.add_row(
+            Text(_end(layer.name)),
+            layer.kind,
+            layer.output.split()[1] if len(types) == 1 else layer.output,
+            count(layer.macs) if layer.macs else "",
+            "" if cycles is None else count(cycles),
+            "" if cycles is None or not layer.macs else f"{cycles / layer.macs:.2f}",
+            kib(layer.weight_bytes) if layer.weight_bytes else "",
+            "" if cycles is None or not total else f"{100 * cycles / total:.1f} %",
+        )
+    return table
+
+
+def _boards(boards: Sequence[OnBoard]) -> Table:
+    table = _table("board", "core")
+    for name in ("MHz", "flash", "RAM", "Mcycles", "ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("fits")
+    for board in boards:
+        over = ("flash", board.over_flash_bytes), ("RAM", board.over_ram_bytes)
+        missing = " ".join(f"{name} +{kib(size)}" for name, size in over if size)
+        table.add_row(
+            board.board,
+            board.core.removeprefix("cortex-"),
+            f"{board.clock_hz / 1e6:g}",
+            kib(board.flash_bytes),
+            kib(board.ram_bytes),
+            "-" if board.cycles is None else f"{board.cycles / 1e6:.2f}",
+            "-" if board.latency_ms is None else f"{board.latency_ms:.1f}",
+            Text("yes", style="green") if board.fits else Text(f"no: {missing}", style="red"),
+        )
+    return table
+
+
+def _note(boards: Sequence[OnBoard]) -> Text:
+    labels = " or ".join(sorted({board.timing.split()[0] for board in boards}))
+    not_run = f"; -: {NOT_RUN}" if any(board.cycles is None for board in boards) else ""
+    return Text(f"flash, RAM, and what lacks of them, in KiB; cycles are {labels}{not_run}", style="dim")
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in names:
+        table.add_column(name)
+    return table
+
+
+def _end(name: str) -> str:
+    """Of a long name its end, which tells more."""
+    return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
+
+
+def _plot(facts: Facts) -> Text:
+    """What is live in the arena at every step, as columns."""
+    moments, most = facts.moments, max(moment.bytes for moment in facts.moments)
+    merged = -(-len(moments) // _PLOT_WIDTH)
+    groups = [moments[start : start + merged] for start in range(0, len(moments), merged)]
+    heights = [max(moment.bytes for moment in group) for group in groups]
+    width = max(1, min(4, _PLOT_WIDTH // len(groups)))
+    text = Text(f"arena over time: {kib(facts.arena_bytes)} KiB, {kib(most)} of them live at the peak\n")
+    for row in reversed(range(_PLOT_HEIGHT)):
+        text.append(f"{kib(most) if row == _PLOT_HEIGHT - 1 else '':>8} ")
+        for height in heights:
+            eighths = round(8 * _PLOT_HEIGHT * height / most) - 8 * row
+            text.append(_EIGHTHS[max(0, min(8, eighths))] * width, "bold red" if height == most else "")
+        text.append("\n")
+    peak = heights.index(most)
+    text.append(f"{'KiB':>8} {' ' * (width * peak)}{'▲' * width} {_told(groups[peak], most)}")
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _told(group: Sequence[Moment], most: int) -> str:
+    moment = next(one for one in group if one.bytes == most)
+    return _end(moment.layers[-1]) + (f", in strips with {len(moment.layers) - 1} before" if moment.layers[1:] else "")
