@@ -17,6 +17,7 @@ from typing import Any
 from kilobench import start
 from kilobench.arguments import KINDS, parser
 from kilobench.contracts import Board, CellError, Core, UserError
+from kilobench.extras import require
 from kilobench.lines import one_line
 
 
@@ -73,6 +74,7 @@ def _registry(options: argparse.Namespace, modules: Sequence[str] | None = None)
 
 
 def _run(options: argparse.Namespace) -> int:
+    require("train", "kilobench run")
     from kilobench.plugins.loading import undisturbed
 
     registry = _registry(options)
@@ -325,6 +327,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _test(options: argparse.Namespace) -> int:
+    require("train", "kilobench test")
     from kilobench.commands.contract import report
 
     if Path(options.name).suffix and Path(options.name).is_file():  # what has no ending may be called as a method is
@@ -419,6 +422,7 @@ def _advise(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
+    require("train", "kilobench new")
     from kilobench.commands.scaffold import create
 
     path = create(options.kind, options.name, options.to)

@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from kilobench.contracts import UserError
+from kilobench.extras import EXTRAS, mend
 from kilobench.files import writable
 from kilobench.paths import cache_dir
 
@@ -33,11 +34,19 @@ def _checks() -> Iterator[tuple[bool, str, str, str]]:
     """Needed, name, what was found (or nothing), and the mend."""
     python = ".".join(map(str, sys.version_info[:3]))
     yield True, "Python", python if sys.version_info >= (3, 11) else "", "install Python 3.11 or newer"
-    yield True, "system", f"{platform.system()} {platform.machine()}" if os.name == "posix" else "", "use Linux"
-    for line in importlib.metadata.requires("kilobench") or []:
-        requirement = Requirement(line)
-        if requirement.marker is None:
+    yield True, "system", f"{platform.system()} {platform.machine()}", ""
+    extras: dict[str, list[Requirement]] = {extra: [] for extra in EXTRAS}
+    for requirement in map(Requirement, importlib.metadata.requires("kilobench") or []):
+        marker = requirement.marker
+        if marker is None or marker.evaluate({"extra": ""}):
             yield True, requirement.name, _version(requirement), f"python -m pip install '{requirement}'"
+        for extra in extras if marker is not None else ():
+            if marker.evaluate({"extra": extra}):
+                extras[extra].append(requirement)
+    for extra, requirements in extras.items():
+        versions = [f"{requirement.name} {_version(requirement)}" for requirement in requirements]
+        found = "" if any(line.endswith(" ") for line in versions) else ", ".join(versions)
+        yield False, f"extra {extra}", found, f"optional: {mend(extra)}"
     yield True, "cache", *_cache()
     gcc = shutil.which("arm-none-eabi-gcc") or ""
     yield False, "arm-none-eabi-gcc", gcc, "optional, for --toolchain gcc: install gcc-arm-none-eabi"

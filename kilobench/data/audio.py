@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from kilobench.closure import hashed
 from kilobench.contracts import Progress, UserError
 from kilobench.data.arrays import Create, cached_arrays, code_key
+from kilobench.extras import needed
 from kilobench.lines import one_line
 
 if TYPE_CHECKING:
@@ -50,9 +51,12 @@ def decode(path: Path, rate: int) -> NDArray[np.float32]:
     for what is no such file, ends before its header says, is damaged, has no samples, or some that are no numbers.
     """
     import numpy as np
-    import soundfile
-    import soxr
 
+    try:
+        import soundfile
+        import soxr
+    except ImportError:
+        raise needed("train", "reading sounds") from None
     try:
         mono, source_rate = _samples(path)
     except soundfile.SoundFileError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kilobench.contracts import CellError, PowerMeter, PowerTrace, UserError
 from kilobench.device.words import shown
+from kilobench.extras import needed
 from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Ppk2:
         try:
             from ppk2_api.ppk2_api import PPK2_API
         except ImportError:
-            raise UserError("the power meter ppk2 needs its extra: python -m pip install 'kilobench[ppk2]'") from None
+            raise needed("ppk2", "the power meter ppk2") from None
         self.mode, self.millivolts = mode, millivolts
         self._connection, self._port = PPK2_API, port
         self._api: Any = None

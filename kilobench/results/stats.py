@@ -40,9 +40,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, expit, gammaln, logit, ndtri, stdtr, stdtrit
 
-from kilobench.record import Record, correctness, wilson
+from kilobench.record import NORMAL, Record, correctness, wilson
+from kilobench.results.student import Numbers, log_factorials, lower_tail, quantile
 
 T = TypeVar("T", np.bool_, np.int64)
 
@@ -50,8 +50,6 @@ SIGNIFICANT = 0.05
 """Two recipes are told apart where the p-value, corrected for many comparisons, is below."""
 
 Index = NDArray[np.intp]
-Numbers = float | NDArray[np.float64]
-"""One, or an array."""
 
 Part = tuple[str, int]
 """What was tested on: data digest with the number of samples, and fold.
@@ -109,8 +107,7 @@ def pooled(results: Results) -> Estimate:
 
 def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Two-sided exact p-value that two models are equally right on the same samples (McNemar, Psychometrika 12, 1947)."""
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    return sign_flips(b.astype(np.int64) - a)
 
 
 def sign_flips(differences: NDArray[np.int64]) -> float:
@@ -128,9 +125,9 @@ def _sign_flips(sizes: tuple[tuple[int, int], ...], total: int) -> float:
     """The same of how many differences have which size, and the size of their sum."""
     distribution = np.ones(1)
     for size, count in sizes:
-        k = np.arange(count + 1)
+        logs = log_factorials(count)
         spread = np.zeros(2 * size * count + 1)
-        spread[:: 2 * size] = np.exp(gammaln(count + 1) - gammaln(k + 1) - gammaln(count - k + 1) - count * math.log(2))
+        spread[:: 2 * size] = np.exp(logs[-1] - logs - logs[::-1] - count * math.log(2))
         distribution = np.convolve(distribution, spread)
     sums = np.arange(len(distribution)) - len(distribution) // 2
     return min(1.0, float(distribution[np.abs(sums) >= total].sum()))
@@ -165,7 +162,7 @@ def paired(a: Results, b: Results) -> Paired | None:
 def _agresti_min(means: NDArray[np.float64], groups: Sequence[NDArray[np.int64]]) -> tuple[float, float]:
     """Interval of a mean of paired differences: half a pseudo-sample in each of the four cells of agreement, two disagree."""
     alike = means.min() == means.max()
-    size, z = (_size(groups), _unseen(groups)) if alike else (len(means), float(ndtri(0.975)))
+    size, z = (_size(groups), _unseen(groups)) if alike else (len(means), NORMAL)
     shrunk = float(means.mean()) * size / (size + 2)
     half = z * math.sqrt(((float((means**2).mean()) * size + 1) / (size + 2) - shrunk**2) / (size + 2))
     return shrunk - half, shrunk + half
@@ -189,7 +186,7 @@ class _Scatter(NamedTuple):
     @property
     def half(self) -> float:
         """Of the 95 % interval by Student's t."""
-        return float(stdtrit(self.degrees, 0.975)) * math.sqrt(self.variance)
+        return quantile(self.degrees) * math.sqrt(self.variance) if self.variance else 0.0
 
     def difference(self) -> tuple[float, float]:
         """The interval."""
@@ -198,7 +195,13 @@ class _Scatter(NamedTuple):
     def share(self) -> tuple[float, float]:
         """The interval of a share in (0, 1), symmetric for its logit."""
         half = self.half / (self.mean * (1 - self.mean))
-        return float(expit(logit(self.mean) - half)), float(expit(logit(self.mean) + half))
+        logit = math.log(self.mean / (1 - self.mean))
+        return _logistic(logit - half), _logistic(logit + half)
+
+
+def _logistic(logit: float) -> float:
+    smaller = math.exp(-abs(logit))
+    return (smaller if logit < 0 else 1.0) / (1 + smaller)
 
 
 def _scatters(groups: Sequence[NDArray[T]]) -> list[_Scatter]:
@@ -224,7 +227,7 @@ def _p(difference: Numbers, mean: Numbers, variance: Numbers, degrees: Numbers) 
     """Two-sided, of Student's t of a ``_Scatter``; 0 where nothing scatters, 1 where its mean has not the difference's sign."""
     chance = np.greater(variance, 1e-15)  # what rounding leaves of 0
     t = -np.abs(mean) / np.sqrt(np.where(chance, variance, 1.0))
-    p = np.where(chance, 2 * stdtr(np.where(chance, degrees, 1.0), t), 0.0)
+    p = np.where(chance, 2 * lower_tail(np.where(chance, degrees, 1.0), t), 0.0)
     return np.where(np.multiply(mean, difference) < 0, 1.0, p)
 
 
@@ -236,7 +239,7 @@ def _size(groups: Sequence[NDArray[T]]) -> float:
 def _unseen(groups: Sequence[NDArray[T]]) -> float:
     """The quantile for results that are all alike: Student's t of the folds, or seeds, less one; normal for one model."""
     models = len(groups) if len(groups) > 1 else len(groups[0])
-    return float(stdtrit(models - 1, 0.975) if models > 1 else ndtri(0.975))
+    return quantile(models - 1) if models > 1 else NORMAL
 
 
 def holm(p: Sequence[float]) -> list[float]:

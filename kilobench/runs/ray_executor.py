@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kilobench.contracts import UserError
+from kilobench.extras import needed
 from kilobench.files import intact, write_atomically, write_kept
 from kilobench.lines import one_line
 from kilobench.paths import PLUGINS_VARIABLE, cache_dir
@@ -58,7 +59,7 @@ class RayExecutor:
             from ray.util.queue import Queue
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
         except ImportError:
-            raise UserError("--ray needs Ray: pip install 'kilobench[ray]'") from None
+            raise needed("ray", "--ray") from None
         self._ray: Any = ray
         self._limits, self._sources = limits, tuple(sources)
         variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ} | {PLUGINS_VARIABLE: ""}

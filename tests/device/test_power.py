@@ -161,7 +161,7 @@ def test_without_a_meter_or_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="no PPK2 is attached"), meter("ppk2"):
         pass
     monkeypatch.setitem(sys.modules, "ppk2_api.ppk2_api", None)
-    with pytest.raises(UserError, match=r"needs its extra: python -m pip install 'kilobench\[ppk2\]'"):
+    with pytest.raises(UserError, match=r"needs an extra: python -m pip install 'kilobench\[ppk2\]'"):
         meter("ppk2")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Convolution(Windowed):
         return saturate(self, requantise(acc, self.params["multiplier"], self.params["shift"]))
 
     def compute_floats(self, x: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Floats; torch promises no order of sums."""
+        """Floats; NumPy promises no order of sums."""
         return self.relu(self.correlate(x, weight) + self.params["bias"])
 
     def relu(self, value: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,14 +76,16 @@ class Convolution(Windowed):
 
         ``i`` is c, or 1 where every channel has a kernel of its own.
         """
-        import torch
-        from torch.nn import functional
-
-        dtype = torch.float32 if x.dtype == np.float32 else torch.float64
+        dtype = np.float32 if x.dtype == np.float32 else np.float64
         pad_h, pad_w = self.attrs["padding"]
-        image = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(dtype)
-        image = functional.pad(image, (pad_w, pad_w, pad_h, pad_h))
-        kernel = torch.from_numpy(weight.transpose(0, 3, 1, 2).copy()).to(dtype)
-        groups = x.shape[3] // weight.shape[3]
-        sums = functional.conv2d(image, kernel, stride=self.attrs["stride"], groups=groups)
-        return sums.numpy().transpose(0, 2, 3, 1)
+        image = np.pad(x.astype(dtype), ((0, 0), (pad_h, pad_h), (pad_w, pad_w), (0, 0)))
+        outputs, _, _, inputs = weight.shape
+        groups = x.shape[3] // inputs
+        kernel = weight.astype(dtype).reshape(groups, outputs // groups, *weight.shape[1:])
+        taps = self.windows(image)  # [n, h, w, c, kh, kw]
+        shape = taps.shape[:3]
+        sums = np.zeros((groups, math.prod(shape), outputs // groups), dtype)
+        for row, column in np.ndindex(*weight.shape[1:3]):
+            tap = taps[..., row, column].reshape(-1, groups, inputs).transpose(1, 0, 2)
+            sums += tap @ kernel[:, :, row, column].transpose(0, 2, 1)
+        return sums.transpose(1, 0, 2).reshape(*shape, outputs)
