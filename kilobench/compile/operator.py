@@ -79,7 +79,7 @@ class Operator:
     """How many tensors it reads, all of one type and, unless ``check_sources`` says otherwise, shape; None for any number, of
     which its kernel gets an array of pointers."""
     in_place: ClassVar[bool] = False
-    """Whether its output may lie where one of its inputs lay, if it is as large; not for one that runs in strips."""
+    """Whether its output may lie where one of its inputs lay, if it is as large and made as a whole."""
     in_strips: ClassVar[bool] = False
     """Whether its kernel takes a region, and makes that part of the output of those parts of the input that ``along`` names."""
     min_pixels: ClassVar[int] = 1

@@ -22,6 +22,11 @@ def requantise(acc: NDArray[np.int64], multiplier: NDArray[Any], shift: NDArray[
     return result
 
 
+def is_shift(t: int) -> bool:
+    """Whether t of docs/arithmetic.md is in range: 1 to 62, or with 64 more for two roundings."""
+    return 1 <= t <= 62 or 65 <= t <= 126
+
+
 def lowest(operator: Operator) -> int:
     """The clamp of int8 outputs: ReLU is a clamp at the zero point."""
     return operator.output.zero_point if operator.attrs.get("relu") else -128
