@@ -84,4 +84,22 @@
                     *out++ = in[(y * width + x) * channels + c];                                                       \
     }
 
+/* Where the largest along an axis is, the first on ties; what is no number is never larger. `least` is below, or none
+   other than, all values, as `wide`. */
+#define KB_ARGMAX(kernel, value, wide, least)                                                                          \
+    KB_KERNEL void kernel(const value *in, int32_t *out, const kb_argmax_params *p)                                    \
+    {                                                                                                                  \
+        for (int32_t outer = 0; outer < p->outer; outer++, in += p->count * p->inner)                                  \
+            for (int32_t inner = 0; inner < p->inner; inner++) {                                                       \
+                wide best = (least);                                                                                   \
+                int32_t place = 0;                                                                                     \
+                for (int32_t i = 0; i < p->count; i++)                                                                 \
+                    if (in[i * p->inner + inner] > best) {                                                             \
+                        best = in[i * p->inner + inner];                                                               \
+                        place = i;                                                                                     \
+                    }                                                                                                  \
+                *out++ = place;                                                                                        \
+            }                                                                                                          \
+    }
+
 #endif
