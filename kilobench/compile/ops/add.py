@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.operator import Attribute, Field, Operator
-from kilobench.compile.ops._integers import lowest, requantise, saturate
+from kilobench.compile.ops._integers import check_once, lowest, requantise, saturate
 
 
 class Add(Operator):
@@ -25,6 +25,11 @@ class Add(Operator):
     attributes = {"relu": Attribute()}
     inputs = 2
     in_place = True
+
+    def check(self) -> None:
+        """Roundings."""
+        if self.output.dtype == "int8":
+            check_once(self)
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """One value at a time."""
