@@ -100,6 +100,24 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_depthwise_conv2d_s8_params;
 
+/* Convolutions of any groups, dilation and weights: outputs o to o + group_out - 1 read inputs i to i + group_in - 1, o
+   and i being multiples of these. */
+typedef struct {
+    kb_window window;
+    int32_t dilation_h, dilation_w, group_in, group_out;
+    const float *weight; /* [out channels][kernel_h][kernel_w][group_in] */
+    const float *bias;
+    int32_t relu;
+} kb_grouped_conv2d_f32_params;
+
+typedef struct {
+    kb_window window;
+    int32_t dilation_h, dilation_w, group_in, group_out;
+    const int8_t *weight;   /* as above */
+    const int32_t *channel; /* as in kb_conv2d_s8_params, bias without the input's zero point */
+    int32_t in_zero, out_zero, low;
+} kb_grouped_conv2d_s8_params;
+
 /* Binary convolutions; constants as kb_bits.h counts and kilobench/compile/ops/_bits.py lays out, `level` and
    `positive` per case. */
 typedef struct {
@@ -143,6 +161,27 @@ typedef struct {
     kb_window window;
     int32_t multiplier, shift, in_zero, out_zero;
 } kb_avg_pool_s8_params;
+
+/* Windows that reach beyond the map. A window's divisor is how many of its taps lie in the map grown by `counted`; the
+   factors are for divisors from 1 to `divisors`, which is 1 where all windows have the same. */
+typedef struct {
+    int32_t top, left, bottom, right;
+} kb_margins;
+
+typedef struct {
+    kb_window window;
+    kb_margins counted;
+    int32_t divisors;
+    const float *scale;
+} kb_padded_avg_pool_f32_params;
+
+typedef struct {
+    kb_window window;
+    kb_margins counted;
+    int32_t divisors;
+    const int32_t *multiplier, *shift;
+    int32_t in_zero, out_zero;
+} kb_padded_avg_pool_s8_params;
 
 typedef struct {
     int32_t count, relu;
@@ -310,6 +349,10 @@ void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const k
                              const kb_region *r);
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                             const kb_region *r);
+void kb_grouped_conv2d_f32(const float *in, float *out, void *scratch, const kb_grouped_conv2d_f32_params *p,
+                           const kb_region *r);
+void kb_grouped_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_grouped_conv2d_s8_params *p,
+                          const kb_region *r);
 void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p, const kb_region *r);
 void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
                       const kb_region *r);
@@ -318,8 +361,12 @@ void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_co
 void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);
+void kb_padded_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
+void kb_padded_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p, const kb_region *r);
 void kb_avg_pool_s8(const int8_t *in, int8_t *out, const kb_avg_pool_s8_params *p, const kb_region *r);
+void kb_padded_avg_pool_f32(const float *in, float *out, const kb_padded_avg_pool_f32_params *p, const kb_region *r);
+void kb_padded_avg_pool_s8(const int8_t *in, int8_t *out, const kb_padded_avg_pool_s8_params *p, const kb_region *r);
 void kb_add_f32(const float *a, const float *b, float *out, const kb_add_f32_params *p);
 void kb_add_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_add_s8_params *p);
 void kb_transpose_f32(const float *in, float *out, const kb_shape *in_shape);
