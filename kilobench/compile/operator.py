@@ -71,7 +71,7 @@ class Operator:
     types: ClassVar[Mapping[tuple[DType, DType], Params]]
     """Its parameters by type of input and output. Each has a type and a letter for each axis of its shape: O output and I input
     channels, o and i their 32-bit words, H x W the kernel, a digit itself. Words have no unused bit set, floats are finite,
-    a ``shift`` is within 1 to 62 and a ``multiplier`` not negative."""
+    a ``shift`` is within 1 to 62, or 64 more for two roundings, and a ``multiplier`` not negative."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Parameters that may be left out, all or none of them."""
     attributes: ClassVar[Mapping[str, Attribute]] = {}

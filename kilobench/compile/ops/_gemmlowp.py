@@ -12,12 +12,8 @@ _QUARTERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242
 
 
 def multiply(a: int, b: int) -> int:
-    """The upper half of 2ab, rounded half away from zero, saturated: SaturatingRoundingDoublingHighMul."""
-    if a == b == INT32_MIN:
-        return INT32_MAX
-    product = a * b
-    nudged = product + (2**30 if product >= 0 else 1 - 2**30)
-    return nudged // 2**31 if nudged >= 0 else -(-nudged // 2**31)
+    """The upper half of 2ab, rounded half up, where not both are -2**31: SaturatingRoundingDoublingHighMul."""
+    return (a * b + 2**30) >> 31
 
 
 def divide(a: int, exponent: int) -> int:

@@ -35,6 +35,6 @@ class Mul(Broadcast):
         if self.output.dtype == "float32":
             return super().fields()
         zero = self.output.zero_point
-        factor = channel_table(np.zeros(1), self.params["multiplier"], self.params["shift"], zero)
+        factor = channel_table(np.zeros(1), self.params["multiplier"], self.params["shift"], zero)[0]
         zeros = {"zero_a": self.sources[0].zero_point, "zero_b": self.sources[1].zero_point, "out_zero": zero}
-        return {"grid": self.grid_field(), "channel": factor, **zeros, "low": lowest(self)}
+        return {"grid": self.grid_field(), "channel": tuple(factor.tolist()), **zeros, "low": lowest(self)}

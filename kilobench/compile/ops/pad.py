@@ -44,4 +44,4 @@ class Pad(Movement):
         if source[2] == made[2]:
             source, made = ((shape[0], 1, shape[1] * shape[2]) for shape in (source, made))
             before = before[0], 0, before[1] * self.source.shape[2]
-        return {"in": source, "out": made, "before": before, "value": self.params["value"].item()}
+        return {"in": source, "out": made, "before": before, "with": self.params["value"].item()}

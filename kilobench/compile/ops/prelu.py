@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.operator import Field, require
-from kilobench.compile.ops._integers import channel_table, is_shift, requantise, saturate
+from kilobench.compile.ops._integers import INT32_MAX, channel_table, is_shift, requantise, saturate
 from kilobench.compile.ops._pointwise import Pointwise
 
 
@@ -30,9 +30,11 @@ class Prelu(Pointwise):
     }
 
     def check(self) -> None:
-        """The shifts of negative numbers."""
-        shifts = self.params.get("shift_negative", ())
-        require(all(is_shift(int(t)) for t in shifts), "has a shift_negative outside of 1 to 62 and 65 to 126")
+        """The factors of negative numbers."""
+        if self.source.dtype == "int8":
+            shifts, factors = self.params["shift_negative"], self.params["multiplier_negative"]
+            require(all(map(is_shift, shifts)), "has a shift_negative outside of 1 to 62 and of 65 to 126")
+            require(factors.min() >= -INT32_MAX, f"has a multiplier_negative below {-INT32_MAX}")
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """One value at a time."""
@@ -51,10 +53,7 @@ class Prelu(Pointwise):
         if self.source.dtype == "float32":
             return {"in": self.source.shape, **self.params}
         zero, p = self.output.zero_point, self.params
-        factors = {
-            "positive": channel_table(np.zeros(1), p["multiplier"], p["shift"], zero),
-            "negative": channel_table(
-                np.zeros(self.source.shape[2]), p["multiplier_negative"], p["shift_negative"], zero
-            ),
-        }
-        return {"in": self.source.shape, **factors, "in_zero": self.source.zero_point, "out_zero": zero}
+        positive = channel_table(np.zeros(1), p["multiplier"], p["shift"], zero)[0]
+        negative = channel_table(np.zeros(self.source.shape[2]), p["multiplier_negative"], p["shift_negative"], zero)
+        zeros = {"in_zero": self.source.zero_point, "out_zero": zero}
+        return {"in": self.source.shape, "positive": tuple(positive.tolist()), "negative": negative, **zeros}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.operator import Field, require
 from kilobench.compile.ops._broadcast import Broadcast
-from kilobench.compile.ops._integers import lowest, requantise, saturate
+from kilobench.compile.ops._integers import TWICE, lowest, requantise, saturate
 
 LEFT_SHIFT = 20
 """Of both inputs, before anything is rounded."""
@@ -27,7 +27,10 @@ class TfliteAdd(Broadcast):
     def check(self) -> None:
         """The bound of its sums."""
         shifts = self.params["shift"]
-        require(shifts.min() >= 95, f"has the shifts {shifts.tolist()}, not 95 to 126 (factors below 1, rounded twice)")
+        low = 31 + TWICE
+        require(
+            shifts.min() >= low, f"has the shifts {shifts.tolist()}, not {low} to 126: factors below 1, rounded twice"
+        )
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """One value at a time."""

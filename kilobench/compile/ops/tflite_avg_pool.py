@@ -25,10 +25,6 @@ class TfliteAvgPool(Windowed):
         """That of the source."""
         return source.scale, source.zero_point
 
-    def most_padding(self) -> tuple[int, int]:
-        """Less than the kernel: every window has a tap inside the map."""
-        return self.attrs["kernel"][0] - 1, self.attrs["kernel"][1] - 1
-
     def check(self) -> None:
         """The accumulator."""
         height, width = self.attrs["kernel"]
@@ -37,11 +33,7 @@ class TfliteAvgPool(Windowed):
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Windows of the map and of its taps, 0 on padding."""
         x = values[0].astype(np.int64)
-        height, width = self.attrs["padding"]
-        around = [(0, 0), (height, height), (width, width), (0, 0)]
-        total, taps = (
-            self.windows(np.pad(part, around)).sum(axis=(-1, -2)) for part in (x, np.ones_like(x[:1, ..., :1]))
-        )
+        total, taps = (self.windows(part).sum(axis=(-1, -2)) for part in (x, np.ones_like(x[:1, ..., :1])))
         return (np.sign(total) * ((np.abs(total) + taps // 2) // taps)).astype(np.int8)
 
     def fields(self) -> dict[str, Field]:

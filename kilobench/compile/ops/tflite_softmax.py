@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import Tensor
 from kilobench.compile.operator import Field, Operator, require
-from kilobench.compile.ops._gemmlowp import INT32_MAX, exp_on_negative_values, multiply, scale_up
+from kilobench.compile.ops._gemmlowp import exp_on_negative_values, multiply, scale_up
 
 MAX_CHANNELS = 2**12 - 1
 """Of which the sum of exponentials has 12 integer bits."""
@@ -68,10 +68,10 @@ class TfliteSoftmax(Operator):
 
 
 def reciprocal(total: int) -> int:
-    """1 / x of no integer bits for x from 1/2 to 1, which is ``total`` (above 0) with as many leading zeros as may be; by
-    three steps of Newton and Raphson from 48/17 - 32/17 x.
+    """1 / (2 x) of no integer bits, x from 1/2 to 1 being the bits of ``total``, above 0, from the first one on; by three
+    steps of Newton and Raphson from 48/17 - 32/17 x.
     """
-    half = ((total << 32 - total.bit_length()) - 2**31 + INT32_MAX + 1) // 2  # (1 + x) / 2
+    half = total << 32 - total.bit_length() >> 1
     x = 1515870810 + multiply(half, -1010580540)
     for _ in range(3):
         x += scale_up(multiply(x, 2**29 - multiply(half, x)), 2)
