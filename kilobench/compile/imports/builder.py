@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kilobench.compile.graphcheck import MAX_MAP_BYTES
+from kilobench.compile.imports.constants import along
 from kilobench.compile.imports.program import Grid, Node, Program, Value
-from kilobench.compile.imports.shapes import MAX_NODES, MAX_RANK, output_shape
+from kilobench.compile.imports.programcheck import MAX_NODES, MAX_RANK, output_shape
 from kilobench.compile.imports.windows import Window, inserted
 from kilobench.compile.operator import require
 from kilobench.lines import one_line
@@ -57,6 +58,7 @@ class Builder:
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
         self.at = ""
+        self._names = Names()
         self._made: dict[str, Node] = {}
         self._rows: dict[str, str] = {}
         self._bytes = 0
@@ -141,17 +143,8 @@ class Builder:
 
     def dense(self, x: str, weight: str, bias: str = "") -> str:
         """The last axis of any map times a weight [out, in]."""
-        shape = self.shape(x)
         require(len(self.shape(weight)) == 2, f"has a weight of the shape {self.shape(weight)}")
-        if len(shape) <= 2:
-            return self.node("dense", x, weight, *filter(None, [bias]))
-        require(len(shape) in (3, 4), f"reads a map of the shape {shape}; supported are up to 4 axes")
-        back = (0, *range(2, len(shape)), 1)
-        first = self.transpose(x, (0, len(shape) - 1, *range(1, len(shape) - 1)))
-        kernel = self.reshape(weight, (*self.shape(weight), 1, 1))
-        attrs = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
-        y = self.node("conv", self.rows(first), kernel, *filter(None, [bias]), **attrs)
-        return self.transpose(self._from_rows(y, len(shape)), back)
+        return self.node("dense", x, weight, *filter(None, [bias]))
 
     def batch_norm(self, x: str, weight: str, bias: str, mean: str, variance: str, epsilon: float) -> str:
         """With fixed statistics, as a product and a sum; ``weight`` and ``bias`` are empty for none."""
@@ -420,14 +413,13 @@ class Builder:
 
     def _dtype(self, kind: str, values: list[Value]) -> str:
         """Of the output of a node; raises ValueError for types that it does not read."""
-        first = values[0].dtype
-        if kind in _MOVES and first in ("int8", "uint8"):
-            same = all(value.dtype == first and _same(value.grid, values[0].grid) for value in values)
+        types = ["float32" if value.grid is not None and value.array is not None else value.dtype for value in values]
+        if kind in _MOVES and types[0] in ("int8", "uint8"):
+            same = set(types) == {types[0]} and all(_same(value.grid, values[0].grid) for value in values)
             require(same, "joins integers of different types, scales or zero points")
-            return first
-        for value in values:
-            found = "float32" if value.grid is not None and value.array is not None else value.dtype
-            require(found == "float32", f"reads {found}; supported is float32, or integers between quantisers")
+            return types[0]
+        other = next((found for found in types if found != "float32"), "")
+        require(not other, f"reads {other}; supported is float32, or integers between quantisers")
         return "int32" if kind == "argmax" else "float32"
 
     def _fold(self, kind: str, inputs: tuple[str, ...], attrs: dict[str, Any]) -> str:
@@ -466,7 +458,7 @@ class Builder:
         grid: Grid | None = None,
         array: NDArray[Any] | None = None,
     ) -> str:
-        name = unique(printable(name), self.values)
+        name = self._names.fresh(printable(name))
         self.values[name] = Value(name, shape, dtype, grid, array)
         return name
 
@@ -476,26 +468,27 @@ def printable(name: str) -> str:
     return one_line(name).replace(" ", "_")[-150:] or "unnamed"
 
 
-def unique(name: str, taken: dict[str, Any]) -> str:
-    """The name, with a number if it is taken."""
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}_{number}" in taken:
-        number += 1
-    return f"{name}_{number}"
+class Names:
+    """Names that are there once each."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+
+    def fresh(self, name: str) -> str:
+        """The name, with a number if it is taken; then it is."""
+        number = self._taken.get(name, 0) + 1
+        while number > 1 and f"{name}_{number}" in self._taken:
+            number += 1
+        self._taken[name] = number
+        found = name if number == 1 else f"{name}_{number}"
+        self._taken.setdefault(found, 1)
+        return found
 
 
 def axis_of(axis: int, rank: int) -> int:
     """An axis that may be counted from the end; raises ValueError for one that there is not."""
     require(-rank <= axis < rank, f"has the axis {axis} for {rank} axes")
     return axis % rank
-
-
-def along(grid: Grid, rank: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Scales and zero points of a grid so that they broadcast with a tensor."""
-    shape = tuple(-1 if axis == grid.axis else 1 for axis in range(rank))
-    return grid.scale.reshape(shape), grid.zero_point.reshape(shape)
 
 
 def dequantised(array: NDArray[Any], grid: Grid | None) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.imports.builder import along, dequantised, unique
+from kilobench.compile.imports.builder import Names, dequantised
 from kilobench.compile.imports.program import Grid, Node, Program, Value
 from kilobench.compile.operator import require
 
@@ -50,10 +50,11 @@ class _Folder:
         self.values: dict[str, Value] = {}
         self.ints: dict[str, str] = {}
         self.reals: dict[str, str] = {}
+        self._names = Names()
         self._quantisers: dict[tuple[str, float, int], str] = {}
         self._wanted = self._all_wanted()
         source = program.values[program.input]
-        self.values[source.name] = source
+        self.values[self._names.fresh(source.name)] = source
         if source.dtype == "float32":
             self.reals[source.name] = source.name
         else:
@@ -118,9 +119,8 @@ class _Folder:
         if node.kind in _BOUNDS and (target is not None or node.kind == "relu"):
             grid = target or sources[0]
             return self._integers(node, [self._quantise(self.ints[maps[0]], grid)], grid)
-        if node.kind in _LAYERS and target is not None and self.old.values[node.inputs[1]].grid is not None:
-            return self._integers(node, self._layer(node, sources[0]), target)
-        if node.kind in _COMPUTES and target is not None:
+        whole = node.kind not in _LAYERS or self.old.values[node.inputs[1]].grid is not None
+        if node.kind in _COMPUTES and target is not None and whole:
             return self._integers(node, [self.ints.get(name) or self._constant(name) for name in node.inputs], target)
         return False
 
@@ -139,30 +139,6 @@ class _Folder:
         value = self.old.values[node.output]
         self.ints[node.output] = self._add(node.kind, node.name, tuple(inputs), value, grid, node.attrs)
         return True
-
-    def _layer(self, node: Node, source: Grid) -> list[str]:
-        """Input, weight and bias of a convolution or dense layer: the weight symmetric, the bias int32."""
-        weight = self.old.values[node.inputs[1]]
-        assert weight.grid is not None and weight.array is not None
-        require(weight.dtype in ("int8", "uint8"), f"has {weight.dtype} weights; supported are int8 and uint8")
-        require(
-            weight.grid.axis in (None, 0), f"has scales along axis {weight.grid.axis} of its weight; supported is 0"
-        )
-        numbers = weight.array.astype(np.int64) - along(weight.grid, weight.array.ndim)[1]
-        fits = numbers.min() >= -128 and numbers.max() <= 127
-        require(fits, "has weights with a zero point; supported are symmetric weights")
-        numbers = np.maximum(numbers, -127)  # kernels negate weights
-        scale = np.broadcast_to(weight.grid.scale, weight.shape[:1]).astype(np.float64)
-        bias = None
-        if len(node.inputs) == 3:
-            bias, scale, numbers = _integer_bias(self.old.values[node.inputs[2]], source, scale, numbers)
-        uniform = weight.grid.axis is None and (scale == scale[0]).all()
-        scale, axis = (scale[:1], None) if uniform else (scale, 0)
-        zero = np.zeros(scale.shape, dtype=np.int64)
-        inputs = [self.ints[node.inputs[0]], self._store(weight.name, numbers.astype(np.int8), Grid(scale, zero, axis))]
-        if bias is not None:
-            inputs.append(self._store(node.inputs[2], bias, Grid(scale * source.scale, zero, axis)))
-        return inputs
 
     # Values
 
@@ -198,20 +174,21 @@ class _Folder:
         return self.reals[name]
 
     def _constant(self, name: str) -> str:
-        """An operand of an integer operator: int8 if it is integers in the file."""
+        """A constant operand of an integer operator: as in the file, bytes as int8."""
         value = self.old.values[name]
         assert value.array is not None
-        if value.grid is None:
-            return self._store(name, value.array, None)
-        grid, shift = self._signed_grid(name), 128 if value.dtype == "uint8" else 0
-        return self._store(name, (value.array.astype(np.int16) - shift).astype(np.int8), grid)
+        if value.dtype != "uint8":
+            return self._store(name, value.array, value.grid)
+        return self._store(name, (value.array.astype(np.int16) - 128).astype(np.int8), self._signed_grid(name))
 
     def _output(self, name: str) -> str:
         value = self.old.values[name]
         if value.dtype == "int8":
             return self.ints[name]
         if value.dtype == "uint8":
-            return self._add("quantise", f"{name}.uint8", (self.ints[name],), value, value.grid, dtype="uint8")
+            grid = self._grid(self.ints[name])
+            unsigned = Grid(grid.scale, grid.zero_point + 128)
+            return self._add("quantise", f"{name}.uint8", (self.ints[name],), value, unsigned, dtype="uint8")
         return self._real(name)
 
     def _add(
@@ -225,7 +202,7 @@ class _Folder:
         dtype: str = "int8",
     ) -> str:
         """A node whose output has the shape of ``like``, and its type if there is no grid."""
-        output = unique(name, self.values)
+        output = self._names.fresh(name)
         plain = "float32" if like.dtype in ("int8", "uint8") else like.dtype
         self.values[output] = Value(output, like.shape, plain if grid is None else dtype, grid)
         self.nodes.append(Node(kind, output, inputs, output, dict(attrs or {})))
@@ -235,7 +212,7 @@ class _Folder:
         known = self.values.get(name)
         if known is not None and known.array is array:
             return name
-        fresh = unique(name, self.values)
+        fresh = self._names.fresh(name)
         self.values[fresh] = Value(fresh, array.shape, str(array.dtype), grid, array)
         return fresh
 
@@ -243,22 +220,6 @@ class _Folder:
 def same_grid(a: Grid, b: Grid) -> bool:
     """Whether integers mean the same on both."""
     return bool(np.array_equal(a.scale, b.scale) and np.array_equal(a.zero_point, b.zero_point))
-
-
-def _integer_bias(
-    bias: Value, source: Grid, scale: NDArray[np.float64], weight: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
-    """The bias in steps of input times weight, and the scales and weights that it leads to: a channel whose bias leaves int32
-    gets coarser ones, as docs/arithmetic.md says of near-dead channels."""
-    assert bias.array is not None
-    symmetric = bias.grid is not None and bias.dtype == "int32" and not bias.grid.zero_point.any()
-    if symmetric and bias.grid and np.allclose(bias.grid.scale, scale * source.scale, rtol=1e-5, atol=0):
-        return bias.array, scale, weight
-    real = dequantised(bias.array, bias.grid).astype(np.float64)
-    require(np.isfinite(real).all(), "has a bias that is not finite")
-    coarse = np.maximum(scale, np.abs(real) / 2.0**30 / source.scale)
-    ratio = (scale / coarse).reshape(-1, *[1] * (weight.ndim - 1))
-    return np.rint(real / (coarse * source.scale)).astype(np.int32), coarse, np.rint(weight * ratio).astype(np.int64)
 
 
 def _is_on(grid: Grid, number: float) -> bool:
