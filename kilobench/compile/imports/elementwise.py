@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kilobench.compile import int8
 from kilobench.compile.graph import Tensor
 from kilobench.compile.imports import tables
-from kilobench.compile.imports.constants import raw, real
+from kilobench.compile.imports.constants import real
 from kilobench.compile.imports.layout import Order, order_of, sizes
 from kilobench.compile.imports.program import Node
 from kilobench.compile.imports.simplify import affine, clip_on, clip_range, grid_of
@@ -29,7 +29,10 @@ def binary(walk: Walk, node: Node) -> None:
         else:
             scale(walk, node, name, factor, offset)
         return
-    require(all(walk.values[name].array is None for name in node.inputs), "grows a map by a constant; supported is a constant no larger than it")
+    require(
+        all(walk.values[name].array is None for name in node.inputs),
+        "grows a map by a constant; supported is a constant no larger than it",
+    )
     integer = walk.integer(node, node.inputs)
     placed = [_raised(walk.typed(name, integer), len(walk.values[node.output].shape)) for name in node.inputs]
     order = _common_order(walk, placed, walk.values[node.output].shape)
@@ -74,7 +77,7 @@ def clip(walk: Walk, node: Node) -> None:
 
 def function(walk: Walk, node: Node) -> None:
     """A function of every value: in int8 a table, in float32 its kernel."""
-    if walk.integer(node, node.inputs):
+    if walk.integer(node, node.inputs[:1]):
         _tabled(walk, node, node.kind, node.inputs[0], tables.of_function(walk, node))
         return
     placed = walk.typed(node.inputs[0], False)
@@ -87,7 +90,7 @@ def prelu(walk: Walk, node: Node) -> None:
     name, slopes = node.inputs[0], real(walk.values[node.inputs[1]])
     integer = walk.integer(node, [name])
     if integer and slopes.size == 1:
-        _tabled(walk, node, "leaky_relu", name, tables.sloped(walk, node, float(slopes.flat[0])))
+        function(walk, replace(node, kind="leaky_relu", attrs={"slope": float(slopes.flat[0])}))
         return
     placed = walk.typed(name, integer)
     shape, after = channels_of(placed, (slopes,))
@@ -121,7 +124,7 @@ def _of_two(walk: Walk, kind: str, sources: list[Tensor], output: Tensor) -> tup
     if kind == "mul":
         m, t = walk.factor(sources[0].scale * sources[1].scale / output.scale)
         return kind, {"multiplier": m, "shift": t}
-    if kind == "add" and walk.rounding == "tflite" and sources[0].shape == sources[1].shape:
+    if kind == "add" and walk.rounding == "tflite":
         return "tflite_add", tables.tflite_add(sources, output)
     params = int8.add_params(sources, output)
     return kind, params
@@ -155,6 +158,3 @@ def _broadcast(walk: Walk, placed: list[Placed], order: Order) -> list[Tensor]:
     require(len(runs) <= 3, f"broadcasts {len(runs)} runs of axes; supported are 3")
     runs = [[]] * (3 - len(runs)) + runs
     return [walk.shaped(one, sizes([[a for a in run if a in one.order] for run in runs], one.shape)) for one in placed]
-
-
-__all__ = ["binary", "clip", "convert", "function", "inf", "norm", "prelu", "raw"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Program -> graph: types, layouts and fusions are chosen, and integers of the file become parameters of int8 operators.
 
-``programcheck`` checks a program, ``simplify`` makes it smaller, ``walk`` holds the graph and brings values into other orders and types
+``shapes`` checks a program, ``simplify`` makes it smaller, ``walk`` holds the graph and brings values into other orders and types
 (``layout`` says when nothing need move), and ``weighted``, ``elementwise`` and ``moving`` hold the step of every kind of node.
 docs/importing.md says what comes of a file.
 """
@@ -14,7 +14,7 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.imports import elementwise, moving, weighted
 from kilobench.compile.imports.program import Node, Program
-from kilobench.compile.imports.programcheck import check_program
+from kilobench.compile.imports.shapes import check_program
 from kilobench.compile.imports.simplify import fold_constants, simplify
 from kilobench.compile.imports.walk import Rounding, Walk
 from kilobench.contracts import UserError

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from kilobench.compile.graph import Tensor
-from kilobench.compile.imports import tables
 from kilobench.compile.imports.layout import Blocks, Order, alone, blocks_of, order_of, sizes, split
 from kilobench.compile.imports.program import Node
-from kilobench.compile.imports.programcheck import map_axes
+from kilobench.compile.imports.shapes import map_axes
 from kilobench.compile.imports.simplify import grid_of
 from kilobench.compile.imports.walk import Params, Placed, Walk
 from kilobench.compile.operator import require
@@ -31,7 +30,9 @@ def avg_pool(walk: Walk, node: Node) -> None:
     source = _map(walk, node, walk.typed(node.inputs[0], integer))
     attrs = _window(node) | {"counted": node.attrs["counted"]}
     shape, order = _made(walk, node)
-    divisors = {rows * columns for rows in _counted(node, source, 0, shape) for columns in _counted(node, source, 1, shape)}
+    divisors = {
+        rows * columns for rows in _counted(node, source, 0, shape) for columns in _counted(node, source, 1, shape)
+    }
     _average(walk, node, source, shape, order, attrs, sorted(divisors), integer)
 
 
@@ -67,12 +68,11 @@ def softmax(walk: Walk, node: Node) -> None:
     source = placed.tensor
     if source.shape[2] != shape[axis]:
         source = walk.shaped(placed, (1, prod(shape) // shape[axis], shape[axis]))
-    kind: str = "softmax"
-    params: Params = {}
+    kind = "softmax"
     grid = (1 / 256, -128) if integer else None
     if integer and walk.rounding == "tflite" and grid_of(walk.values[node.output]) == grid:
-        kind, params = "tflite_softmax", tables.tflite_softmax(source)
-    walk.emit(kind, node, [source], source.shape, placed.order, params=params, grid=grid)
+        kind = "tflite_softmax"
+    walk.emit(kind, node, [source], source.shape, placed.order, grid=grid)
 
 
 def argmax(walk: Walk, node: Node) -> None:
@@ -206,7 +206,9 @@ def _average(
     numbers = np.array(divisors if len(divisors) == 1 else range(1, kernel[0] * kernel[1] + 1), dtype=np.float64)
     grid = grid_of(walk.values[node.output]) if integer else None
     if grid is None:
-        walk.emit("avg_pool", node, [source], shape, order, attrs=attrs, params={"scale": (1 / numbers).astype(np.float32)})
+        walk.emit(
+            "avg_pool", node, [source], shape, order, attrs=attrs, params={"scale": (1 / numbers).astype(np.float32)}
+        )
         return
     if walk.rounding == "tflite" and node.kind == "avg_pool" and grid == _own(source):
         walk.emit("tflite_avg_pool", node, [source], shape, order, attrs=attrs, grid=grid)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kilobench.compile.graphcheck import MAX_PARAMETER_BYTES
 from kilobench.compile.imports.constants import fold, real
 from kilobench.compile.imports.program import Node, Program, Value
-from kilobench.compile.imports.programcheck import channel_axis, map_axes
+from kilobench.compile.imports.shapes import channel_axis, map_axes
 from kilobench.compile.operator import require
 from kilobench.contracts import UserError
 

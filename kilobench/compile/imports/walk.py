@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -21,12 +20,11 @@ from kilobench.compile.imports.program import Node, Program, Value
 from kilobench.compile.imports.simplify import grid_of
 from kilobench.compile.int8 import multiplier
 from kilobench.compile.operator import operator, require
+from kilobench.compile.ops._integers import TWICE, requantise
 from kilobench.contracts import UserError
 
 Rounding = Literal["once", "tflite"]
 Params = Mapping[str, NDArray[Any]]
-_SECOND_ROUNDING = 64
-"""Added to a shift that rounds twice, as TensorFlow Lite does."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,9 @@ class Walk:
         dtypes = ("float32", "int8", "uint8")
         if value.dtype not in dtypes or (value.dtype != "float32" and value.grid is None):
             scaled = "without a scale" if value.dtype in dtypes else "input"
-            raise UserError(f"{value.name} is {value.dtype} {scaled}; supported are {', '.join(dtypes)}, integers with a scale")
+            raise UserError(
+                f"{value.name} is {value.dtype} {scaled}; supported are {', '.join(dtypes)}, integers with a scale"
+            )
         blocks = self.usual_blocks(value.shape)
         grid = None
         if value.dtype != "float32" and value.grid is not None:
@@ -122,7 +122,9 @@ class Walk:
             return self._to_uint8(self.to_int8(placed, grid_of(value)))
         if value.dtype in ("int32", "int64") and placed.tensor.dtype == "int32":
             return placed
-        raise UserError(f"{value.name} is an output of type {value.dtype}; supported are float32, and int8 and uint8 with a scale")
+        raise UserError(
+            f"{value.name} is an output of type {value.dtype}; supported are float32, and int8 and uint8 with a scale"
+        )
 
     # Where values lie
 
@@ -204,7 +206,9 @@ class Walk:
         table = np.clip(steps + grid[1], -128, 127).astype(np.int8)
         return self._converted(kind, placed, "int8", grid, {"table": table})
 
-    def _converted(self, kind: str, placed: Placed, dtype: DType, grid: tuple[float, int] | None, params: Params) -> Placed:
+    def _converted(
+        self, kind: str, placed: Placed, dtype: DType, grid: tuple[float, int] | None, params: Params
+    ) -> Placed:
         key = (kind, placed.tensor.name, dtype, grid)
         if key not in self._made:
             tensor = self.tensor(f"{placed.tensor.name}.{kind}", placed.tensor.shape, dtype, grid)
@@ -221,12 +225,10 @@ class Walk:
 
     def shifts(self, t: NDArray[np.int32]) -> NDArray[np.int32]:
         """Shifts that round as is asked for."""
-        return t + np.int32(_SECOND_ROUNDING) if self.rounding == "tflite" else t
+        return t + np.int32(TWICE) if self.rounding == "tflite" else t
 
     def scaled(self, value: NDArray[np.int64], real: float) -> NDArray[np.int64]:
         """Integers times a positive real factor, rounded as is asked for."""
-        from kilobench.compile.ops._integers import requantise
-
         m, t = self.factor(real)
         return requantise(value.astype(np.int64), m, t)
 
@@ -243,10 +245,19 @@ class Walk:
     def reserve(self, count: int) -> None:
         """Raises ValueError where parameters of so many bytes are more than a graph may have."""
         self._parameters += count
-        require(self._parameters <= MAX_PARAMETER_BYTES, f"needs parameters of {self._parameters} bytes, above {MAX_PARAMETER_BYTES}")
+        require(
+            self._parameters <= MAX_PARAMETER_BYTES,
+            f"needs parameters of {self._parameters} bytes, above {MAX_PARAMETER_BYTES}",
+        )
 
     def operator(
-        self, kind: str, name: str, sources: Sequence[Tensor], output: Tensor, attrs: Mapping[str, Any], params: Params = {}
+        self,
+        kind: str,
+        name: str,
+        sources: Sequence[Tensor],
+        output: Tensor,
+        attrs: Mapping[str, Any],
+        params: Params = {},
     ) -> None:
         """Adds one, without attributes that have their defaults."""
         known = operator(kind).attributes

@@ -14,14 +14,12 @@ from kilobench.compile.graph import Tensor
 from kilobench.compile.imports.constants import along, raw, real
 from kilobench.compile.imports.layout import Order, order_of, sizes
 from kilobench.compile.imports.program import Node, Value
-from kilobench.compile.imports.programcheck import map_axes
+from kilobench.compile.imports.shapes import map_axes
 from kilobench.compile.imports.simplify import grid_of
 from kilobench.compile.imports.walk import Params, Placed, Walk
 from kilobench.compile.operator import require
 
 Grid = tuple[float, int]
-_MOST_WEIGHT = 127
-"""Magnitude of an int8 weight that the kernels take."""
 
 
 def conv(walk: Walk, node: Node) -> None:
@@ -165,8 +163,8 @@ def _as_given(
     if weight.grid.scale.size > 1 and weight.grid.axis != 0:
         return None
     q = raw(weight).astype(np.int32) - zero_point
-    if np.abs(q).max() > _MOST_WEIGHT:
-        require(walk.rounding == "once", f"has the weight {int(q.flat[np.abs(q).argmax()])}; supported are -127 to 127")
+    if q.min() < -128 or q.max() > 127:
+        require(walk.rounding == "once", f"has weights from {q.min()} to {q.max()}; supported are -128 to 127")
         return None
     scales = np.broadcast_to(scales.reshape(-1), (len(q),))
     steps = source.scale * scales

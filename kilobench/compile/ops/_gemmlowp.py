@@ -27,15 +27,16 @@ def scale_up(a: int, exponent: int) -> int:
     return min(max(a << exponent, INT32_MIN), INT32_MAX)
 
 
-def exp_on_negative_values(a: int) -> int:
-    """exp of a number up to 0 of five integer bits, as one of none: that of the rest after quarters, times those of the
+def exp_on_negative_values(a: int, bits: int = 5) -> int:
+    """exp of a number up to 0 of up to five integer bits, as one of none: that of the rest after quarters, times those of the
     bits of the number of quarters.
     """
     if a == 0:
         return INT32_MAX
-    rest = (a & (2**24 - 1)) - 2**24
-    result = _exp_of_a_quarter(scale_up(rest, 5))
-    for bit, factor in enumerate(_QUARTERS, 24):
+    quarter = 29 - bits
+    rest = (a & (2**quarter - 1)) - 2**quarter
+    result = _exp_of_a_quarter(scale_up(rest, bits))
+    for bit, factor in enumerate(_QUARTERS[: bits + 2], quarter):
         if (rest - a) >> bit & 1:
             result = multiply(result, factor)
     return result
@@ -49,3 +50,11 @@ def _exp_of_a_quarter(a: int) -> int:
     x3, x4 = multiply(x2, x), multiply(x2, x2)
     higher = divide(multiply(divide(x4, 2) + x3, third) + x2, 1)
     return constant + multiply(constant, x + higher)
+
+
+def inverse(half: int) -> int:
+    """1 / x of two integer bits, x from 1/2 to 1 having none: three steps of Newton and Raphson from 48/17 - 32/17 x."""
+    x = 1515870810 + multiply(half, -1010580540)
+    for _ in range(3):
+        x += scale_up(multiply(x, 2**29 - multiply(half, x)), 2)
+    return x

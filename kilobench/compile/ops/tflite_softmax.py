@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import Tensor
 from kilobench.compile.operator import Field, Operator, require
-from kilobench.compile.ops._gemmlowp import exp_on_negative_values, multiply, scale_up
+from kilobench.compile.ops._gemmlowp import exp_on_negative_values, inverse, multiply, scale_up
 
 MAX_CHANNELS = 2**12 - 1
 """Of which the sum of exponentials has 12 integer bits."""
@@ -68,11 +68,5 @@ class TfliteSoftmax(Operator):
 
 
 def reciprocal(total: int) -> int:
-    """1 / (2 x) of no integer bits, x from 1/2 to 1 being the bits of ``total``, above 0, from the first one on; by three
-    steps of Newton and Raphson from 48/17 - 32/17 x.
-    """
-    half = total << 32 - total.bit_length() >> 1
-    x = 1515870810 + multiply(half, -1010580540)
-    for _ in range(3):
-        x += scale_up(multiply(x, 2**29 - multiply(half, x)), 2)
-    return scale_up(x, 1)
+    """1 / (2 x) of no integer bits, x from 1/2 to 1 being the bits of ``total``, above 0, from the first one on."""
+    return scale_up(inverse(total << 32 - total.bit_length() >> 1), 1)

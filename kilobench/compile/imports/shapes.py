@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isfinite, isnan, prod
-from typing import Any
 
 import numpy as np
 
@@ -40,7 +39,9 @@ def check_program(program: Program) -> None:
     made.add(program.input)
     for node in program.nodes:
         try:
-            require(set(node.inputs) <= made, f"reads {sorted(set(node.inputs) - made)[:1]}, which nothing before it makes")
+            require(
+                set(node.inputs) <= made, f"reads {sorted(set(node.inputs) - made)[:1]}, which nothing before it makes"
+            )
             require(node.output in program.values, f"makes {node.output!r}, which is no tensor")
             require(node.output not in made, f"makes {node.output}, which is there already")
             shape = output_shape(program, node)
@@ -68,12 +69,17 @@ def _check_value(value: Value) -> None:
     largest = MAX_MAP_BYTES // np.dtype(value.dtype).itemsize
     require(prod(shape) <= largest, f"has the shape {list(shape)}, of more values than {largest}")
     if value.array is not None:
-        require(value.array.shape == shape and str(value.array.dtype) == value.dtype, "holds numbers of another shape or type")
+        require(
+            value.array.shape == shape and str(value.array.dtype) == value.dtype,
+            "holds numbers of another shape or type",
+        )
         finite = value.array.dtype.kind != "f" or bool(np.isfinite(value.array).all())
         require(finite, "holds a number that is not finite")
     if grid is None:
         return
-    require(grid.scale.ndim == 1 and grid.scale.shape == grid.zero_point.shape, "has scales and zero points of two shapes")
+    require(
+        grid.scale.ndim == 1 and grid.scale.shape == grid.zero_point.shape, "has scales and zero points of two shapes"
+    )
     float32 = np.finfo(np.float32)
     good = np.isfinite(grid.scale) & (grid.scale >= float32.tiny) & (grid.scale <= float32.max)
     require(bool(good.all()), f"has the scale {grid.scale[~good][:1].tolist()}; supported are positive numbers")
@@ -93,7 +99,9 @@ def output_shape(program: Program, node: Node) -> Shape:
     require(node.kind in _KINDS, f"is of a kind that there is not; supported are {', '.join(sorted(_KINDS))}")
     infer, least, most, attrs = _KINDS[node.kind]
     require(least <= len(node.inputs) <= most, f"reads {len(node.inputs)} tensors, not {least} to {most}")
-    require(set(node.attrs) == set(attrs.split()), f"has the attributes {sorted(node.attrs)}, not {sorted(attrs.split())}")
+    require(
+        set(node.attrs) == set(attrs.split()), f"has the attributes {sorted(node.attrs)}, not {sorted(attrs.split())}"
+    )
     return infer(program, node, [program.values[name].shape for name in node.inputs])
 
 
@@ -122,7 +130,11 @@ def _axis(node: Node, rank: int) -> int:
 
 def _float(node: Node, key: str, infinite: bool = False) -> float:
     value = node.attrs[key]
-    good = type(value) is float and (isfinite(value) or infinite and not isnan(value)) and (abs(value) < 3e38 or infinite)
+    good = (
+        type(value) is float
+        and (isfinite(value) or (infinite and not isnan(value)))
+        and (abs(value) < 3e38 or infinite)
+    )
     require(good, f"has {key}={value!r:.30}; supported are finite numbers")
     return value
 
@@ -155,7 +167,9 @@ def _weights(program: Program, node: Node, rank: int) -> Shape:
     if len(node.inputs) == 3:
         bias = program.values[node.inputs[2]]
         require(bias.array is not None, "has a bias that is no constant; supported are constants")
-        require(bias.shape == weight.shape[:1], f"has a bias of the shape {list(bias.shape)}, not {list(weight.shape[:1])}")
+        require(
+            bias.shape == weight.shape[:1], f"has a bias of the shape {list(bias.shape)}, not {list(weight.shape[:1])}"
+        )
     return weight.shape
 
 
@@ -193,7 +207,11 @@ def _pool(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
 
 def _mean(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
     axes, rank = node.attrs["axes"], len(shapes[0])
-    good = isinstance(axes, tuple) and 1 <= len(set(axes)) == len(axes) and all(type(a) is int and 0 <= a < rank for a in axes)
+    good = (
+        isinstance(axes, tuple)
+        and 1 <= len(set(axes)) == len(axes)
+        and all(type(a) is int and 0 <= a < rank for a in axes)
+    )
     require(good, f"has axes={axes!r:.50}; supported are some of 0 to {rank - 1}")
     return _reduced(node, shapes[0], axes)
 
@@ -236,7 +254,9 @@ def _unary(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
 
 
 def _prelu(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
-    require(program.values[node.inputs[1]].array is not None, "has slopes that are no constant; supported are constants")
+    require(
+        program.values[node.inputs[1]].array is not None, "has slopes that are no constant; supported are constants"
+    )
     require(_binary(program, node, shapes) == shapes[0], f"has slopes {list(shapes[1])} for {list(shapes[0])}")
     return shapes[0]
 
@@ -262,7 +282,9 @@ def _pad(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
 
 def _slice(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
     shape = shapes[0]
-    begin, end, step = (_numbers(node, key, len(shape), low, MAX_MAP_BYTES) for key, low in (("begin", 0), ("end", 1), ("step", 1)))
+    begin, end, step = (
+        _numbers(node, key, len(shape), low, MAX_MAP_BYTES) for key, low in (("begin", 0), ("end", 1), ("step", 1))
+    )
     within = all(b < e <= n for b, e, n in zip(begin, end, shape, strict=True))
     require(within, f"has begin={begin}, end={end} for {list(shape)}")
     return tuple(-(-(e - b) // s) for b, e, s in zip(begin, end, step, strict=True))
@@ -277,7 +299,9 @@ def _reshape(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
 
 def _transpose(program: Program, node: Node, shapes: Sequence[Shape]) -> Shape:
     axes = node.attrs["axes"]
-    every = isinstance(axes, tuple) and all(type(a) is int for a in axes) and sorted(axes) == list(range(len(shapes[0])))
+    every = (
+        isinstance(axes, tuple) and all(type(a) is int for a in axes) and sorted(axes) == list(range(len(shapes[0])))
+    )
     require(every, f"has axes={axes!r:.50} for {list(shapes[0])}")
     return tuple(shapes[0][axis] for axis in axes)
 
@@ -309,5 +333,8 @@ _KINDS: dict[str, tuple[_Infer, int, int, str]] = {
     "reshape": (_reshape, 1, 1, "shape"),
     "transpose": (_transpose, 1, 1, "axes"),
     "resize_nearest": (_resize, 1, 1, "size half_pixel"),
-} | {kind: (_unary, 1, 1, {"clip": "low high", "leaky_relu": "slope", "hard_sigmoid": "slope offset"}.get(kind, "")) for kind in _UNARY}
+} | {
+    kind: (_unary, 1, 1, {"clip": "low high", "leaky_relu": "slope", "hard_sigmoid": "slope offset"}.get(kind, ""))
+    for kind in _UNARY
+}
 """How the shape is found, the least and the largest number of inputs, the attributes."""
