@@ -17,7 +17,7 @@ from typing import Any
 from kilobench import start
 from kilobench.arguments import KINDS, parser
 from kilobench.contracts import Board, CellError, Core, UserError
-from kilobench.extras import require
+from kilobench.extras import missing, needed, require
 from kilobench.lines import one_line
 
 
@@ -347,10 +347,12 @@ def _leaderboard(options: argparse.Namespace) -> int:
     site = options.output / "site"
     if site.exists() and not (site / "assets" / "explore.js").exists():
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
-    written = render(records, options.output, too_large=store.read_too_large(), site=True)
+    whole = not missing("pages")
+    written = render(records, options.output, too_large=store.read_too_large(), plots=whole, site=whole)
     made = [path for path in written if path.suffix == ".md"]
     print(f"{len(made)} pages of {len(records)} records: {options.output / 'README.md'}")
-    print(f"with interaction: {site / 'index.html'}")
+    drawn = f"with interaction: {site / 'index.html'}"
+    print(drawn if whole else needed("pages", "drawing plots and the site anew"))
     return 0
 
 

@@ -22,10 +22,10 @@ from kilobench.paths import cache_dir
 def report() -> int:
     """Print every check; returns 0 if all that is needed is there, else 1."""
     missing = 0
-    for needed, name, found, mend in _checks():
+    for needed, name, found, advice in _checks():
         state = "ok" if found else ("missing" if needed else "absent")
         missing += needed and not found
-        print(f"{state:8} {name:24} {found or mend}")
+        print(f"{state:8} {name:24} {found or advice}")
     print("everything that is needed is there" if not missing else f"{missing} missing")
     return 1 if missing else 0
 
@@ -35,24 +35,24 @@ def _checks() -> Iterator[tuple[bool, str, str, str]]:
     python = ".".join(map(str, sys.version_info[:3]))
     yield True, "Python", python if sys.version_info >= (3, 11) else "", "install Python 3.11 or newer"
     yield True, "system", f"{platform.system()} {platform.machine()}", ""
-    extras: dict[str, list[Requirement]] = {extra: [] for extra in EXTRAS}
-    for requirement in map(Requirement, importlib.metadata.requires("kilobench") or []):
-        marker = requirement.marker
-        if marker is None or marker.evaluate({"extra": ""}):
-            yield True, requirement.name, _version(requirement), f"python -m pip install '{requirement}'"
-        for extra in extras if marker is not None else ():
-            if marker.evaluate({"extra": extra}):
-                extras[extra].append(requirement)
-    for extra, requirements in extras.items():
-        versions = [f"{requirement.name} {_version(requirement)}" for requirement in requirements]
-        found = "" if any(line.endswith(" ") for line in versions) else ", ".join(versions)
-        yield False, f"extra {extra}", found, f"optional: {mend(extra)}"
+    required = list(map(Requirement, importlib.metadata.requires("kilobench") or []))
+    for requirement in _of(required, ""):
+        yield True, requirement.name, _version(requirement), f"python -m pip install '{requirement}'"
+    for extra in EXTRAS:
+        versions = {one.name: _version(one) for one in _of(required, extra) if one.marker}
+        found = ", ".join(f"{name} {version}" for name, version in versions.items())
+        yield False, f"extra {extra}", found if all(versions.values()) else "", f"optional: {mend(extra)}"
     yield True, "cache", *_cache()
     gcc = shutil.which("arm-none-eabi-gcc") or ""
     yield False, "arm-none-eabi-gcc", gcc, "optional, for --toolchain gcc: install gcc-arm-none-eabi"
     data = os.environ.get("KILOBENCH_DATA", "")
     found = data if data and Path(data).is_dir() else ""
     yield False, "KILOBENCH_DATA", found, "optional: a folder with your own copies of data sets"
+
+
+def _of(required: list[Requirement], extra: str) -> list[Requirement]:
+    """What is needed on this machine, by the core alone or with an extra."""
+    return [one for one in required if one.marker is None or one.marker.evaluate({"extra": extra})]
 
 
 def _cache() -> tuple[str, str]:

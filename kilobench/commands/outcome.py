@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from kilobench.extras import missing
 from kilobench.results.store import Store
 from kilobench.runs.run import Outcome
 from kilobench.runs.sizing import TooLarge
@@ -27,7 +28,7 @@ def report(outcome: Outcome, store: Store | None, output: Path, console: Console
     skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
     console.print(counts + skipped, highlight=False)
     if store is not None and (records := store.read_all() if outcome.records else []):
-        render(records, output, too_large=store.read_too_large())
+        render(records, output, too_large=store.read_too_large(), plots=not missing("pages"))
         console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
 
 

@@ -10,16 +10,27 @@ from kilobench.record import Record, TooLarge
 
 
 def render(
-    records: Sequence[Record], output: Path, *, too_large: Sequence[TooLarge] = (), site: bool = False
+    records: Sequence[Record],
+    output: Path,
+    *,
+    too_large: Sequence[TooLarge] = (),
+    plots: bool = True,
+    site: bool = False,
 ) -> list[Path]:
-    """Write README.md, pages per task, board and method, plots, a CSV, and the site if asked; returns the files to read."""
+    """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
+
+    Plots and the site need the extra ``pages``.
+    """
     from kilobench.render.csv import DICTIONARY, rows_csv
     from kilobench.render.markdown import pages
-    from kilobench.render.plots import plots
-    from kilobench.results.table import frame
+    from kilobench.results.table import rows_of
 
-    rows = frame(records)
-    files = {**pages(rows, records, too_large), **plots(rows), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
+    rows = rows_of(records)
+    files = {**pages(rows, records, too_large), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
+    if plots:
+        from kilobench.render import plots as pictures
+
+        files |= pictures.plots(rows)
     for name, text in files.items():
         path = output / name
         path.parent.mkdir(parents=True, exist_ok=True)

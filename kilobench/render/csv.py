@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import csv
+import io
+from typing import Any
+
+from kilobench.results.rows import Row, Rows, is_missing
 
 COLUMNS = {
     "task": "data set, with its parameters",
@@ -61,12 +65,27 @@ DICTIONARY = "\n".join(
 )
 
 
-def rows_csv(rows: pd.DataFrame) -> str:
-    """All rows of ``table.frame``, the same bytes for the same rows."""
-    shown = rows.assign(network=rows["built"], stages=rows["stages"].map(_stages))
-    flags = {name: shown[name].astype(int) for name in ("pareto", "fits", "synthetic")}
-    return str(shown.assign(**flags)[list(COLUMNS)].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+def rows_csv(rows: Rows) -> str:
+    """All rows of ``table.rows_of``, the same bytes for the same rows."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(row[name]) for name in COLUMNS] for row in map(_shown, rows))
+    return text.getvalue()
 
 
-def _stages(steps: dict[str, int]) -> str:
-    return " ".join(f"{name}={count}" for name, count in steps.items())
+def _shown(row: Row) -> Row:
+    return {
+        **row,
+        "network": row["built"],
+        "stages": " ".join(f"{name}={count}" for name, count in row["stages"].items()),
+    }
+
+
+def _cell(value: Any) -> Any:
+    """Six digits of a float, nothing for what is missing, 1 or 0 for a switch."""
+    if isinstance(value, bool):
+        return int(value)
+    if value is None or isinstance(value, float):
+        return "" if is_missing(value) else f"{value:.6g}"
+    return value

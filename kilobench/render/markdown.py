@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from tabulate import tabulate
 
 from kilobench.record import NOT_RUN, TRUST, Record, TooLarge
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.headline import Spread, headlines
+from kilobench.results.rows import Row, Rows, distinct, first_of_each, grouped, is_missing
 from kilobench.results.table import (
     CURVE,
     PLACES,
@@ -32,7 +33,6 @@ from kilobench.results.table import (
     slug,
 )
 
-Row = Mapping[Hashable, Any]
 _MOST_TIES = 3
 _LEFT = {
     "Task",
@@ -53,7 +53,7 @@ _LEFT = {
 
 
 def pages(
-    rows: pd.DataFrame, records: Sequence[Record], too_large: Sequence[TooLarge] = (), *, site: bool = False
+    rows: Rows, records: Sequence[Record], too_large: Sequence[TooLarge] = (), *, site: bool = False
 ) -> dict[str, str]:
     """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
 
@@ -67,27 +67,26 @@ def pages(
         keep_trailing_newline=True,
     )
     environment.globals.update(slug=slug, site=site, places=PLACES, **_origin(records))
-    shown = rows.drop(columns="results").assign(methods=rows["recipe"].map(methods))
-    shown["cells"] = [_cells(row) for row in shown.to_dict("records")]
+    rows = [{**row, "cells": _cells(row)} for row in rows]
 
     def text(template: str, **values: object) -> str:
         up = "" if template in ("index", "classes") else "../"
         return environment.get_template(f"{template}.md.j2").render(up=up, **values)
 
-    by_method = shown.explode("methods")
-    boards = {str(name): _board(group) for name, group in shown.groupby("board")}
-    known = {str(name): _method(str(name), group) for name, group in by_method.groupby("methods")}
+    by_method = [{**row, "method": method} for row in rows for method in methods(row["recipe"])]
+    boards = {name: _board(group) for (name,), group in grouped(rows, "board")}
+    known = {name: _method(group) for (name,), group in grouped(by_method, "method")}
     names = families(rows)
     budgets = budget_tables(rows, too_large)
-    facts: dict[str, object] = {"winners": _winners(budgets), "summary": _summary(shown), "headline": _headline(rows)}
-    facts["unequal"] = int((rows["unequal"] != "").sum())
-    facts["trust"] = {word: int((rows["trust"] == word).sum()) for word in reversed(TRUST)}
+    facts: dict[str, object] = {"winners": _winners(budgets), "summary": _summary(rows), "headline": _headline(rows)}
+    facts["unequal"] = sum(row["unequal"] != "" for row in rows)
+    facts["trust"] = {word: sum(row["trust"] == word for row in rows) for word in reversed(TRUST)}
     files = {"README.md": text("index", **facts, boards=boards, methods=known, families=names)}
     if names:
         files["classes.md"] = text("classes", families={name: _classes(class_curves(rows, name)) for name in names})
-    for name, task in shown.groupby("task"):
+    for (name,), task in grouped(rows, "task"):
         own = [_budgets(table) for table in budgets if table.task == name]
-        files[f"tasks/{slug(str(name))}.md"] = text("task", name=name, budgets=own, **_task(task))
+        files[f"tasks/{slug(name)}.md"] = text("task", name=name, budgets=own, **_task(task))
     for board, values in boards.items():
         files[f"boards/{slug(board)}.md"] = text("board", name=board, **values)
     for method, values in known.items():
@@ -123,18 +122,19 @@ def _winners(tables: Sequence[BudgetTable]) -> str:
     return _markdown(lines) if lines else ""
 
 
-def _headline(rows: pd.DataFrame) -> str:
+def _headline(rows: Rows) -> str:
     """A line per kind of contest and recipe over all tasks (kilobench.results.headline)."""
-    ranked = on_own_board(rows[(rows["unequal"] == "") & (rows["recipe"] != rows["reference"])])
+    ranked = on_own_board([row for row in rows if not row["unequal"] and row["recipe"] != row["reference"]])
     lines = []
-    for budget, group in sorted(ranked.groupby("budget"), key=lambda item: order(item[0]) if item[0] else (-1.0,)):
-        title = shown_budget(str(budget), "") if budget else "none"
+    groups = [(budget, group) for (budget,), group in grouped(ranked, "budget")]
+    for budget, group in sorted(groups, key=lambda item: order(item[0]) if item[0] else (-1.0,)):
+        title = shown_budget(budget, "") if budget else "none"
         for one in headlines(group):
             lines.append(
                 {
                     "Budget": title,
                     "Recipe": f"`{one.recipe}`",
-                    "Against": ", ".join(f"`{name}`" for name in sorted(group["reference"].unique()) if name),
+                    "Against": ", ".join(f"`{name}`" for name in distinct(group, "reference") if name),
                     "Tasks": f"{one.tasks}",
                     "smaller": _times(one.flash_ratio),
                     "faster": _times(one.cycles_ratio),
@@ -146,14 +146,14 @@ def _headline(rows: pd.DataFrame) -> str:
 
 def _times(spread: Spread) -> str:
     """A geometric mean and its geometric standard deviation."""
-    deviation = "" if np.isnan(spread.deviation) else f" ×÷ {spread.deviation:.2f}"
-    return "" if np.isnan(spread.mean) else f"{spread.mean:.2f}x{deviation}"
+    deviation = "" if math.isnan(spread.deviation) else f" ×÷ {spread.deviation:.2f}"
+    return "" if math.isnan(spread.mean) else f"{spread.mean:.2f}x{deviation}"
 
 
 def _points(spread: Spread) -> str:
     """A mean and its standard deviation."""
-    deviation = "" if np.isnan(spread.deviation) else f" ± {spread.deviation:.1f}"
-    return "" if np.isnan(spread.mean) else f"{spread.mean:+.1f}{deviation}"
+    deviation = "" if math.isnan(spread.deviation) else f" ± {spread.deviation:.1f}"
+    return "" if math.isnan(spread.mean) else f"{spread.mean:+.1f}{deviation}"
 
 
 def _won(column: Budgeted) -> str:
@@ -186,30 +186,30 @@ def _entry(entry: Entry) -> str:
     """Place, accuracy, time and size in a cell."""
     place = "–" if entry.place is None else f"**{entry.place}**" if entry.place == 1 else str(entry.place)
     spread = f"{100 * entry.accuracy:.1f} % ({100 * entry.low:.1f}-{100 * entry.high:.1f})"
-    time = NOT_RUN if np.isnan(entry.latency_ms) else f"{entry.latency_ms:.{0 if entry.latency_ms >= 100 else 1}f} ms"
+    time = NOT_RUN if math.isnan(entry.latency_ms) else f"{entry.latency_ms:.{0 if entry.latency_ms >= 100 else 1}f} ms"
     return f"{place}. {spread}, {time}, {entry.size}"
 
 
-def _summary(rows: pd.DataFrame) -> str:
+def _summary(rows: Rows) -> str:
     """Per task and board, of the ranked rows measured on the most samples: who wins, what ties with it, and the reference."""
     table = []
-    for (task, board), group in rows[(rows["unequal"] == "") & (rows["budget"] == "")].groupby(["task", "board"]):
-        fitting = group[group["fits"]]
-        synthetic = ", *synthetic*" if group["synthetic"].any() else ""
+    ranked = [row for row in rows if not row["unequal"] and not row["budget"]]
+    for (task, board), group in grouped(ranked, "task", "board"):
+        fitting = [row for row in group if row["fits"]]
+        synthetic = ", *synthetic*" if any(row["synthetic"] for row in group) else ""
         line = {
             "Task": f"[{task}](tasks/{slug(task)}.md){synthetic}",
             "Board": f"[{board}](boards/{slug(board)}.md)",
         }
-        if len(fitting):
-            fitting = fitting[fitting["samples"] == fitting["samples"].max()]
-            best = fitting.loc[fitting["accuracy"].idxmax()]
-            contest = group[(group[CONTEST] == best[CONTEST]).all(axis=1)]
-            ties = contest[contest["fits"] & (contest["place"] == best["place"])]
-            smallest = ties.loc[ties["flash_bytes"].idxmin()] if len(ties) else best
+        if fitting:
+            best = max(fitting, key=lambda row: (row["samples"], row["accuracy"]))
+            contest = [row for row in group if all(row[name] == best[name] for name in CONTEST)]
+            ties = [row for row in contest if row["place"] and row["place"] == best["place"] and row["fits"]]
+            smallest = min(ties, key=lambda row: row["flash_bytes"], default=best)
             same = smallest["recipe"] == best["recipe"]
             line |= {"Most accurate": _costs(best), "Smallest as good": "the same" if same else _costs(smallest)}
-            full = contest[contest["recipe"] == contest["reference"]]
-            line["Uncompressed: full"] = _full(full.iloc[0], best) if len(full) else ""
+            full = [row for row in contest if row["recipe"] == row["reference"]]
+            line["Uncompressed: full"] = _full(full[0], best) if full else ""
         else:
             line["Most accurate"] = "none fits"
         table.append(line)
@@ -234,34 +234,34 @@ def _size(count: float) -> str:
 
 
 def _time(row: Row) -> str:
-    if pd.isna(row["latency_ms"]):
+    if math.isnan(row["latency_ms"]):
         return NOT_RUN
     return f"{row['latency_ms']:.{0 if row['latency_ms'] >= 100 else 1}f} ms"
 
 
-def _task(rows: pd.DataFrame) -> dict[str, Any]:
+def _task(rows: Rows) -> dict[str, Any]:
     return {
-        "synthetic": bool(rows["synthetic"].any()),
-        "classes": int(rows["classes"].iloc[0]),
-        "contests": [_contest(contest) for _, contest in rows.groupby(CONTEST)],
-        "commands": list(dict.fromkeys(command for commands in rows["commands"] for command in commands)),
+        "synthetic": any(row["synthetic"] for row in rows),
+        "classes": rows[0]["classes"],
+        "contests": [_contest(contest) for _, contest in grouped(rows, *CONTEST)],
+        "commands": list(dict.fromkeys(command for row in rows for command in row["commands"])),
     }
 
 
-def _contest(rows: pd.DataFrame) -> dict[str, Any]:
+def _contest(rows: Rows) -> dict[str, Any]:
     """What rows that CONTEST does not tell apart have in common, and a table for every board."""
-    first = rows.iloc[0]
+    first = rows[0]
     boards = []
-    for board, group in rows.groupby("board"):
-        table = _markdown([_placed(row) for row in group.to_dict("records")])
-        budget = shown_budget(first["budget"], str(board)) if first["budget"] else ""
-        boards.append({"name": board, "table": table, "at": budget, **_timing(group.iloc[0])})
+    for (board,), group in grouped(rows, "board"):
+        table = _markdown(list(map(_placed, group)))
+        budget = shown_budget(first["budget"], board) if first["budget"] else ""
+        boards.append({"name": board, "table": table, "at": budget, **_timing(group[0])})
     return {
         **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial"]},
         "terms": effort(first),
         "boards": boards,
-        "crops": not rows["crops"].isna().all(),
-        "energy": not rows["energy_uj"].isna().all(),
+        "crops": not all(is_missing(row["crops"]) for row in rows),
+        "energy": not all(is_missing(row["energy_uj"]) for row in rows),
     }
 
 
@@ -271,31 +271,31 @@ def _placed(row: Row) -> dict[str, str]:
     return {"Place": place(row), **row["cells"], **why}
 
 
-def _timing(row: pd.Series) -> dict[str, str]:
+def _timing(row: Row) -> dict[str, str]:
     """How cycles of a board came about."""
     return {"timing": row["timing"], "mhz": f"{row['clock_hz'] / 1e6:g}", "conditions": row["conditions"]}
 
 
-def _board(rows: pd.DataFrame) -> dict[str, Any]:
+def _board(rows: Rows) -> dict[str, Any]:
     """What records say about a board, and per task how every recipe fits it."""
-    first = rows.iloc[0]
-    links = rows.drop_duplicates(["link", "timing", "clock_hz", "conditions"])
+    first = rows[0]
+    links = first_of_each(rows, "link", "timing", "clock_hz", "conditions")
     contests = [
         {
-            **contest.iloc[0][CONTEST].to_dict(),
-            "at": shown_budget(contest.iloc[0]["budget"], str(first["board"])) if contest.iloc[0]["budget"] else "",
-            "terms": effort(contest.iloc[0]),
-            "table": _markdown([{"Place": place(row), **_headroom(row)} for row in contest.to_dict("records")]),
+            **{name: contest[0][name] for name in CONTEST},
+            "at": shown_budget(contest[0]["budget"], first["board"]) if contest[0]["budget"] else "",
+            "terms": effort(contest[0]),
+            "table": _markdown([{"Place": place(row), **_headroom(row)} for row in contest]),
         }
-        for _, contest in rows.groupby(CONTEST)
+        for _, contest in grouped(rows, *CONTEST)
     ]
     return {
         "flash": _size(first["board_flash_bytes"]),
         "ram": _size(first["board_ram_bytes"]),
-        "links": [{"link": row["link"], **_timing(row)} for _, row in links.iterrows()],
+        "links": [{"link": row["link"], **_timing(row)} for row in links],
         "contests": contests,
-        "tasks": rows["task"].nunique(),
-        "fitting": int(rows["fits"].sum()),
+        "tasks": len(distinct(rows, "task")),
+        "fitting": sum(row["fits"] for row in rows),
         "rows": len(rows),
     }
 
@@ -315,19 +315,17 @@ def _headroom(row: Row) -> dict[str, str]:
     return {**kept, **memory, **costs, **{name: cells[name] for name in ("Fits", "Trust")}}
 
 
-def _method(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+def _method(rows: Rows) -> dict[str, Any]:
     """Every recipe with a method, compared with the reference, per task."""
     tasks = {}
-    for task, group in rows.groupby("task"):
-        several = [name for name in CONTEST[1:] if group[name].nunique() > 1]
-        tasks[str(task)] = _markdown([_compared(row, several) for row in group.to_dict("records")])
+    for (task,), group in grouped(rows, "task"):
+        several = [name for name in CONTEST[1:] if len(distinct(group, name)) > 1]
+        tasks[task] = _markdown([_compared(row, several) for row in group])
     return {
         "tasks": tasks,
-        "recipes": sorted(rows["recipe"].unique()),
-        "boards": rows["board"].nunique(),
-        "gains": _gains(
-            rows[rows["recipe"] != rows["reference"]].dropna(subset=["difference", "flash_ratio", "cycles_ratio"])
-        ),
+        "recipes": distinct(rows, "recipe"),
+        "boards": len(distinct(rows, "board")),
+        "gains": _gains([row for row in rows if row["recipe"] != row["reference"] and _is_compared(row)]),
     }
 
 
@@ -336,7 +334,7 @@ def _compared(row: Row, several: Sequence[str]) -> dict[str, str]:
     cells, points = row["cells"], [100 * row[name] for name in ("difference", "difference_low", "difference_high")]
     told = (
         ""
-        if pd.isna(points[0]) or row["recipe"] == row["reference"]
+        if math.isnan(points[0]) or row["recipe"] == row["reference"]
         else "{:+.1f} ({:+.1f} to {:+.1f})".format(*points)
     )
     return {
@@ -349,18 +347,25 @@ def _compared(row: Row, several: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _gains(rows: pd.DataFrame) -> dict[str, Any]:
+def _is_compared(row: Row) -> bool:
+    return not any(is_missing(row[name]) for name in ("difference", "flash_ratio", "cycles_ratio"))
+
+
+def _gains(rows: Rows) -> dict[str, Any]:
     """Of rows that can be compared with a reference: medians of costs, the span of differences, and how many are told apart."""
-    if rows.empty:
+    if not rows:
         return {}
-    models = rows.drop_duplicates([*CONTEST, "recipe"])  # accuracy is the same on every board
-    worse, better = int((models["difference_high"] < 0).sum()), int((models["difference_low"] > 0).sum())
+    models = first_of_each(rows, *CONTEST, "recipe")  # accuracy is the same on every board
+    worse, better = (
+        sum(row["difference_high"] < 0 for row in models),
+        sum(row["difference_low"] > 0 for row in models),
+    )
     return {
         "rows": len(rows),
-        "smaller": f"{median(rows['flash_ratio']):.1f}x",
-        "faster": f"{median(rows['cycles_ratio']):.1f}x",
-        "lowest": f"{100 * models['difference'].min():+.1f}",
-        "highest": f"{100 * models['difference'].max():+.1f}",
+        "smaller": f"{median(row['flash_ratio'] for row in rows):.1f}x",
+        "faster": f"{median(row['cycles_ratio'] for row in rows):.1f}x",
+        "lowest": f"{100 * min(row['difference'] for row in models):+.1f}",
+        "highest": f"{100 * max(row['difference'] for row in models):+.1f}",
         "models": len(models),
         "worse": worse,
         "better": better,
@@ -372,10 +377,10 @@ def _cells(row: Row) -> dict[str, str]:
     """One row as people read it."""
 
     def ratio(value: float) -> str:
-        return "" if pd.isna(value) else f"{value:.1f}x"
+        return "" if math.isnan(value) else f"{value:.1f}x"
 
     macs = " + ".join(f"{count / 1e6:.2f} M {kind}" for kind, count in row["macs"].items() if count)
-    crops = {} if pd.isna(row["crops"]) else {"10 crops %": f"{100 * row['crops']:.1f}"}
+    crops = {} if math.isnan(row["crops"]) else {"10 crops %": f"{100 * row['crops']:.1f}"}
     return {
         "Recipe": f"`{row['recipe']}`{' ◆' if row['pareto'] else ''}",
         "Accuracy % (95 %)": f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})",
@@ -394,31 +399,35 @@ def _cells(row: Row) -> dict[str, str]:
     }
 
 
-def _classes(curves: pd.DataFrame) -> list[dict[str, Any]]:
+def _classes(curves: Rows) -> list[dict[str, Any]]:
     """Per CURVE: who leads, and accuracy and cycles by recipe and number of classes."""
     contests = []
     for key, curve in joined_first(curves):
         found = leaders(curve)
-        counts = sorted(curve["classes"].unique())
+        counts = distinct(curve, "classes")
         table = []
-        for recipe, line in curve.groupby("recipe"):
-            cells = {
-                r.classes: f"{100 * r.accuracy:.1f} ({100 * r.low:.1f}-{100 * r.high:.1f}), {r.cycles / 1e6:.2f} M"
-                + ("" if r.joined else " °")
-                for r in line.itertuples()
-            }
+        for (recipe,), line in grouped(curve, "recipe"):
+            cells = {row["classes"]: _point(row) for row in line}
             table.append({"Recipe": f"`{recipe}`", **{f"{count} classes": cells.get(count, "") for count in counts}})
         led = {one.classes: f"`{one.recipe}`{' (tie)' if one.ties else ''}" for one in found}
         table.append({"Recipe": "**leader**", **{f"{count} classes": led.get(count, "") for count in counts}})
         sentence = ", ".join(map(_leader, found))
-        first = curve.iloc[0]
+        first = curve[0]
         about = {
             **dict(zip(CURVE, key, strict=True)),
-            "terms": effort(first) if curve["joined"].any() else "unequal effort, or too few folds and seeds",
+            "terms": effort(first)
+            if any(row["joined"] for row in curve)
+            else "unequal effort, or too few folds and seeds",
             "at": shown_budget(first["budget"], "") if first["budget"] else "",
         }
         contests.append({**about, "leaders": sentence, "table": _markdown(table)})
     return contests
+
+
+def _point(row: Row) -> str:
+    """Accuracy and cycles of a point of a curve; a ring where it is not joined."""
+    spread = f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
+    return f"{spread}, {row['cycles'] / 1e6:.2f} M{'' if row['joined'] else ' °'}"
 
 
 def _leader(one: Leader) -> str:
@@ -430,6 +439,7 @@ def _leader(one: Leader) -> str:
 
 
 def _markdown(lines: Sequence[Mapping[str, str]]) -> str:
-    table = pd.DataFrame(lines).fillna("")
-    align = ["left" if name in _LEFT else "right" for name in table.columns]
-    return table.to_markdown(index=False, disable_numparse=True, colalign=align)
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    cells = [[line.get(name, "") for name in names] for line in lines]
+    align = ["left" if name in _LEFT else "right" for name in names]
+    return tabulate(cells, names, tablefmt="pipe", disable_numparse=True, colalign=align)

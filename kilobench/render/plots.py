@@ -11,7 +11,8 @@ import vl_convert
 
 from kilobench.results.budgets import BudgetTable, budget_tables, order
 from kilobench.results.contest import shown_budget
-from kilobench.results.table import class_curves, families, joined_first, leaders, slug
+from kilobench.results.rows import Rows, distinct, grouped
+from kilobench.results.table import class_curves, families, joined_first, leaders, slug, usual_steps
 
 _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
@@ -30,17 +31,16 @@ Spec = dict[str, Any]
 """Of Vega-Lite, or a part of it."""
 
 
-def plots(rows: pd.DataFrame) -> dict[str, str]:
+def plots(rows: Rows) -> dict[str, str]:
     """SVG text by file name: who wins at which budget, two per task, one per family of tasks with several numbers of classes.
 
     Of a task those rows that are ranked; all where none is, but those that are claimed.
     """
     files = winners(rows)
-    for name, everything in rows[~rows["claimed"]].groupby("task"):
-        ranked = everything[everything["unequal"] == ""]
-        task = ranked if len(ranked) else everything
+    for (name,), everything in grouped([row for row in rows if not row["claimed"]], "task"):
+        task = pd.DataFrame([row for row in everything if not row["unequal"]] or everything)
         for axis, (column, label) in _AXES.items():
-            files[f"plots/{slug(str(name))}-{axis}.svg"] = _svg(
+            files[f"plots/{slug(name)}-{axis}.svg"] = _svg(
                 _chart(task, column, label, f"{name}: accuracy against {axis}")
             )
     for family in families(rows):
@@ -60,7 +60,7 @@ def plots(rows: pd.DataFrame) -> dict[str, str]:
     return files
 
 
-def winners(rows: pd.DataFrame) -> dict[str, str]:
+def winners(rows: Rows) -> dict[str, str]:
     """The SVG text of who wins at which budget, by its file's name; nothing where there are no budgets."""
     tables = budget_tables(rows)
     return {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
@@ -116,13 +116,13 @@ def _winners(tables: Sequence[BudgetTable]) -> Spec:
     }
 
 
-def class_panels(rows: pd.DataFrame, family: str) -> list[Spec]:
+def class_panels(rows: Rows, family: str) -> list[Spec]:
     """Accuracy against the number of classes, a panel for every CURVE."""
     curves = class_curves(rows, family)
     panels = []
     for (network, training, effort, budget), curve in joined_first(curves):
         at = f"at {shown_budget(budget, '')}" if budget else ""
-        steps = f"{curve['steps'].mode().iloc[0]:.0f} steps" if effort else "unequal effort"
+        steps = f"{usual_steps(curve):.0f} steps" if effort else "unequal effort"
         panels.append(_curves(curve, ", ".join(filter(None, (network, at, training, steps)))))
     return panels
 
@@ -174,25 +174,23 @@ def _looks(labels: list[str], crowded: bool = False, **legend: object) -> Spec:
     }
 
 
-def _curves(curve: pd.DataFrame, heading: str) -> Spec:
+def _curves(curve: Rows, heading: str) -> Spec:
     """One line per recipe of one CURVE through its joined points, marks alone for others, and above it who leads."""
-    recipes = sorted(
-        curve["recipe"].unique(), key=lambda name: (-curve[curve["recipe"] == name]["accuracy"].max(), name)
-    )
-    recipes = sorted(recipes[:_NAMED])
-    counts = sorted(int(count) for count in curve["classes"].unique())
+    best = {recipe: max(row["accuracy"] for row in line) for (recipe,), line in grouped(curve, "recipe")}
+    recipes = sorted(sorted(best, key=lambda name: (-best[name], name))[:_NAMED])
+    counts = distinct(curve, "classes")
     # Side by side, so that whiskers can be told apart.
     beside = {name: 1.018 ** (i - (len(recipes) - 1) / 2) for i, name in enumerate(recipes)}
     points = [
         {
-            "label": r.recipe,
-            "classes": r.classes,
-            "at": r.classes * beside[r.recipe],
-            "joined": bool(r.joined),
-            **{k: round(100 * getattr(r, k), 2) for k in ("accuracy", "low", "high")},
+            "label": row["recipe"],
+            "classes": row["classes"],
+            "at": row["classes"] * beside[row["recipe"]],
+            "joined": row["joined"],
+            **{name: round(100 * row[name], 2) for name in ("accuracy", "low", "high")},
         }
-        for r in curve.itertuples()
-        if r.recipe in beside
+        for row in curve
+        if row["recipe"] in beside
     ]
     domain = [min(p["low"] for p in points) - 2, max(p["high"] for p in points) + 1]
     scale = {"domain": [max(0, domain[0]), min(100, domain[1])], "zero": False, "nice": False}
@@ -225,7 +223,7 @@ def _curves(curve: pd.DataFrame, heading: str) -> Spec:
     }
 
 
-def _leading(curve: pd.DataFrame, x: Spec, counts: list[int]) -> list[Spec]:
+def _leading(curve: Rows, x: Spec, counts: list[int]) -> list[Spec]:
     """Who leads at every number of classes, above the panel; a dashed line where it changes."""
     found = [
         {
@@ -273,7 +271,7 @@ def _chart(task: pd.DataFrame, column: str, title: str, heading: str) -> Spec:
         ["board", "recipe", "fits", "pareto", "budget"]
     ].assign(
         label=_labels(task), flash_kib=task["flash_bytes"] / 1024, mcycles=task["cycles"] / 1e6,
-        **{name: 100 * task[name] for name in ("accuracy", "low", "high")},
+        **{name: (100 * task[name]).round(6) for name in ("accuracy", "low", "high")},
     ).dropna(subset=[column])  # fmt: skip
     labels = _named(points)
     crowded = points["label"].nunique() > len(labels)

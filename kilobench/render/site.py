@@ -29,6 +29,7 @@ from kilobench.render import markdown
 from kilobench.render.csv import DICTIONARY, rows_csv
 from kilobench.render.plots import COLOURS, class_panels, winners
 from kilobench.results.contest import CONTEST, shown_budget
+from kilobench.results.rows import Rows, grouped
 from kilobench.results.table import PLACES, families, slug
 
 AXES = {
@@ -55,14 +56,14 @@ _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml
 """What Material brings for a search and for sites with an address."""
 
 
-def build_site(rows: pd.DataFrame, records: Sequence[Record], output: Path, too_large: Sequence[TooLarge] = ()) -> Path:
-    """Write the site of ``rows`` (``table.frame``) into ``output``, in place of what was there; returns its first page.
+def build_site(rows: Rows, records: Sequence[Record], output: Path, too_large: Sequence[TooLarge] = ()) -> Path:
+    """Write the site of ``rows`` (``table.rows_of``) into ``output``, in place of what was there; returns its first page.
 
     The same rows and records give the same bytes.
     """
     texts = markdown.pages(rows, records, too_large, site=True)
     boards = {record.board: [record.board_flash_bytes, record.board_ram_bytes] for record in records}
-    data = {f"tasks/{slug(str(name))}.md": task_data(task, boards) for name, task in rows.groupby("task")}
+    data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(rows, "task")}
     if families(rows):
         data["classes.md"] = {"curves": {slug(name): _curves(rows, name) for name in families(rows)}}
     with tempfile.TemporaryDirectory() as folder:
@@ -104,11 +105,12 @@ def _shortened(text: str) -> str:
     return re.sub(r"(?:^\|.*\n?)+", cut, text, flags=re.MULTILINE)
 
 
-def task_data(task: pd.DataFrame, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def task_data(rows: Rows, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """What the page of one task knows of its rows: ``columns`` by name, small (see ``_packed``).
 
     ``boards``: bytes of flash and of RAM by name. Shares are in %, flash and RAM in KiB, cycles in millions, latency in ms.
     """
+    task = pd.DataFrame(rows)
     terms = task[CONTEST[1:]].assign(
         effort=task["effort"].map(lambda effort: f"{effort:g} trainings" if effort else "unequal effort"),
         budget=task["budget"].map(lambda budget: f"at {shown_budget(budget, '')}" if budget else "no budget"),
@@ -121,7 +123,7 @@ def task_data(task: pd.DataFrame, boards: Mapping[str, Sequence[int]]) -> dict[s
         "size": task["size"].astype(object).where(task["size"] != "", None),
         **{name: terms[name] for name in terms},
         "contest": pd.Series(contest, index=task.index),
-        "place": task["place"].astype(object).where(task["place"].notna(), None),
+        "place": [row["place"] for row in rows],
         **{name: task[name].astype(int) for name in ("pareto", "fits", "samples", "folds", "seeds", "verified")},
         **{name: (100 * task[name]).round(1) for name in ("accuracy", "low", "high", "crops")},
         **{name: task[name].round().astype(int) for name in ("over_flash_bytes", "over_ram_bytes", "partial")},
@@ -328,7 +330,7 @@ def plot(axis: str) -> dict[str, Any]:
     return spec
 
 
-def _curves(rows: pd.DataFrame, family: str) -> list[dict[str, Any]]:
+def _curves(rows: Rows, family: str) -> list[dict[str, Any]]:
     """The panels of ``plots`` as wide as the page, with the figures under the pointer."""
     panels = []
     for panel in class_panels(rows, family):

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from kilobench.plugins.budget import parse_budget
 from kilobench.record import TooLarge
 from kilobench.results.contest import shown_budget
+from kilobench.results.rows import Rows, distinct, grouped
 
 CONTESTS = ["task", "network", "training", "effort", "link", "toolchain", "board"]
 """What the columns of one table of budgets have in common."""
@@ -83,27 +82,25 @@ class BudgetTable:
     columns: tuple[Budgeted, ...]
 
 
-def budget_tables(rows: pd.DataFrame, too_large: Sequence[TooLarge] = ()) -> list[BudgetTable]:
-    """Of the ranked rows of ``table.frame`` that were made for a budget of their own board."""
-    ranked = on_own_board(rows[(rows["budget"] != "") & (rows["unequal"] == "")])
+def budget_tables(rows: Rows, too_large: Sequence[TooLarge] = ()) -> list[BudgetTable]:
+    """Of the ranked rows of ``table.rows_of`` that were made for a budget of their own board."""
+    ranked = on_own_board([row for row in rows if row["budget"] and not row["unequal"]])
     tables: list[BudgetTable] = []
-    for key, group in ranked.groupby(CONTESTS) if len(ranked) else ():
+    for key, group in grouped(ranked, *CONTESTS):
         known = dict(zip(CONTESTS, key, strict=True))
         missing = [one for one in too_large if all(_value(one, name) == known[name] for name in CONTESTS)]
-        budgets = sorted({*group["budget"], *(one.budget for one in missing)}, key=order)
+        budgets = sorted({*distinct(group, "budget"), *(one.budget for one in missing)}, key=order)
         columns = tuple(_column(budget, known["board"], group, missing) for budget in budgets)
-        first = group.iloc[0]
+        first = group[0]
         shown: dict[str, Any] = {name: known[name] for name in ("task", "board", "network", "training", "effort")}
         counts: dict[str, Any] = {name: int(first[name]) for name in ("folds", "seeds")}
         tables.append(BudgetTable(**shown, **counts, steps=float(first["steps"]), columns=columns))
     return tables
 
 
-def on_own_board(rows: pd.DataFrame) -> pd.DataFrame:
+def on_own_board(rows: Rows) -> Rows:
     """Rows without a budget, and those on the board that theirs is on: elsewhere sizes are not equal."""
-    budgets = zip(rows["budget"], rows["board"], strict=True)
-    own = [not budget or parse_budget(budget, "").board == board for budget, board in budgets]
-    return rows[pd.Series(own, index=rows.index, dtype=bool)]
+    return [row for row in rows if not row["budget"] or parse_budget(row["budget"], "").board == row["board"]]
 
 
 def _value(one: TooLarge, name: str) -> object:
@@ -116,17 +113,15 @@ def order(budget: str) -> tuple[float, float, float]:
     return limits.flash_bytes, limits.ram_bytes, limits.latency_ms
 
 
-def _column(budget: str, board: str, group: pd.DataFrame, missing: Sequence[TooLarge]) -> Budgeted:
-    contest = group[group["budget"] == budget].sort_values(
-        ["place", "accuracy"], ascending=[True, False], kind="stable"
-    )
+def _column(budget: str, board: str, group: Rows, missing: Sequence[TooLarge]) -> Budgeted:
+    contest = [row for row in group if row["budget"] == budget]
+    contest.sort(key=lambda row: (row["place"] is None, row["place"], -row["accuracy"]))
     entries = tuple(
         Entry(
             recipe=row["recipe"],
-            place=None if pd.isna(row["place"]) else int(row["place"]),
-            **{name: row[name] for name in ("accuracy", "low", "high", "latency_ms", "cycles", "size")},
+            **{name: row[name] for name in ("place", "accuracy", "low", "high", "latency_ms", "cycles", "size")},
         )
-        for row in contest.to_dict("records")
+        for row in contest
     )
     there = tuple(one for one in missing if one.budget == budget)
     return Budgeted(budget, shown_budget(budget, board), entries, there)

@@ -12,11 +12,12 @@ Tasks are chosen, not drawn: the deviations say how much a recipe's benefit diff
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+
+from kilobench.results.rows import Rows, distinct, grouped, present
 
 
 @dataclass(frozen=True)
@@ -44,33 +45,34 @@ class Headline:
     """Tasks in which the recipe was measured, with or without a reference."""
 
 
-def headlines(rows: pd.DataFrame) -> list[Headline]:
+def headlines(rows: Rows) -> list[Headline]:
     """One per recipe, in the order of their names, over the rows given; the caller chooses those of equal effort.
 
-    ``rows`` are those of ``kilobench.results.table.frame``. Each task counts once, with the mean over its rows (boards,
+    ``rows`` are those of ``kilobench.results.table.rows_of``. Each task counts once, with the mean over its rows (boards,
     networks), geometric for ratios; rows without a figure (NaN: no reference, or too large to run) do not count in it.
     """
-    return [_headline(str(recipe), group) for recipe, group in rows.groupby("recipe")]
+    return [_headline(recipe, group) for (recipe,), group in grouped(rows, "recipe")]
 
 
-def _headline(recipe: str, rows: pd.DataFrame) -> Headline:
+def _headline(recipe: str, rows: Rows) -> Headline:
     return Headline(
         recipe=recipe,
         flash_ratio=_geometric(rows, "flash_ratio"),
         cycles_ratio=_geometric(rows, "cycles_ratio"),
-        difference_points=_spread(_of_tasks(rows, 100 * rows["difference"])),
-        tasks=int(rows["task"].nunique()),
+        difference_points=_spread(_of_tasks(rows, "difference", lambda value: 100 * value)),
+        tasks=len(distinct(rows, "task")),
     )
 
 
-def _of_tasks(rows: pd.DataFrame, figures: pd.Series[float]) -> list[float]:
-    """The mean of every task that has the figure."""
-    return [float(mean) for mean in figures.groupby(rows["task"]).mean().dropna()]
+def _of_tasks(rows: Rows, name: str, figure: Callable[[float], float]) -> list[float]:
+    """The mean over the rows of every task that has the figure of a column."""
+    tasks = [[figure(value) for value in present(group, name)] for _, group in grouped(rows, "task")]
+    return [float(np.mean(figures)) for figures in tasks if figures]
 
 
-def _geometric(rows: pd.DataFrame, name: str) -> Spread:
+def _geometric(rows: Rows, name: str) -> Spread:
     """Geometric mean and standard deviation: those of the logarithms, and their exponentials."""
-    logs = _spread(_of_tasks(rows, np.log(rows[name].astype(float))))
+    logs = _spread(_of_tasks(rows, name, math.log))
     return Spread(math.exp(logs.mean), math.exp(logs.deviation), logs.tasks)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Student's t distribution, and the logarithms of factorials: all of SciPy that statistics need, which would be a fifth of the core.
+"""Student's t distribution, and the logarithms of factorials: what statistics need of SciPy, which is a fifth of the core.
 
 The distribution is a regularised incomplete beta function (NIST Digital Library of Mathematical Functions, 8.17, dlmf.nist.gov).
 """

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
+from tabulate import tabulate
 
 from kilobench.contracts import CellError, UserError
 from kilobench.plugins.registry import Registry
@@ -78,7 +78,7 @@ class Submission:
             parts.append("\n".join(f"- refused: {_plain(line)}" for line in self.refused))
         if self.changes:
             rows = [change.row() for change in sorted(self.changes, key=lambda change: change.before is not None)]
-            parts.append(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
+            parts.append(tabulate(rows, "keys", tablefmt="pipe", disable_numparse=True))
         return "\n\n".join(parts)
 
 

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median, multimode
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pandas as pd
 
 from kilobench.plugins.spec import without_width
 from kilobench.record import NOT_RUN, TRUST, Record
 from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
+from kilobench.results.rows import Row, Rows, distinct, first_of_each, grouped, in_order, is_missing
 from kilobench.results.stats import Estimate, Results, paired, pareto, places, pooled, results
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ REFERENCES = ("int8", "full")
 """The trained network itself, with all the effort: what others are compared with, the second where no budget says a size."""
 DIFFERENCE = ["difference", "difference_low", "difference_high"]
 """Columns: accuracy less that of the reference of the same contest, and its 95 % interval (``stats.paired``)."""
+_COSTS = {"flash": "flash_bytes", "cycles": "cycles"}
+"""Columns of what a row has a ratio of."""
 PLACES = (
     "place: 1 + how many recipes of the table are significantly more accurate (paired tests, Holm's correction); "
     "equal places are ties, – has not all folds"
@@ -38,7 +39,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text.replace("]", ""))
 
 
-def frame(records: Sequence[Record]) -> pd.DataFrame:
+def rows_of(records: Sequence[Record]) -> Rows:
     """All rows, best place first within a board of a contest, then best accuracy.
 
     Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.pooled``). ``effort`` is 0 where records state
@@ -46,7 +47,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     it is claimed, its effort, or a version that has been followed by another. ``place``:
     ``stats.places`` of the ranked rows of one board that CONTEST does not tell apart. ``pareto``: it is ranked and fits, and no
     other such of the same SIZES and board, as large as it may be, is at least as good in accuracy, flash and cycles and better in
-    one. ``cycles`` and ``latency_ms`` are NaN where a program is too large to run.
+    one. ``cycles`` and ``latency_ms`` are NaN where a program is too large to run, ``place`` is None where there is none.
     """
     keys = [*CONTEST, "board", "recipe", "built", "claimed"]
     groups: dict[tuple[str | float, ...], list[Record]] = {}
@@ -55,13 +56,15 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
         groups.setdefault((*contest_of(record), record.board, record.recipe, *apart), []).append(record)
     pools: dict[object, tuple[Results, Estimate]] = {}
     newest = newest_versions(records)
-    rows = pd.DataFrame(
-        [dict(zip(keys, key, strict=True)) | _figures(group, pools, newest) for key, group in groups.items()]
-    )
+    rows = [dict(zip(keys, key, strict=True)) | _figures(group, pools, newest) for key, group in groups.items()]
     _compare(rows)
-    by = [*CONTEST, "board", "place", "accuracy", "flash_bytes"]
-    rows = rows.sort_values(by, ascending=[name != "accuracy" for name in by], kind="stable")
-    return rows.reset_index(drop=True)
+    return sorted(rows, key=_rank)
+
+
+def _rank(row: Row) -> tuple[Any, ...]:
+    """What rows are in the order of."""
+    place = math.inf if row["place"] is None else row["place"]
+    return *(row[name] for name in [*CONTEST, "board"]), place, -row["accuracy"], row["flash_bytes"]
 
 
 def _pool(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> tuple[Results, Estimate]:
@@ -139,53 +142,44 @@ def commands(group: list[Record]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(commands))
 
 
-def _compare(rows: pd.DataFrame) -> None:
+def _compare(rows: Rows) -> None:
     """Add the columns that need other rows: unequal, place, pareto, reference, flash_ratio, cycles_ratio, DIFFERENCE."""
-    place: list[int | None] = [None] * len(rows)
-    on_front = np.zeros(len(rows), dtype=bool)
-    ratios = np.full((len(rows), 2), np.nan)
-    differences = np.full((len(rows), 3), np.nan)
-    costs = rows[["flash_bytes", "cycles"]].to_numpy(dtype=float)
-    accuracy, fits = rows["accuracy"].to_numpy(), rows["fits"].to_numpy()
-    recipes, tested = list(rows["recipe"]), list(rows["results"])
-    references = [""] * len(rows)
-    reasons = _of_other_steps(rows)
-    ranked = np.array([not why for why in reasons], dtype=bool)
+    _tell_other_steps(rows)
     # Results are the same objects on every board (see _pool), so that everything is tested once.
     known: dict[tuple[int, ...], list[int | None]] = {}
     tests: dict[tuple[int, int], tuple[float, float, float]] = {}
-    for everyone in rows.groupby([*CONTEST, "board"]).indices.values():
-        board = everyone[ranked[everyone]]
-        same = tuple(id(tested[i]) for i in board)
-        known[same] = known.get(same) or places([tested[i] for i in board])
-        for i, found in zip(board, known[same], strict=True):
-            place[i] = found
-        wanted = REFERENCES if rows["budget"].iloc[everyone[0]] else REFERENCES[::-1]
-        there = [i for name in wanted for i in board if recipes[i] == name]
-        if there:
-            reference = there[0]
-            ratios[board] = costs[reference] / costs[board]
-            differences[board] = [_difference(tested[reference], tested[i], tests) for i in board]
-            for i in board:
-                references[i] = recipes[reference]
-    for everyone in rows.groupby([*SIZES, "board"]).indices.values():
-        fitting = everyone[ranked[everyone] & fits[everyone]]
-        on_front[fitting[list(pareto([(accuracy[i], *costs[i]) for i in fitting]))]] = True
-    rows["place"], rows["pareto"] = pd.array(place, dtype="Int64"), on_front
-    rows["unequal"], rows["reference"] = reasons, references
-    rows[["flash_ratio", "cycles_ratio"]], rows[DIFFERENCE] = ratios, differences
+    for _, everyone in in_order(rows, *CONTEST, "board"):
+        board = [row for row in everyone if not row["unequal"]]
+        same = tuple(id(row["results"]) for row in board)
+        known[same] = known.get(same) or places([row["results"] for row in board])
+        found = dict(zip(map(id, board), known[same], strict=True))
+        wanted = REFERENCES if everyone[0]["budget"] else REFERENCES[::-1]
+        reference = next((row for name in wanted for row in board if row["recipe"] == name), None)
+        for row in everyone:
+            row |= {"place": found.get(id(row)), "pareto": False} | _beside(reference, row, tests)
+    for _, everyone in in_order(rows, *SIZES, "board"):
+        fitting = [row for row in everyone if not row["unequal"] and row["fits"]]
+        for index in pareto([(row["accuracy"], row["flash_bytes"], row["cycles"]) for row in fitting]):
+            fitting[index]["pareto"] = True
 
 
-def _of_other_steps(rows: pd.DataFrame) -> list[str]:
-    """``unequal`` of all rows, those told too whose steps differ from what most of their contest have."""
-    reasons = list(rows["unequal"])
-    steps = rows["steps"].to_numpy()
-    for contest in rows.groupby([*CONTEST, "board"]).indices.values():
-        usual = float(np.median([steps[i] for i in contest if not reasons[i]] or [0.0]))
-        for i in contest:
-            if not reasons[i] and abs(steps[i] - usual) > SAME_STEPS * usual:
-                reasons[i] = f"unequal effort: {steps[i]:.0f} steps, not {usual:.0f}"
-    return reasons
+def _beside(reference: Row | None, row: Row, tests: dict[tuple[int, int], tuple[float, float, float]]) -> Row:
+    """Columns of a row that compare it with its reference; NaN where it has none."""
+    if reference is None or row["unequal"]:
+        return {"reference": ""} | dict.fromkeys(["flash_ratio", "cycles_ratio", *DIFFERENCE], math.nan)
+    ratios = {f"{name}_ratio": reference[cost] / row[cost] for name, cost in _COSTS.items()}
+    difference = _difference(reference["results"], row["results"], tests)
+    return {"reference": reference["recipe"]} | ratios | dict(zip(DIFFERENCE, difference, strict=True))
+
+
+def _tell_other_steps(rows: Rows) -> None:
+    """Say in ``unequal`` whose steps differ from what most of their contest have."""
+    for _, contest in in_order(rows, *CONTEST, "board"):
+        ranked = [row for row in contest if not row["unequal"]]
+        usual = median([row["steps"] for row in ranked] or [0.0])
+        for row in ranked:
+            if abs(row["steps"] - usual) > SAME_STEPS * usual:
+                row["unequal"] = f"unequal effort: {row['steps']:.0f} steps, not {usual:.0f}"
 
 
 def _difference(
@@ -196,7 +190,7 @@ def _difference(
     if key not in tests:
         test = paired(full, other)
         found = test and (test.difference.mean, test.difference.low, test.difference.high)
-        tests[key] = found or (np.nan, np.nan, np.nan)
+        tests[key] = found or (math.nan, math.nan, math.nan)
     return tests[key]
 
 
@@ -211,43 +205,49 @@ _ENOUGH = 3
 """Seeds or folds that a point of a curve is made of, at least."""
 
 
-def families(rows: pd.DataFrame) -> list[str]:
+def families(rows: Rows) -> list[str]:
     """Data sets that were measured with several numbers of classes by one network, training, effort and budget."""
-    known = rows[~rows["claimed"]]
-    counts = known.groupby([known["task"].map(_family), *CURVE])["classes"].nunique()
-    return sorted({str(key[0]) for key, count in counts.items() if count > 1})
+    return sorted({family for family in {_family(row["task"]) for row in rows} if _with_curves(rows, family)})
 
 
-def class_curves(rows: pd.DataFrame, family: str) -> pd.DataFrame:
+def _with_curves(rows: Rows, family: str) -> Rows:
+    """The rows of a data set that nobody only claims, of every CURVE with several numbers of classes."""
+    known = [row for row in rows if _family(row["task"]) == family and not row["claimed"]]
+    return [row for _, curve in in_order(known, *CURVE) if len(distinct(curve, "classes")) > 1 for row in curve]
+
+
+def class_curves(rows: Rows, family: str) -> Rows:
     """A row per CURVE, number of classes and recipe: accuracy, low, high, cycles, the place among these, and ``joined``.
 
     A model's accuracy is the same on every board, so that boards are not told apart: the one with the most results counts.
     ``joined`` are points that make a line: of as many steps as most, from three seeds or folds (and all that there are), where
     the reference was measured as well.
     """
-    chosen = rows[(rows["task"].map(_family) == family) & ~rows["claimed"]]
-    chosen = chosen.sort_values("seeds", ascending=False, kind="stable")
-    several = chosen.groupby(CURVE)["classes"].transform("nunique") > 1
-    chosen = chosen[several].drop_duplicates([*CURVE, "classes", "recipe"])
-    curves = chosen.sort_values([*CURVE, "classes", "recipe"]).reset_index(drop=True)
-    curves["joined"] = False
-    for _, points in curves.groupby(CURVE):
-        usual = points["steps"].mode().iloc[0]
-        for _, contest in points.groupby("classes"):
-            ranked = contest[contest["unequal"] == ""]
-            curves.loc[ranked.index, "place"] = pd.array(places(list(ranked["results"])), dtype="Int64")
-            enough = (ranked["seeds"] >= _ENOUGH) | (ranked["folds"] >= _ENOUGH)
-            same = abs(ranked["steps"] - usual) <= SAME_STEPS * usual
-            whole = (ranked["folds"] == ranked["folds"].max()) & (ranked["reference"] != "")
-            curves.loc[ranked.index, "joined"] = enough & same & whole
-    return curves[
-        [*CURVE, "classes", "recipe", "accuracy", "low", "high", "cycles", "steps", "seeds", "place", "joined"]
-    ]
+    most_first = sorted(_with_curves(rows, family), key=lambda row: -row["seeds"])
+    points = [{**row, "joined": False} for row in first_of_each(most_first, *CURVE, "classes", "recipe")]
+    for _, curve in grouped(points, *CURVE):
+        usual = usual_steps(curve)
+        for _, contest in in_order(curve, "classes"):
+            ranked = [row for row in contest if not row["unequal"]]
+            folds = max((row["folds"] for row in ranked), default=0)
+            for row, place in zip(ranked, places([row["results"] for row in ranked]), strict=True):
+                enough = row["seeds"] >= _ENOUGH or row["folds"] >= _ENOUGH
+                same = abs(row["steps"] - usual) <= SAME_STEPS * usual
+                row["place"], row["joined"] = (
+                    place,
+                    enough and same and row["folds"] == folds and bool(row["reference"]),
+                )
+    return sorted(points, key=lambda row: tuple(row[name] for name in [*CURVE, "classes", "recipe"]))
 
 
-def joined_first(curves: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+def usual_steps(curve: Rows) -> float:
+    """Of most rows."""
+    return min(multimode(row["steps"] for row in curve))
+
+
+def joined_first(curves: Rows) -> list[tuple[tuple[Any, ...], Rows]]:
     """The rows of every CURVE with its values; those that have a line come first."""
-    return sorted(curves.groupby(CURVE), key=lambda item: not item[1]["joined"].any())
+    return sorted(grouped(curves, *CURVE), key=lambda item: not any(row["joined"] for row in item[1]))
 
 
 @dataclass(frozen=True)
@@ -264,16 +264,16 @@ class Leader:
     """And this one was not measured there."""
 
 
-def leaders(curve: pd.DataFrame) -> list[Leader]:
+def leaders(curve: Rows) -> list[Leader]:
     """By number of classes, of one CURVE in ``class_curves``; only points that are joined lead."""
     found: list[Leader] = []
     before: set[str] = set()
-    for classes, contest in curve[curve["joined"] & curve["place"].notna()].groupby("classes"):
-        ranked = contest.sort_values(["place", "accuracy", "recipe"], ascending=[True, False, True])
-        first, *others = ranked[ranked["place"] == ranked["place"].iloc[0]]["recipe"]
+    for (classes,), contest in grouped([row for row in curve if row["joined"] and row["place"]], "classes"):
+        ranked = sorted(contest, key=lambda row: (row["place"], -row["accuracy"], row["recipe"]))
+        first, *others = (row["recipe"] for row in ranked if row["place"] == ranked[0]["place"])
         changed = bool(found) and found[-1].recipe != first
-        found.append(Leader(int(str(classes)), first, tuple(others), changed, changed and first not in before))
-        before = set(contest["recipe"])
+        found.append(Leader(classes, first, tuple(others), changed, changed and first not in before))
+        before = {row["recipe"] for row in contest}
     return found
 
 
@@ -282,7 +282,7 @@ def _family(task: str) -> str:
     return re.sub(r"\[\]|,(?=\])", "", re.sub(r"\bclasses=[^,\]]*,?", "", task))
 
 
-def misses(row: Mapping[Hashable, Any]) -> str:
+def misses(row: Row) -> str:
     """ "yes", or by how much a row exceeds its board, and the operator that needs the most RAM."""
     if row["fits"]:
         return "yes"
@@ -291,37 +291,34 @@ def misses(row: Mapping[Hashable, Any]) -> str:
     return "no: " + ", ".join(f"{name} +{size / 1024:.1f} KiB" for name, size in over if size) + at
 
 
-def place(row: Mapping[Hashable, Any]) -> str:
+def place(row: Row) -> str:
     """A number, or a dash for a row that has none."""
-    return "–" if pd.isna(row["place"]) else str(row["place"])
+    return "–" if row["place"] is None else str(row["place"])
 
 
 def figure(value: float, digits: int) -> str:
     """Of cycles or time, or why there is none."""
-    return NOT_RUN if np.isnan(value) else f"{value:.{digits}f}"
+    return NOT_RUN if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def effort(row: Mapping[Hashable, Any]) -> str:
+def effort(row: Row) -> str:
     """What every recipe of a contest was trained, or that it was not the same."""
     if not row["effort"]:
         return "unequal effort"
     return f"{row['steps']:.0f} steps each ({row['effort']:g} trainings)"
 
 
-def energy(row: Mapping[Hashable, Any]) -> str:
+def energy(row: Row) -> str:
     """Microjoules per inference, or nothing where it was not measured."""
-    return "" if np.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
+    return "" if math.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
 
 
-def _title(rows: pd.DataFrame, everything: pd.DataFrame) -> str:
+def _title(rows: Rows, everything: Rows) -> str:
     """Task and board, and what else tells the contest from others of this task and board."""
-    first = rows.iloc[0]
-    others = everything[(everything["task"] == first["task"]) & (everything["board"] == first["board"])]
-    told = [
-        first[name]
-        for name in ("network", "training", "link", "toolchain")
-        if others[name].nunique() > 1 and first[name]
-    ]
+    first = rows[0]
+    others = [row for row in everything if (row["task"], row["board"]) == (first["task"], first["board"])]
+    apart = [name for name in ("network", "training", "link", "toolchain") if len(distinct(others, name)) > 1]
+    told = [first[name] for name in apart if first[name]]
     size = [f"at {shown_budget(first['budget'], first['board'])}"] if first["budget"] else []
     return ", ".join([f"{first['task']} on {first['board']}", *told, *size, effort(first)])
 
@@ -334,21 +331,21 @@ def terminal(records: Sequence[Record]) -> Group:
     from rich.text import Text
 
     parts: list[Table | Text] = [Text()]
-    everything = frame(records)
-    for _, rows in everything.groupby([*CONTEST, "board"], sort=False):
+    everything = rows_of(records)
+    for _, rows in in_order(everything, *CONTEST, "board"):
         table = Table(title=escape(_title(rows, everything)), title_justify="left", title_style="bold")
         table.box, table.pad_edge = None, False
         table.add_column("place", min_width=16)
         for name, width in (("accuracy %", 13), ("flash KiB", 9), ("RAM KiB", 7), ("Mcycles", 7), ("ms", 7)):
             table.add_column(name, justify="right", min_width=width, no_wrap=True)
-        measured = not rows["energy_uj"].isna().all()
+        measured = not all(is_missing(row["energy_uj"]) for row in rows)
         if measured:
             table.add_column("µJ", justify="right", min_width=7)
-        sized = rows["size"].any()
+        sized = any(row["size"] for row in rows)
         if sized:
             table.add_column("size")
         table.add_column("fits")
-        for row in rows.to_dict("records"):
+        for row in rows:
             table.add_row(
                 f"{place(row)} {'◆' if row['pareto'] else ' '} {escape(row['recipe'])}",
                 f"{100 * row['accuracy']:.1f} ({100 * row['low']:.0f}-{100 * row['high']:.0f})",

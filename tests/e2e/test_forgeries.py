@@ -20,7 +20,7 @@ from kilobench.results import verify
 from kilobench.results.check import problems
 from kilobench.results.store import Store
 from kilobench.results.submit import Submission
-from kilobench.results.table import frame
+from kilobench.results.table import rows_of
 from kilobench.results.verify import Verifier
 from tests.e2e.submissions import Values, all_right, lie, model_of, only, submission
 
@@ -141,10 +141,10 @@ def test_a_claim_is_shown_and_not_ranked(forged: Path, board: Path, said: Said) 
     values = only(forged)[1]
     without_model(forged, **on_a_real_board(values), **all_right(values))
     assert said(forged, board)[0] == 0
-    rows = frame(Store(board / "records").read_all()).set_index("link")
-    assert rows["trust"].to_dict() == {"emulator": "verified", "serial": "claimed"}
-    assert rows["place"].isna().to_dict() == {"emulator": False, "serial": True}
-    assert rows["unequal"]["serial"] == "claimed: not measured again"
+    rows = {row["link"]: row for row in rows_of(Store(board / "records").read_all())}
+    assert {link: row["trust"] for link, row in rows.items()} == {"emulator": "verified", "serial": "claimed"}
+    assert rows["emulator"]["place"] and rows["serial"]["place"] is None
+    assert rows["serial"]["unequal"] == "claimed: not measured again"
 
 
 def test_a_model_that_is_said_to_be_too_large_is_a_claim(forged: Path, tmp_path: Path, said: Said) -> None:
@@ -156,8 +156,8 @@ def test_a_model_that_is_said_to_be_too_large_is_a_claim(forged: Path, tmp_path:
 def test_a_claim_hides_no_other_row(honest: Path) -> None:
     record = the_record(honest).model_copy(update={"trust": "verified"})
     claim = record.model_copy(update={"trust": "claimed", "seed": 1})
-    rows = frame([record, claim])
-    assert sorted(zip(rows["trust"], rows["place"].notna(), strict=True)) == [("claimed", False), ("verified", True)]
+    rows = rows_of([record, claim])
+    assert sorted((row["trust"], row["place"] is not None) for row in rows) == [("claimed", False), ("verified", True)]
 
 
 def heard(folder: Path, tasks: Path, *, correct: np.ndarray | None) -> tuple[Path, Registry]:

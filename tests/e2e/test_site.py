@@ -20,7 +20,7 @@ import yaml
 from kilobench.record import Record
 from kilobench.render.site import CITATION, _embedded, build_site, task_data
 from kilobench.results.store import Store
-from kilobench.results.table import frame
+from kilobench.results.table import rows_of
 from tests.results.records import contest, record
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
@@ -48,7 +48,7 @@ def of_the_tests() -> list[Record]:
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    return frame(of_the_tests())
+    return pd.DataFrame(rows_of(of_the_tests()))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the committed records and those of the tests."""
     published = [r for r in Store(ROOT / "leaderboard" / "records").read_all() if r.task != record().task]
     records = [*published, *of_the_tests()]
-    return build_site(frame(records), records, tmp_path_factory.mktemp("leaderboard") / "site").parent
+    return build_site(rows_of(records), records, tmp_path_factory.mktemp("leaderboard") / "site").parent
 
 
 @pytest.fixture(scope="module")
@@ -378,7 +378,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     records = of_the_tests()
     sites = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        build_site(frame(records), records, folder)
+        build_site(rows_of(records), records, folder)
         sites.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
         random.Random(0).shuffle(records)
     assert sites[0] == sites[1] and len(sites[0]) > 10
@@ -394,7 +394,7 @@ def test_ten_thousand_records_of_one_task(visit: Any, tmp_path: Path) -> None:
         for b, i in itertools.product(range(200), range(50))
     ]
     start = time.process_time()
-    build_site(frame(records), records, tmp_path / "site")
+    build_site(rows_of(records), records, tmp_path / "site")
     seconds = time.process_time() - start
     path = tmp_path / "site" / FSDD
     page = visit(f"{FSDD}?board=any", drawn=False, folder=tmp_path / "site")
@@ -412,6 +412,6 @@ def test_ten_thousand_records_of_one_task(visit: Any, tmp_path: Path) -> None:
 
 
 def test_data_are_packed_and_read_back() -> None:
-    columns = task_data(frame(contest()), {"nucleo_l476rg": [1, 2], "raspberry_pi_pico": [1, 2]})["columns"]
+    columns = task_data(rows_of(contest()), {"nucleo_l476rg": [1, 2], "raspberry_pi_pico": [1, 2]})["columns"]
     assert columns["network"] == {"all": "acdnet"} and columns["crops"] == {"all": None}
     assert len(columns["recipe"]) == 6 and "\x01" in json.dumps(columns["command"]).replace("\\u0001", "\x01")

@@ -92,14 +92,17 @@ def test_nothing_imports_a_contribution_statically() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *(ENGINE / f"results/{name}.py" for name in ("stats", "table", "contest", "budgets", "headline")),
+        *(
+            ENGINE / f"results/{name}.py"
+            for name in ("stats", "student", "rows", "table", "contest", "budgets", "headline")
+        ),
         *(ENGINE / "render").glob("*.py"),
     ],
     ids=lambda p: p.name,
 )
 def test_render_and_statistics_know_only_records(path: Path) -> None:
     known = {"record", "plugins.spec", "plugins.budget"}  # these two: what texts in records mean
-    known |= {f"results.{name}" for name in ("stats", "table", "contest", "budgets", "headline")}
+    known |= {f"results.{name}" for name in ("stats", "student", "rows", "table", "contest", "budgets", "headline")}
     assert not {name for name in engine_imports(path) if not name.startswith("render")} - known
 
 

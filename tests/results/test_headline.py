@@ -4,11 +4,10 @@
 import math
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from kilobench.results.headline import Headline, headlines
-from kilobench.results.table import frame
+from kilobench.results.table import rows_of
 from tests.results.records import record
 
 NAN = math.nan
@@ -20,7 +19,7 @@ def row(task: str, flash: float, cycles: float, difference: float, recipe: str =
 
 
 def of(*rows: dict[str, Any]) -> Headline:
-    (headline,) = headlines(pd.DataFrame(rows))
+    (headline,) = headlines(list(rows))
     return headline
 
 
@@ -67,14 +66,14 @@ def test_what_is_missing_does_not_count() -> None:
 
 def test_recipes_come_by_name() -> None:
     rows = [row("a", 1, 1, 0, recipe) for recipe in ("xnor", "full", "int8")]
-    assert [headline.recipe for headline in headlines(pd.DataFrame(rows))] == ["full", "int8", "xnor"]
-    assert headlines(pd.DataFrame(rows)[:0]) == []
+    assert [headline.recipe for headline in headlines(list(rows))] == ["full", "int8", "xnor"]
+    assert headlines([]) == []
 
 
 def test_rows_of_a_table_have_a_headline() -> None:
     full = record("full", correct=90, flash_bytes=400_000, cycles=8_000_000)
     int8 = record("int8", correct=88, flash_bytes=100_000, cycles=4_000_000)
-    reference, headline = headlines(frame([full, int8]))
+    reference, headline = headlines(rows_of([full, int8]))
     assert (reference.flash_ratio.mean, reference.difference_points.mean) == (1, 0)
     assert headline.flash_ratio.mean == pytest.approx(4) and headline.cycles_ratio.mean == pytest.approx(2)
     assert headline.difference_points.mean == pytest.approx(-2)

@@ -6,9 +6,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import gammaln, ndtri, stdtr, stdtrit
 from scipy.stats import binomtest
 
-from kilobench.record import accuracy, correctness, wilson
+from kilobench.record import NORMAL, accuracy, correctness, wilson
 from kilobench.results.stats import (
     Results,
     all_pairs,
@@ -20,6 +21,7 @@ from kilobench.results.stats import (
     pooled,
     sign_flips,
 )
+from kilobench.results.student import log_factorials, lower_tail, quantile
 from tests.results import coverage
 
 
@@ -321,3 +323,12 @@ def test_the_bitmap_keeps_every_sample() -> None:
 
 def test_pareto_keeps_ties_and_drops_the_dominated() -> None:
     assert pareto([(0.9, 10), (0.9, 10), (0.8, 10), (0.95, 20), (0.7, 5)]) == {0, 1, 3, 4}
+
+
+def test_students_t_is_scipys() -> None:
+    degrees = np.concatenate([np.random.default_rng(0).uniform(0.7, 3000, 500), np.arange(1.0, 200)])
+    values = np.concatenate([-np.geomspace(1e-6, 300, 400), np.geomspace(1e-6, 300, len(degrees) - 400)])
+    assert lower_tail(degrees, values) == pytest.approx(stdtr(degrees, values), rel=1e-9, abs=1e-300)
+    assert [quantile(n) for n in degrees] == pytest.approx(stdtrit(degrees, 0.975).tolist(), rel=1e-10)
+    assert lower_tail(4, 0.0) == 0.5 and ndtri(0.975) == pytest.approx(NORMAL, rel=1e-15)
+    assert log_factorials(300) == pytest.approx(gammaln(np.arange(1, 302)), rel=1e-13, abs=1e-15)
