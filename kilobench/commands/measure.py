@@ -22,7 +22,6 @@ from kilobench.report.models import Subject
 from kilobench.report.page import page
 from kilobench.report.text import terminal
 from kilobench.results.store import Store
-from kilobench.results.table import terminal as record_table
 from kilobench.screen import show
 
 
@@ -72,6 +71,8 @@ def _record(subject: Subject, found: Found, places: Sequence[Where], store: Stor
     measured = zip(places, found.measurements, strict=True)
     records = [record_from(subject.published, where, one) for where, one in measured]
     if len(records) == 1:
+        from kilobench.results.table import terminal as record_table  # slow to import, and no part of other reports
+
         show(console, record_table(records))
     for record in records:
         path = store.write(record)

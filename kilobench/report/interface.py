@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 from kilobench.measuring.recording import Where
 from kilobench.plugins.registry import load_registry
@@ -38,8 +39,6 @@ class Report:
     @property
     def layers(self) -> pd.DataFrame:
         """A row for every layer of every board: board, layer, kind, output, macs, weight_bytes, cycles, share (of 1)."""
-        import pandas as pd
-
         columns = ["board", "layer", "kind", "output", "macs", "weight_bytes", "cycles", "share"]
         rows = [
             (board.board, layer.name, layer.kind, layer.output, layer.macs, layer.weight_bytes, cycles, cycles / total)
@@ -47,16 +46,14 @@ class Report:
             for total in [sum(board.layer_cycles)]
             for layer, cycles in zip(self.facts.layers, board.layer_cycles, strict=False)
         ]
-        return pd.DataFrame(rows, columns=columns)
+        return _pandas().DataFrame(rows, columns=columns)
 
     @property
     def boards(self) -> pd.DataFrame:
         """A row for every board: sizes in bytes, cycles, latency_ms, fits, and what else kilobench.report.facts.OnBoard has."""
-        import pandas as pd
-
         derived = [{"latency_ms": board.latency_ms, "fits": board.fits} for board in self.facts.boards]
         rows = [board.model_dump(exclude={"layer_cycles", "flash"}) for board in self.facts.boards]
-        return pd.DataFrame([row | more for row, more in zip(rows, derived, strict=True)])
+        return _pandas().DataFrame([row | more for row, more in zip(rows, derived, strict=True)])
 
     @property
     def flash_bytes(self) -> int:
@@ -127,9 +124,16 @@ def records(folder: str | Path = "leaderboard/records") -> pd.DataFrame:
 
     Lists and tables in it, as ``layers``, stay what they are. Raises UserError where there are none, or one is no valid record.
     """
-    import pandas as pd
-
+    pandas = _pandas()
     rows = [record.model_dump(by_alias=True) for record in Store(Path(folder)).select()]
     keep = "layers", "notes", "training", "contributions", "steps", "versions", "macs", "conditions"
-    whole = pd.DataFrame([{name: row.pop(name) for name in keep} for row in rows])
-    return pd.concat([pd.json_normalize(rows), whole], axis=1)
+    whole = pandas.DataFrame([{name: row.pop(name) for name in keep} for row in rows])
+    return pandas.concat([pandas.json_normalize(rows), whole], axis=1)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise UserError("tables need pandas: python -m pip install pandas") from None
+    return pandas
