@@ -357,10 +357,11 @@ def _leaderboard(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    from kilobench.commands.measure import Products, chosen, measure
+    from kilobench.commands.measure import Products, measure
     from kilobench.contracts import Budget
     from kilobench.measuring.recording import Where
     from kilobench.report.limits import parse_limits
+    from kilobench.report.measuring import chosen
     from kilobench.report.models import load_subject
     from kilobench.screen import console as screen
 
@@ -378,6 +379,18 @@ def _measure(options: argparse.Namespace) -> int:
     _require_cache()
     places = [Where(board, options.on, options.toolchain, options.power) for board in boards]
     return measure(subject, places, limits, products, screen())
+
+
+def _export(options: argparse.Namespace) -> int:
+    from kilobench.commands.export import export
+    from kilobench.report.models import load_subject
+
+    _registry(options, modules=())  # finds operators of plug-ins
+    subject = load_subject(options.model, options.rounding)
+    _require_writable("--to", options.to)
+    files = export(subject, options.to)
+    print(f"{len(files)} files in {options.to}: see {options.to / 'README.md'}")
+    return 0
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -445,6 +458,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "test": _test,
     "leaderboard": _leaderboard,
     "measure": _measure,
+    "export": _export,
     "submit": _submit,
     "compare": _compare,
     "advise": _advise,

@@ -11,10 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from kilobench.compile.emit import emit
-from kilobench.contracts import Board, Budget, UserError
+from kilobench.contracts import Budget
 from kilobench.files import write_atomically
 from kilobench.measuring.recording import Where, record_from
-from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress
 from kilobench.report.facts import content
 from kilobench.report.limits import exceeded
@@ -23,12 +22,7 @@ from kilobench.report.models import Subject
 from kilobench.report.page import page
 from kilobench.report.text import terminal
 from kilobench.results.store import Store
-from kilobench.results.table import terminal as record_table
-from kilobench.runs.plan import check_link
 from kilobench.screen import show
-
-ALL = "all"
-"""Instead of a board's name: every one that can be emulated."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +34,6 @@ class Products:
     """A folder for programs, C and the report as JSON."""
     records: Path | None = None
     """The leaderboard that the records of a published model go to."""
-
-
-def chosen(registry: Registry, names: Sequence[str], link: str, power: str) -> list[Board]:
-    """Boards by name, each once. Raises UserError for one that there is not, or that cannot be run as asked."""
-    if ALL in names:
-        listed = [entry.value for _, entry in sorted(registry.entries["boards"].items())]
-        boards = [board for board in listed if isinstance(board, Board) and board.core.timing]
-    else:
-        boards = [registry.get("boards", name) for name in dict.fromkeys(names)]
-    if len(boards) > 1 and link != "emulator":
-        raise UserError(f"--on {link} measures one board at a time; {len(boards)} are named")
-    for board in boards:
-        check_link(board, link, power)
-    return boards
 
 
 def measure(subject: Subject, places: Sequence[Where], limits: Budget, products: Products, console: Console) -> int:
@@ -90,7 +70,10 @@ def _record(subject: Subject, found: Found, places: Sequence[Where], store: Stor
     assert subject.published is not None and subject.file is not None
     measured = zip(places, found.measurements, strict=True)
     records = [record_from(subject.published, where, one) for where, one in measured]
-    show(console, record_table(records))
+    if len(records) == 1:
+        from kilobench.results.table import terminal as record_table  # slow to import, and no part of other reports
+
+        show(console, record_table(records))
     for record in records:
         path = store.write(record)
         store.publish(record, subject.file)

@@ -148,7 +148,9 @@ def _layers(graph: Graph) -> tuple[Layer, ...]:
             kind=op.kind,
             output=described(graph.tensors[op.output]),
             macs=bind(graph, op).macs(),
-            weight_bytes=sum(value.nbytes for value in bind(graph, op).fields().values() if isinstance(value, np.ndarray)),
+            weight_bytes=sum(
+                value.nbytes for value in bind(graph, op).fields().values() if isinstance(value, np.ndarray)
+            ),
         )
         for op in graph.ops
     )

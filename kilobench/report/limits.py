@@ -29,7 +29,11 @@ def exceeded(facts: Facts, limits: Budget) -> list[str]:
             ("latency", math.inf if board.latency_ms is None else board.latency_ms, limits.latency_ms, "ms"),
         )
         for what, value, most, unit in found:
-            told = f"of {value:.2f} {unit} is {value - most:.2f} {unit} over" if math.isfinite(value) else NOT_RUN + ", over"
+            told = (
+                f"of {value:.2f} {unit} is {value - most:.2f} {unit} over"
+                if math.isfinite(value)
+                else NOT_RUN + ", over"
+            )
             if value > most:
                 lines.append(f"{board.board}: {what} {told} the limit of {most:.2f} {unit}")
     return lines

@@ -17,23 +17,26 @@ from kilobench.closure import hashed
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
-from kilobench.contracts import CellError, Progress
+from kilobench.contracts import Board, CellError, Progress, UserError
 from kilobench.files import intact, read_kept, write_atomically, write_kept
 from kilobench.keys import board_facts, measuring_code
 from kilobench.measuring.evaluate import MEASURED_INPUTS, Reference, reference
 from kilobench.measuring.onboard import Measurement
 from kilobench.measuring.recording import Where, measured_on
 from kilobench.paths import cache_dir
+from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress
 from kilobench.report.facts import Facts, facts_of, on_board, with_boards
 from kilobench.report.models import Subject
 from kilobench.runs.executors import log_path
-from kilobench.runs.plan import plugin_operators
+from kilobench.runs.plan import check_link, plugin_operators
 from kilobench.scratch import temporary_folder
 from kilobench.toolchain import toolchain_name
 
 ENOUGH_INPUTS = 2
 """Of a model without a record: the second shows whether cycles depend on the input. Where they do, MEASURED_INPUTS are run."""
+ALL = "all"
+"""Instead of a board's name: every one that can be emulated."""
 BOARD_SECONDS = 4.0
 """That one board usually takes."""
 _MEASUREMENT = TypeAdapter(Measurement)
@@ -60,6 +63,20 @@ def measure_subject(subject: Subject, places: Sequence[Where], progress: Overall
     links = (where.link.partition(":")[0] for where in places)
     boards = [on_board(w.board, link, one) for w, link, one in zip(places, links, measured, strict=True)]
     return Found(with_boards(facts, boards), tuple(measured))
+
+
+def chosen(registry: Registry, names: Sequence[str], link: str = "emulator", power: str = "") -> list[Board]:
+    """Boards by name, each once. Raises UserError for one that there is not, or that cannot be run as asked."""
+    if ALL in names:
+        listed = [entry.value for _, entry in sorted(registry.entries["boards"].items())]
+        boards = [board for board in listed if isinstance(board, Board) and board.core.timing]
+    else:
+        boards = [registry.get("boards", name) for name in dict.fromkeys(names)]
+    if len(boards) > 1 and link != "emulator":
+        raise UserError(f"--on {link} measures one board at a time; {len(boards)} are named")
+    for board in boards:
+        check_link(board, link, power)
+    return boards
 
 
 class _Host:

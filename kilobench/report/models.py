@@ -67,8 +67,12 @@ def _graph(path: Path) -> Subject:
     return Subject(path.name, name, graph, published=published, file=path)
 
 
-def module_subject(module: Any, input_shape: tuple[int, ...], rounding: Rounding = "once") -> Subject:
-    """A module of torch that takes float32 inputs of a shape, without the batch."""
+def module_subject(module: Any, input_shape: tuple[int, ...] | None, rounding: Rounding = "once") -> Subject:
+    """A module of torch that takes float32 inputs of a shape, without the batch. Raises UserError for anything else."""
+    if not hasattr(module, "state_dict"):
+        raise UserError(f"a model is the path of a file or a module of torch, not {type(module).__name__}")
+    if input_shape is None:
+        raise UserError("a module of torch needs input_shape, that of one input without the batch, as in (3, 32, 32)")
     from kilobench.compile.imports.exported import lower
 
     name = type(module).__name__

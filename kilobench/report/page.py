@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader
 
 from kilobench.report.facts import Facts, OnBoard
-from kilobench.report.text import about, count, fit, kib, lacking, speed
+from kilobench.report.text import about, count, fit, how, kib, lacking
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 840.0, 150.0
 
@@ -40,8 +40,7 @@ def page(facts: Facts) -> str:
         height=_PLOT_HEIGHT,
         shares=_shares,
         total_macs=sum(facts.macs.values()),
-        weight_bytes=sum(layer.weight_bytes for layer in facts.layers),
-        **{"count": count, "fit": fit, "kib": kib, "lacking": lacking, "speed": speed},
+        **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking},
     )
 
 

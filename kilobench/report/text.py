@@ -30,7 +30,11 @@ def terminal(facts: Facts) -> Group:
 
 def about(facts: Facts) -> str:
     """What goes in and out, and how much there is of it."""
-    total = f"{count(sum(facts.macs.values()))} multiply-accumulates ({', '.join(facts.macs)})" if facts.macs else "no multiply-accumulates"
+    total = (
+        f"{count(sum(facts.macs.values()))} multiply-accumulates ({', '.join(facts.macs)})"
+        if facts.macs
+        else "no multiply-accumulates"
+    )
     rounding = {"tflite": ", rounded as TFLite does", "once": "", "": ""}[facts.rounding]
     outputs = ", ".join(facts.outputs)
     return f"{facts.input} to {outputs}, {len(facts.layers)} layers, {total}, {facts.parameters} parameters{rounding}"
@@ -47,13 +51,16 @@ def headline(facts: Facts, board: OnBoard) -> str:
 
 
 def speed(board: OnBoard) -> str:
-    """Cycles and time, and how they came about."""
+    """Cycles, time and energy."""
     if board.cycles is None or board.latency_ms is None:
         return NOT_RUN
-    how = board.timing.split()[0]
-    how += ", zero wait states" if board.conditions.get("counter") == "emulated" else ""
     energy = "" if board.energy_uj is None else f", {board.energy_uj:.1f} µJ"
-    return f"{board.cycles / 1e6:.2f} Mcycles, {board.latency_ms:.1f} ms at {board.clock_hz / 1e6:g} MHz ({how}){energy}"
+    return f"{board.cycles / 1e6:.2f} Mcycles, {board.latency_ms:.1f} ms at {board.clock_hz / 1e6:g} MHz ({how(board)}){energy}"
+
+
+def how(board: OnBoard) -> str:
+    """How cycles came about."""
+    return board.timing.split()[0] + (", zero wait states" if board.conditions.get("counter") == "emulated" else "")
 
 
 def fit(board: OnBoard) -> str:
