@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from kilobench.compile.graphcheck import MAX_MAP_BYTES
 from kilobench.compile.imports.constants import along
 from kilobench.compile.imports.program import Grid, Node, Program, Value
-from kilobench.compile.imports.programcheck import MAX_NODES, MAX_RANK, output_shape
+from kilobench.compile.imports.shapes import MAX_NODES, MAX_RANK, output_shape
 from kilobench.compile.imports.windows import Window, inserted
 from kilobench.compile.operator import require
 from kilobench.lines import one_line
