@@ -115,6 +115,9 @@ class Builder:
             return self._in_rows(kind, inputs, attrs)
         values = [self.values[name] for name in inputs]
         dtype = self._dtype(kind, values)
+        for value in values:
+            finite = value.array is None or bool(np.isfinite(value.array).all())
+            require(finite, f"reads {value.name}, which holds a number that is not finite")
         shape = output_shape(self._program(), Node(kind, self.at, inputs, "", attrs))
         _check_map(shape)
         return self._emit(kind, inputs, attrs, shape, dtype, values[0].grid if kind in _MOVES else None)
