@@ -11,6 +11,8 @@ from tflite_micro import runtime
 
 _TYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8", "int16": "INT16", "int32": "INT32", "int64": "INT64"}
 
+_ARENA_BYTES = 2**22
+
 
 @dataclass(frozen=True)
 class Value:
@@ -100,7 +102,7 @@ def single(kind: str, options: tuple[str, dict[str, Any]] | None, inputs: list[V
 
 def run(file: bytes, *inputs: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
     """The outputs that TFLite-Micro makes of inputs of the file's shapes."""
-    interpreter = runtime.Interpreter.from_bytes(file)
+    interpreter = runtime.Interpreter.from_bytes(file, arena_size=_ARENA_BYTES)
     for place, value in enumerate(inputs):
         interpreter.set_input(value, place)
     interpreter.invoke()

@@ -31,7 +31,7 @@ def binary(walk: Walk, node: Node) -> None:
         return
     require(
         all(walk.values[name].array is None for name in node.inputs),
-        "grows a map by a constant; supported is a constant no larger than it",
+        "has a constant larger than the map; supported is one no larger",
     )
     integer = walk.integer(node, node.inputs)
     placed = [_raised(walk.typed(name, integer), len(walk.values[node.output].shape)) for name in node.inputs]
@@ -39,10 +39,7 @@ def binary(walk: Walk, node: Node) -> None:
     sources = _broadcast(walk, placed, order)
     shape = [max(sizes) for sizes in zip(*(source.shape for source in sources), strict=True)]
     grid = grid_of(walk.values[node.output]) if integer else None
-    kind, params = node.kind, {}
-    if grid is not None:
-        output = Tensor("output", (1, 1, 1), "int8", *grid)
-        kind, params = _of_two(walk, node.kind, sources, output)
+    kind, params = (node.kind, {}) if grid is None else _of_two(walk, node.kind, sources, grid)
     walk.emit(kind, node, sources, shape, order, attrs={"relu": "relu" in node.attrs}, params=params, grid=grid)
 
 
@@ -119,8 +116,9 @@ def _tabled(walk: Walk, node: Node, kind: str, name: str, table: NDArray[np.int8
     walk.emit(kind, node, [placed.tensor], placed.tensor.shape, placed.order, params={"table": table}, grid=grid)
 
 
-def _of_two(walk: Walk, kind: str, sources: list[Tensor], output: Tensor) -> tuple[str, Params]:
+def _of_two(walk: Walk, kind: str, sources: list[Tensor], grid: tuple[float, int]) -> tuple[str, Params]:
     """The operator of a sum, difference or product in int8, and its parameters."""
+    output = Tensor("output", (1, 1, 1), "int8", *grid)
     if kind == "mul":
         m, t = walk.factor(sources[0].scale * sources[1].scale / output.scale)
         return kind, {"multiplier": m, "shift": t}

@@ -83,7 +83,7 @@ def argmax(walk: Walk, node: Node) -> None:
     source = walk.shaped(placed, sizes(blocks, placed.shape))
     shape = source.shape
     tensor = walk.tensor(value.name, [*shape[: sides[0]], 1, *shape[sides[0] + 1 :]], "int32")
-    walk.operator("argmax", node.name, [source], tensor, {"axis": sides[0]})
+    walk.operator("argmax", node.name, [source], tensor, {"axis": sides[0]}, {})
     order = _renamed(placed, [axis], node.attrs["keepdims"], [other for other in placed.order if other != axis])
     walk.placed[value.name] = Placed(tensor, value.shape, order)
 
@@ -210,8 +210,9 @@ def _average(
             "avg_pool", node, [source], shape, order, attrs=attrs, params={"scale": (1 / numbers).astype(np.float32)}
         )
         return
-    if walk.rounding == "tflite" and node.kind == "avg_pool" and grid == _own(source):
-        walk.emit("tflite_avg_pool", node, [source], shape, order, attrs=attrs, grid=grid)
+    own = {key: value for key, value in attrs.items() if key != "counted"}
+    if walk.rounding == "tflite" and node.kind == "avg_pool" and grid == _own(source) and not any(attrs["counted"]):
+        walk.emit("tflite_avg_pool", node, [source], shape, order, attrs=own, grid=grid)
         return
     m, t = walk.factor(source.scale / (grid[0] * numbers))
     walk.emit("avg_pool", node, [source], shape, order, attrs=attrs, params={"multiplier": m, "shift": t}, grid=grid)

@@ -194,9 +194,8 @@ class _Fusing:
         low, high = clip_range(after)
         if grid not in (None, made):
             return
-        if low != 0 or high != inf:
-            if made is None or clip_on(made, low, high) != (made[1], 127):
-                return
+        if (low != 0 or high != inf) and (made is None or clip_on(made, low, high) != (made[1], 127)):
+            return
         self.replaced(node, after, replace(node, output=after.output, attrs=node.attrs | {"relu": True}))
 
 

@@ -88,7 +88,7 @@ def _grids(walk: Walk, node: Node, name: str) -> tuple[Grid, Grid]:
 
 
 def _real(grid: Grid) -> NDArray[np.float64]:
-    return (_Q - grid[1]) * grid[0]
+    return (_Q - grid[1]).astype(np.float64) * grid[0]
 
 
 def _rounded(value: NDArray[np.float64], grid: Grid) -> Table:
