@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from kilobench.compile.imports.atencalls import Call, Ref
+from kilobench.compile.imports.atencalls import Call, Positive, Ref
 from kilobench.compile.imports.atenops import ARITHMETIC, OPERATORS, VIEWS
 from kilobench.compile.imports.atenquant import QUANTISERS
 from kilobench.compile.imports.builder import Builder, printable
@@ -53,12 +53,12 @@ def translate(exported: Exported) -> Program:
 
 
 class _Walk:
-    """Values by the graph's names: those of the builder, or whole numbers."""
+    """Values by the graph's names: those of the builder, whole numbers, or where one is positive."""
 
     def __init__(self, exported: Exported) -> None:
         self.graph, self.tensor = exported.graph, exported.tensor
         self.builder = Builder()
-        self.env: dict[str, str | int] = {}
+        self.env: dict[str, str | int | Positive] = {}
         self.stored: dict[str, str] = {}
         self.shared: dict[str, list[str]] = {}
         self.last: dict[str, int] = {}
@@ -186,12 +186,13 @@ class _Walk:
         require(type(value) is int, "has a size that is not known")
         return int(value)
 
-    def _ref(self, name: str) -> Ref:
+    def _ref(self, name: str) -> Ref | Positive:
         if name in self.stored and name not in self.env:
             array = self.tensor(self.stored[name])
             self.env[name] = self.builder.constant(array, name=self.stored[name])
         require(name in self.env, f"reads {printable(str(name))}, which nothing before it makes")
-        return Ref(str(self.env[name]))
+        value = self.env[name]
+        return value if isinstance(value, Positive) else Ref(str(value))
 
 
 def _function(call: Call) -> Callable[[Call], Any]:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from kilobench.compile.graphcheck import MAX_MAP_BYTES
 from kilobench.compile.imports.constants import along
 from kilobench.compile.imports.program import Grid, Node, Program, Value
-from kilobench.compile.imports.programcheck import MAX_NODES, MAX_RANK, output_shape
+from kilobench.compile.imports.shapes import MAX_NODES, MAX_RANK, output_shape
 from kilobench.compile.imports.windows import Window, inserted
 from kilobench.compile.operator import require
 from kilobench.lines import one_line
@@ -46,6 +46,8 @@ _FOLDED: dict[str, Callable[..., NDArray[Any]]] = {
 """What is computed of constants."""
 _MOVES = {"max_pool", "resize_nearest", "reshape", "transpose", "slice", "concat", "pad"}
 """What moves numbers and makes none: integers may stay as they are."""
+_BESIDE = {"quantise", "dequantise", "reshape", "transpose"}
+"""What is made beside the operator that has the name in the file, as a rule."""
 _ROWS = {"relu", "clip", "leaky_relu", "hard_sigmoid", "hard_swish", "sigmoid", "tanh", "prelu", "batch_norm"}
 _ROWS |= {"add", "sub", "mul", "concat", "pad", "slice", "softmax"}
 """What is done to [batch, channels, 1, length] where a map of one dimension is at hand in that form."""
@@ -115,6 +117,9 @@ class Builder:
             return self._in_rows(kind, inputs, attrs)
         values = [self.values[name] for name in inputs]
         dtype = self._dtype(kind, values)
+        for value in values:
+            finite = value.array is None or bool(np.isfinite(value.array).all())
+            require(finite, f"reads {value.name}, which holds a number that is not finite")
         shape = output_shape(self._program(), Node(kind, self.at, inputs, "", attrs))
         _check_map(shape)
         return self._emit(kind, inputs, attrs, shape, dtype, values[0].grid if kind in _MOVES else None)
@@ -178,8 +183,13 @@ class Builder:
         return self.binary("mul", a, self.constant(_single(1 / divisor)))
 
     def clip(self, x: str, low: float, high: float) -> str:
-        """Bounds, which may be infinite."""
+        """Bounds, which may be infinite; two of them in a row are one."""
         require(low <= high, f"clips from {low} to {high}")
+        before = self._made.get(x)
+        if before is not None and before.kind in ("relu", "clip"):
+            inner = (0.0, math.inf) if before.kind == "relu" else (before.attrs["low"], before.attrs["high"])
+            if max(low, inner[0]) <= min(high, inner[1]):
+                return self.clip(before.inputs[0], max(low, inner[0]), min(high, inner[1]))
         if (low, high) == (0.0, math.inf):
             return self.node("relu", x)
         return x if (low, high) == (-math.inf, math.inf) else self.node("clip", x, low=low, high=high)
@@ -445,7 +455,8 @@ class Builder:
         grid: Grid | None,
     ) -> str:
         require(len(self.nodes) < MAX_NODES, f"is one of more than {MAX_NODES} operators")
-        output = self._value(self.at or kind, shape, dtype, grid)
+        name = f"{self.at}.{kind}" if kind in _BESIDE else self.at
+        output = self._value(name, shape, dtype, grid)
         self.nodes.append(Node(kind, output, inputs, output, attrs))
         self._made[output] = self.nodes[-1]
         return output

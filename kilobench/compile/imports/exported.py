@@ -141,8 +141,9 @@ class _Archive:
             raise ValueError(f"{shown} {error}") from None
 
     def _json(self, name: str) -> Any:
+        data = self._bytes(name, MAX_JSON)
         try:
-            found = json.loads(self._bytes(name, MAX_JSON))
+            found = json.loads(data)
         except (ValueError, RecursionError):
             raise ValueError(f"holds a {printable(name)} that is no JSON") from None
         require(isinstance(found, dict), f"holds a {printable(name)} that is no object")

@@ -119,7 +119,7 @@ def _map_type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...]]:
 
 def _read_node(node: onnx.NodeProto) -> FileNode:
     domain = "" if node.domain == "ai.onnx" else node.domain
-    name = node.name or node.op_type
+    name = node.name or next(iter(node.output), "") or node.op_type
     attrs: dict[str, Any] = {}
     for attr in node.attribute:
         where = f"{printable(name)} ({printable(node.op_type)})"
