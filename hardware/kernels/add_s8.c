@@ -82,6 +82,6 @@ KB_KERNEL void kb_add_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb
     for (; i < p->count; i++) {
         const int64_t sum =
             (int64_t)(a[i] - p->zero_a) * p->multiplier_a + (int64_t)(b[i] - p->zero_b) * p->multiplier_b;
-        out[i] = kb_saturate(kb_requantise(sum, 1, p->shift) + p->out_zero, p->low);
+        out[i] = kb_saturate(kb_requantise_once(sum, 1, p->shift) + p->out_zero, p->low);
     }
 }

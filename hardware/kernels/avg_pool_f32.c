@@ -18,3 +18,7 @@ KB_INLINE void block(const float *x, float *out, const kb_avg_pool_f32_params *p
 
 KB_POOL_PIXEL(float, kb_avg_pool_f32_params)
 KB_POOL(kb_avg_pool_f32, float, kb_avg_pool_f32_params)
+
+#define BEGIN {.window = *g}
+#define FACTOR(q, p, row, column) q.scale = p->scale[KB_FACTOR_AT(p, row, column)]
+KB_PADDED_POOL(kb_padded_avg_pool_f32, float, kb_padded_avg_pool_f32_params, kb_avg_pool_f32_params, BEGIN, FACTOR)

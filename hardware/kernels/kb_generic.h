@@ -31,6 +31,22 @@
             out[j] = best[j];                                                                                          \
     }
 
+/* `block` of average pooling of int8. */
+#define KB_AVG_POOL_BLOCK(requantise)                                                                                  \
+    KB_INLINE void block(const int8_t *x, int8_t *out, const kb_avg_pool_s8_params *p, int32_t count)                  \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;                        \
+        const int32_t zeros = g->kernel_h * g->kernel_w * p->in_zero;                                                  \
+        int32_t sum[4] = {-zeros, -zeros, -zeros, -zeros};                                                             \
+        for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)                                                        \
+            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)                                                \
+                for (int32_t j = 0; j < count; j++)                                                                    \
+                    sum[j] += x[j];                                                                                    \
+        for (int32_t j = 0; j < count; j++)                                                                            \
+            out[j] = kb_saturate(requantise(sum[j], p->multiplier, p->shift) + p->out_zero, -128);                     \
+    }
+
 /* The kernel: `pixel` at every place of a window. */
 #define KB_POOL(kernel, value, params)                                                                                 \
     KB_KERNEL void kernel(const value *in, value *out, const params *p, const kb_region *r)                            \
@@ -44,6 +60,94 @@
                 pixel(from, to, p);                                                                                    \
         }                                                                                                              \
     }
+
+/* The same where windows reach beyond the map: `pixel` takes that part of each which does not as a window of its own.
+   `begin` makes the parameters for that, all but what `FACTOR(q, p, row, column)` sets in them for one window. */
+#define KB_PADDED_POOL(kernel, value, params, inner, begin, FACTOR)                                                    \
+    KB_KERNEL void kernel(const value *in, value *out, const params *p, const kb_region *r)                            \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        const int32_t channels = g->in.channels;                                                                       \
+        inner q = begin;                                                                                               \
+        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
+            const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);                        \
+            const value *from = in + (row.start + row.from) * g->in.width * channels;                                  \
+            value *to = out + (y * g->out.width + r->x) * channels;                                                    \
+            q.window.kernel_h = row.to - row.from;                                                                     \
+            for (int32_t x = r->x; x < r->x_end; x++, to += channels) {                                                \
+                const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);                  \
+                q.window.kernel_w = column.to - column.from;                                                           \
+                FACTOR(q, p, row, column);                                                                             \
+                pixel(from + (column.start + column.from) * channels, to, &q);                                         \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+/* Taps of a span in a map of `size` grown by margins. */
+KB_INLINE int32_t kb_counted(kb_span span, int32_t kernel, int32_t before, int32_t size, int32_t after)
+{
+    const kb_span grown = kb_clip(span.start + before, kernel, before + size + after);
+    return grown.to - grown.from;
+}
+
+/* Where the factor of a window is; `p` are the parameters of an average pool. */
+#define KB_FACTOR_AT(p, row, column)                                                                                   \
+    (kb_min(p->divisors,                                                                                               \
+            kb_counted(row, p->window.kernel_h, p->counted.top, p->window.in.height, p->counted.bottom) *              \
+                kb_counted(column, p->window.kernel_w, p->counted.left, p->window.in.width, p->counted.right)) -       \
+     1)
+
+/* Convolution of any groups and dilation. `add_tap` adds the products of one tap of the kernel to `count` sums;
+   `finish` makes a value of a sum. */
+#define KB_GROUPED_CONV2D(kernel, value, sum, params)                                                                  \
+    /* Outputs o to o + count - 1 of a window at row y and column x. Each reads `group_in` channels, from `in` on, the \
+       next one `apart` channels further. */                                                                           \
+    KB_INLINE void block(const value *in, value *out, const params *p, int32_t y, int32_t x, int32_t o, int32_t apart, \
+                         int32_t count)                                                                                \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        const int32_t channels = p->group_in, taps = g->kernel_h * g->kernel_w * channels;                             \
+        const value *w = p->weight + o * taps;                                                                         \
+        sum acc[4] = {0, 0, 0, 0};                                                                                     \
+        for (int32_t ky = 0; ky < g->kernel_h; ky++, y += p->dilation_h) {                                             \
+            if (y < 0 || y >= g->in.height) {                                                                          \
+                w += g->kernel_w * channels;                                                                           \
+                continue;                                                                                              \
+            }                                                                                                          \
+            int32_t column = x;                                                                                        \
+            for (int32_t kx = 0; kx < g->kernel_w; kx++, w += channels, column += p->dilation_w)                       \
+                if (column >= 0 && column < g->in.width)                                                               \
+                    add_tap(acc, in + (y * g->in.width + column) * g->in.channels, apart, w, taps, p, count);          \
+        }                                                                                                              \
+        for (int32_t j = 0; j < count; j++)                                                                            \
+            out[o + j] = finish(p, acc[j], o + j);                                                                     \
+    }                                                                                                                  \
+                                                                                                                       \
+    /* Groups of one output each, as those of a depthwise convolution, four side by side. */                           \
+    KB_APART void single(const value *in, value *out, const params *p, int32_t y, int32_t x)                           \
+    {                                                                                                                  \
+        KB_FOR_CHANNELS(p->window.out.channels, KB_SINGLE);                                                            \
+    }                                                                                                                  \
+                                                                                                                       \
+    KB_APART void several(const value *in, value *out, const params *p, int32_t y, int32_t x)                          \
+    {                                                                                                                  \
+        for (int32_t first = 0; first < p->window.out.channels; first += p->group_out, in += p->group_in)              \
+            KB_FOR_CHANNELS(p->group_out, KB_SEVERAL);                                                                 \
+    }                                                                                                                  \
+                                                                                                                       \
+    KB_KERNEL void kernel(const value *in, value *out, void *scratch, const params *p, const kb_region *r)             \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        (void)scratch;                                                                                                 \
+        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
+            value *to = out + (y * g->out.width + r->x) * g->out.channels;                                             \
+            for (int32_t x = r->x; x < r->x_end; x++, to += g->out.channels)                                           \
+                (p->group_out == 1 ? single : several)(in, to, p, y * g->stride_h - g->pad_h,                          \
+                                                       x * g->stride_w - g->pad_w);                                    \
+        }                                                                                                              \
+    }
+#define KB_SINGLE(o, count) block(in + (o) * p->group_in, out, p, y, x, o, p->group_in, count)
+#define KB_SEVERAL(o, count) block(in, out, p, y, x, first + (o), 0, count)
 
 /* Binarization: bit = (x >= threshold of its channel) xor flip. `ordered` makes an integer of a value, of the same
    order; `reached` is x >= threshold of up to 32 channels, the last one first. */
@@ -82,6 +186,24 @@
             for (int32_t x = 0; x < width; x++)                                                                        \
                 for (int32_t y = 0; y < height; y++)                                                                   \
                     *out++ = in[(y * width + x) * channels + c];                                                       \
+    }
+
+/* Where the largest along an axis is, the first on ties; what is no number is never larger. `least` is below, or none
+   other than, all values, as `wide`. */
+#define KB_ARGMAX(kernel, value, wide, least)                                                                          \
+    KB_KERNEL void kernel(const value *in, int32_t *out, const kb_argmax_params *p)                                    \
+    {                                                                                                                  \
+        for (int32_t outer = 0; outer < p->outer; outer++, in += p->count * p->inner)                                  \
+            for (int32_t inner = 0; inner < p->inner; inner++) {                                                       \
+                wide best = (least);                                                                                   \
+                int32_t place = 0;                                                                                     \
+                for (int32_t i = 0; i < p->count; i++)                                                                 \
+                    if (in[i * p->inner + inner] > best) {                                                             \
+                        best = in[i * p->inner + inner];                                                               \
+                        place = i;                                                                                     \
+                    }                                                                                                  \
+                *out++ = place;                                                                                        \
+            }                                                                                                          \
     }
 
 #endif

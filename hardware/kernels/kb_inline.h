@@ -75,6 +75,9 @@ KB_INLINE int32_t kb_multiply_high(int32_t a, int32_t b, int32_t offset)
 }
 
 /* acc * multiplier * 2^-shift, rounded once, half up, in [-2^30, 2^30]. */
+int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift);
+
+/* The same; with a shift above 64 rounded twice, by the shift - 64 (docs/arithmetic.md). */
 int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift);
 
 /* Clamped to [low, 127]. */

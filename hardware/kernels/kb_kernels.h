@@ -100,6 +100,24 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_depthwise_conv2d_s8_params;
 
+/* Convolutions of any groups, dilation and weights: outputs o to o + group_out - 1 read inputs i to i + group_in - 1, o
+   and i being multiples of these. */
+typedef struct {
+    kb_window window;
+    int32_t dilation_h, dilation_w, group_in, group_out;
+    const float *weight; /* [out channels][kernel_h][kernel_w][group_in] */
+    const float *bias;
+    int32_t relu;
+} kb_grouped_conv2d_f32_params;
+
+typedef struct {
+    kb_window window;
+    int32_t dilation_h, dilation_w, group_in, group_out;
+    const int8_t *weight;   /* as above */
+    const int32_t *channel; /* as in kb_conv2d_s8_params, bias without the input's zero point */
+    int32_t in_zero, out_zero, low;
+} kb_grouped_conv2d_s8_params;
+
 /* Binary convolutions; constants as kb_bits.h counts and kilobench/compile/ops/_bits.py lays out, `level` and
    `positive` per case. */
 typedef struct {
@@ -144,6 +162,27 @@ typedef struct {
     int32_t multiplier, shift, in_zero, out_zero;
 } kb_avg_pool_s8_params;
 
+/* Windows that reach beyond the map. A window's divisor is how many of its taps lie in the map grown by `counted`; the
+   factors are for divisors from 1 to `divisors`, which is 1 where all windows have the same. */
+typedef struct {
+    int32_t top, left, bottom, right;
+} kb_margins;
+
+typedef struct {
+    kb_window window;
+    kb_margins counted;
+    int32_t divisors;
+    const float *scale;
+} kb_padded_avg_pool_f32_params;
+
+typedef struct {
+    kb_window window;
+    kb_margins counted;
+    int32_t divisors;
+    const int32_t *multiplier, *shift;
+    int32_t in_zero, out_zero;
+} kb_padded_avg_pool_s8_params;
+
 typedef struct {
     int32_t count, relu;
 } kb_add_f32_params;
@@ -175,6 +214,134 @@ typedef struct {
     const uint32_t *table; /* exp(-scale * d) for d from 0 to 255, in fixed point */
 } kb_softmax_s8_params;
 
+typedef struct {
+    kb_shape in;
+} kb_pointwise_params;
+
+typedef struct {
+    kb_shape in;
+    const int8_t *table; /* of -128, -127, ..., 127 */
+} kb_lookup_s8_params;
+
+typedef struct {
+    kb_shape in;
+    float slope, offset;
+} kb_hard_sigmoid_f32_params;
+
+typedef struct {
+    kb_shape in;
+    float slope;
+} kb_leaky_relu_f32_params;
+
+typedef struct {
+    kb_shape in;
+    float low, high;
+} kb_clip_f32_params;
+
+typedef struct {
+    kb_shape in;
+    int32_t low, high;
+} kb_clip_s8_params;
+
+typedef struct {
+    kb_shape in;
+    const float *slope;
+} kb_prelu_f32_params;
+
+/* Factors as `channel` of kb_conv2d_s8_params, without a bias. */
+typedef struct {
+    kb_shape in;
+    int32_t positive[4];
+    const int32_t *negative; /* [channels][4] */
+    int32_t in_zero, out_zero;
+} kb_prelu_s8_params;
+
+typedef struct {
+    kb_shape in;
+    float scale;
+    int32_t zero;
+} kb_quantise_f32_params, kb_dequantise_s8_f32_params;
+
+typedef struct {
+    kb_shape in;
+    const int8_t *table; /* of 0, 1, ..., 255 */
+} kb_quantise_u8_params;
+
+typedef struct {
+    kb_shape in;
+    const uint8_t *table; /* of -128, -127, ..., 127 */
+} kb_dequantise_s8_u8_params;
+
+/* Two maps combined: turns of the three loops over the output, and how far each map goes on in one, in values. */
+typedef struct {
+    int32_t size[3], a[3], b[3];
+} kb_broadcast;
+
+typedef struct {
+    kb_broadcast grid;
+    int32_t relu;
+} kb_broadcast_f32_params;
+
+typedef struct {
+    kb_broadcast grid;
+    kb_add_s8_params sum; /* of a row */
+} kb_add_broadcast_s8_params;
+
+typedef struct {
+    kb_broadcast grid;
+    int32_t channel[4]; /* as of kb_conv2d_s8_params, without a bias */
+    int32_t zero_a, zero_b, out_zero, low;
+} kb_mul_s8_params;
+
+typedef struct {
+    kb_broadcast grid;
+    int32_t multiplier[3], shift[3]; /* of a, b and their sum */
+    int32_t zero_a, zero_b, out_zero, low;
+} kb_tflite_add_s8_params;
+
+typedef struct {
+    int32_t inputs, pieces;
+    const int32_t *sizes; /* of a piece of each input, in values */
+} kb_concat_params;
+
+typedef struct {
+    kb_shape in, out, before;
+    float with;
+} kb_pad_f32_params;
+
+typedef struct {
+    kb_shape in, out, before;
+    int32_t with;
+} kb_pad_s8_params;
+
+/* Turns of three loops over the output, and how far the input goes on in one, in values. */
+typedef struct {
+    int32_t offset, size[3], step[3];
+} kb_strided_params;
+
+typedef struct {
+    int32_t count;
+} kb_reshape_params;
+
+typedef struct {
+    kb_shape in, out;
+    int32_t half;
+} kb_resize_nearest_params;
+
+/* Values before the axis, along it and after it. */
+typedef struct {
+    int32_t outer, count, inner;
+} kb_argmax_params;
+
+typedef struct {
+    kb_window window;
+} kb_tflite_avg_pool_s8_params;
+
+typedef struct {
+    kb_shape in;
+    const int32_t *table; /* exp(-scale * d) for d from 0 to 255, times 2^31 */
+} kb_tflite_softmax_s8_params;
+
 void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
 void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
 void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2d_s16_params *p, const kb_region *r);
@@ -182,6 +349,10 @@ void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const k
                              const kb_region *r);
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                             const kb_region *r);
+void kb_grouped_conv2d_f32(const float *in, float *out, void *scratch, const kb_grouped_conv2d_f32_params *p,
+                           const kb_region *r);
+void kb_grouped_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_grouped_conv2d_s8_params *p,
+                          const kb_region *r);
 void kb_conv2d_b1(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p, const kb_region *r);
 void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
                       const kb_region *r);
@@ -190,8 +361,12 @@ void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_co
 void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);
+void kb_padded_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
+void kb_padded_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_avg_pool_f32(const float *in, float *out, const kb_avg_pool_f32_params *p, const kb_region *r);
 void kb_avg_pool_s8(const int8_t *in, int8_t *out, const kb_avg_pool_s8_params *p, const kb_region *r);
+void kb_padded_avg_pool_f32(const float *in, float *out, const kb_padded_avg_pool_f32_params *p, const kb_region *r);
+void kb_padded_avg_pool_s8(const int8_t *in, int8_t *out, const kb_padded_avg_pool_s8_params *p, const kb_region *r);
 void kb_add_f32(const float *a, const float *b, float *out, const kb_add_f32_params *p);
 void kb_add_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_add_s8_params *p);
 void kb_transpose_f32(const float *in, float *out, const kb_shape *in_shape);
@@ -200,5 +375,39 @@ void kb_binarize_f32(const float *in, uint32_t *out, const kb_binarize_f32_param
 void kb_binarize_s8(const int8_t *in, uint32_t *out, const kb_binarize_s8_params *p, const kb_region *r);
 void kb_softmax_f32(const float *in, float *out, const kb_softmax_f32_params *p, const kb_region *r);
 void kb_softmax_s8(const int8_t *in, int8_t *out, const kb_softmax_s8_params *p, const kb_region *r);
+void kb_lookup_s8(const int8_t *in, int8_t *out, const kb_lookup_s8_params *p, const kb_region *r);
+void kb_sigmoid_f32(const float *in, float *out, const kb_pointwise_params *p, const kb_region *r);
+void kb_tanh_f32(const float *in, float *out, const kb_pointwise_params *p, const kb_region *r);
+void kb_hard_swish_f32(const float *in, float *out, const kb_pointwise_params *p, const kb_region *r);
+void kb_hard_sigmoid_f32(const float *in, float *out, const kb_hard_sigmoid_f32_params *p, const kb_region *r);
+void kb_leaky_relu_f32(const float *in, float *out, const kb_leaky_relu_f32_params *p, const kb_region *r);
+void kb_clip_f32(const float *in, float *out, const kb_clip_f32_params *p, const kb_region *r);
+void kb_clip_s8(const int8_t *in, int8_t *out, const kb_clip_s8_params *p, const kb_region *r);
+void kb_prelu_f32(const float *in, float *out, const kb_prelu_f32_params *p, const kb_region *r);
+void kb_prelu_s8(const int8_t *in, int8_t *out, const kb_prelu_s8_params *p, const kb_region *r);
+void kb_quantise_f32(const float *in, int8_t *out, const kb_quantise_f32_params *p, const kb_region *r);
+void kb_quantise_u8(const uint8_t *in, int8_t *out, const kb_quantise_u8_params *p, const kb_region *r);
+void kb_dequantise_s8_f32(const int8_t *in, float *out, const kb_dequantise_s8_f32_params *p, const kb_region *r);
+void kb_dequantise_s8_u8(const int8_t *in, uint8_t *out, const kb_dequantise_s8_u8_params *p, const kb_region *r);
+void kb_add_broadcast_f32(const float *a, const float *b, float *out, const kb_broadcast_f32_params *p);
+void kb_add_broadcast_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_add_broadcast_s8_params *p);
+void kb_sub_f32(const float *a, const float *b, float *out, const kb_broadcast_f32_params *p);
+void kb_mul_f32(const float *a, const float *b, float *out, const kb_broadcast_f32_params *p);
+void kb_mul_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_mul_s8_params *p);
+void kb_tflite_add_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_tflite_add_s8_params *p);
+void kb_concat_f32(const float *const *in, float *out, const kb_concat_params *p);
+void kb_concat_s8(const int8_t *const *in, int8_t *out, const kb_concat_params *p);
+void kb_pad_f32(const float *in, float *out, const kb_pad_f32_params *p);
+void kb_pad_s8(const int8_t *in, int8_t *out, const kb_pad_s8_params *p);
+void kb_strided_f32(const float *in, float *out, const kb_strided_params *p);
+void kb_strided_s8(const int8_t *in, int8_t *out, const kb_strided_params *p);
+void kb_reshape_f32(const float *in, float *out, const kb_reshape_params *p);
+void kb_reshape_s8(const int8_t *in, int8_t *out, const kb_reshape_params *p);
+void kb_resize_nearest_f32(const float *in, float *out, const kb_resize_nearest_params *p);
+void kb_resize_nearest_s8(const int8_t *in, int8_t *out, const kb_resize_nearest_params *p);
+void kb_argmax_f32(const float *in, int32_t *out, const kb_argmax_params *p);
+void kb_argmax_s8(const int8_t *in, int32_t *out, const kb_argmax_params *p);
+void kb_tflite_avg_pool_s8(const int8_t *in, int8_t *out, const kb_tflite_avg_pool_s8_params *p, const kb_region *r);
+void kb_tflite_softmax_s8(const int8_t *in, int8_t *out, const kb_tflite_softmax_s8_params *p, const kb_region *r);
 
 #endif

@@ -36,3 +36,6 @@ KB_POOL_PIXEL(int8_t, kb_max_pool_params)
 #endif
 
 KB_POOL(kb_max_pool_s8, int8_t, kb_max_pool_params)
+
+#define NO_FACTOR(q, p, row, column) (void)0
+KB_PADDED_POOL(kb_padded_max_pool_s8, int8_t, kb_max_pool_params, kb_max_pool_params, *p, NO_FACTOR)

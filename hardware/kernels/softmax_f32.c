@@ -1,24 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kb_inline.h"
-
-/* exp(x) of an x up to 0, as kilobench/compile/ops/softmax.py defines it: there is no libm. */
-KB_INLINE float exponential(float x)
-{
-    x = x > -87.0f ? x : -87.0f;
-    const int32_t n = (int32_t)(x * 1.44269504f - 0.5f);
-    const float whole = (float)n, r = x - whole * 0.693359375f - whole * -2.12194440e-4f;
-    float result = 1.0f / 720;
-    result = result * r + 1.0f / 120;
-    result = result * r + 1.0f / 24;
-    result = result * r + 1.0f / 6;
-    result = result * r + 1.0f / 2;
-    result = result * r + 1.0f;
-    result = result * r + 1.0f;
-    const uint32_t bits = (uint32_t)(n + 127) << 23;
-    float power;
-    __builtin_memcpy(&power, &bits, 4);
-    return result * power;
-}
+#include "kb_exponential.h"
 
 KB_KERNEL void kb_softmax_f32(const float *in, float *out, const kb_softmax_f32_params *p, const kb_region *r)
 {
@@ -31,7 +12,7 @@ KB_KERNEL void kb_softmax_f32(const float *in, float *out, const kb_softmax_f32_
             for (int32_t c = 1; c < channels; c++)
                 largest = x[c] > largest ? x[c] : largest;
             for (int32_t c = 0; c < channels; c++) {
-                to[c] = exponential(x[c] - largest);
+                to[c] = kb_exponential(x[c] - largest);
                 sum += to[c];
             }
             const float factor = 1.0f / sum;

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.compile.graphcheck import check_op
 from kilobench.compile.operator import Attribute, Operator, operator, require
+from kilobench.compile.ops._integers import TWICE
 
 CHANNELS = (1, 2, 3, 4, 7, 8, 31, 32, 33, 64, 70)
 """Numbers at which kernels go wrong."""
@@ -18,7 +19,7 @@ _TRIES = 1000
 _MOST_WORK = 100_000
 """What emulators do in a moment."""
 _SPREAD = 4
-"""Random attributes lie within this of the least that is allowed."""
+"""Random attributes lie within this of the least that is allowed, or of 0 where that is below it."""
 
 
 def instance(kind: str, types: tuple[DType, DType], seed: int) -> Graph:
@@ -85,8 +86,8 @@ def _value(r: np.random.Generator, attribute: Attribute) -> Any:
         return attribute.default
     if not attribute.count:
         return bool(r.integers(2))
-    high = min(attribute.high, attribute.low + _SPREAD)
-    numbers = tuple(int(number) for number in r.integers(attribute.low, high + 1, attribute.count))
+    low = max(attribute.low, -_SPREAD)
+    numbers = tuple(int(n) for n in r.integers(low, min(attribute.high, max(low, 0) + _SPREAD) + 1, attribute.count))
     return numbers if attribute.count > 1 else numbers[0]
 
 
@@ -107,6 +108,7 @@ def _param(r: np.random.Generator, name: str, dtype: str, shape: tuple[int, ...]
     if dtype == "uint32":
         return r.integers(0, 2**32, shape, np.uint32)
     if dtype == "int8":
-        return r.integers(-127, 128, shape, np.int8)
+        return r.integers(-128, 128, shape, np.int8)
     bounds = {"multiplier": (2**30, 2**31), "shift": (29, 42)}.get(name, (-1000, 1000))
-    return r.integers(*bounds, shape).astype(dtype)
+    values = r.integers(*bounds, shape)
+    return (values + TWICE * r.integers(0, 2) * (name == "shift")).astype(dtype)

@@ -15,6 +15,7 @@ import numpy as np
 
 from kilobench.compile.graph import Graph, Op, Tensor
 from kilobench.compile.operator import Operator, operator, require
+from kilobench.compile.ops._integers import is_shift
 from kilobench.contracts import UserError
 
 MAX_OPERATORS = 500
@@ -149,5 +150,6 @@ def _check_params(bound: Operator) -> None:
         elif dtype == "uint32":
             unused = array[..., -1].astype(np.uint64) >> bound.used_bits(letters)
             require(not unused.any(), f"has a {name} with unused bits set")
-    require(all(1 <= t <= 62 for t in params.get("shift", ())), "has a shift outside of 1 to 62")
+    shifts = params.get("shift", ())
+    require(all(map(is_shift, shifts)), "has a shift outside of 1 to 62 and of 65 to 126")
     require(all(m >= 0 for m in params.get("multiplier", ())), "has a multiplier below 0")

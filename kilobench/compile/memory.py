@@ -80,9 +80,10 @@ def buffers(graph: Graph, cut: list[Step]) -> dict[str | int, Buffer]:
 def _in_place(graph: Graph, cut: list[Step]) -> dict[str, str]:
     """Outputs that may overwrite an input which nothing reads later: that input."""
     last_read = {name: index for index, op in enumerate(graph.ops) for name in op.inputs}
+    whole = {step.ops[0] for step in cut if len(step.ops) == 1}
     result: dict[str, str] = {}
     for index, op in enumerate(graph.ops):
-        if operator(op.kind).in_place and not operator(op.kind).in_strips:
+        if operator(op.kind).in_place and index in whole:
             size = graph.tensors[op.output].bytes
             free = [
                 name

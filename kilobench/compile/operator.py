@@ -71,7 +71,7 @@ class Operator:
     types: ClassVar[Mapping[tuple[DType, DType], Params]]
     """Its parameters by type of input and output. Each has a type and a letter for each axis of its shape: O output and I input
     channels, o and i their 32-bit words, H x W the kernel, a digit itself. Words have no unused bit set, floats are finite,
-    a ``shift`` is within 1 to 62 and a ``multiplier`` not negative."""
+    a ``shift`` is within 1 to 62, or 64 more for two roundings, and a ``multiplier`` not negative."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Parameters that may be left out, all or none of them."""
     attributes: ClassVar[Mapping[str, Attribute]] = {}
@@ -79,7 +79,7 @@ class Operator:
     """How many tensors it reads, all of one type and, unless ``check_sources`` says otherwise, shape; None for any number, of
     which its kernel gets an array of pointers."""
     in_place: ClassVar[bool] = False
-    """Whether its output may lie where one of its inputs lay, if it is as large; not for one that runs in strips."""
+    """Whether its output may lie where one of its inputs lay, if it is as large and made as a whole."""
     in_strips: ClassVar[bool] = False
     """Whether its kernel takes a region, and makes that part of the output of those parts of the input that ``along`` names."""
     min_pixels: ClassVar[int] = 1

@@ -81,17 +81,21 @@ def _cut(graph: Graph, operators: Sequence[Operator], first: int, last: int) -> 
             if step is None:
                 continue
             (peak, stripped), before = best[start - 1]
-            cost = max(peak, _memory(graph, step)), stripped + (end - start)
+            in_place = first < start == end and operators[start].in_place
+            cost = max(peak, _memory(graph, step, in_place)), stripped + (end - start)
             if end not in best or cost < best[end][0]:
                 best[end] = cost, [*before, step]
     return best[last][1]
 
 
-def _memory(graph: Graph, step: Step) -> int:
-    """Bytes of a step's input, strips and output."""
+def _memory(graph: Graph, step: Step, in_place: bool) -> int:
+    """Bytes of a step's input, strips and output; of an operator that may run in place on a map of a chain, no input that is
+    as large as the output."""
     ops = [graph.ops[index] for index in step.ops]
     strips = sum(step.strip_bytes(graph, position) for position in range(len(ops) - 1))
-    return sum(graph.tensors[name].bytes for name in (*ops[0].inputs, ops[-1].output)) + strips
+    made = graph.tensors[ops[-1].output].bytes
+    read = sum(graph.tensors[name].bytes for name in ops[0].inputs)
+    return strips + made + (0 if in_place and read == made else read)
 
 
 def _step(operators: Sequence[Operator], first: int, last: int) -> Step | None:

@@ -11,7 +11,8 @@ from kilobench.commands import instances
 from kilobench.commands.instances import CHANNELS
 from kilobench.compile.graph import DType, Graph, Op, Tensor, pack
 from kilobench.compile.lower import multiplier
-from kilobench.compile.operator import kinds, operator
+from kilobench.compile.operator import Operator, kinds, operator
+from kilobench.compile.ops._integers import TWICE
 
 Pair = tuple[int, int]
 INT32_MAX = 2**31 - 1
@@ -68,21 +69,45 @@ class Builder:
         return choices[r.integers(len(choices))]
 
     def window(
-        self, source: Tensor, kernel: Pair | None, stride: Pair | None, padding: Pair | None
-    ) -> tuple[dict[str, Any], Pair]:
-        """Attributes of a convolution, random where not given, and the size of its output."""
+        self,
+        source: Tensor,
+        kernel: Pair,
+        stride: Pair | None,
+        padding: Pair | None,
+        dilation: Pair = (1, 1),
+        whole: bool = False,
+    ) -> dict[str, Any]:
+        """Attributes of a window, random where not given; with ``whole`` it may lie on padding as a whole."""
         r, size = self.random, source.shape[:2]
-        kernel = kernel or self.kernel(size)
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        attrs: dict[str, Any] = {"dilation": dilation} if dilation != (1, 1) else {}
         if stride is None:
             stride = (1, 1) if r.random() < 0.5 else (int(r.integers(1, 4)), int(r.integers(1, 4)))
         if padding is None:
-            least = [max(0, -(-(k - n) // 2)) for k, n in zip(kernel, size, strict=True)]
-            same = [max(low, (k - 1) // 2) for low, k in zip(least, kernel, strict=True)]
-            any_ = [int(r.integers(low, k)) for low, k in zip(least, kernel, strict=True)]
+            least = [max(0, -(-(k - n) // 2)) for k, n in zip(reach, size, strict=True)]
+            same = [max(low, (k - 1) // 2) for low, k in zip(least, reach, strict=True)]
+            any_ = [int(r.integers(low, k + whole)) for low, k in zip(least, reach, strict=True)]
             chosen = (same, least, any_)[r.integers(3)]
             padding = (chosen[0], chosen[1])
-        height, width = ((n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, kernel, stride, strict=True))
-        return {"kernel": kernel, "stride": stride, "padding": padding}, (height, width)
+            below = [
+                int(r.integers(max(0, k - n - p), k + whole)) for k, n, p in zip(reach, size, padding, strict=True)
+            ]
+            extra = (below[0] - padding[0], below[1] - padding[1])
+            if extra != (0, 0) and r.random() < 0.4:
+                attrs["extra"] = extra
+        return {"kernel": kernel, "stride": stride, "padding": padding} | attrs
+
+    def made(self, kind: str, source: Tensor, attrs: dict[str, Any], channels: int) -> Operator:
+        """The operator with an output tensor of the shape that it has."""
+        shape = operator(kind)(
+            Op(kind, "", (), "", attrs), [source], replace(source, shape=(1, 1, channels))
+        ).output_shape()
+        return operator(kind)(Op(kind, "", (), "", attrs), [source], replace(source, shape=shape))
+
+    def dilation(self) -> Pair:
+        """One in four is more than 1."""
+        r = self.random
+        return (int(r.integers(1, 4)), int(r.integers(1, 4))) if r.random() < 0.25 else (1, 1)
 
     # Operators
 
@@ -95,16 +120,25 @@ class Builder:
         stride: Pair | None = None,
         padding: Pair | None = None,
     ) -> Tensor:
-        """A convolution; a random number of channels keeps to MAX_MACS and MAX_WEIGHTS."""
-        attrs, size = self.window(source, kernel, stride, padding)
-        taps = int(np.prod(attrs["kernel"])) * source.shape[2]
+        """A convolution; a random number of channels keeps to MAX_MACS and MAX_WEIGHTS. Groups and dilation are random where
+        the kernel is, and the type has them.
+        """
+        r, channels, dilation, groups = self.random, source.shape[2], (1, 1), 1
+        if kernel is None and source.dtype in ("float32", "int8"):
+            dilation = self.dilation()
+            parts = [g for g in range(1, channels + 1) if channels % g == (out or 0) % g == 0]
+            groups = int(r.choice(parts)) if r.random() < 0.3 else 1
+        attrs = self.window(source, kernel or self.kernel(source.shape[:2]), stride, padding, dilation, whole=True)
+        attrs |= {"groups": groups} if groups > 1 else {}
+        size = self.made("conv2d", source, attrs, groups).output.shape[:2]
+        taps = int(np.prod(attrs["kernel"])) * (channels // groups)
         if out is None:
             cost = taps / 8 if source.dtype == "bit" else taps
             out = min(self.channels(), int(MAX_MACS / (cost * np.prod(size))), int(MAX_WEIGHTS / cost))
-            out = max(1, out)
+            out = max(1, out // groups) * groups
         output = self.tensor((*size, out), dtype)
         relu = bool(self.random.integers(2)) and dtype != "bit"
-        shape = (out, *attrs["kernel"], source.shape[2])
+        shape = (out, *attrs["kernel"], channels // groups)
         if source.dtype == "int16":
             params = self._int8_params(shape, dtype, 2**15)
         else:
@@ -115,32 +149,46 @@ class Builder:
     def depthwise(
         self, source: Tensor, kernel: Pair | None = None, stride: Pair | None = None, padding: Pair | None = None
     ) -> Tensor:
-        """One filter [KH, KW] per channel, float32 or int8; weights are [KH, KW, C]."""
-        attrs, size = self.window(source, kernel, stride, padding)
-        output = self.tensor((*size, source.shape[2]), source.dtype)
+        """Filters [KH, KW], one per channel or, where the kernel is random, several; float32 or int8; weights are [KH, KW, O]."""
+        r = self.random
+        many = int(r.integers(2, 6)) if kernel is None and r.random() < 0.2 else 1
+        dilation = (1, 1) if kernel else self.dilation()
+        attrs = self.window(source, kernel or self.kernel(source.shape[:2]), stride, padding, dilation, whole=True)
+        shape = self.made("depthwise_conv2d", source, attrs, many * source.shape[2]).output.shape
+        output = self.tensor(shape, source.dtype)
         make = self._float_params if source.dtype == "float32" else self._int8_params
-        params = make((source.shape[2], *attrs["kernel"], 1), source.dtype)
+        params = make((shape[2], *attrs["kernel"], 1), source.dtype)
         params["weight"] = np.ascontiguousarray(params["weight"][..., 0].transpose(1, 2, 0))
         return self.op("depthwise_conv2d", [source], output, attrs | {"relu": bool(self.random.integers(2))}, params)
 
     def pool(self, source: Tensor, kind: str, kernel: Pair | None = None, stride: Pair | None = None) -> Tensor:
+        """Padding is random where the kernel is, and the type has it."""
         r, size = self.random, source.shape[:2]
-        kernel = kernel or (int(r.integers(1, min(3, size[0]) + 1)), int(r.integers(1, min(3, size[1]) + 1)))
+        padding = None if kernel is None and source.dtype != "bit" and r.integers(2) else (0, 0)
+        if kernel is None:
+            most = (3, 3) if padding is None else size
+            kernel = (int(r.integers(1, min(3, most[0]) + 1)), int(r.integers(1, min(3, most[1]) + 1)))
         stride = stride or (int(r.integers(1, 4)), int(r.integers(1, 4)))
-        height, width = ((n - k) // s + 1 for n, k, s in zip(size, kernel, stride, strict=True))
-        output = self.tensor((height, width, source.shape[2]), source.dtype)
+        attrs = self.window(source, kernel, stride, padding)
+        if kind == "avg_pool" and padding is None and r.integers(2):
+            (top, left), (below, right) = attrs["padding"], attrs.get("extra", (0, 0))
+            counted = tuple(int(r.integers(0, p + 1)) for p in (top, left, top + below, left + right))
+            attrs |= {"counted": counted} if any(counted) else {}
+        bound = self.made(kind, source, attrs, source.shape[2])
+        output = self.tensor(bound.output.shape, source.dtype)
         area = kernel[0] * kernel[1]
+        divisors = np.arange(1, area + 1) if kind == "avg_pool" and bound.sizes()["D"] > 1 else np.array([area])
         params: dict[str, Any] = {}
         if kind == "max_pool" and source.dtype == "int8":
             output = self.like(source, output)
         elif kind == "max_pool" and source.dtype == "bit" and r.integers(2):
             params = {"flip": pack(r.integers(0, 2, source.shape[2]).astype(bool))}
         elif kind == "avg_pool" and source.dtype == "float32":
-            scale = 2.0 ** -np.ceil(np.log2(area)) if self.exact else 1 / area
-            params = {"scale": np.array([scale], dtype=np.float32)}
+            scale = 2.0 ** -np.ceil(np.log2(divisors)) if self.exact else 1 / divisors
+            params = {"scale": scale.astype(np.float32)}
         elif kind == "avg_pool":
-            params = self._requantisation(np.array([255.0 * area]), 255.0 * area)
-        return self.op(kind, [source], output, {"kernel": kernel, "stride": stride, "padding": (0, 0)}, params)
+            params = self._requantisation(np.full(len(divisors), 255.0 * area), 255.0 * divisors)
+        return self.op(kind, [source], output, attrs, params)
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         output = self.tensor(a.shape, a.dtype)
@@ -202,6 +250,8 @@ class Builder:
         if self.extreme:
             weight = r.choice([-top, top], shape)
             weight[r.random(out) < 0.5] = r.choice([-top, top])
+        if self.wild and top == 127 and dtype == "int8" and r.random() < 0.1:
+            weight[r.random(shape) < r.choice([0.02, 1])] = -128
         sums = np.abs(weight).sum(axis=(1, 2, 3))
         bias = self._bias(INT32_MAX - reach * sums, 16.0 * reach * np.sqrt(taps))
         params = {"weight": weight.astype(np.int8), "bias": bias.astype(np.int32)}
@@ -219,7 +269,7 @@ class Builder:
         elif dtype == "int8":
             bias = self._bias(np.full(out, INT32_MAX - 256 * taps), 256.0 * np.sqrt(taps))
             params |= {"bias": bias.astype(np.int32)}
-            params |= self._requantisation(256.0 * taps + np.abs(bias), 300.0 * np.sqrt(taps) + np.abs(bias))
+            params |= self._requantisation(256.0 * taps + np.abs(bias), 300.0 * np.sqrt(taps) + np.abs(bias), False)
         else:
             scale, bias = r.normal(size=out), r.normal(size=out)
             if self.exact:
@@ -233,15 +283,16 @@ class Builder:
         wild = np.trunc(self.random.uniform(-1, 1, len(limit)) * limit)
         return np.where(self.wild & (self.random.random(len(limit)) < 0.1), wild, np.rint(bias)).astype(np.int64)
 
-    def _requantisation(self, bound: Any, usual: Any) -> dict[str, Any]:
+    def _requantisation(self, bound: Any, usual: Any, twice: bool = True) -> dict[str, Any]:
         """Factors that bring accumulators of a usual size to int8, and some with shifts from 20 to 62; none takes an
-        accumulator within +-``bound`` out of int32."""
+        accumulator within +-``bound`` out of int32. Some round twice, unless they must not."""
         r, count = self.random, len(bound)
         real = np.exp(r.uniform(np.log(5.0), np.log(300.0), count)) / usual
         wild = 2.0 ** r.uniform(-33, 11, count)
         real = np.where(self.wild & (r.random(count) < 0.15), wild, real)
         m, t = multiplier(np.minimum(real, (INT32_MAX - 512) / bound))
-        return {"multiplier": m, "shift": t}
+        two = (r.random(count) < r.choice([0, 0, 0.5, 1])) & twice & self.wild
+        return {"multiplier": m, "shift": t + np.int32(TWICE) * two.astype(np.int32)}
 
 
 TUNED: dict[str, Callable[[Builder, Tensor, DType], Tensor]] = {

@@ -48,23 +48,42 @@ def exact_maps(graph: Graph, x: NDArray[Any]) -> Maps:
 
 def _slide(op: Op, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """A float operator that slides over a map [1, h, w, c], one product and one sum at a time."""
-    kernel, (step_h, step_w) = op.attrs["kernel"], op.attrs["stride"]
-    (pad_h, pad_w) = op.attrs["padding"]
-    padded = np.pad(x, ((0, 0), (pad_h, pad_h), (pad_w, pad_w), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))[:, ::step_h, ::step_w]
+    attrs, channels = op.attrs, x.shape[3]
+    kernel, (step_h, step_w) = attrs["kernel"], attrs["stride"]
+    (gap_h, gap_w), (more_h, more_w) = attrs.get("dilation", (1, 1)), attrs.get("extra", (0, 0))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, (gap_h, gap_w), strict=True)]
+    (pad_h, pad_w) = attrs["padding"]
+    sides = (0, 0), (pad_h, pad_h + more_h), (pad_w, pad_w + more_w), (0, 0)
+    padded = np.pad(x, sides, constant_values=-np.inf if op.kind == "max_pool" else 0)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
+    windows = windows[:, ::step_h, ::step_w, :, ::gap_h, ::gap_w]
     if op.kind == "max_pool":  # of two zeros the first one stays
         best = windows[..., 0, 0]
         for ky, kx in np.ndindex(*kernel):
             best = np.where(windows[..., ky, kx] > best, windows[..., ky, kx], best)
         return best
-    weight = op.params.get("weight", np.ones((*kernel, x.shape[3]), np.float32))
-    channels = len(weight) if op.kind == "conv2d" else x.shape[3]
-    acc = np.zeros((*windows.shape[:3], channels), np.float32)
+    if op.kind == "avg_pool":
+        acc = np.zeros(windows.shape[:4], np.float32)
+        for ky, kx in np.ndindex(*kernel):
+            acc += windows[..., ky, kx]
+        scale = op.params["scale"]
+        return acc * (scale if len(scale) == 1 else scale[_divisors(op, x.shape, sides) - 1])
+    weight = op.params["weight"] if op.kind == "conv2d" else op.params["weight"].transpose(2, 0, 1)[..., None]
+    outputs, parts = len(weight), weight.shape[3]
+    acc = np.zeros((*windows.shape[:3], outputs), np.float32)
+    first = np.arange(outputs) // (outputs // (channels // parts)) * parts
     for ky, kx in np.ndindex(*kernel):
-        tap = windows[..., ky, kx]
-        if op.kind != "conv2d":
-            acc += tap * weight[ky, kx]
-            continue
-        for i in range(x.shape[3]):
-            acc += tap[..., i : i + 1] * weight[:, ky, kx, i]
-    return acc * op.params["scale"] if op.kind == "avg_pool" else acc + op.params["bias"]
+        for i in range(parts):
+            acc += windows[..., first + i, ky, kx] * weight[:, ky, kx, i]
+    return acc + op.params["bias"]
+
+
+def _divisors(op: Op, shape: tuple[int, ...], sides: Any) -> NDArray[np.int64]:
+    """How many taps each window of an average pool counts."""
+    top, left, bottom, right = op.attrs.get("counted", (0, 0, 0, 0))
+    counted = (0, 0), (top, bottom), (left, right), (0, 0)
+    rest = [(before - b, after - a) for (before, after), (b, a) in zip(sides, counted, strict=True)]
+    ones = np.pad(np.pad(np.ones((1, *shape[1:]), np.int64), counted, constant_values=1), rest)
+    windows = np.lib.stride_tricks.sliding_window_view(ones, op.attrs["kernel"], axis=(1, 2))
+    step_h, step_w = op.attrs["stride"]
+    return windows[:, ::step_h, ::step_w].sum(axis=(-1, -2))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kilobench.compile.graph import Tensor
+from kilobench.compile.int8 import binary_params, conv_params, multiplier
 from kilobench.compile.lower import lower
-from kilobench.compile.lower.int8 import binary_params, conv_params, multiplier
 from kilobench.compile.ops._integers import requantise
 from kilobench.contracts import UserError
 from kilobench.learn.layers import FakeQuant, XnorConv2d

@@ -12,7 +12,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import LoweringError, lower
-from kilobench.compile.ops.softmax import exponential
+from kilobench.compile.ops._exponential import exponential
 from kilobench.compile.simulate import quantise_input, simulate
 from kilobench.learn.quantise import quantise
 from kilobench.measuring.evaluate import _crops

@@ -3,12 +3,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from kilobench.compile.graph import Graph
+from kilobench.compile.imports.lowering import lower_program
+from kilobench.compile.imports.program import Program
+from kilobench.compile.imports.walk import Rounding
 from kilobench.contracts import UserError
 
+MAX_FILE_BYTES = 2**27
+"""Of a model's file: more than any board holds."""
 
-def load_model(path: Path, rounding: str = "once") -> Graph:
-    """The graph of a file, by its ending."""
-    raise UserError(f"{path}: files of this ending cannot be read yet")
+
+def load_model(path: Path, rounding: Rounding = "once") -> Graph:
+    """The graph of a file, whose ending says what it is. Raises UserError, in one line that begins with the path."""
+    try:
+        load = _loader(path)
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise UserError(f"it has more than {MAX_FILE_BYTES} bytes")
+        return lower_program(load(data), rounding)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _loader(path: Path) -> Callable[[bytes], Program]:
+    """What reads such a file, imported now: each needs a package of its own."""
+    if path.suffix == ".tflite":
+        from kilobench.compile.imports.tflite import load_tflite
+
+        return load_tflite
+    raise UserError(f"it ends in {path.suffix!r}; supported is .tflite")

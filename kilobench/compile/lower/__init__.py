@@ -15,8 +15,8 @@ from torch import fx, nn
 
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
+from kilobench.compile.int8 import multiplier
 from kilobench.compile.lower.binary import xnor
-from kilobench.compile.lower.int8 import multiplier
 from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, swap
 from kilobench.compile.lower.walk import LoweringError, Walk
 from kilobench.contracts import Shape

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from kilobench.compile import int8
 from kilobench.compile.graph import Tensor, pack
-from kilobench.compile.lower import int8
 from kilobench.compile.lower.layers import conv_attrs, max_pool
 from kilobench.compile.lower.norms import affine, array, sign_of
 from kilobench.compile.lower.walk import Walk

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from kilobench.compile import int8
 from kilobench.compile.graph import Tensor
-from kilobench.compile.lower import int8
 from kilobench.compile.lower.norms import affine, array
 from kilobench.compile.lower.walk import Walk
 from kilobench.compile.operator import kind_of, operator

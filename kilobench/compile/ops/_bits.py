@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import pack, unpack
 from kilobench.compile.kernels import constant
-from kilobench.compile.operator import Field, Operator, require
+from kilobench.compile.operator import Field, require
+from kilobench.compile.ops._convolution import Convolution
 
 MAX_BIT_TAPS, MAX_BIT_COLUMN = constant("KB_BITS_MAX_TAPS"), constant("KB_BITS_MAX_COLUMN")
 """Of a binary convolution; of one list."""
@@ -16,33 +17,33 @@ _MAX_CASES = 2**22
 """Output channels of a binary convolution, times the ways in which padding may clip its windows."""
 
 
-def check_counters(conv: Operator, taps: int) -> None:
+def check_counters(conv: Convolution, taps: int) -> None:
     """Raises ValueError for more taps than the kernels can count, and for a ReLU of bits."""
     _, listed = tap_lists(conv)
     column = conv.attrs["kernel"][0] * conv.source.shape[2]
     counted = taps <= MAX_BIT_TAPS and listed <= MAX_BIT_COLUMN
     require(counted, f"sums {taps} products, {column} per column, more than the kernels can count")
-    cases = [min(size, 2 * p + 2) for size, p in zip(conv.output.shape, conv.attrs["padding"], strict=False)]
+    cases = [min(size, sum(both) + 2) for size, both in zip(conv.output.shape, conv.paddings(), strict=False)]
     clipped = conv.output.shape[2] * cases[0] * cases[1]
     require(clipped <= _MAX_CASES, f"has {clipped} sums of clipped windows, above {_MAX_CASES}")
     require(conv.output.dtype != "bit" or not conv.attrs["relu"], "has a ReLU of bits")
 
 
-def tap_lists(conv: Operator) -> tuple[int, int]:
+def tap_lists(conv: Convolution) -> tuple[int, int]:
     """Lists of taps, one per column of the kernel or, where columns are short, one of all; and the taps of each."""
     kernel_h, kernel_w = conv.attrs["kernel"]
     column = kernel_h * conv.source.shape[2]
     return (kernel_w, column) if column > constant("KB_BITS_FEW") else (1, kernel_w * column)
 
 
-def scratch_bytes(conv: Operator) -> int:
+def scratch_bytes(conv: Convolution) -> int:
     """For the lists of those taps that are +1."""
     lists, listed = tap_lists(conv)
     blocks = -(-listed // 8)
     return lists * (2 * (8 * blocks + 8) + 4 * blocks) + 4 * 7
 
 
-def constants(conv: Operator) -> dict[str, Field]:
+def constants(conv: Convolution) -> dict[str, Field]:
     """Weights with a bit per output channel in every word, and what padding changes per case of window."""
     weight = unpack(conv.params["weight"], conv.source.shape[2])
     taps = weight[0].size
@@ -61,7 +62,7 @@ def constants(conv: Operator) -> dict[str, Field]:
     return arrays
 
 
-def _spans(conv: Operator, axis: int) -> list[tuple[int, int]]:
+def _spans(conv: Convolution, axis: int) -> list[tuple[int, int]]:
     """Taps [from, to) inside the map, per case of kb_bits_cases in kb_bits.h."""
     size, made = conv.source.shape[axis], conv.output.shape[axis]
     kernel, stride, padding = conv.along(axis)

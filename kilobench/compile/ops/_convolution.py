@@ -3,25 +3,52 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.operator import Attribute, Field, require
-from kilobench.compile.ops._integers import REACH, check_accumulator, lowest, requantise, saturate
-from kilobench.compile.ops._window import Windowed
+from kilobench.compile.operator import Attribute, Field
+from kilobench.compile.ops._integers import REACH, channel_table, check_accumulator, lowest, requantise, saturate
+from kilobench.compile.ops._window import MAX_WINDOW, Windowed
 
 
 class Convolution(Windowed):
-    """Sums of products of taps and weights, then ReLU if ``relu``."""
+    """Sums of products of taps and weights, the taps ``dilation`` rows and columns apart, then ReLU if ``relu``.
 
-    attributes = Windowed.attributes | {"relu": Attribute()}
+    Output channels are those of ``groups()`` in turn, each of which reads as many input channels of its own. Where a kernel made
+    for its kind cannot do that (``is_general``), kb_grouped_conv2d_f32 or _s8 does.
+    """
+
+    attributes = Windowed.attributes | {"dilation": Attribute(1, MAX_WINDOW, 2, (1, 1)), "relu": Attribute()}
     takes_scratch = True
+
+    def groups(self) -> int:
+        """Parts of the channels."""
+        raise NotImplementedError
+
+    def weight(self) -> NDArray[Any]:
+        """[O, KH, KW, input channels of a group]; of bits, 0 or 1."""
+        raise NotImplementedError
+
+    def is_general(self) -> bool:
+        """Whether it needs the general kernel."""
+        return self.attrs["dilation"] != (1, 1)
+
+    def reach(self) -> tuple[int, int]:
+        """With the gaps of a dilation."""
+        height, width = ((k - 1) * d + 1 for k, d in zip(self.attrs["kernel"], self.attrs["dilation"], strict=True))
+        return height, width
+
+    def most_padding(self) -> tuple[int, int]:
+        """A window may lie on padding as a whole."""
+        return self.reach()
 
     def taps(self) -> int:
         """Products per output value."""
-        return int(self.attrs["kernel"][0] * self.attrs["kernel"][1])
+        kernel_h, kernel_w = self.attrs["kernel"]
+        return int(kernel_h * kernel_w * (self.source.shape[2] // self.groups()))
 
     def work(self) -> int:
         """Products."""
@@ -36,13 +63,27 @@ class Convolution(Windowed):
         """And a bias per output channel."""
         return self.output.shape[2] * (self.taps() + 1)
 
+    # For the kernels
+
+    @cached_property
+    def general(self) -> bool:
+        """``is_general``, which may read all weights, once."""
+        return self.is_general()
+
+    @property
+    def kernel(self) -> str:
+        """The general one, or that of its kind."""
+        if self.general:
+            return "kb_grouped_conv2d_f32" if self.source.dtype == "float32" else "kb_grouped_conv2d_s8"
+        return super().kernel
+
     def constants(self) -> dict[str, Field]:
-        """Weights and what goes with them, as its kernel reads them."""
+        """Weights and what goes with them, as the kernel of its kind reads them."""
         return {**self.params}
 
     def fields(self) -> dict[str, Field]:
         """Window, constants, and what the types need besides."""
-        fields = {"window": self.window()} | self.constants()
+        fields = {"window": self.window()} | (self._grouped() if self.general else self.constants())
         if self.output.dtype == "float32":
             fields["relu"] = int(self.attrs["relu"])
         if self.output.dtype == "int8":
@@ -51,38 +92,52 @@ class Convolution(Windowed):
             fields["in_zero"] = self.source.zero_point
         return fields
 
-    def check_weights(self, axes: tuple[int, ...]) -> None:
-        """Raises ValueError for int8 weights with which the accumulator may overflow; ``axes`` are those that are summed."""
-        weight = self.params["weight"].astype(np.int16)
-        require(weight.min() >= -127, "has a weight below -127")
-        check_accumulator(self, REACH[self.source.dtype] * np.abs(weight).sum(axis=axes, dtype=np.int64))
+    def _grouped(self) -> dict[str, Field]:
+        """Of kb_grouped_conv2d_f32_params and kb_grouped_conv2d_s8_params."""
+        groups, dilation = self.groups(), self.attrs["dilation"]
+        numbers: dict[str, Field] = {"dilation_h": dilation[0], "dilation_w": dilation[1]}
+        numbers |= {"group_in": self.source.shape[2] // groups, "group_out": self.output.shape[2] // groups}
+        weight = np.ascontiguousarray(self.weight())
+        if self.source.dtype == "float32":
+            return numbers | {"weight": weight, "bias": self.params["bias"]}
+        return numbers | {"weight": weight, "channel": self.channel_table(self.params["bias"])}
 
-    def compute_integers(self, x: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.int8]:
-        """Integers [n, h, w, c] with int8 weights as of ``correlate`` to int8."""
-        acc = self.correlate(x - np.float64(self.source.zero_point), weight).astype(np.int64) + self.params["bias"]
-        return saturate(self, requantise(acc, self.params["multiplier"], self.params["shift"]))
+    def channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
+        """As ``channel`` of kb_conv2d_s8_params."""
+        return channel_table(bias, self.params["multiplier"], self.params["shift"], self.output.zero_point)
 
-    def compute_floats(self, x: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Floats; torch promises no order of sums."""
-        return self.relu(self.correlate(x, weight) + self.params["bias"])
+    # Meaning
+
+    def check_sums(self) -> None:
+        """Raises ValueError for int8 weights with which the accumulator may overflow."""
+        weight = np.abs(self.weight().astype(np.int16))
+        check_accumulator(self, REACH[self.source.dtype] * weight.sum(axis=(1, 2, 3), dtype=np.int64))
+
+    def compute_integers(self, x: NDArray[Any]) -> NDArray[np.int8]:
+        """Integers [n, h, w, c] with int8 weights to int8."""
+        acc = self.correlate(x - np.float64(self.source.zero_point), self.weight()).astype(np.int64)
+        return saturate(self, requantise(acc + self.params["bias"], self.params["multiplier"], self.params["shift"]))
+
+    def compute_floats(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Floats; NumPy promises no order of sums."""
+        return self.relu(self.correlate(x, self.weight()) + self.params["bias"])
 
     def relu(self, value: NDArray[np.float32]) -> NDArray[np.float32]:
         """ReLU if it is asked for."""
         return np.maximum(value, np.float32(0)) if self.attrs["relu"] else value
 
     def correlate(self, x: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
-        """Convolution of [n, h, w, c] with [o, kh, kw, i], in float32 or, exact for the integers here, in float64.
-
-        ``i`` is c, or 1 where every channel has a kernel of its own.
-        """
-        import torch
-        from torch.nn import functional
-
-        dtype = torch.float32 if x.dtype == np.float32 else torch.float64
-        pad_h, pad_w = self.attrs["padding"]
-        image = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(dtype)
-        image = functional.pad(image, (pad_w, pad_w, pad_h, pad_h))
-        kernel = torch.from_numpy(weight.transpose(0, 3, 1, 2).copy()).to(dtype)
-        groups = x.shape[3] // weight.shape[3]
-        sums = functional.conv2d(image, kernel, stride=self.attrs["stride"], groups=groups)
-        return sums.numpy().transpose(0, 2, 3, 1)
+        """[n, h, w, c] with ``weight()``, summed in float32 or, exact for the integers here, in float64."""
+        dtype = np.float32 if x.dtype == np.float32 else np.float64
+        outputs, kernel_h, kernel_w, inputs = weight.shape
+        groups, (height, width, _) = self.groups(), self.output.shape
+        (step_h, step_w), (gap_h, gap_w) = self.attrs["stride"], self.attrs["dilation"]
+        factors = weight.astype(dtype).reshape(groups, -1, kernel_h, kernel_w, inputs).transpose(2, 3, 0, 4, 1)
+        padded = self.padded(x.astype(dtype))
+        total = np.zeros((groups, len(x) * height * width, outputs // groups), dtype)
+        for ky, kx in np.ndindex(kernel_h, kernel_w):
+            tap = padded[:, ky * gap_h :: step_h, kx * gap_w :: step_w][:, :height, :width]
+            total += tap.reshape(-1, groups, inputs).transpose(1, 0, 2) @ factors[ky, kx]
+        return (
+            total.reshape(groups, len(x), height, width, -1).transpose(1, 2, 3, 0, 4).reshape(len(x), height, width, -1)
+        )

@@ -11,15 +11,38 @@ from numpy.typing import NDArray
 from kilobench.compile.operator import Operator, Params, require
 
 INT32_MAX = 2**31 - 1
+TWICE = 64
+"""Is added to a shift where two roundings are wanted."""
 REACH = {"int8": 255, "int16": 2**15}
 """Largest magnitude of an input less its zero point."""
 REQUANTISED: Params = {"bias": ("int32", "O"), "multiplier": ("int32", "O"), "shift": ("int32", "O")}
 
 
 def requantise(acc: NDArray[np.int64], multiplier: NDArray[Any], shift: NDArray[Any]) -> NDArray[np.int64]:
-    """acc * multiplier * 2**-shift, rounded once, half up."""
-    result: NDArray[np.int64] = ((acc * multiplier.astype(np.int64)) >> (shift.astype(np.int64) - 1)) + 1 >> 1
-    return result
+    """acc * multiplier * 2**-t, t being the shift of 1 to 62: rounded once, half up.
+
+    A shift of t + TWICE rounds twice, as TFLite does (gemmlowp, fixedpoint.h: SaturatingRoundingDoublingHighMul, half up,
+    then RoundingDivideByPOT, half away from zero). The int32 ``acc`` is shifted left before where t < 31, and saturates.
+    """
+    factor, t = multiplier.astype(np.int64), shift.astype(np.int64) % TWICE
+    once: NDArray[np.int64] = ((acc * factor) >> (t - 1)) + 1 >> 1
+    if (shift < TWICE).all():
+        return once
+    left, right = np.maximum(31 - t, 0), np.maximum(t - 31, 0)
+    high = (np.clip(acc << left, -INT32_MAX - 1, INT32_MAX) * factor + 2**30) >> 31
+    rest = (1 << right) - 1
+    twice = (high >> right) + ((high & rest) > (rest >> 1) + (high < 0))
+    return np.where(shift < TWICE, once, twice)
+
+
+def check_once(operator: Operator) -> None:
+    """Raises ValueError for shifts of two roundings, where the kernel has but one."""
+    require((operator.params["shift"] < TWICE).all(), "has a shift of two roundings, for which there is no kernel")
+
+
+def is_shift(t: int) -> bool:
+    """Whether t of docs/arithmetic.md is in range: 1 to 62, or with 64 more for two roundings."""
+    return 1 <= t <= 62 or 65 <= t <= 126
 
 
 def lowest(operator: Operator) -> int:

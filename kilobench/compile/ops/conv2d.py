@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import unpack
 from kilobench.compile.kernels import constant
-from kilobench.compile.operator import Field
+from kilobench.compile.operator import Attribute, Field, require
 from kilobench.compile.ops import _bits
 from kilobench.compile.ops._convolution import Convolution
-from kilobench.compile.ops._integers import REQUANTISED, channel_table, check_accumulator, requantise, saturate
+from kilobench.compile.ops._integers import REQUANTISED, check_accumulator, check_once, requantise, saturate
+from kilobench.compile.ops._window import MAX_WINDOW
 
 _COLUMNS_BYTES = 2048
 """Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
@@ -22,6 +23,9 @@ _COLUMNS_BYTES = 2048
 
 class Conv2d(Convolution):
     """``relu`` of int8 is the clamp at the output's zero point; ``shift`` is t of docs/arithmetic.md.
+
+    Of ``groups`` parts of the output channels each reads its part of the input channels; ``dilation`` and groups are for
+    float32 and int8. A weight of -128 does not fit the kernel of int8, and takes the general one.
 
     bit -> bit       bit = (acc >= threshold) xor flip; padded taps are skipped; relu False
     bit -> float32   scale * acc + bias (product rounded first)
@@ -36,36 +40,52 @@ class Conv2d(Convolution):
         ("bit", "float32"): {"weight": ("uint32", "OHWi"), "scale": ("float32", "O"), "bias": ("float32", "O")},
         ("bit", "int8"): {"weight": ("uint32", "OHWi"), **REQUANTISED},
     }
+    attributes = Convolution.attributes | {"groups": Attribute(1, MAX_WINDOW, 1, 1)}
     min_pixels = 16
 
-    def most_padding(self) -> tuple[int, int]:
-        """A window may lie on padding as a whole."""
-        return self.attrs["kernel"][0], self.attrs["kernel"][1]
+    def groups(self) -> int:
+        """Those of the attribute."""
+        return int(self.attrs["groups"])
+
+    def weight(self) -> NDArray[Any]:
+        """As it is."""
+        weight = self.params["weight"]
+        return unpack(weight, self.source.shape[2]) if self.source.dtype == "bit" else weight
+
+    def sizes(self) -> dict[str, int]:
+        """I is that of a group."""
+        return super().sizes() | {"I": self.source.shape[2] // self.groups()}
 
     def output_channels(self) -> int:
-        """Any number."""
-        return self.output.shape[2]
+        """Any number that the groups can share."""
+        groups, read, made = self.groups(), self.source.shape[2], self.output.shape[2]
+        require(read % groups == made % groups == 0, f"has groups={groups} for {read} channels to {made}")
+        return made
 
-    def taps(self) -> int:
-        """Those of all channels."""
-        return super().taps() * self.source.shape[2]
+    def is_general(self) -> bool:
+        """Or groups, or a weight of -128, which two in a half word cannot be (conv2d_s8.c)."""
+        low = self.source.dtype == "int8" and self.params["weight"].min() < -127
+        return super().is_general() or self.groups() > 1 or bool(low)
 
     def check(self) -> None:
-        """The accumulator, and counters of binary convolutions."""
+        """The accumulator, counters of binary convolutions, and what int8 and float kernels alone can do."""
+        if self.source.dtype in ("bit", "int16"):
+            require(not self.general, f"has groups or a dilation for {self.source.dtype}, for which there is no kernel")
         if self.source.dtype == "bit":
             _bits.check_counters(self, self.taps())
             check_accumulator(self, 256 * self.taps())
+            if self.output.dtype == "int8":
+                check_once(self)
         elif self.output.dtype == "int8":
-            self.check_weights(axes=(1, 2, 3))
+            self.check_sums()
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """Sums of all channels."""
+        """Sums of all channels of a group."""
         if self.source.dtype == "float32":
-            return self.compute_floats(values[0], self.params["weight"])
+            return self.compute_floats(values[0])
         if self.source.dtype != "bit":
-            return self.compute_integers(values[0], self.params["weight"])
-        signs = 2.0 * unpack(self.params["weight"], self.source.shape[2]) - 1
-        acc = self.correlate(2.0 * values[0] - 1, signs).astype(np.int64)
+            return self.compute_integers(values[0])
+        acc = self.correlate(2.0 * values[0] - 1, 2.0 * self.weight() - 1).astype(np.int64)
         if self.output.dtype == "bit":
             reached = acc >= self.params["threshold"]
             return (reached ^ unpack(self.params["flip"], self.output.shape[2])).astype(np.uint8)
@@ -92,7 +112,7 @@ class Conv2d(Convolution):
         """Columns of the input at 16 bits and sums; for bits, lists of the taps that are +1 (kb_bits.h)."""
         if self.source.dtype == "bit":
             return _bits.scratch_bytes(self)
-        if self.source.dtype == "float32":
+        if self.source.dtype == "float32" or self.general:
             return 0
         stride, taps = self.attrs["stride"][1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
@@ -115,7 +135,7 @@ class Conv2d(Convolution):
         pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
         weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
         bias = self.params["bias"] - self.source.zero_point * columns.sum(axis=1)
-        channel = self._channel_table(bias)
+        channel = self.channel_table(bias)
         numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
         return {"weight": weight, "channel": channel, "quick": int((channel[:, 3] > 0).all()), **numbers}
 
@@ -125,12 +145,9 @@ class Conv2d(Convolution):
         taps = self._ordered_taps()
         weight = np.zeros((len(columns), taps), dtype=np.int16)
         weight[:, : columns.shape[1]] = columns
-        channel = self._channel_table(self.params["bias"])
+        channel = self.channel_table(self.params["bias"])
         numbers = {"column": self._column(), "taps": taps, "block": self._block()}
         return {"weight": weight, "channel": channel, "quick": int((channel[:, 3] > 0).all()), **numbers}
-
-    def _channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
-        return channel_table(bias, self.params["multiplier"], self.params["shift"], self.output.zero_point)
 
     # Taps ordered by column of the kernel
 

@@ -8,34 +8,46 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from kilobench.compile.operator import Field
+from kilobench.compile.operator import Field, require
 from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.ops._integers import REQUANTISED
 
 
 class DepthwiseConv2d(Convolution):
-    """As conv2d, with weights [KH, KW, C] and as many channels in as out."""
+    """As conv2d, with weights [KH, KW, O]; output channel o reads input channel o // m, m being how many there are of each."""
 
     types = {
         ("float32", "float32"): {"weight": ("float32", "HWO"), "bias": ("float32", "O")},
         ("int8", "int8"): {"weight": ("int8", "HWO"), **REQUANTISED},
     }
 
-    def most_padding(self) -> tuple[int, int]:
-        """Less than the kernel: its kernels count on a tap inside the map in every window."""
-        return self.attrs["kernel"][0] - 1, self.attrs["kernel"][1] - 1
+    def groups(self) -> int:
+        """One for each input channel."""
+        return self.source.shape[2]
+
+    def weight(self) -> NDArray[Any]:
+        """Those of a convolution with groups."""
+        return self.params["weight"].transpose(2, 0, 1)[..., None]
+
+    def output_channels(self) -> int:
+        """As many as it reads, or a multiple."""
+        read, made = self.source.shape[2], self.output.shape[2]
+        require(made % read == 0, f"turns {read} channels into {made}, which is no multiple")
+        return made
+
+    def is_general(self) -> bool:
+        """Or several output channels of each, or windows without a tap inside the map."""
+        padded = any(side >= k for both, k in zip(self.paddings(), self.attrs["kernel"], strict=True) for side in both)
+        return super().is_general() or self.output.shape[2] != self.source.shape[2] or padded
 
     def check(self) -> None:
         """The accumulator."""
         if self.output.dtype == "int8":
-            self.check_weights(axes=(0, 1))
+            self.check_sums()
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """As a grouped convolution."""
-        weight = self.params["weight"].transpose(2, 0, 1)[..., None]
-        if self.source.dtype == "float32":
-            return self.compute_floats(values[0], weight)
-        return self.compute_integers(values[0], weight)
+        """As a convolution with groups."""
+        return self.compute_floats(values[0]) if self.source.dtype == "float32" else self.compute_integers(values[0])
 
     def constants(self) -> dict[str, Field]:
         """Of int8 with words of scratch."""
@@ -43,7 +55,7 @@ class DepthwiseConv2d(Convolution):
 
     def scratch_bytes(self) -> int:
         """For four int8 channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums each."""
-        if self.source.dtype != "int8" or self.source.shape[2] < 4:
+        if self.source.dtype != "int8" or self.source.shape[2] < 4 or self.general:
             return 0
         kernel_h, words = self.attrs["kernel"][0], self._words()
         return int(4 * 4 * (kernel_h * (words["columns"] + 2 * words["taps"]) + words["sums"]))

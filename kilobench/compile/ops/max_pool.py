@@ -6,15 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.graph import Tensor, unpack
 from kilobench.compile.operator import Field
-from kilobench.compile.ops._window import Windowed
+from kilobench.compile.ops._window import Pool
 
 
-class MaxPool(Windowed):
-    """Without padding. Of bits it is the OR, xor ``flip`` if that is there."""
+class MaxPool(Pool):
+    """Padding never wins. Of bits it is the OR, without padding, xor ``flip`` if that is there."""
 
     types = {
         ("float32", "float32"): {},
@@ -23,6 +24,10 @@ class MaxPool(Windowed):
     }
     optional = frozenset({"flip"})
 
+    def most_padding(self) -> tuple[int, int]:
+        """None of bits."""
+        return (0, 0) if self.source.dtype == "bit" else super().most_padding()
+
     @classmethod
     def grid(cls, source: Tensor) -> tuple[float, int]:
         """That of the source: it only moves values."""
@@ -30,7 +35,8 @@ class MaxPool(Windowed):
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The maximum over both axes of the kernel."""
-        best: NDArray[Any] = self.windows(values[0]).max(axis=(-1, -2))
+        least = {"float32": -np.inf, "int8": -128, "bit": 0}[self.source.dtype]
+        best: NDArray[Any] = self.windows(values[0], least).max(axis=(-1, -2))
         return best ^ unpack(self.params["flip"], self.output.shape[2]) if "flip" in self.params else best
 
     @property

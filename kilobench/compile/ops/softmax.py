@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import Tensor
 from kilobench.compile.operator import Field, Operator, require
+from kilobench.compile.ops._exponential import exponential
 
 
 class Softmax(Operator):
@@ -64,18 +65,3 @@ class Softmax(Operator):
         for channel in range(shares.shape[-1]):
             total = total + shares[..., channel : channel + 1]
         return total
-
-
-def exponential(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """exp of numbers up to 0, as hardware/kernels/softmax_f32.c computes it, one rounding at a time; below -87, exp(-87).
-
-    exp(x) = 2**n * exp(r) with n the whole number next to x / ln 2, r = x - n ln 2 (ln 2 in two parts, of which the first
-    has so few bits that its product is exact), and exp(r) by its Taylor polynomial of degree 6: within 3e-7 of the truth.
-    """
-    x = np.maximum(x, np.float32(-87))
-    n = np.trunc(x * np.float32(1.44269504) - np.float32(0.5))
-    r = x - n * np.float32(0.693359375) - n * np.float32(-2.12194440e-4)
-    result = np.full_like(r, np.float32(1) / np.float32(720))
-    for divisor in (120, 24, 6, 2, 1, 1):
-        result = result * r + np.float32(1) / np.float32(divisor)
-    return result * np.ldexp(np.float32(1), n.astype(np.int32))

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX files: reads what is in one, and trusts nothing of it.
+
+Of a file only graph, attributes and numbers are used: no external data, functions or subgraphs. What operators mean is in
+kilobench.compile.imports.onnxwalk.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilobench.compile.imports.builder import printable
+from kilobench.compile.imports.onnxmodel import TYPES, FileModel, FileNode
+from kilobench.compile.imports.onnxwalk import translate
+from kilobench.compile.imports.program import Program
+from kilobench.compile.operator import require
+from kilobench.contracts import UserError
+from kilobench.lines import one_line
+
+if TYPE_CHECKING:
+    import onnx
+
+MAX_FILE = 2**28
+"""Bytes."""
+MAX_NODES, MAX_TENSORS, MAX_AXES = 10_000, 10_000, 8
+"""Of a file; axes of a tensor. Many operators of a file only compute shapes."""
+OPSETS = (7, 26)
+"""Of the default domain: the first and the last whose operators are known here."""
+
+_FIELDS = {"float32": "float_data", "float64": "double_data", "int64": "int64_data"}
+"""Where numbers are that are not raw; int32_data for all other types."""
+
+
+def load_program(path: Path) -> Program:
+    """The network of an .onnx file. Raises UserError, in one line, for one that cannot be read or has what is not supported."""
+    try:
+        return translate(_read(_parse(path)))
+    except ValueError as error:
+        raise UserError(one_line(f"{path.name}: {error}")) from None
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        raise UserError("reading .onnx files needs the package onnx: pip install 'kilobench[onnx]'") from None
+    try:
+        size = path.stat().st_size
+        require(size <= MAX_FILE, f"has {size} bytes; supported are up to {MAX_FILE}")
+        model = onnx.ModelProto()
+        model.ParseFromString(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
+    except (DecodeError, RecursionError):
+        raise ValueError("is not an ONNX model") from None
+    require(model.HasField("graph") and len(model.graph.node) > 0, "is not an ONNX model, or holds no operators")
+    return model
+
+
+def _read(model: onnx.ModelProto) -> FileModel:
+    graph = model.graph
+    require(
+        not model.functions, "holds functions of its own; supported are operators of ONNX (inline them when exporting)"
+    )
+    require(not graph.sparse_initializer, "holds sparse tensors; supported are dense ones")
+    require(len(graph.node) <= MAX_NODES, f"holds {len(graph.node)} operators; supported are up to {MAX_NODES}")
+    count = len(graph.initializer)
+    require(count <= MAX_TENSORS, f"holds {count} tensors; supported are up to {MAX_TENSORS}")
+    constants: dict[str, NDArray[Any]] = {}
+    for tensor in graph.initializer:
+        require(tensor.name not in constants, f"has the tensor {printable(tensor.name)} twice")
+        constants[tensor.name] = read_tensor(tensor)
+    sources = [value for value in graph.input if value.name not in constants]
+    names = ", ".join(printable(value.name) for value in sources[:3])
+    require(len(sources) == 1, f"has {len(sources)} inputs ({names}); supported is one")
+    dtype, shape = _map_type(sources[0])
+    outputs = [value.name for value in graph.output]
+    require(1 <= len(outputs) == len(set(outputs)), "has no outputs, or one twice")
+    nodes = [_read_node(node) for node in graph.node]
+    return FileModel(_opset(model), sources[0].name, dtype, shape, outputs, nodes, constants)
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    first, last = OPSETS
+    found = versions[0] if versions else 1
+    require(len(versions) < 2, "states its opset twice")
+    require(first <= found <= last, f"is of opset {found}; supported are {first} to {last}")
+    return int(found)
+
+
+def _map_type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...]]:
+    """Type and shape of the input; a batch axis that is not known is 1."""
+    name, kind = printable(value.name), value.type.tensor_type
+    require(value.type.HasField("tensor_type") and kind.HasField("shape"), f"has the input {name} without a shape")
+    dtype = TYPES.get(kind.elem_type, f"of type {kind.elem_type}")
+    known = dtype in ("float32", "int8", "uint8")
+    require(known, f"has the input {name}, which is {dtype}; supported are float32, int8 and uint8")
+    require(1 <= len(kind.shape.dim) <= MAX_AXES, f"has the input {name} of {len(kind.shape.dim)} axes")
+    shape = []
+    for axis, dim in enumerate(kind.shape.dim):
+        size = int(dim.dim_value) if dim.HasField("dim_value") else 0
+        if axis == 0 and size <= 0:
+            size = 1
+        require(
+            size > 0,
+            f"has the input {name}, whose axis {axis} is not known; supported are fixed sizes but for the batch",
+        )
+        shape.append(size)
+    require(shape[0] == 1, f"has the input {name} with a batch of {shape[0]}; supported is 1, or one that is left open")
+    return dtype, tuple(shape)
+
+
+def _read_node(node: onnx.NodeProto) -> FileNode:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    name = node.name or node.op_type
+    attrs: dict[str, Any] = {}
+    for attr in node.attribute:
+        where = f"{printable(name)} ({printable(node.op_type)})"
+        require(attr.name not in attrs, f"{where} has the attribute {printable(attr.name)} twice")
+        try:
+            attrs[attr.name] = _read_attribute(attr)
+        except ValueError as error:
+            raise ValueError(f"{where} {error}") from None
+    return FileNode(node.op_type, domain, name, list(node.input), list(node.output), attrs)
+
+
+def _read_attribute(attr: onnx.AttributeProto) -> Any:
+    """As int, float, str, tuple or array."""
+    require(not attr.ref_attr_name, f"has the attribute {printable(attr.name)} of a function")
+    if attr.type == attr.INT:
+        return int(attr.i)
+    if attr.type == attr.FLOAT:
+        return float(attr.f)
+    if attr.type == attr.STRING:
+        return attr.s.decode(errors="replace")
+    if attr.type == attr.INTS:
+        return tuple(map(int, attr.ints))
+    if attr.type == attr.FLOATS:
+        return tuple(map(float, attr.floats))
+    require(attr.type == attr.TENSOR, f"has an attribute {printable(attr.name)} that is no number, text or tensor")
+    return read_tensor(attr.t)
+
+
+def read_tensor(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """Its numbers. Raises ValueError for types that are not known here, data in other files, and counts that do not fit."""
+    what = f"the tensor {printable(tensor.name)}"
+    dtype, shape = TYPES.get(tensor.data_type, ""), tuple(map(int, tensor.dims))
+    require(dtype != "", f"has {what} of the type {tensor.data_type}; supported are {', '.join(TYPES.values())}")
+    inside = tensor.data_location == tensor.DEFAULT and not tensor.external_data
+    require(
+        inside,
+        f"has {what} in another file; supported are files that hold all (onnx.save with save_as_external_data=False)",
+    )
+    require(len(shape) <= MAX_AXES and all(size >= 0 for size in shape), f"has {what} of the shape {shape}")
+    count, kind = math.prod(shape), np.dtype(dtype).newbyteorder("<")
+    if tensor.HasField("raw_data"):
+        found = len(tensor.raw_data)
+        require(found == count * kind.itemsize, f"has {what} with {found} bytes, not {count * kind.itemsize}")
+        return np.frombuffer(tensor.raw_data, kind).astype(dtype).reshape(shape)
+    numbers = getattr(tensor, _FIELDS.get(dtype, "int32_data"))
+    require(len(numbers) == count, f"has {what} with {len(numbers)} numbers, not {count}")
+    if dtype == "float16":
+        return np.array(numbers, dtype=np.int64).astype(np.uint16).view(np.float16).reshape(shape)
+    return np.array(numbers).astype(dtype).reshape(shape)
