@@ -13,7 +13,7 @@ from kilobench.report import changes
 from kilobench.report.facts import Facts, content
 from kilobench.report.interface import Report
 from kilobench.report.page import page
-from kilobench.report.text import count
+from kilobench.report.text import count, short_names
 from tests.report.subjects import measured, small
 
 HOSTILE = '<script>alert(1)</script> | `x` [a](http://a) "quoted" & ' + "long " * 60
@@ -145,3 +145,18 @@ def test_changes_on_the_command_line(facts: Facts, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     done = run(head, tmp_path / "bad.json")
     assert done.returncode == 2 and done.stderr.startswith("kilobench: ") and done.stderr.count("\n") == 1
+
+
+def test_names_lose_what_tells_nothing(facts: Facts) -> None:
+    names = [
+        "net.stem.conv",
+        "net.a.conv_of_many_letters",
+        "net.depthwise_conv2d_12.BiasAdd",
+        "net.depthwise_conv2d.x",
+        "head",
+    ]
+    layers = tuple(facts.layers[0].model_copy(update={"name": name}) for name in names)
+    shown = short_names(facts.model_copy(update={"layers": layers}))
+    assert list(shown.values()) == ["stem.conv", "a.conv_of_many_…", "depthwi…nv2d_12", "depthwise_conv2d", "head"]
+    same = tuple(facts.layers[0].model_copy(update={"name": name}) for name in ("a", "a.b", "a.b.c", ".", ""))
+    assert all(name.endswith(short) for name, short in short_names(facts.model_copy(update={"layers": same})).items())

@@ -159,7 +159,9 @@ class _Reader:
 
     def tensor(self, tensor: Any, buffers: int) -> Tensor:
         name = self.text(tensor.Name()).split(";")[-1]
-        shape = tuple(int(tensor.Shape(i)) for i in range(self.count(f"axes of {name}", tensor.ShapeLength(), MAX_RANK)))
+        shape = tuple(
+            int(tensor.Shape(i)) for i in range(self.count(f"axes of {name}", tensor.ShapeLength(), MAX_RANK))
+        )
         place = tensor.Buffer()
         if not 0 <= place < buffers:
             raise UserError(f"it is damaged: it has no buffer {place}")

@@ -83,10 +83,18 @@ class _Import:
         if place in self.names:
             return self.values[self.names[place]]
         tensor = self.file.tensors[place]
-        require(not tensor.special, f"reads or makes {tensor.name}, which is {tensor.special}; supported is none of that")
+        require(
+            not tensor.special, f"reads or makes {tensor.name}, which is {tensor.special}; supported is none of that"
+        )
         half = tensor.type == "FLOAT16" and tensor.data is not None
-        require(tensor.type in _TYPES or half, f"reads or makes {tensor.name}, which is {tensor.type}; supported are {', '.join(_TYPES)}")
-        require(all(size >= 1 for size in tensor.shape), f"reads or makes {tensor.name} of the shape {list(tensor.shape)}; supported are fixed sizes from 1 on")
+        require(
+            tensor.type in _TYPES or half,
+            f"reads or makes {tensor.name}, which is {tensor.type}; supported are {', '.join(_TYPES)}",
+        )
+        require(
+            all(size >= 1 for size in tensor.shape),
+            f"reads or makes {tensor.name} of the shape {list(tensor.shape)}; supported are fixed sizes from 1 on",
+        )
         array = None if tensor.data is None else _array(tensor)
         dtype = "float32" if half else _TYPES[tensor.type]
         made = self.fresh(tensor.name or f"tensor_{place}", tensor.shape, dtype, _grid(tensor, dtype), array)
@@ -140,7 +148,9 @@ class _Import:
         for value in (*sources, made):
             if value.array is None or value.dtype != "int32":
                 require(value.dtype == made.dtype, f"turns {value.dtype} into {made.dtype}; supported is one type")
-        known = made.dtype == "float32" or (made.dtype in ("int8", "uint8") and all(v.grid is not None for v in (*sources, made)))
+        known = made.dtype == "float32" or (
+            made.dtype in ("int8", "uint8") and all(v.grid is not None for v in (*sources, made))
+        )
         require(known, f"computes {made.dtype} without a scale; supported are float32, and int8 and uint8 with one")
 
     def same_grid(self, sources: Sequence[Value], made: Value) -> None:
@@ -187,7 +197,10 @@ def _grid(tensor: flatfile.Tensor, dtype: str) -> Grid | None:
     if dtype not in ("int8", "uint8") or not tensor.scale.size:
         return None
     count = tensor.scale.size
-    require(tensor.zero_point.size == count, f"reads or makes {tensor.name}, which has {count} scales and {tensor.zero_point.size} zero points")
+    require(
+        tensor.zero_point.size == count,
+        f"reads or makes {tensor.name}, which has {count} scales and {tensor.zero_point.size} zero points",
+    )
     return Grid(tensor.scale.astype(np.float64), tensor.zero_point.astype(np.int64), tensor.axis if count > 1 else None)
 
 
@@ -216,12 +229,18 @@ def _weights(walk: _Import, operator: Operator, source: Value, made: Value) -> l
     """Weights and bias of an operator: constants whose types suit what it reads."""
     walk.same_type([source], made)
     weight = walk.value(operator.inputs[1])
-    require(weight.array is not None or weight.dtype == "float32", "has weights that are no constant; supported are constants")
+    require(
+        weight.array is not None or weight.dtype == "float32",
+        "has weights that are no constant; supported are constants",
+    )
     if made.dtype == "float32":
         known = weight.dtype == "float32" or (weight.dtype in ("int8", "uint8") and weight.grid is not None)
     else:
         known = weight.dtype == made.dtype and weight.grid is not None
-    require(known, f"has {weight.dtype} weights for {made.dtype}; supported are weights of that type with a scale, or float32")
+    require(
+        known,
+        f"has {weight.dtype} weights for {made.dtype}; supported are weights of that type with a scale, or float32",
+    )
     found = [weight]
     if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
         bias = walk.value(operator.inputs[2])
@@ -259,7 +278,9 @@ def _depthwise(walk: _Import, operator: Operator) -> None:
     """Weights [1, KH, KW, O]."""
     source, made = walk.ends(operator)
     weight, *bias = _weights(walk, operator, source, made)
-    require(len(weight.shape) == 4 and weight.shape[0] == 1, f"has weights {list(weight.shape)}; supported are [1, h, w, o]")
+    require(
+        len(weight.shape) == 4 and weight.shape[0] == 1, f"has weights {list(weight.shape)}; supported are [1, h, w, o]"
+    )
     groups = source.shape[-1] if source.shape else 1
     multiplier = operator.options["DepthMultiplier"]
     fits = multiplier == 0 or multiplier * groups == weight.shape[3]
@@ -326,10 +347,19 @@ def _divide(walk: _Import, operator: Operator) -> None:
     """By a constant: its inverse is a factor."""
     source, made = walk.ends(operator)
     divisor = walk.value(operator.inputs[1])
-    require(made.dtype == "float32" and divisor.array is not None, "divides by what is no float32 constant; supported is one")
+    require(
+        made.dtype == "float32" and divisor.array is not None,
+        "divides by what is no float32 constant; supported is one",
+    )
     assert divisor.array is not None
     require(bool((np.abs(divisor.array) > 1e-30).all()), "divides by 0")
-    inverse = walk.fresh(f"{made.name}.inverse", divisor.shape, "float32", None, (1 / divisor.array.astype(np.float64)).astype(np.float32))
+    inverse = walk.fresh(
+        f"{made.name}.inverse",
+        divisor.shape,
+        "float32",
+        None,
+        (1 / divisor.array.astype(np.float64)).astype(np.float32),
+    )
     before = walk.activated(operator, made)
     walk.node("mul", [source, inverse], before)
     walk.activate(before, made)
@@ -343,7 +373,9 @@ def _extreme(walk: _Import, operator: Operator) -> None:
     made = walk.value(operator.outputs[0])
     walk.same_type([source, bound], made)
     walk.same_grid([source, bound], made)
-    require(bound.array is not None and bound.array.size == 1, "reads two maps; supported is one, and one constant number")
+    require(
+        bound.array is not None and bound.array.size == 1, "reads two maps; supported is one, and one constant number"
+    )
     assert bound.array is not None
     number = float(bound.array.flat[0])
     if bound.grid is not None:
@@ -402,7 +434,9 @@ def _pad(walk: _Import, operator: Operator) -> None:
     source, made = walk.ends(operator, moves=True)
     around = walk.numbers(operator.inputs[1], "paddings")
     rank = len(source.shape)
-    require(len(around) == 2 * rank and min(around, default=0) >= 0, f"has paddings={list(around)!r:.80} for {rank} axes")
+    require(
+        len(around) == 2 * rank and min(around, default=0) >= 0, f"has paddings={list(around)!r:.80} for {rank} axes"
+    )
     number = 0.0
     if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
         value = walk.value(operator.inputs[2])
@@ -447,7 +481,9 @@ def _cut(walk: _Import, source: Value, made: Value, axis: int, begin: int, end: 
 
 def _slice(walk: _Import, operator: Operator) -> None:
     source, made = walk.ends(operator, moves=True)
-    begin, size = (walk.numbers(place, what) for place, what in zip(operator.inputs[1:], ("begin", "size"), strict=True))
+    begin, size = (
+        walk.numbers(place, what) for place, what in zip(operator.inputs[1:], ("begin", "size"), strict=True)
+    )
     rank = len(source.shape)
     require(len(begin) == len(size) == rank, f"has begin={list(begin)!r:.60}, size={list(size)!r:.60} for {rank} axes")
     end = tuple(n if s == -1 else b + s for b, s, n in zip(begin, size, source.shape, strict=True))
@@ -471,7 +507,10 @@ def _strided_slice(walk: _Import, operator: Operator) -> None:
         every = 1 if axis >= len(begin) or bits[2] else step[axis]
         parts.append((first, first + 1 if bits[2] else last, every))
     cut = [tuple(part[i] for part in parts) for i in range(3)]
-    require(all(0 <= a < b <= n for a, b, n in zip(cut[0], cut[1], source.shape, strict=True)), f"has begin={cut[0]}, end={cut[1]} for {list(source.shape)}")
+    require(
+        all(0 <= a < b <= n for a, b, n in zip(cut[0], cut[1], source.shape, strict=True)),
+        f"has begin={cut[0]}, end={cut[1]} for {list(source.shape)}",
+    )
     shape = tuple(-(-(b - a) // s) for a, b, s in parts)
     whole = made if made.shape == shape else walk.like(f"{made.name}.part", made, shape)
     walk.node("slice", [source], whole, begin=cut[0], end=cut[1], step=cut[2])
@@ -507,7 +546,10 @@ def _reduce_max(walk: _Import, operator: Operator) -> None:
     """Over height and width: a pool of one window."""
     source, made = walk.ends(operator, moves=True)
     axes = _axes(walk, operator, source)
-    require(len(source.shape) == 4 and axes == (1, 2), f"has axes={list(axes)} of {list(source.shape)}; supported are 1 and 2 of 4")
+    require(
+        len(source.shape) == 4 and axes == (1, 2),
+        f"has axes={list(axes)} of {list(source.shape)}; supported are 1 and 2 of 4",
+    )
     pooled = walk.like(f"{made.name}.map", made, (source.shape[0], 1, 1, source.shape[3]))
     kernel = source.shape[1:3]
     walk.node("max_pool", [source], pooled, kernel=kernel, stride=(1, 1), padding=(0, 0, 0, 0))
@@ -566,14 +608,18 @@ def _blocks(walk: _Import, operator: Operator) -> None:
     """DEPTH_TO_SPACE and SPACE_TO_DEPTH: [h, w, block, block, c] in either order."""
     source, made = walk.ends(operator, moves=True)
     block = operator.options["BlockSize"]
-    require(len(source.shape) == len(made.shape) == 4 and block >= 1, f"has block_size={block} for {list(source.shape)}")
+    require(
+        len(source.shape) == len(made.shape) == 4 and block >= 1, f"has block_size={block} for {list(source.shape)}"
+    )
     deep, flat = (source, made) if operator.kind == "DEPTH_TO_SPACE" else (made, source)
     height, width, channels = deep.shape[1], deep.shape[2], flat.shape[3]
     fits = flat.shape[1:3] == (height * block, width * block) and deep.shape[3] == channels * block * block
     require(fits, f"has block_size={block} for {list(source.shape)} to {list(made.shape)}")
     apart = (1, height, width, block, block, channels), (1, height, block, width, block, channels)
     split, ordered = apart if deep is source else apart[::-1]
-    first, second = (walk.like(f"{made.name}.{part}", made, shape) for part, shape in (("split", split), ("ordered", ordered)))
+    first, second = (
+        walk.like(f"{made.name}.{part}", made, shape) for part, shape in (("split", split), ("ordered", ordered))
+    )
     walk.node("reshape", [source], first, shape=split)
     walk.node("transpose", [first], second, axes=(0, 1, 3, 2, 4, 5))
     walk.node("reshape", [second], made, shape=made.shape)
