@@ -391,7 +391,6 @@ def _export(options: argparse.Namespace) -> int:
 
     _registry(options, modules=())  # finds operators of plug-ins
     subject = load_subject(options.model, options.rounding)
-    _require_writable("--to", options.to)
     files = export(subject, options.to)
     print(f"{len(files)} files in {options.to}: see {options.to / 'README.md'}")
     return 0

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from threading import Event, Lock
 
@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from kilobench.closure import hashed
 from kilobench.compile.emit import emit
-from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.contracts import Board, CellError, Progress, UserError
 from kilobench.files import intact, read_kept, write_atomically, write_kept
@@ -58,8 +57,8 @@ def measure_subject(subject: Subject, places: Sequence[Where], progress: Overall
     with temporary_folder() as folder:
         (code := folder / "model").mkdir()
         facts = facts_of(subject.name, subject.rounding, subject.graph, emit(subject.graph, code, subject.title))
-        host = _Host(subject.graph, code)
-        measured = _side_by_side(partial(_measured, subject, host, folder), places, progress)
+        bench = _Bench(subject, code, folder, {where.board.name: _key(subject, where) for where in places})
+        measured = _side_by_side(bench.measured, places, progress)
     links = (where.link.partition(":")[0] for where in places)
     boards = [on_board(w.board, link, one) for w, link, one in zip(places, links, measured, strict=True)]
     return Found(with_boards(facts, boards), tuple(measured))
@@ -79,21 +78,42 @@ def chosen(registry: Registry, names: Sequence[str], link: str = "emulator", pow
     return boards
 
 
-class _Host:
-    """What host C makes of a graph's inputs, compiled when a thread first asks for it."""
+class _Bench:
+    """Measures a model whose C is in a folder; several threads may."""
 
-    def __init__(self, graph: Graph, code: Path) -> None:
-        self.code = code
-        self._graph, self._lock = graph, Lock()
+    def __init__(self, subject: Subject, code: Path, folder: Path, keys: Mapping[str, str]) -> None:
+        """``folder`` is for builds; ``keys`` by board, made before: Python 3.11 parses code in one thread at a time."""
+        self._subject, self._code, self._folder, self._keys = subject, code, folder, keys
+        self._lock = Lock()
 
-    def reference(self) -> Reference:
-        """Of all measured inputs."""
+    def measured(self, where: Where, progress: Progress) -> Measurement:
+        """From the cache, or anew."""
+        key, build = self._keys[where.board.name], self._folder / where.board.name
+        if where.link == "emulator" and (kept := _kept(key)):
+            return kept
+        try:
+            measured = self._fresh(build, where, progress)
+        except CellError as error:
+            raise CellError(f"{error}{_kept_log(build, key)}") from None
+        return _keep(key, measured)
+
+    def _fresh(self, build: Path, where: Where, progress: Progress) -> Measurement:
+        def on(given: Reference) -> Measurement:
+            return measured_on(where, self._code, self._subject.graph, given, build, progress)
+
+        if self._subject.published is not None:
+            return on(self._subject.published.reference)
         with self._lock:
-            return self._reference
+            everything = self._reference
+        if where.link != "emulator":
+            return on(everything)
+        few = on(Reference(*(part[:ENOUGH_INPUTS] for part in vars(everything).values())))
+        return few if len(set(few.cycles)) < 2 else on(everything)
 
     @cached_property
     def _reference(self) -> Reference:
-        return reference(self._graph, HostModel(self.code), MEASURED_INPUTS)
+        """What host C makes of all measured inputs, compiled when that is first asked for."""
+        return reference(self._subject.graph, HostModel(self._code), MEASURED_INPUTS)
 
 
 class _Stopped(Exception):
@@ -128,31 +148,6 @@ def _side_by_side(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-
-
-def _measured(subject: Subject, host: _Host, folder: Path, where: Where, progress: Progress) -> Measurement:
-    key = _key(subject, where)
-    if where.link == "emulator" and (kept := _kept(key)):
-        return kept
-    build = folder / where.board.name
-    try:
-        measured = _fresh(subject, host, build, where, progress)
-    except CellError as error:
-        raise CellError(f"{error}{_kept_log(build, key)}") from None
-    return _keep(key, measured)
-
-
-def _fresh(subject: Subject, host: _Host, build: Path, where: Where, progress: Progress) -> Measurement:
-    def on(given: Reference) -> Measurement:
-        return measured_on(where, host.code, subject.graph, given, build, progress)
-
-    if subject.published is not None:
-        return on(subject.published.reference)
-    everything = host.reference()
-    if where.link != "emulator":
-        return on(everything)
-    few = on(Reference(*(part[:ENOUGH_INPUTS] for part in vars(everything).values())))
-    return few if len(set(few.cycles)) < 2 else on(everything)
 
 
 def _key(subject: Subject, where: Where) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -46,7 +47,7 @@ def headline(facts: Facts, board: OnBoard) -> str:
     ram = f"arena {kib(board.arena_bytes)}, stack {kib(board.stack_bytes)}, static {kib(board.static_bytes)}"
     return (
         f"{board.board}: flash {kib(board.flash_bytes)} KiB ({flash}), "
-        f"RAM {kib(board.ram_bytes)} KiB ({ram}; peak in {facts.peak}), {speed(board)}"
+        f"RAM {kib(board.ram_bytes)} KiB ({ram}; peak in {short_names(facts).get(facts.peak, facts.peak)}), {speed(board)}"
     )
 
 
@@ -92,6 +93,7 @@ def count(number: int) -> str:
 
 
 def _layers(facts: Facts, board: OnBoard) -> Table:
+    names = short_names(facts)
     types = {layer.output.split()[0] for layer in facts.layers}
     table = _table("layer", "operator", f"output ({types.copy().pop()})" if len(types) == 1 else "output")
     for name in ("MACs", "cycles", "c/MAC", "wt KiB", "time"):
@@ -99,7 +101,7 @@ def _layers(facts: Facts, board: OnBoard) -> Table:
     total = sum(board.layer_cycles)
     for layer, cycles in zip(facts.layers, board.layer_cycles or [None] * len(facts.layers), strict=True):
         table.add_row(
-            Text(_end(layer.name)),
+            Text(names[layer.name]),
             layer.kind,
             layer.output.split()[1] if len(types) == 1 else layer.output,
             count(layer.macs) if layer.macs else "",
@@ -145,9 +147,23 @@ def _table(*names: str) -> Table:
     return table
 
 
-def _end(name: str) -> str:
-    """Of a long name its end, which tells more."""
-    return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
+def short_names(facts: Facts) -> dict[str, str]:
+    """Names of layers as they are shown: without the beginnings that most share, and without the ends of long ones."""
+    shown = {layer.name: layer.name for layer in facts.layers}
+    while True:
+        heads = Counter(name.partition(".")[0] for name in shown.values() if "." in name)
+        head, shared = heads.most_common(1)[0] if heads else ("", 0)
+        if 2 * shared <= len(shown):
+            return {name: _cut(short) for name, short in shown.items()}
+        shown = {name: short.removeprefix(f"{head}.") for name, short in shown.items()}
+
+
+def _cut(name: str) -> str:
+    """Of a long name the beginning; of one whose first part alone is too long, that part's ends."""
+    first = name.partition(".")[0]
+    if len(first) > _NAME_WIDTH:
+        return f"{first[: _NAME_WIDTH // 2 - 1]}…{first[-_NAME_WIDTH // 2 :]}"
+    return name if len(name) <= _NAME_WIDTH else f"{name[: _NAME_WIDTH - 1]}…" if len(first) < _NAME_WIDTH else first
 
 
 def _plot(facts: Facts) -> Text:
@@ -165,11 +181,12 @@ def _plot(facts: Facts) -> Text:
             text.append(_EIGHTHS[max(0, min(8, eighths))] * width, "bold red" if height == most else "")
         text.append("\n")
     peak = heights.index(most)
-    text.append(f"{'KiB':>8} {' ' * (width * peak)}{'▲' * width} {_told(groups[peak], most)}")
+    text.append(f"{'KiB':>8} {' ' * (width * peak)}{'▲' * width} {_told(facts, groups[peak], most)}")
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
 
-def _told(group: Sequence[Moment], most: int) -> str:
+def _told(facts: Facts, group: Sequence[Moment], most: int) -> str:
     moment = next(one for one in group if one.bytes == most)
-    return _end(moment.layers[-1]) + (f", in strips with {len(moment.layers) - 1} before" if moment.layers[1:] else "")
+    before = len(moment.layers) - 1
+    return short_names(facts).get(moment.layers[-1], "") + (f", in strips with {before} before" if before else "")

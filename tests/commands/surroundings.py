@@ -37,6 +37,7 @@ VERBS = {
     "test": ["test", "quickstart"],
     "leaderboard": ["leaderboard", "--output", "nothing"],
     "measure": ["measure", "nothing.safetensors", "--board", "nucleo_l476rg"],
+    "export": ["export", "nothing.safetensors", "--to", "c"],
     "submit": ["submit", "results", "--check"],
     "compare": ["compare", "int8", "xnor", "--records", "results/records"],
     "advise": ["advise", "--task", "fsdd[classes=5]", "--board", "nucleo_l476rg", "--records", "results/records"],
