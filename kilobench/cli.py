@@ -393,7 +393,7 @@ def _measure(options: argparse.Namespace) -> int:
 def _kept_log(build: Path, model: Any, board: Board) -> str:
     """Where can be read what a build wrote that made no program."""
     from kilobench.files import write_atomically
-    from kilobench.runs.executors import log_path
+    from kilobench.paths import log_path
 
     text = b"".join(log.read_bytes() for log in sorted(build.glob("*.log")))
     if not text or any(build.rglob("firmware.elf")):
