@@ -7,7 +7,8 @@ import sys
 
 def main() -> int:
     """The command; Ctrl-C is held back until it can be told in one line (kilobench.start.interrupt_once)."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     from kilobench.cli import main as command
 
     return command()

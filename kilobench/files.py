@@ -8,7 +8,6 @@ SHA-256 that stands beside it, in ``NAME.sha256`` as ``sha256sum -c`` reads it. 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -19,6 +18,11 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from kilobench.contracts import PassingError, UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 DISK_FULL, NO_MEMORY = "disk full", "not enough memory"
 _PASSING = {errno.ENOSPC: DISK_FULL, errno.EDQUOT: DISK_FULL, errno.ENOMEM: NO_MEMORY}
@@ -39,11 +43,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _sole_writer(part) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(part, path)
+        if fcntl is None:
+            _write_locked(part, path, content)
+        else:
+            with _sole_writer(part) as file:
+                _write(file, content)
+                os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
         if passing := lacking(error):
@@ -125,6 +130,23 @@ def waited(tell: Callable[[bool], None]) -> Iterator[None]:
         _on_waiting.remove(tell)
 
 
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _write_locked(part: Path, path: Path, content: bytes) -> None:
+    """Without flock, and where no file that is open takes another name, as on Windows: by a lock of its own."""
+    with FileLock(part.with_name(f"{part.name}.lock")):
+        try:
+            with part.open("wb") as file:
+                _write(file, content)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
 @contextmanager
 def _sole_writer(part: Path) -> Iterator[BinaryIO]:
     """The file, empty, for one process or thread at a time; the kernel gives it to the next when a process dies."""
@@ -152,6 +174,9 @@ def _is(path: Path, file: BinaryIO) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Force names to the disk, where a folder can be opened for that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -19,7 +19,7 @@ _ROUNDS = 50
 
 
 def working_in(folder: str) -> Iterator[int]:
-    """Processes of this user that were started with ``folder`` as TMPDIR (Linux: proc(5))."""
+    """Processes of this user that were started with ``folder`` as TMPDIR (Linux: proc(5); none are found elsewhere)."""
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if f"TMPDIR={folder}".encode() in (entry / "environ").read_bytes().split(b"\0"):
@@ -40,8 +40,10 @@ def clear(folder: str) -> None:
 
 
 def main(folder: str) -> None:
-    """Wait for the end of whoever holds the other end of standard input; as nobody's child, as Ray ends those of its workers."""
-    if os.fork():
+    """Wait for the end of whoever holds the other end of standard input; as nobody's child, as Ray ends those of its workers,
+    where a process can leave its parent.
+    """
+    if hasattr(os, "fork") and os.fork():
         os._exit(0)
     os.read(0, 1)
     clear(folder)

@@ -18,6 +18,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("KILOBENCH_CACHE") or home() / ".cache" / "kilobench").resolve()
 
 
+def log_path(key: str) -> Path:
+    """What a step of a run wrote to standard output and error, and its traceback; or a build that failed."""
+    return cache_dir() / "logs" / f"{key}.txt"
+
+
 def home() -> Path:
     """The user's; raises UserError for a user without one (as in containers)."""
     try:

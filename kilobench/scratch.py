@@ -18,7 +18,7 @@ from kilobench import guard
 from kilobench.contracts import UserError
 from kilobench.paths import cache_dir
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_./\\:~-]*" if os.name == "nt" else r"[A-Za-z0-9_./-]*")
 _PLAIN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
@@ -56,11 +56,13 @@ def _folder_of(process: int) -> Path:
     command, nothing = [sys.executable, "-I", "-S", guard.__file__, str(folder)], subprocess.DEVNULL
     theirs, _ours = os.pipe()  # ours is open for as long as this process is there
     try:
-        subprocess.run(
-            command, stdin=theirs, stdout=nothing, stderr=nothing, cwd="/", start_new_session=True, check=False
+        begun = subprocess.Popen(
+            command, stdin=theirs, stdout=nothing, stderr=nothing, cwd=os.sep, start_new_session=True
         )
     finally:
         os.close(theirs)
+    if hasattr(os, "fork"):
+        begun.wait()  # until it is nobody's child
     atexit.register(_leave, process, folder)
     return folder
 

@@ -29,7 +29,12 @@ def use_utf8() -> None:
     if other and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
         os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", "utf-8"))
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        command = [sys.executable, *sys.orig_argv[1:]]
+        if os.name == "nt":  # where execv lets the shell go on at once
+            import subprocess
+
+            sys.exit(subprocess.run(command, check=False).returncode)
+        os.execv(sys.executable, command)
 
 
 def open_streams() -> None:
@@ -59,7 +64,8 @@ def interrupt_once() -> None:
     """Let the first Ctrl-C end what goes on, and those after it, or after the end (``ended``), not disturb how it ends."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def ended() -> None:

@@ -26,11 +26,22 @@ from kilobench.scratch import disks, is_plain, process_folder, temporary_folder
 Toolchain = Literal["zig", "gcc"]
 GCC = "arm-none-eabi-gcc"
 
+_ZIG_CACHE = "zig-cache"
 _SETTLED_SECONDS = 5.0
 _KILLED = re.compile(r"Error -9\b|Error 137\b|\bKilled\b|terminated by signal|OutOfMemory|SystemResources")
 _TELLING = ("error:", "overflowed by", "undefined", "error")
 """What the line has that says why a build failed, best first: PlatformIO's own words come last."""
 _INHERITED = ("PATH", "HOME")
+_INHERITED_ON_WINDOWS = (
+    "PATHEXT",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "WINDIR",
+    "COMSPEC",
+    "USERPROFILE",
+    "APPDATA",
+    "LOCALAPPDATA",
+)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _FOR_DOWNLOADS = (*_PROXIES, *map(str.upper, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
@@ -46,9 +57,18 @@ def plain_folder() -> Iterator[Path]:
         cached = cache_dir() / "zig"
         _remove_damaged(cached)
         cached.mkdir(parents=True, exist_ok=True)
-        (folder / "zig-cache").symlink_to(cached)
+        link(folder / _ZIG_CACHE, cached)
         yield folder
         _note_digests(cached)
+
+
+def link(place: Path, target: Path) -> Path:
+    """A link at ``place``; the target itself where none can be made, as on Windows without its developer mode."""
+    try:
+        place.symlink_to(target, target_is_directory=target.is_dir())
+    except OSError:
+        return target
+    return place
 
 
 def _remove_damaged(cached: Path) -> None:
@@ -73,8 +93,10 @@ def clean_environment(**settings: str) -> dict[str, str]:
     Nothing else of the user's reaches a build, where PLATFORMIO_BUILD_FLAGS, CPATH or SCONSFLAGS would change the program
     unseen. Messages are in English and UTF-8, so that they can be read by programs.
     """
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "TMPDIR": str(process_folder())} | settings
+    names = (*_INHERITED, *(_INHERITED_ON_WINDOWS if os.name == "nt" else ()))
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP") if os.name == "nt" else ("TMPDIR",), str(process_folder()))
+    return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"} | temporary | settings
 
 
 def downloading_environment(**settings: str) -> dict[str, str]:
@@ -90,7 +112,9 @@ def python(module: str, *arguments: str) -> list[str]:
 
 def zig_environment(folder: Path) -> dict[str, str]:
     """Settings that let zig use the cache that a ``plain_folder`` links to; its objects go with the folder."""
-    return {"ZIG_GLOBAL_CACHE_DIR": str(folder / "zig-cache"), "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-local")}
+    linked = folder / _ZIG_CACHE
+    shared = linked if linked.exists() else cache_dir() / "zig"
+    return {"ZIG_GLOBAL_CACHE_DIR": str(shared), "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-local")}
 
 
 def zig(*arguments: str, output: Path, what: str) -> None:
@@ -107,14 +131,12 @@ def zig(*arguments: str, output: Path, what: str) -> None:
         raise failure(f"{what} does not compile", done.stderr, done.returncode)
 
 
-def _plain(argument: str, link: Path) -> str:
+def _plain(argument: str, place: Path) -> str:
     """An argument that names a path, by way of a link where zig would take a character of it for syntax."""
     option, path = (argument[:2], argument[2:]) if argument.startswith("-I") else ("", argument)
     if is_plain(path) or not os.path.isabs(path):
         return argument
-    link = link.with_suffix(Path(path).suffix)
-    link.symlink_to(path)
-    return f"{option}{link}"
+    return f"{option}{link(place.with_suffix(Path(path).suffix), Path(path))}"
 
 
 def failure(what: str, log: str, code: int) -> CellError | PassingError:

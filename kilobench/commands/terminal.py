@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import tty
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +41,17 @@ def serve(board: EmulatedBoard, source: int, sink: int, spare: int | None = None
         board.write(received)
 
 
+def _pseudo_terminal() -> tuple[int, int]:
+    """Both ends of one that changes no bytes. Raises UserError where the system has none."""
+    try:
+        import tty
+    except ImportError:  # Windows
+        raise UserError("this system has no pseudo-terminals; without --pty the board is on standard input") from None
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    return ours, theirs
+
+
 def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
     """Run a firmware's ELF file on an emulated board until its peer closes or Ctrl-C; returns 0.
 
@@ -59,8 +69,7 @@ def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
         if not pty:
             serve(emulated, 0, 1)
             return 0
-        ours, theirs = os.openpty()
-        tty.setraw(theirs)
+        ours, theirs = _pseudo_terminal()
         os.write(ours, emulated.run())  # as of a board that has started before anybody opens its port
         print(os.ttyname(theirs), flush=True)
         serve(emulated, ours, ours, theirs)

@@ -7,6 +7,7 @@ import ctypes
 import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,19 +65,23 @@ class _Description(ctypes.Structure):
     ]
 
 
-def _kernels() -> Path:
-    """All that models have in common as one object for this machine, made once and kept in the cache."""
+def _kernels() -> list[Path]:
+    """All that models have in common as one object for this machine, made once and kept in the cache; its sources on Windows,
+    whose linker makes no such object.
+    """
     folders = [hardware_dir() / name for name in ("kernels", "firmware", "firmware/ports/host")]
     files = [file for folder in folders for file in sorted(folder.glob("*.[ch]"))]
+    sources = [file for file in files if file.suffix == ".c" and file.name not in _OF_BOARDS]
+    if os.name == "nt":
+        return sources
     name = hashed(digest_of(files), FLAGS, toolchain_name("zig"), _processor())
     path = cache_dir() / "host" / f"{name}.o"
     if not intact(path):
-        sources = [str(file) for file in files if file.suffix == ".c" and file.name not in _OF_BOARDS]
         with temporary_folder() as scratch:
-            made = scratch / "kernels.o"
-            zig("cc", *FLAGS, "-r", "-nostdlib", *_INCLUDES, *sources, output=made, what="the kernels for the host")
+            made, flags = scratch / "kernels.o", [*FLAGS, "-r", "-nostdlib", *_INCLUDES]
+            zig("cc", *flags, *map(str, sources), output=made, what="the kernels for the host")
             write_kept(path, made.read_bytes())
-    return path
+    return [path]
 
 
 @cache
@@ -98,11 +103,12 @@ class HostModel:
 
     def __init__(self, folder: Path) -> None:
         library = folder / f"host.{uuid4().hex}.so"  # a name loaded before would give the library of then
-        sources = map(str, (*sorted(folder.glob("*.c")), _kernels()))
+        sources = map(str, (*sorted(folder.glob("*.c")), *_kernels()))
         flags = (*FLAGS, "-shared", *_INCLUDES, f"-I{folder}")
         zig("cc", *flags, *sources, output=library, what="the model for the host")
         self._library = ctypes.CDLL(str(library))
-        library.unlink()
+        with suppress(PermissionError):  # Windows keeps what is loaded: it goes with the process's temporary files
+            library.unlink()
         self._library.kb_host_model.restype = ctypes.POINTER(_Description)
         self._model = self._library.kb_host_model().contents
         self._outputs = [self._model.outputs[i] for i in range(self._model.output_count)]

@@ -21,6 +21,7 @@ from kilobench.toolchain import (
     Toolchain,
     clean_environment,
     failure,
+    link,
     plain_folder,
     python,
     toolchain_name,
@@ -33,7 +34,7 @@ STACK_BYTES = 2048
 _COMMON = "-O2 -std=c99 -ffreestanding -ffp-contract=off -ffunction-sections -fdata-sections -Wall -Wextra -Werror"
 _ZIG_COMPILE = "-fomit-frame-pointer -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-sanitize=undefined"
 _LINK = "-T link.ld -Wl,--gc-sections -Wl,--build-id=none"
-_CORE_DIR, _PLATFORM = "platformio", "kilobench-emulated"
+_CORE_DIR, _PLATFORM, _OBJECTS = "platformio", "kilobench-emulated", "objects"
 _KINDS = {"platforms": "platform", "packages": "tool"}
 """Of PlatformIO's packages, by the folder that they are in."""
 
@@ -135,7 +136,7 @@ def _options(core: Core, toolchain: Toolchain) -> dict[str, str]:
     if flags is None:
         raise UserError(f"core {core.name} has no flags for --toolchain {toolchain}")
     if toolchain == "zig":
-        prefix, compiler, target, extra, libraries = "./zig ", "cc", flags, _ZIG_COMPILE, ""
+        prefix, compiler, target, extra, libraries = "zig ", "cc", flags, _ZIG_COMPILE, ""
     else:
         prefix, compiler, target, extra, libraries = "arm-none-eabi-", "gcc", f"{flags} -nostdlib", "", "gcc"
     return {
@@ -161,8 +162,8 @@ def _write_project(model: Path, board: Board, workdir: Path, toolchain: str, opt
     (sources / "board_config.h").write_text(config)
     objects = cache_dir() / "objects" / toolchain.replace(" ", "-")
     objects.mkdir(parents=True, exist_ok=True)
-    (workdir / "objects").symlink_to(objects)
-    (workdir / "zig").symlink_to(str(files("ziglang") / "zig"))
+    linked = link(workdir / _OBJECTS, objects)
+    options = options | {"custom_objects": str(objects) if linked == objects else _OBJECTS}
     _provide(workdir / _CORE_DIR, "platforms", _PLATFORM, "0.1.0", hardware / "platformio")
     lines = [f"{key} = {value}" for key, value in options.items()]
     (workdir / "platformio.ini").write_text(
@@ -189,7 +190,9 @@ def _run(workdir: Path) -> str:
 def _run_in(workdir: Path, settings: dict[str, str]) -> str:
     """Its own folder is the project's, so that builds can go on side by side; so is home, where SCons looks for files."""
     _provide_scons(workdir / _CORE_DIR)
+    compilers = os.pathsep.join([str(files("ziglang")), os.environ.get("PATH", os.defpath)])
     environment = clean_environment(
+        PATH=compilers,
         PLATFORMIO_CORE_DIR=str(workdir / _CORE_DIR),
         PLATFORMIO_SETTING_ENABLE_TELEMETRY="no",
         PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL="36500",

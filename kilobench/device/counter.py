@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from kilobench.files import intact, write_kept
 from kilobench.paths import cache_dir
 from kilobench.toolchain import zig
 
+_ALONE = [] if sys.platform == "darwin" else ["-nostdlib"]
+"""Without the C library, which zig would compile first; of macOS every library needs it."""
 _DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
 
 
@@ -91,7 +94,9 @@ class NativeCounter:
 
         self._library = _hook_library()
         self._decode = _DECODE(decode)
-        self._counter = ctypes.c_void_p(self._library.kb_counter_new(self._decode))
+        self._memory = ctypes.create_string_buffer(self._library.kb_counter_bytes())
+        self._counter = ctypes.cast(self._memory, ctypes.c_void_p)
+        self._library.kb_counter_begin(self._counter, self._decode)
         handle = ctypes.c_size_t()
         callback = ctypes.cast(self._library.kb_block, ctypes.c_void_p)
         status = binding.uclib.uc_hook_add(
@@ -127,8 +132,7 @@ class NativeCounter:
         self._library.kb_counter_interrupt(self._counter)
 
     def close(self) -> None:
-        """Free the table."""
-        self._library.kb_counter_free(self._counter)
+        """Nothing to free."""
 
 
 def new_counter(
@@ -158,9 +162,9 @@ def _hook_library() -> ctypes.CDLL:
     if not intact(library):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / "hook.so"
-            zig("cc", "-O2", "-shared", "-fPIC", str(source), output=made, what="the emulator's block hook")
+            flags = ["-O2", "-shared", "-fPIC", *_ALONE]
+            zig("cc", *flags, str(source), output=made, what="the emulator's block hook")
             write_kept(library, made.read_bytes())
     loaded = ctypes.CDLL(str(library))
-    loaded.kb_counter_new.restype = ctypes.c_void_p
     loaded.kb_counter_half_cycles.restype = loaded.kb_counter_instructions.restype = ctypes.c_uint64
     return loaded

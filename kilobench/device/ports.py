@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING
 from kilobench.contracts import Board, UserError
 from kilobench.device.words import plain
 
+try:
+    import termios
+
+    PORT_ERRORS: tuple[type[Exception], ...] = (OSError, termios.error)
+except ImportError:  # Windows
+    PORT_ERRORS = (OSError,)
+"""Whatever pyserial lets through of a port that is gone; its own are OSErrors."""
+OPENING_ERRORS: tuple[type[Exception], ...] = (ValueError, *PORT_ERRORS)
+"""And of one that cannot be opened."""
+
 if TYPE_CHECKING:
     from serial.tools.list_ports_common import ListPortInfo
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import termios
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Self
 
 from kilobench.contracts import CellError, PowerMeter, PowerTrace, UserError
+from kilobench.device.ports import OPENING_ERRORS
 from kilobench.device.words import shown
 from kilobench.extras import needed
 from kilobench.plugins.spec import nearest
@@ -92,7 +92,7 @@ class Ppk2:
             self._quiet()
             if not self._calibrated():
                 raise UserError(f"{self._port}: no PPK2 answers there")
-        except (OSError, ValueError, termios.error) as error:  # pyserial's are OSErrors
+        except OPENING_ERRORS as error:
             self._close()
             raise UserError(f"ppk2: {label(self._port)}: {why(error)}") from None
         except UserError:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -16,6 +15,7 @@ import serial
 from filelock import FileLock, Timeout
 
 from kilobench.contracts import CellError
+from kilobench.device.ports import OPENING_ERRORS, PORT_ERRORS
 from kilobench.device.protocol import Damage, Gone
 from kilobench.device.words import plain
 from kilobench.paths import cache_dir
@@ -67,7 +67,7 @@ class SerialLink:
             try:
                 self._port = serial.Serial(port, baud, timeout=_STEP, write_timeout=_WRITE_SECONDS, exclusive=True)
                 return
-            except (OSError, ValueError, termios.error) as error:
+            except OPENING_ERRORS as error:
                 problem = error
             if monotonic() >= end or _TAKEN in str(problem):
                 raise CellError(f"{self.label}: open: {why(problem)}") from None
@@ -79,7 +79,7 @@ class SerialLink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError, termios.error):
+        with suppress(*PORT_ERRORS):
             self._port.reset_output_buffer()  # else the system may wait half a minute for a board that takes no bytes
         self._port.close()
 
@@ -89,7 +89,7 @@ class SerialLink:
             self._port.write(data)
         except serial.SerialTimeoutException:
             raise Damage("the port takes no more bytes") from None
-        except (OSError, termios.error):
+        except PORT_ERRORS:
             raise Gone("the port has vanished") from None
 
     def readline(self, seconds: float) -> bytes:
@@ -100,7 +100,7 @@ class SerialLink:
                 return b""
             try:
                 self._received += self._port.read(max(1, self._port.in_waiting))
-            except (OSError, termios.error):
+            except PORT_ERRORS:
                 raise Gone("the port has vanished") from None
         line = bytes(self._received[: stop or None])
         del self._received[: len(line)]
@@ -118,7 +118,7 @@ class SerialLink:
             self._port.rts = False
             sleep(_RESET_SECONDS)
             self._port.dtr = self._port.rts = True
-        except (OSError, termios.error):
+        except PORT_ERRORS:
             return False
         return True
 

@@ -44,10 +44,10 @@ def undisturbed() -> Iterator[None]:
 
     What it prints goes to standard error.
     """
-    environment, search, folder = dict(os.environ), list(sys.path), os.open(".", os.O_PATH)
+    environment, search = dict(os.environ), list(sys.path)
     known = set(sys.modules)
     try:
-        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        with _in_this_folder(), warnings.catch_warnings(), redirect_stdout(sys.stderr):
             yield
     finally:
         _forget(
@@ -58,6 +58,22 @@ def undisturbed() -> Iterator[None]:
         if os.environ != environment:
             os.environ.clear()
             os.environ.update(environment)
+
+
+@contextmanager
+def _in_this_folder() -> Iterator[None]:
+    """The current folder is the same afterwards, even if it is called otherwise by then; where that can be, as on Linux."""
+    if not hasattr(os, "O_PATH"):
+        name = os.getcwd()
+        try:
+            yield
+        finally:
+            os.chdir(name)
+        return
+    folder = os.open(".", os.O_PATH)
+    try:
+        yield
+    finally:
         os.fchdir(folder)
         os.close(folder)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import ctypes
 import io
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -16,14 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import connection, get_context
-from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
 from kilobench.contracts import CellError, PassingError, UserError
 from kilobench.files import DISK_FULL, NO_MEMORY, lacking, waited
 from kilobench.lines import one_line, reason
-from kilobench.paths import cache_dir
+from kilobench.paths import log_path
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.runs.units import Unit
 from kilobench.scratch import disks, process_folder
@@ -31,7 +29,7 @@ from kilobench.scratch import disks, process_folder
 GIB = 1 << 30
 _SAY_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
-_OWN_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS)
+_OWN_CRASHES = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
 """Signals by which a process dies of itself; by others it is killed, or its disk was full (SIGBUS, of mapped files)."""
 
 
@@ -58,7 +56,7 @@ class Limits:
             how += " from outside, as for want of memory"
         elif self.bytes:
             how += " (--memory-limit?)"
-        lasting = code >= 0 or -code in _OWN_CRASHES
+        lasting = code >= 0 or signal.Signals(-code).name in _OWN_CRASHES
         return Failed(unit.key, f"the worker process ended: {how}", lasting, passing=code < 0)
 
 
@@ -136,11 +134,6 @@ class Executor(Protocol):
         ...
 
 
-def log_path(key: str) -> Path:
-    """What a unit wrote to standard output and error, and its traceback."""
-    return cache_dir() / "logs" / f"{key}.txt"
-
-
 @cache
 def workshop(sources: tuple[str, ...], plugins: tuple[str, ...]) -> Any:
     """What does units in this process: nothing but ``plugins`` is imported of what there is in ``sources`` (load_registry)."""
@@ -181,7 +174,7 @@ def _ended(unit: Unit, error: BaseException) -> Failed:
     """How a unit ends that raises what it should not; PyTorch has errors of its own where memory or disk are short."""
     short = isinstance(error, MemoryError)
     lacked = NO_MEMORY if short else lacking(error if isinstance(error, OSError) else reason(error))
-    if lacked == NO_MEMORY and resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
+    if lacked == NO_MEMORY and _is_limited():
         return Failed(unit.key, f"{NO_MEMORY} (--memory-limit)", lasting=True)
     if lacked:
         where = getattr(error, "filename", None) or (disks() if lacked == DISK_FULL else reason(error))
@@ -238,7 +231,9 @@ class Processes:
     """
 
     def __init__(self, count: int, limits: Limits, sources: Sequence[str] = ()) -> None:
-        """``count`` units at a time; ``sources``: where plug-ins are (load_registry)."""
+        """``count`` units at a time; ``sources``: where plug-ins are (load_registry). Raises UserError on other systems."""
+        if not hasattr(signal, "pthread_sigmask") or not hasattr(os, "killpg"):
+            raise UserError("worker processes need Linux; --workers 0 does all in this one")
         self._count, self._limits, self._sources = count, limits, tuple(sources)
         self._workers: list[_Worker] = []
 
@@ -372,9 +367,20 @@ def settle() -> None:
     tempfile.tempdir = os.environ["TMPDIR"] = str(process_folder())
 
 
+def _is_limited() -> bool:
+    """Whether this process has a limit of memory."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY
+
+
 def limit_memory(size: int) -> None:
     """Let this process have so many bytes of data memory; 0 for no limit."""
     if size:
+        import resource
+
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 

@@ -18,7 +18,7 @@ from kilobench.contracts import UserError
 from kilobench.extras import needed
 from kilobench.files import intact, write_atomically, write_kept
 from kilobench.lines import one_line
-from kilobench.paths import PLUGINS_VARIABLE, cache_dir
+from kilobench.paths import PLUGINS_VARIABLE, cache_dir, log_path
 from kilobench.runs.executors import (
     Clock,
     Event,
@@ -27,7 +27,6 @@ from kilobench.runs.executors import (
     Progressed,
     attempt_logged,
     limit_memory,
-    log_path,
     settle,
     workshop,
 )

@@ -16,11 +16,11 @@ from rich.console import Console
 
 from kilobench.contracts import PassingError, UserError
 from kilobench.files import intact, read_kept, write_kept
-from kilobench.paths import cache_dir
+from kilobench.paths import cache_dir, log_path
 from kilobench.progress import OverallProgress
 from kilobench.record import Record
 from kilobench.results.store import Store
-from kilobench.runs.executors import Event, Executor, Failed, Finished, Progressed, log_path
+from kilobench.runs.executors import Event, Executor, Failed, Finished, Progressed
 from kilobench.runs.plan import Cell
 from kilobench.runs.units import Costs, Unit, product_path, units
 

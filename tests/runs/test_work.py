@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from kilobench.contracts import UserError, silent
+from kilobench.paths import log_path
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.plugins.suites import Suite
-from kilobench.runs.executors import Failed, attempt, log_path, logged
+from kilobench.runs.executors import Failed, attempt, logged
 from kilobench.runs.plan import plan, points
 from kilobench.runs.units import Unit, units
 from kilobench.runs.work import Workshop

@@ -68,8 +68,10 @@ env.Replace(
     PROGNAME="firmware",
     PROGSUFFIX=".elf",
 )
-env.Append(CCFLAGS=words("custom_compile_flags"), LINKFLAGS=words("custom_link_flags"), LIBS=words("custom_libraries"))
-env.CacheDir("objects", Objects)
+env.Append(CCFLAGS=words("custom_compile_flags"), LIBS=words("custom_libraries"))
+# Without the second, zig compiles a library of checks first, of which nothing is linked.
+env.Append(LINKFLAGS=[*words("custom_link_flags"), "-fno-sanitize=undefined"])
+env.CacheDir(config.get(section, "custom_objects"), Objects)
 program = env.BuildProgram()
 env.NoCache(program, "$BUILD_DIR/src/model.o", "$BUILD_DIR/src/main.o")
 env.Default(program)
