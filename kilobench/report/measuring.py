@@ -27,7 +27,7 @@ from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress
 from kilobench.report.facts import Facts, facts_of, on_board, with_boards
 from kilobench.report.models import Subject
-from kilobench.runs.executors import log_path
+from kilobench.paths import log_path
 from kilobench.runs.plan import check_link, plugin_operators
 from kilobench.scratch import temporary_folder
 from kilobench.toolchain import toolchain_name

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from kilobench.compile.imports.atencalls import Call, Positive, Ref
 from kilobench.compile.imports.atenops import ARITHMETIC, OPERATORS, VIEWS
-from kilobench.compile.imports.atenquant import QUANTISERS
+from kilobench.compile.imports.atenquant import FAKE_QUANTISERS, QUANTISERS
 from kilobench.compile.imports.builder import Builder, printable
 from kilobench.compile.imports.program import Program
-from kilobench.compile.imports.qdq import fold_quantisers
 from kilobench.compile.operator import require
 from kilobench.plugins.spec import nearest
 
@@ -45,7 +44,7 @@ class Exported:
 
 
 def translate(exported: Exported) -> Program:
-    """The program of an exported graph. Raises ValueError that names the operator."""
+    """The program of an exported graph, with its quantisers. Raises ValueError that names the operator."""
     try:
         return _Walk(exported).run()
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -81,7 +80,7 @@ class _Walk:
         require(len(set(outputs)) == len(outputs), "two of its outputs are the same")
         made = all(self.builder.producer(name) for name in outputs)
         require(made, "an output is the input, or a constant")
-        return fold_quantisers(self.builder.finish(self.source, outputs))
+        return self.builder.finish(self.source, outputs)
 
     def _input(self, spec: dict[str, Any]) -> str:
         """The name of a user's tensor, or nothing for what the file holds."""
@@ -197,7 +196,7 @@ class _Walk:
 
 def _function(call: Call) -> Callable[[Call], Any]:
     namespace, base = call.namespace, call.base
-    known = {"aten": OPERATORS, "quantized_decomposed": QUANTISERS, "torchao": QUANTISERS, "_operator": ARITHMETIC}
+    known = {"aten": OPERATORS | FAKE_QUANTISERS, "quantized_decomposed": QUANTISERS, "torchao": QUANTISERS, "_operator": ARITHMETIC}
     require(namespace in known, "is no operator of ATen; supported are those")
     if base not in known[namespace]:
         near = f"; nearest is {_NEAREST[base]}" if base in _NEAREST else nearest(base, known[namespace])

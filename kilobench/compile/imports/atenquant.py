@@ -88,6 +88,20 @@ def _dequantise(call: Call) -> str:
     return call.builder.dequantise(x, _grid(call, _axis(call, x)))
 
 
+def _fake_quantise(call: Call) -> str:
+    """To integers and back, as training does it (torch.fake_quantize_per_tensor_affine, and per channel)."""
+    x = call.tensor("self", "input")
+    bounds = call.integer("quant_min"), call.integer("quant_max")
+    require(bounds == INTEGERS["int8"], f"quantises to {bounds[0]} to {bounds[1]}; supported is all of int8")
+    axis = axis_of(call.integer("axis"), len(call.builder.shape(x))) if call.has("axis") else None
+    grid = _grid(call, axis)
+    return call.builder.dequantise(call.builder.quantise(x, grid, "int8"), grid)
+
+
+FAKE_QUANTISERS: dict[str, Callable[[Call], Any]] = {
+    "fake_quantize_per_tensor_affine": _fake_quantise,
+    "fake_quantize_per_channel_affine": _fake_quantise,
+}
 QUANTISERS: dict[str, Callable[[Call], Any]] = {
     "quantize_per_tensor": _quantise,
     "quantize_per_channel": _quantise,

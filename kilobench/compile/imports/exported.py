@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from kilobench.compile.imports.aten import Exported, translate
 from kilobench.compile.imports.builder import printable
 from kilobench.compile.imports.program import Program
+from kilobench.compile.imports.qdq import fold_quantisers
+from kilobench.compile.imports.simplify import fold_constants, fold_norms
 from kilobench.compile.operator import require
 from kilobench.contracts import UserError
 from kilobench.lines import one_line, reason
@@ -54,15 +56,19 @@ def load_program(path: Path) -> Program:
     try:
         require(path.stat().st_size <= MAX_FILE, f"has {path.stat().st_size} bytes; supported are up to {MAX_FILE}")
         with path.open("rb") as file:
-            return translate(_Archive(file).read())
+            return fold_quantisers(translate(_Archive(file).read()))
     except OSError as error:
         raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UserError(one_line(f"{path.name}: {error}")) from None
 
 
-def export_module(module: nn.Module, input_shape: Sequence[int]) -> Program:
-    """The network that a module of torch is in evaluation, for one input of this shape, without the batch. Raises UserError."""
+def export_module(module: nn.Module, input_shape: Sequence[int], *, trained: bool = False) -> Program:
+    """The network that a module of torch is in evaluation, for one input of this shape, without the batch.
+
+    Of one ``trained`` here, with FakeQuant between layers, weights become int8 too, with the batch norms behind them. Raises
+    UserError.
+    """
     import torch
 
     example = torch.zeros((1, *input_shape))
@@ -76,7 +82,8 @@ def export_module(module: nn.Module, input_shape: Sequence[int]) -> Program:
     finally:
         module.train(was_training)
     try:
-        return translate(_Archive(buffer).read())
+        program = translate(_Archive(buffer).read())
+        return fold_quantisers(fold_norms(fold_constants(program)) if trained else program, trained=trained)
     except ValueError as error:
         raise UserError(one_line(f"{name}: {error}")) from None
 

@@ -30,9 +30,12 @@ _COMMUTES = _BOUNDS | (_MOVES - {"concat", "pad"})
 _LAYERS = ("conv", "dense")
 
 
-def fold_quantisers(program: Program) -> Program:
-    """The same network with grids on values. Raises ValueError, with ``name (kind)`` of a node, for grids that no kernel has."""
-    folder = _Folder(program)
+def fold_quantisers(program: Program, *, trained: bool = False) -> Program:
+    """The same network with grids on values. Of one ``trained`` here, weights between integer maps are rounded to int8 as well.
+
+    Raises ValueError, with ``name (kind)`` of a node, for grids that no kernel has.
+    """
+    folder = _Folder(program, trained)
     for node in program.nodes:
         try:
             folder.visit(node)
@@ -45,8 +48,8 @@ class _Folder:
     """One pass in execution order. By the names of the file's values, of floats or integers, ``ints`` has the int8 values
     that are or mean them, and ``reals`` the others."""
 
-    def __init__(self, program: Program) -> None:
-        self.old, self.nodes = program, list[Node]()
+    def __init__(self, program: Program, trained: bool) -> None:
+        self.old, self.nodes, self.trained = program, list[Node](), trained
         self.values: dict[str, Value] = {}
         self.ints: dict[str, str] = {}
         self.reals: dict[str, str] = {}
@@ -119,7 +122,7 @@ class _Folder:
         if node.kind in _BOUNDS and (target is not None or node.kind == "relu"):
             grid = target or sources[0]
             return self._integers(node, [self._quantise(self.ints[maps[0]], grid)], grid)
-        whole = node.kind not in _LAYERS or self.old.values[node.inputs[1]].grid is not None
+        whole = self.trained or node.kind not in _LAYERS or self.old.values[node.inputs[1]].grid is not None
         if node.kind in _COMPUTES and target is not None and whole:
             return self._integers(node, [self.ints.get(name) or self._constant(name) for name in node.inputs], target)
         return False

@@ -47,8 +47,16 @@ def simplify(program: Program) -> Program:
     program = _live(program)
     fused = _Fusing(program)
     fused.pads()
-    fused.followers()
-    return replace(program, values=fused.values, nodes=list(fused.nodes.values()))
+    fused.norms()
+    fused.clips()
+    return fused.program_left()
+
+
+def fold_norms(program: Program) -> Program:
+    """Without the batch norms, and other factors and offsets of channels, that the weights before them can take."""
+    fused = _Fusing(program)
+    fused.norms()
+    return fused.program_left()
 
 
 def clip_range(node: Node) -> tuple[float, float]:
@@ -149,13 +157,19 @@ class _Fusing:
                 inputs = (pad.inputs[0], *conv.inputs[1:])
                 self.replaced(pad, conv, replace(conv, inputs=inputs, attrs=conv.attrs | {"padding": padding}))
 
-    def followers(self) -> None:
-        """Factors and offsets of channels behind a convolution or dense layer, and ReLU behind these and sums."""
+    def program_left(self) -> Program:
+        """The program as it is now."""
+        return replace(self.program, values=self.values, nodes=list(self.nodes.values()))
+
+    def norms(self) -> None:
+        """Factors and offsets of channels behind a convolution or dense layer."""
         for node in list(self.nodes.values()):
-            if self.nodes.get(node.output) is not node:
-                continue
             while node.kind in _WEIGHTED and (scaled := self._scaled(node)) is not None:
                 node = scaled
+
+    def clips(self) -> None:
+        """ReLU behind layers and sums."""
+        for node in list(self.nodes.values()):
             if node.kind in _SUMS:
                 self._clipped(node)
 
@@ -182,7 +196,7 @@ class _Fusing:
         names = [f"{node.output}\n{part}" for part in ("weight", "bias")]  # no file's own: its names are lines
         arrays = weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), bias * factor + offset
         for name, array in zip(names, arrays, strict=True):
-            self.values[name] = Value(name, array.shape, "float32", None, array)
+            self.values[name] = Value(name, array.shape, str(array.dtype), None, array)
         return (node.inputs[0], *names)
 
     def _clipped(self, node: Node) -> None:

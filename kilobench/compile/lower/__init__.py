@@ -3,7 +3,10 @@
 
 The arithmetic is that of docs/arithmetic.md. A tensor is int8 where a FakeQuant marks it, a bit map between two binary
 convolutions, float32 everywhere else; the input is int16 where its FakeQuant has 16 bits. ``supported`` says what can be
-lowered, ``walk`` goes through the traced network, ``layers`` and ``binary`` hold the step of every kind of node.
+lowered so, ``walk`` goes through the traced network, ``layers`` and ``binary`` hold the step of every kind of node.
+
+Networks of anything else, in whatever form, are exported by torch.export and lowered as imported ones are
+(kilobench.compile.imports), which knows many more operators, but no binary ones.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.int8 import multiplier
 from kilobench.compile.lower.binary import xnor
+from kilobench.compile.lower.export import lower_exported
 from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, swap
 from kilobench.compile.lower.walk import LoweringError, Walk
-from kilobench.contracts import Shape
+from kilobench.contracts import Shape, UserError
+from kilobench.learn.layers import XnorConv2d
 from kilobench.learn.tracing import first_line, replaced
 
 __all__ = ["LoweringError", "lower", "multiplier"]
@@ -51,15 +56,23 @@ def lower(model: nn.Module, input_shape: Shape) -> Graph:
             if changed := replaced(module):
                 where = f"{path} ({type(module).__name__}) has {changed}, and cannot be copied"
         raise LoweringError(where) from error
-    walk = Walk(copied, input_shape)
+    try:
+        graph = _walked(copied, input_shape)
+        check_graph(graph)
+    except ValueError as error:
+        raise LoweringError(str(error)) from None
+    except UserError:
+        if any(isinstance(module, XnorConv2d) for module in copied.modules()):
+            raise
+        graph = lower_exported(copied, input_shape)
+    return graph
+
+
+def _walked(model: nn.Module, input_shape: Shape) -> Graph:
+    walk = Walk(model, input_shape)
     for node in walk.nodes:
         if node.op == "placeholder":
             walk.emit_tensor(node, walk.absorb(node))
         elif node.op != "output" and node not in walk.values:
             _STEPS[walk.kind(node)](walk, node)
-    graph = walk.graph()
-    try:
-        check_graph(graph)
-    except ValueError as error:
-        raise LoweringError(str(error)) from None
-    return graph
+    return walk.graph()

@@ -129,6 +129,19 @@ def refusal(module: nn.Module) -> str:
     return attributes or _statistics(module) or _tensors(module) or _variance(module)
 
 
+def unsound(model: nn.Module) -> str:
+    """Why no part of a network may be lowered, in whatever way: its path and what is wrong; or nothing."""
+    for path, module in model.named_modules():
+        text = _statistics(module) or _tensors(module) or _variance(module)
+        if isinstance(module, FakeQuant) and not text:
+            text = _attributes(module, MODULES[FakeQuant])
+        if module.training and not text:
+            text = "is in training mode although the network is not; supported is what it computes after eval()"
+        if text:
+            return f"{path or 'the network'} ({type(module).__name__}) {text}"
+    return ""
+
+
 def known_names() -> str:
     """The end of a message: all that is supported."""
     modules = ", ".join(sorted(module.__name__ for module in MODULES))
