@@ -22,12 +22,11 @@ from kilobench.keys import board_facts, measuring_code
 from kilobench.measuring.evaluate import MEASURED_INPUTS, Reference, reference
 from kilobench.measuring.onboard import Measurement
 from kilobench.measuring.recording import Where, measured_on
-from kilobench.paths import cache_dir
+from kilobench.paths import cache_dir, log_path
 from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress
 from kilobench.report.facts import Facts, facts_of, on_board, with_boards
 from kilobench.report.models import Subject
-from kilobench.paths import log_path
 from kilobench.runs.plan import check_link, plugin_operators
 from kilobench.scratch import temporary_folder
 from kilobench.toolchain import toolchain_name

@@ -28,7 +28,12 @@ class InvertedResidual(nn.Module):
 
 
 def _normed(
-    taken: int, made: int, kernel: int, stride: int = 1, groups: int = 1, activation: Callable[..., nn.Module] = nn.ReLU6
+    taken: int,
+    made: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Callable[..., nn.Module] = nn.ReLU6,
 ) -> nn.Sequential:
     conv = nn.Conv2d(taken, made, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(made), activation(inplace=True))
@@ -224,6 +229,12 @@ def onnx_file(name: str, folder: Path, opset: int = 17) -> Path:
         warnings.simplefilter("ignore")
         example = torch.zeros(1, *NETWORKS[name][1])
         torch.onnx.export(
-            made(name), (example,), path, dynamo=False, opset_version=opset, input_names=["x"], dynamic_axes={"x": {0: "n"}}
+            made(name),
+            (example,),
+            path,
+            dynamo=False,
+            opset_version=opset,
+            input_names=["x"],
+            dynamic_axes={"x": {0: "n"}},
         )
     return path

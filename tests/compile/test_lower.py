@@ -180,8 +180,8 @@ def byte() -> FakeQuant:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Sequential(nn.Sigmoid()), r"0 \(Sigmoid\) cannot be lowered here; supported are"),
-        (nn.Sequential(byte(), nn.Conv2d(4, 4, 3)), r"1 \(Conv2d\) turns int8 into float32"),
+        (nn.Sequential(nn.GELU()), r"0 \(aten.gelu.default\) is an operator for which there is no kernel"),
+        (nn.Sequential(byte(), nn.Conv2d(4, 4, 3)), r"returns logits \[n, classes\], not float32 \(6, 6, 4\)"),
         (nn.Sequential(wide(), nn.Conv2d(4, 4, 3)), "reads int16 as conv2d to float32, but only convolutions to int8"),
         (nn.Sequential(wide(), nn.Conv2d(4, 4, 3, groups=4), byte()), "reads int16 as depthwise_conv2d to int8"),
         (nn.Sequential(wide(), nn.MaxPool2d(2)), "reads int16 as max_pool to int16"),

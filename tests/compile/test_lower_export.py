@@ -71,9 +71,18 @@ def test_control_flow_by_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Flatten(), nn.Linear(8, 2)), "1 (aten.gelu.default) is an operator"),
-        (nn.Conv2d(1, 2, 3, padding="same", dilation=2), "a network returns logits [n, classes], not float32 (4, 4, 2)"),
-        (nn.Sequential(XnorConv2d(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3)), nn.Hardswish(), nn.Flatten()), "1 (Hardswish)"),
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Flatten(), nn.Linear(8, 2)),
+            "1 (aten.gelu.default) is an operator",
+        ),
+        (
+            nn.Conv2d(1, 2, 3, padding="same", dilation=2),
+            "a network returns logits [n, classes], not float32 (4, 4, 2)",
+        ),
+        (
+            nn.Sequential(XnorConv2d(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3)), nn.Hardswish(), nn.Flatten()),
+            "1 (Hardswish)",
+        ),
     ],
 )
 def test_what_has_no_kernel_is_refused(model: nn.Module, message: str) -> None:

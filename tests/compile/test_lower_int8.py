@@ -170,7 +170,7 @@ def test_a_factor_that_no_shift_holds_is_told_with_its_layer() -> None:
         quant.high.fill_(high)
         quant.freeze()
     network = nn.Sequential(quants[0], nn.Flatten(), nn.Linear(16, 2), quants[1])
-    with pytest.raises(UserError, match=r"^2 \(Linear\) has a requantisation factor of 2\*\*30 or more"):
+    with pytest.raises(UserError, match=r"^2 \((Linear|dense)\) has a requantisation factor of 2\*\*30 or more"):
         lower(network, (1, 4, 4))
 
 

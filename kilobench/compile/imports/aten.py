@@ -196,7 +196,12 @@ class _Walk:
 
 def _function(call: Call) -> Callable[[Call], Any]:
     namespace, base = call.namespace, call.base
-    known = {"aten": OPERATORS | FAKE_QUANTISERS, "quantized_decomposed": QUANTISERS, "torchao": QUANTISERS, "_operator": ARITHMETIC}
+    known = {
+        "aten": OPERATORS | FAKE_QUANTISERS,
+        "quantized_decomposed": QUANTISERS,
+        "torchao": QUANTISERS,
+        "_operator": ARITHMETIC,
+    }
     require(namespace in known, "is no operator of ATen; supported are those")
     if base not in known[namespace]:
         near = f"; nearest is {_NEAREST[base]}" if base in _NEAREST else nearest(base, known[namespace])

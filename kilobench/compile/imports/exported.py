@@ -51,6 +51,10 @@ _TYPES = {
 """torch's ScalarType in the schema, as NumPy calls it."""
 
 
+class NotExported(UserError):
+    """torch.export cannot follow a module, or what it makes of it is something else."""
+
+
 def load_program(path: Path) -> Program:
     """The network of a .pt2 file. Raises UserError, in one line, for one that cannot be read or has what is not supported."""
     try:
@@ -71,21 +75,39 @@ def export_module(module: nn.Module, input_shape: Sequence[int], *, trained: boo
     """
     import torch
 
-    example = torch.zeros((1, *input_shape))
+    example = torch.rand((1, *input_shape), generator=torch.Generator().manual_seed(0)) * 2 - 1
     buffer, name = io.BytesIO(), type(module).__name__
     was_training = module.training
     try:
         exported = torch.export.export(module.eval(), (example,), strict=False)
         torch.export.save(exported, buffer)
+        same = all(_same(exported.module()(x.clone()), module(x.clone())) for x in (example, -example))
     except Exception as error:  # of the module's own code, and of torch's
-        raise UserError(f"{name} cannot be exported for an input of {tuple(example.shape)}: {reason(error)}") from None
+        line = reason(error)
+        raise NotExported(f"{name} cannot be exported for an input of {tuple(example.shape)}: {line:.300}") from None
     finally:
         module.train(was_training)
+    if not same:
+        raise NotExported(f"{name} computes something else than torch.export makes of it, or what is not finite")
     try:
         program = translate(_Archive(buffer).read())
         return fold_quantisers(fold_norms(fold_constants(program)) if trained else program, trained=trained)
     except ValueError as error:
         raise UserError(one_line(f"{name}: {error}")) from None
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two results of a network are one, and finite, but for rounding."""
+    import torch
+
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if not (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)) or a.shape != b.shape:
+        return False
+    near = torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.detach().abs().max()))
+    return near and bool(torch.isfinite(b).all())
 
 
 class _Archive:

@@ -18,13 +18,14 @@ from torch import fx, nn
 
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
+from kilobench.compile.imports.exported import NotExported
 from kilobench.compile.int8 import multiplier
 from kilobench.compile.lower.binary import xnor
 from kilobench.compile.lower.export import lower_exported
 from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, swap
-from kilobench.compile.lower.walk import LoweringError, Walk
+from kilobench.compile.lower.walk import LoweringError, NoLogits, Walk
 from kilobench.contracts import Shape, UserError
-from kilobench.learn.layers import XnorConv2d
+from kilobench.learn.layers import FakeQuant, XnorConv2d, is_operator
 from kilobench.learn.tracing import first_line, replaced
 
 __all__ = ["LoweringError", "lower", "multiplier"]
@@ -61,11 +62,23 @@ def lower(model: nn.Module, input_shape: Shape) -> Graph:
         check_graph(graph)
     except ValueError as error:
         raise LoweringError(str(error)) from None
-    except UserError:
-        if any(isinstance(module, XnorConv2d) for module in copied.modules()):
+    except NoLogits:
+        raise
+    except UserError as refused:
+        if any(map(_walked_only, copied.modules())):
             raise
-        graph = lower_exported(copied, input_shape)
+        try:
+            graph = lower_exported(copied, input_shape)
+        except NotExported:
+            raise refused from None
     return graph
+
+
+def _walked_only(module: nn.Module) -> bool:
+    """Whether a module is one that torch.export knows nothing of."""
+    return (
+        isinstance(module, XnorConv2d) or is_operator(module) or (isinstance(module, FakeQuant) and module.bits == 16)
+    )
 
 
 def _walked(model: nn.Module, input_shape: Shape) -> Graph:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import nn
 
 from kilobench.compile.graph import Graph
-from kilobench.compile.imports.exported import export_module
+from kilobench.compile.imports.exported import NotExported, export_module
 from kilobench.compile.imports.lowering import lower_program
 from kilobench.compile.imports.program import Program
 from kilobench.compile.lower.supported import unsound
@@ -17,11 +17,13 @@ from kilobench.contracts import Shape, UserError
 
 
 def lower_exported(model: nn.Module, input_shape: Shape) -> Graph:
-    """The graph of a classifier without binary layers, on the CPU; raises LoweringError in one line."""
+    """The graph of a classifier without binary layers, on the CPU; raises LoweringError in one line, or NotExported."""
     if text := unsound(model):
         raise LoweringError(text)
     try:
         graph = lower_program(_integer_ends(export_module(model, input_shape, trained=True)))
+    except NotExported:
+        raise
     except UserError as error:
         raise LoweringError(str(error)) from None
     tensor = graph.tensors[graph.output]

@@ -132,7 +132,7 @@ def refusal(module: nn.Module) -> str:
 def unsound(model: nn.Module) -> str:
     """Why no part of a network may be lowered, in whatever way: its path and what is wrong; or nothing."""
     for path, module in model.named_modules():
-        text = _statistics(module) or _tensors(module) or _variance(module)
+        text = _statistics(module) or _tensors(module, recurse=False) or _variance(module)
         if isinstance(module, FakeQuant) and not text:
             text = _attributes(module, MODULES[FakeQuant])
         if module.training and not text:
@@ -185,9 +185,9 @@ def _variance(module: nn.Module) -> str:
     return f"has a variance, with eps, of {least:g}; supported is one above 0" if least <= 0 else ""
 
 
-def _tensors(module: nn.Module) -> str:
+def _tensors(module: nn.Module, recurse: bool = True) -> str:
     """Why its weights and statistics are not those of a network, or nothing."""
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+    for name, tensor in (*module.named_parameters(recurse=recurse), *module.named_buffers(recurse=recurse)):
         if is_lazy(tensor) or tensor.is_meta:
             return f"has no values in {name}, on the device {tensor.device}; supported are weights that exist"
         if tensor.dtype not in (torch.float32, torch.int64, torch.int32):

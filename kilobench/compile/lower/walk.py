@@ -35,6 +35,10 @@ class LoweringError(UserError):
     """The model holds something that has no C counterpart."""
 
 
+class NoLogits(LoweringError):
+    """The model gives something else than a classifier."""
+
+
 class Walk:
     """Visits the traced graph once, in order; every fx node maps to the tensor that holds its value."""
 
@@ -63,13 +67,11 @@ class Walk:
         (returned,) = self.nodes[-1].args
         if not isinstance(returned, fx.Node):
             kind = type(returned).__name__.removeprefix("immutable_")
-            raise LoweringError(f"the network returns a {kind}; supported are logits [n, classes] alone")
+            raise NoLogits(f"the network returns a {kind}; supported are logits [n, classes] alone")
         result, shape = self.values[returned], returned.meta["shape"]
         if len(shape) != 2:
             found = ", ".join(map(str, shape[1:]))
-            raise LoweringError(
-                f"a network returns logits [n, classes], not [n, {found}] as {self.name(returned)} gives"
-            )
+            raise NoLogits(f"a network returns logits [n, classes], not [n, {found}] as {self.name(returned)} gives")
         return Graph(self.tensors, tuple(self.ops), self.values[source].name, (result.name,))
 
     # What a node is, and what it reads
