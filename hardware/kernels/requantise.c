@@ -6,7 +6,7 @@ KB_INLINE int64_t clamp(int64_t value, int64_t low, int64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift)
+__attribute__((noinline)) int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift)
 {
     const int64_t product = acc * multiplier, limit = 1 << 30;
     if (shift > 32)
