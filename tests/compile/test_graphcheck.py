@@ -15,7 +15,7 @@ from kilobench.compile.graph import Graph, Tensor
 from kilobench.compile.graphcheck import MAX_OPERATORS, check_graph
 from kilobench.compile.graphfile import load_graph, save_graph
 from kilobench.contracts import CellError
-from tests.compile.graphs import Builder, random_graph
+from tests.compile.graphs import GOES_ON, Builder, random_graph
 from tests.untrained import untrained
 
 RECIPES = [
@@ -50,7 +50,7 @@ def with_ends(graph: Graph, seed: int) -> Graph:
     b = Builder(seed)
     b.tensors, b.ops = dict(graph.tensors), list(graph.ops)
     source, last = graph.tensors[graph.input], graph.tensors[graph.output]
-    if last.shape[:2] != (1, 1) or last.dtype == "bit":
+    if last.dtype in GOES_ON and (last.shape[:2] != (1, 1) or last.dtype == "bit"):
         last = b.conv(last, "int8" if last.dtype == "bit" else last.dtype, 3, last.shape[:2], (1, 1), (0, 0))
     if source.dtype == "bit":
         first = b.tensor(source.shape, "int8")
