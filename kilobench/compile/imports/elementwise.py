@@ -92,7 +92,7 @@ def prelu(walk: Walk, node: Node) -> None:
     placed = walk.typed(name, integer)
     shape, after = channels_of(placed, (slopes,))
     source = walk.shaped(placed, shape)
-    walk.reserve(8 * shape[2])
+    walk.has_room(4 * shape[2])
     slopes = np.broadcast_to(per_channel(slopes, placed, after), (shape[2],))
     grid = grid_of(walk.values[node.output]) if integer else None
     params: Params = {"slope": slopes.astype(np.float32)}

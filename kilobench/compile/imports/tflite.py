@@ -276,6 +276,7 @@ def _conv(walk: _Import, operator: Operator) -> None:
     source, made = walk.ends(operator)
     weight, *bias = _weights(walk, operator, source, made)
     require(len(weight.shape) == 4, f"has weights {list(weight.shape)}; supported are 4 axes")
+    require(len(source.shape) == 4, f"reads {list(source.shape)}; supported are 4 axes")
     before, groups = walk.activated(operator, made), max(1, source.shape[-1] // weight.shape[3])
     _convolve(walk, operator, source, [_laid(walk, made.name, weight, (0, 3, 1, 2)), *bias], before, groups)
     walk.activate(before, made)

@@ -245,13 +245,10 @@ class Walk:
         self.tensors[tensor.name] = tensor
         return tensor
 
-    def reserve(self, count: int) -> None:
-        """Raises ValueError where parameters of so many bytes are more than a graph may have."""
-        self._parameters += count
-        require(
-            self._parameters <= MAX_PARAMETER_BYTES,
-            f"needs parameters of {self._parameters} bytes, above {MAX_PARAMETER_BYTES}",
-        )
+    def has_room(self, count: int) -> None:
+        """Raises ValueError where parameters of so many bytes more are beyond what a graph may have."""
+        total = self._parameters + count
+        require(total <= MAX_PARAMETER_BYTES, f"needs parameters of {total} bytes, above {MAX_PARAMETER_BYTES}")
 
     def operator(
         self,
@@ -265,7 +262,9 @@ class Walk:
         """Adds one, without attributes that have their defaults."""
         known = operator(kind).attributes
         attrs = {key: value for key, value in attrs.items() if key not in known or value != known[key].default}
-        self.reserve(sum(array.nbytes for array in params.values()))
+        size = sum(array.nbytes for array in params.values())
+        self.has_room(size)
+        self._parameters += size
         require(len(self.ops) < MAX_OPERATORS, f"is more than {MAX_OPERATORS} operators")
         arrays = {key: np.ascontiguousarray(array) for key, array in params.items()}
         name = unique(name, self._op_names)
