@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.compile.graphcheck import MAX_OPERATORS, MAX_PARAMETER_BYTES
-from kilobench.compile.imports.layout import Blocks, Order, moves, order_of, regroup, row_major, sizes
+from kilobench.compile.imports.layout import Blocks, Order, moves, gathered, order_of, regroup, sizes
 from kilobench.compile.imports.program import Node, Program, Value
 from kilobench.compile.imports.simplify import grid_of
 from kilobench.compile.int8 import multiplier
@@ -135,10 +135,8 @@ class Walk:
         """Where a value lies, in a shape that has its axes."""
         placed, shape = self.placed[name], self.values[name].shape
         if placed.shape != shape:
+            placed = self.ordered(placed, gathered(placed.shape, placed.order, shape))
             order = regroup(placed.shape, placed.order, shape)
-            if order is None:
-                placed = self.ordered(placed, row_major(placed.shape))
-                order = row_major(shape)
             placed = self.placed[name] = Placed(placed.tensor, shape, order)
         return placed
 
