@@ -302,7 +302,9 @@ def quantised(
     source = b.values[b.last].grid
     assert source is not None
     if bias:
-        inputs.append(b.constant(np.rint(weights(out) / (scale * source.scale)).astype(np.int32)))
+        steps = scale * source.scale
+        q_bias = np.rint(weights(out) / steps).astype(np.int32)
+        inputs.append(b.constant(q_bias, Grid(steps, np.zeros(len(steps), np.int64), 0 if per_channel else None)))
     return b.add(kind, b.last, *inputs, grid=grid, **(WINDOW if kind == "conv" else {}))
 
 
@@ -345,8 +347,13 @@ def test_a_norm_between_integers_is_part_of_the_weights() -> None:
     quantised(b, 4, None)
     b.add("batch_norm", b.constant(weights(4)), b.constant(weights(4)))
     b.add("relu", grid=(0.1, -128))
-    graph = lowered(b)
+    program = b.program()
+    graph = lower_program(program)
     assert kinds(graph) == ["conv2d"] and graph.tensors[graph.output].dtype == "int8"
+    q = np.random.default_rng(0).integers(-37, 43, b.shape).astype(np.int8)
+    wanted = reference(_real(program), (q - np.float64(INPUT[1])) * INPUT[0])[0]
+    made = (computed(program, graph, q)[0] + np.float64(128)) * 0.1
+    assert np.abs(made - np.minimum(wanted, 25.5)).max() <= 0.2
 
 
 def test_integers_and_floats_meet() -> None:
@@ -405,19 +412,12 @@ def test_integers_mean_what_floats_do(rounding: Any, tmp_path: Path) -> None:
 
 def _real(program: Program) -> Program:
     """The same program in floats: constants mean what they say, and values have no grids."""
-    values, steps = {}, {}
-    for node in program.nodes:
-        if node.kind in ("conv", "dense") and len(node.inputs) == 3:
-            weight, source = program.values[node.inputs[1]].grid, program.values[node.inputs[0]].grid
-            assert weight is not None and source is not None
-            steps[node.inputs[2]] = weight.scale * source.scale
+    values = {}
     for name, value in program.values.items():
         array = value.array
         if array is not None and value.grid is not None:
             shape = (-1, *[1] * (array.ndim - 1)) if value.grid.axis == 0 else (-1,)
             array = array * value.grid.scale.reshape(shape)
-        if array is not None and name in steps:
-            array = array * steps[name]
         values[name] = Value(name, value.shape, "float32", None, array)
     return Program(values, program.nodes, program.input, program.outputs, program.channels_last)
 

@@ -143,6 +143,25 @@ def test_uint8_goes_in_and_comes_out(tmp_path: Path) -> None:
     assert np.array_equal(made, np.maximum(x, 120))
 
 
+def test_networks_of_uint8(tmp_path: Path) -> None:
+    """As converters made them before int8: maps and weights have any zero point."""
+    r = np.random.default_rng(0)
+    weight, bias = r.integers(0, 256, (4, 6)).astype(np.uint8), r.integers(-200, 200, 4).astype(np.int32)
+    values = [
+        Value("x", (1, 6), "uint8", (0.05,), (100,)),
+        Value("w", (4, 6), "uint8", (0.01,), (140,), 0, weight),
+        Value("b", (4,), "int32", (0.0005,), (0,), 0, bias),
+        Value("y", (1, 4), "uint8", (0.08,), (90,)),
+    ]
+    nodes = [Node("FULLY_CONNECTED", ("x", "w", "b"), ("y",), ("FullyConnectedOptions", {}))]
+    graph = lower_program(load_tflite(model(values, nodes, ["x"], ["y"])))
+    x = r.integers(0, 256, (10, 6)).astype(np.uint8)
+    made = on_host(graph, x, tmp_path)[0]
+    sums = ((x - 100.0) * 0.05) @ ((weight - 140.0) * 0.01).T + bias * 0.0005
+    wanted = np.clip(np.rint(sums / 0.08) + 90, 0, 255)
+    assert made.dtype == np.uint8 and np.abs(made - wanted).max() <= 2
+
+
 def test_floats_go_in_and_come_out(tmp_path: Path) -> None:
     values = [
         Value("x", (1, 4, 4, 3), "float32"),

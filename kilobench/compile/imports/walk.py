@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.compile.graphcheck import MAX_OPERATORS, MAX_PARAMETER_BYTES
-from kilobench.compile.imports.layout import Blocks, Order, moves, gathered, order_of, regroup, sizes
+from kilobench.compile.imports.layout import Blocks, Order, gathered, moves, order_of, regroup, sizes
 from kilobench.compile.imports.program import Node, Program, Value
 from kilobench.compile.imports.simplify import grid_of
 from kilobench.compile.int8 import multiplier

@@ -176,12 +176,12 @@ def _as_given(
 
 
 def _biases(bias: Value, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Biases in steps of the sums; integers that have no other scale are these already."""
+    """Biases in steps of the sums; integers whose scale that is are these already."""
     stored = raw(bias)
-    if stored.dtype.kind in "iu":
-        scale = steps if bias.grid is None else along(bias.grid, 1)[0]
+    if bias.grid is not None and stored.dtype.kind in "iu":
+        scale, zero_point = along(bias.grid, 1)
         if np.allclose(scale, steps, rtol=1e-3, atol=0):
-            return stored.astype(np.float64)
+            return (stored - zero_point).astype(np.float64)
     return np.rint(real(bias) / steps)
 
 
