@@ -9,7 +9,7 @@ KB_APART void add_row(const int8_t *a, const int8_t *b, int8_t *out, const kb_ad
     const int32_t step_a = p->grid.a[2], step_b = p->grid.b[2];
     for (int8_t *end = out + s.count; out < end; a += step_a, b += step_b) {
         const int64_t sum = (int64_t)(*a - s.zero_a) * s.multiplier_a + (int64_t)(*b - s.zero_b) * s.multiplier_b;
-        *out++ = kb_saturate(kb_requantise(sum, 1, s.shift) + s.out_zero, s.low);
+        *out++ = kb_saturate(kb_requantise_once(sum, 1, s.shift) + s.out_zero, s.low);
     }
 }
 

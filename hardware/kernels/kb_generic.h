@@ -97,58 +97,6 @@ KB_INLINE int32_t kb_counted(kb_span span, int32_t kernel, int32_t before, int32
                 kb_counted(column, p->window.kernel_w, p->counted.left, p->window.in.width, p->counted.right)) -       \
      1)
 
-/* Convolution of any groups and dilation. `add_tap` adds the products of one tap of the kernel to `count` sums;
-   `finish` makes a value of a sum. */
-#define KB_GROUPED_CONV2D(kernel, value, sum, params)                                                                  \
-    /* Outputs o to o + count - 1 of a window at row y and column x. Each reads `group_in` channels, from `in` on, the \
-       next one `apart` channels further. */                                                                           \
-    KB_INLINE void block(const value *in, value *out, const params *p, int32_t y, int32_t x, int32_t o, int32_t apart, \
-                         int32_t count)                                                                                \
-    {                                                                                                                  \
-        const kb_window *g = &p->window;                                                                               \
-        const int32_t channels = p->group_in, taps = g->kernel_h * g->kernel_w * channels;                             \
-        const value *w = p->weight + o * taps;                                                                         \
-        sum acc[4] = {0, 0, 0, 0};                                                                                     \
-        for (int32_t ky = 0; ky < g->kernel_h; ky++, y += p->dilation_h) {                                             \
-            if (y < 0 || y >= g->in.height) {                                                                          \
-                w += g->kernel_w * channels;                                                                           \
-                continue;                                                                                              \
-            }                                                                                                          \
-            int32_t column = x;                                                                                        \
-            for (int32_t kx = 0; kx < g->kernel_w; kx++, w += channels, column += p->dilation_w)                       \
-                if (column >= 0 && column < g->in.width)                                                               \
-                    add_tap(acc, in + (y * g->in.width + column) * g->in.channels, apart, w, taps, p, count);          \
-        }                                                                                                              \
-        for (int32_t j = 0; j < count; j++)                                                                            \
-            out[o + j] = finish(p, acc[j], o + j);                                                                     \
-    }                                                                                                                  \
-                                                                                                                       \
-    /* Groups of one output each, as those of a depthwise convolution, four side by side. */                           \
-    KB_APART void single(const value *in, value *out, const params *p, int32_t y, int32_t x)                           \
-    {                                                                                                                  \
-        KB_FOR_CHANNELS(p->window.out.channels, KB_SINGLE);                                                            \
-    }                                                                                                                  \
-                                                                                                                       \
-    KB_APART void several(const value *in, value *out, const params *p, int32_t y, int32_t x)                          \
-    {                                                                                                                  \
-        for (int32_t first = 0; first < p->window.out.channels; first += p->group_out, in += p->group_in)              \
-            KB_FOR_CHANNELS(p->group_out, KB_SEVERAL);                                                                 \
-    }                                                                                                                  \
-                                                                                                                       \
-    KB_KERNEL void kernel(const value *in, value *out, void *scratch, const params *p, const kb_region *r)             \
-    {                                                                                                                  \
-        const kb_window *g = &p->window;                                                                               \
-        (void)scratch;                                                                                                 \
-        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
-            value *to = out + (y * g->out.width + r->x) * g->out.channels;                                             \
-            for (int32_t x = r->x; x < r->x_end; x++, to += g->out.channels)                                           \
-                (p->group_out == 1 ? single : several)(in, to, p, y * g->stride_h - g->pad_h,                          \
-                                                       x * g->stride_w - g->pad_w);                                    \
-        }                                                                                                              \
-    }
-#define KB_SINGLE(o, count) block(in + (o) * p->group_in, out, p, y, x, o, p->group_in, count)
-#define KB_SEVERAL(o, count) block(in, out, p, y, x, first + (o), 0, count)
-
 /* Binarization: bit = (x >= threshold of its channel) xor flip. `ordered` makes an integer of a value, of the same
    order; `reached` is x >= threshold of up to 32 channels, the last one first. */
 #define KB_BINARIZE(kernel, value, params, ordered)                                                                    \

@@ -80,6 +80,14 @@ int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift);
 /* The same; with a shift above 64 rounded twice, by the shift - 64 (docs/arithmetic.md). */
 int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift);
 
+/* The upper word of twice the product, half up; then its division by 2^right, half away from zero (gemmlowp,
+   fixedpoint.h). */
+KB_INLINE int32_t kb_round_twice(int32_t x, int32_t multiplier, int32_t right)
+{
+    const int32_t high = (int32_t)(((int64_t)x * multiplier + (1 << 30)) >> 31), rest = (int32_t)((1u << right) - 1);
+    return (high >> right) + ((high & rest) > (rest >> 1) + (high < 0));
+}
+
 /* Clamped to [low, 127]. */
 KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 {

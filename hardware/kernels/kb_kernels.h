@@ -100,20 +100,20 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_depthwise_conv2d_s8_params;
 
-/* Convolutions of any groups, dilation and weights: outputs o to o + group_out - 1 read inputs i to i + group_in - 1, o
-   and i being multiples of these. */
+/* Convolutions of any groups, dilation and weights; see kb_grouped.h. Outputs o to o + group_out - 1 read inputs i to
+   i + group_in - 1, o and i being multiples of these. `taps` are those of the kernel. */
 typedef struct {
     kb_window window;
-    int32_t dilation_h, dilation_w, group_in, group_out;
-    const float *weight; /* [out channels][kernel_h][kernel_w][group_in] */
+    int32_t dilation_h, dilation_w, group_in, group_out, taps;
+    const float *weight;
     const float *bias;
     int32_t relu;
 } kb_grouped_conv2d_f32_params;
 
 typedef struct {
     kb_window window;
-    int32_t dilation_h, dilation_w, group_in, group_out;
-    const int8_t *weight;   /* as above */
+    int32_t dilation_h, dilation_w, group_in, group_out, taps;
+    const int8_t *weight;
     const int32_t *channel; /* as in kb_conv2d_s8_params, bias without the input's zero point */
     int32_t in_zero, out_zero, low;
 } kb_grouped_conv2d_s8_params;
@@ -295,7 +295,7 @@ typedef struct {
 
 typedef struct {
     kb_broadcast grid;
-    int32_t multiplier[3], shift[3]; /* of a, b and their sum */
+    int32_t multiplier[3], shift[3]; /* of a, b and their sum; shifts right between both roundings */
     int32_t zero_a, zero_b, out_zero, low, sign;
 } kb_tflite_add_s8_params;
 

@@ -6,7 +6,7 @@ KB_INLINE int64_t clamp(int64_t value, int64_t low, int64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift)
+__attribute__((noinline)) int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift)
 {
     const int64_t product = acc * multiplier, limit = 1 << 30;
     if (shift > 32)
@@ -14,14 +14,11 @@ int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift)
     return (int32_t)clamp(((product >> (shift - 1)) + 1) >> 1, -limit, limit);
 }
 
-/* The upper word of twice the product, half up; then its division by a power of two, half away from zero (gemmlowp,
-   fixedpoint.h). */
 KB_APART int32_t twice(int64_t acc, int32_t multiplier, int32_t shift)
 {
     const int32_t left = kb_max(31 - shift, 0), right = kb_max(shift - 31, 0), limit = 1 << 30;
-    const int64_t shifted = clamp(acc * ((int64_t)1 << left), INT32_MIN, INT32_MAX);
-    const int32_t high = (int32_t)((shifted * multiplier + limit) >> 31), rest = (int32_t)((1u << right) - 1);
-    const int32_t rounded = (high >> right) + ((high & rest) > (rest >> 1) + (high < 0));
+    const int64_t shifted = clamp(acc * (1 << left), INT32_MIN, INT32_MAX);
+    const int32_t rounded = kb_round_twice((int32_t)shifted, multiplier, right);
     return kb_min(kb_max(rounded, -limit), limit);
 }
 

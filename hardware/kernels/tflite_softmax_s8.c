@@ -30,7 +30,7 @@ KB_KERNEL void kb_tflite_softmax_s8(const int8_t *in, int8_t *out, const kb_tfli
             for (int32_t c = 1; c < channels; c++)
                 largest = kb_max(x[c], largest);
             for (int32_t c = 0; c < channels; c++)
-                sum += (uint32_t)(p->table[largest - x[c]] + (1 << 11)) >> 12;
+                sum += ((uint32_t)p->table[largest - x[c]] + (1u << 11)) >> 12;
             const int32_t zeros = __builtin_clz(sum), shift = kb_min(34 - zeros, 31);
             const int32_t factor = reciprocal((int32_t)(sum << zeros >> 1));
             for (int32_t c = 0; c < channels; c++) {

@@ -117,12 +117,14 @@ def _step(operators: Sequence[Operator], first: int, last: int) -> Step | None:
 
 
 def _strips(run: Sequence[Operator], axis: int, extent: int) -> tuple[int, ...] | None:
-    """What each operator makes in a turn for ``extent`` of the last; None where a strip is most of its map."""
+    """What each operator makes in a turn for ``extent`` of the last; None where a strip is most of its map, or may be nothing
+    because a window lies on padding as a whole."""
     strips = [extent]
     for after in run[:0:-1]:
-        kernel, stride, _ = after.along(axis)
+        kernel, stride, padding = after.along(axis)
+        size, last = after.source.shape[axis], (after.output.shape[axis] - 1) * stride - padding
         strips.insert(0, (strips[0] - 1) * stride + kernel)
-        if 2 * strips[0] > after.source.shape[axis]:
+        if 2 * strips[0] > size or padding >= kernel or last >= size:
             return None
     return tuple(strips)
 

@@ -19,6 +19,8 @@ Pair = tuple[int, int]
 INT32_MAX = 2**31 - 1
 MAX_MACS, MAX_WEIGHTS = 120_000, 20_000
 """Of one random operator: what emulators and compilers do in milliseconds."""
+MAX_OTHER_BYTES = 6000
+"""Of a map of which operators are made that need no more than their declaration, some of them slow."""
 
 
 class Builder:
@@ -38,7 +40,9 @@ class Builder:
     def tensor(self, shape: tuple[int, ...], dtype: DType) -> Tensor:
         height, width, channels = shape
         tensor = Tensor(f"t{len(self.tensors)}", (height, width, channels), dtype)
-        if dtype == "int8":
+        if dtype == "uint8":
+            tensor = replace(tensor, scale=1 / 255, zero_point=int(self.random.choice([0, 128, 255])))
+        elif dtype == "int8":
             ends = [-128, 127] if self.extreme else [-128, 0, int(self.random.integers(-128, 128))]
             zero = self.random.choice(ends)
             tensor = replace(tensor, scale=float(self.random.uniform(0.01, 0.1)), zero_point=int(zero))
@@ -326,6 +330,10 @@ TUNED: dict[str, Callable[[Builder, Tensor, DType], Tensor]] = {
 """Operators that are made with values and shapes of their own, at which their kernels go wrong."""
 
 
+GOES_ON = ("float32", "int8", "bit")
+"""Types that maps within a network have."""
+STEPPING = ("argmax", "quantise")
+"""Operators of floats that turn the least difference into a large one."""
 MOVING = ("concat", "reshape", "resize_nearest", "slice", "transpose")
 """Operators that make no new values."""
 
@@ -339,18 +347,24 @@ def random_graph(seed: int) -> Graph:
     """A small graph: up to six steps, often with a dense head; seeds cover every kernel."""
     r = np.random.default_rng([seed, 1])
     b = Builder(seed, exact=bool(r.integers(2)), extreme=bool(r.random() < 0.2))
-    dtype: DType = ("float32", "int8", "int8", "int8", "bit", "bit")[r.integers(6)]
+    dtype: DType = ("float32", "float32", "int8", "int8", "int8", "bit", "bit")[r.integers(7)]
     source = x = b.tensor((*_map_size(r), b.channels()), dtype)
-    if dtype == "int8" and r.random() < 0.3:  # the input alone has 16 bits
+    if dtype == "int8" and r.random() < 0.3:  # of a type that inputs alone have
         b.tensors.clear()
-        source = b.tensor((*x.shape[:2], int(r.choice([1, 1, 2, 3, 4, 7, 33]))), "int16")
-        readers = [(kind, made) for kind, read, made in every_operator() if read == "int16"]
+        source = b.tensor(
+            (*x.shape[:2], int(r.choice([1, 1, 2, 3, 4, 7, 33]))), ("int16", "int16", "uint8")[r.integers(3)]
+        )
+        readers = [(kind, made) for kind, read, made in every_operator() if read == source.dtype]
         kind, made = readers[r.integers(len(readers))]
         x = b.any(kind, source, made)
     for _ in range(r.integers(1, 6)):
         x = _step(b, x)
     if r.random() < 0.3 or x is source:
         x = b.conv(x, _base(b, x), kernel=x.shape[:2], padding=(0, 0))
+    ends = [(kind, made) for kind, made in _others(b, x) if made not in GOES_ON]
+    if ends and r.random() < 0.3:
+        kind, made = ends[r.integers(len(ends))]
+        x = b.any(kind, x, made)
     return b.graph(source, x)
 
 
@@ -383,14 +397,9 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     """One more operator, or a chain of them that engines like to fuse."""
     r = b.random
     alike = [t for t in b.tensors.values() if (t.shape, t.dtype) == (x.shape, x.dtype)]
-    goes_on = ("float32", "int8", "bit")
-    others = [
-        (kind, made)
-        for kind, read, made in every_operator()
-        if kind not in TUNED and read == x.dtype and made in goes_on
-    ]
+    others = [(kind, made) for kind, made in _others(b, x) if made in GOES_ON]
     steps = {"conv": 4, "pool": 1, "conv, pool": 3, "residual": 1, "fork": 1, "add": 1, "binarize": 1, "depthwise": 2}
-    steps["other"] = min(len(others), 8) if x.dtype != "float32" or b.exact else 0
+    steps["other"] = min(len(others), 8) if x.bytes < MAX_OTHER_BYTES else 0
     if not _affordable(x):
         steps["fork"] = 0
     if x.dtype == "bit":
@@ -419,6 +428,14 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     dtype: DType = "bit" if x.dtype == "bit" and r.random() < 0.7 else _base(b, x)
     y = b.conv(x, dtype)
     return _pool_after(b, y) if step == "conv, pool" else y
+
+
+def _others(b: Builder, x: Tensor) -> list[tuple[str, DType]]:
+    """Kinds that are made of their declaration, and the types that they make of a map; of floats whose sums may have another
+    order elsewhere none that steps.
+    """
+    kept = [(kind, made) for kind, read, made in every_operator() if kind not in TUNED and read == x.dtype]
+    return [(k, made) for k, made in kept if b.exact or x.dtype != "float32" or k not in STEPPING]
 
 
 def _affordable(x: Tensor) -> bool:

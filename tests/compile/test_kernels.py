@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from kilobench.compile.counts import macs
 from kilobench.compile.lower import multiplier
-from kilobench.compile.ops._integers import requantise
+from kilobench.compile.ops._integers import TWICE, requantise
 from kilobench.compile.simulate import simulate
 from tests.compile.graphs import Builder, random_inputs
 
@@ -19,6 +19,35 @@ def test_requantisation_rounds_once() -> None:
     exact = [(int(a) * int(f) * 2 + (1 << int(s))) >> (int(s) + 1) for a, f, s in zip(acc, m, t, strict=True)]
     assert np.array_equal(requantise(acc, m, t), exact)
     assert np.all((m >= 2**30) & (m < 2**31))
+
+
+def gemmlowp(acc: int, multiplier: int, t: int) -> int:
+    """MultiplyByQuantizedMultiplier of TFLite, of exact integers: gemmlowp's SaturatingRoundingDoublingHighMul, which cannot
+    saturate here, and RoundingDivideByPOT (fixedpoint/fixedpoint.h). The shift to the left saturates.
+    """
+    shifted = min(max(acc * 2 ** max(31 - t, 0), -(2**31)), 2**31 - 1)
+    product = shifted * multiplier
+    nudged = product + (2**30 if product >= 0 else 1 - 2**30)
+    high = nudged // 2**31 if nudged >= 0 else -(-nudged // 2**31)  # C rounds to zero
+    exponent = max(t - 31, 0)
+    mask = 2**exponent - 1
+    return (high >> exponent) + ((high & mask) > (mask >> 1) + (high < 0))
+
+
+def test_two_roundings_are_those_of_gemmlowp() -> None:
+    random, count = np.random.default_rng(0), 1_000_000
+    acc = np.trunc(random.choice([-1, 1], count) * np.exp(random.uniform(0, 31 * np.log(2), count))).astype(np.int64)
+    acc[:4] = [-(2**31), 2**31 - 1, 0, -1]
+    factor = random.integers(2**30, 2**31, count)
+    factor[random.random(count) < 0.1] = 2**30  # halves are frequent
+    t = random.integers(1, 63, count)
+    exact = [gemmlowp(*values) for values in zip(acc.tolist(), factor.tolist(), t.tolist(), strict=True)]
+    got = requantise(acc, factor.astype(np.int32), (t + TWICE).astype(np.int32))
+    assert np.array_equal(got, exact)
+    once = requantise(acc, factor.astype(np.int32), t.astype(np.int32))
+    assert np.sum(got != once) > 100
+    mixed = np.where(np.arange(count) % 2, t + TWICE, t)
+    assert np.array_equal(requantise(acc, factor, mixed), np.where(np.arange(count) % 2, got, once))
 
 
 def test_a_convolution_of_int16_is_that_of_integers() -> None:

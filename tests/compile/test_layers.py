@@ -57,3 +57,18 @@ def _in_strips(kind: str, shape: tuple[int, int, int], dtype: DType) -> Graph:
         if len(steps(graph)) == 1:
             return graph
     raise AssertionError("the schedule never cuts this into strips")
+
+
+@pytest.mark.parametrize(("padding", "extra"), [((3, 1), (-3, 0)), ((0, 1), (3, 0))])
+def test_no_strip_is_all_padding(padding: tuple[int, int], extra: tuple[int, int], tmp_path: Path) -> None:
+    """Of what a window above or below the map reads there is nothing, and less than nothing of what that reads."""
+    b = Builder(0)
+    source = b.tensor((800, 16, 3), "int8")
+    x = b.conv(source, "int8", 8, (1, 1), (2, 1), (0, 0))
+    window = b.window(x, (3, 3), (1, 1), padding) | {"extra": extra, "relu": False}
+    y = b.op("conv2d", [x], b.tensor((401, 16, 8), "int8"), window, b._int8_params((8, 3, 3, 8), "int8"))
+    graph = b.graph(source, b.pool(y, "max_pool", (1, 2), (1, 2)))
+    assert [step.ops for step in steps(graph)] == [(0,), (1, 2)]
+    x = random_inputs(graph, 1, 0)
+    emit(graph, tmp_path, "padding")
+    assert np.array_equal(HostModel(tmp_path).run(x).ravel(), exact_maps(graph, x)[graph.output].ravel())

@@ -6,12 +6,10 @@ KILOBENCH_FUZZ_GRAPHS=10000 is the size of a night; ``-v`` shows how far it is.
 
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
@@ -25,15 +23,6 @@ from tests.fuzz.batch import INPUTS, Case, Target, differences, first_difference
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
 M4, M0PLUS = (load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico"))
 TARGETS = [Target(M4), Target(M4, traps=True), Target(M0PLUS)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads of the simulation cost more than they save on maps this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def case(seed: int) -> Case:

@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.operator import Attribute, Field
-from kilobench.compile.ops._integers import REACH, channel_table, check_accumulator, lowest, requantise, saturate
+from kilobench.compile.operator import Attribute, Field, require
+from kilobench.compile.ops._integers import (
+    INT32_MAX,
+    REACH,
+    channel_table,
+    check_accumulator,
+    lowest,
+    requantise,
+    saturate,
+)
 from kilobench.compile.ops._window import MAX_WINDOW, Windowed
 
 
@@ -44,6 +52,13 @@ class Convolution(Windowed):
     def most_padding(self) -> tuple[int, int]:
         """A window may lie on padding as a whole."""
         return self.reach()
+
+    def output_shape(self) -> tuple[int, int, int]:
+        """As of any window."""
+        (gap_h, gap_w), (_, width, channels) = self.attrs["dilation"], self.source.shape
+        far = max(gap_h * width, gap_w) * channels
+        require(far <= INT32_MAX, f"has dilation={self.attrs['dilation']} for {self.source.shape}")
+        return super().output_shape()
 
     def taps(self) -> int:
         """Products per output value."""
@@ -94,13 +109,29 @@ class Convolution(Windowed):
 
     def _grouped(self) -> dict[str, Field]:
         """Of kb_grouped_conv2d_f32_params and kb_grouped_conv2d_s8_params."""
-        groups, dilation = self.groups(), self.attrs["dilation"]
-        numbers: dict[str, Field] = {"dilation_h": dilation[0], "dilation_w": dilation[1]}
+        groups, (kernel_h, kernel_w), dilation = self.groups(), self.attrs["kernel"], self.attrs["dilation"]
+        numbers: dict[str, Field] = {"dilation_h": dilation[0], "dilation_w": dilation[1], "taps": kernel_h * kernel_w}
         numbers |= {"group_in": self.source.shape[2] // groups, "group_out": self.output.shape[2] // groups}
-        weight = np.ascontiguousarray(self.weight())
+        numbers["weight"] = self._grouped_weight(groups)
         if self.source.dtype == "float32":
-            return numbers | {"weight": weight, "bias": self.params["bias"]}
-        return numbers | {"weight": weight, "channel": self.channel_table(self.params["bias"])}
+            return numbers | {"bias": self.params["bias"]}
+        return numbers | {"channel": self.channel_table(self.params["bias"])}
+
+    def _grouped_weight(self, groups: int) -> NDArray[Any]:
+        """In blocks of four or one output channels, as kb_grouped.h and its kernels read them."""
+        weight = self.weight()
+        outputs, inputs = len(weight), weight.shape[3]
+        flat = weight.reshape(outputs, -1, inputs)
+        together = outputs // groups if inputs > 1 else outputs
+        fours = inputs // 4 * 4 if self.source.dtype == "int8" else 0
+        blocks = []
+        for first in range(0, outputs, together):
+            sizes = [4] * (together // 4) + [1] * (together % 4)
+            for part in np.split(flat[first : first + together], np.cumsum(sizes)[:-1]):
+                whole = part[:, :, :fours].reshape(*part.shape[:2], fours // 4, 4).transpose(1, 2, 0, 3)
+                rest = part[:, :, fours:].transpose(1, 2, 0)
+                blocks += [np.concatenate([a.reshape(len(a), a[0].size) for a in (whole, rest)], axis=1).ravel()]
+        return np.concatenate(blocks)
 
     def channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
         """As ``channel`` of kb_conv2d_s8_params."""

@@ -56,6 +56,13 @@ class Conv2d(Convolution):
         """I is that of a group."""
         return super().sizes() | {"I": self.source.shape[2] // self.groups()}
 
+    def output_shape(self) -> tuple[int, int, int]:
+        """As of any convolution; groups and dilation are for float32 and int8."""
+        plain = self.attrs["dilation"] == (1, 1) and self.groups() == 1
+        there = plain or self.source.dtype in ("float32", "int8")
+        require(there, f"has groups or a dilation for {self.source.dtype}, for which there is no kernel")
+        return super().output_shape()
+
     def output_channels(self) -> int:
         """Any number that the groups can share."""
         groups, read, made = self.groups(), self.source.shape[2], self.output.shape[2]
@@ -68,9 +75,7 @@ class Conv2d(Convolution):
         return super().is_general() or self.groups() > 1 or bool(low)
 
     def check(self) -> None:
-        """The accumulator, counters of binary convolutions, and what int8 and float kernels alone can do."""
-        if self.source.dtype in ("bit", "int16"):
-            require(not self.general, f"has groups or a dilation for {self.source.dtype}, for which there is no kernel")
+        """The accumulator, and counters and roundings of binary convolutions."""
         if self.source.dtype == "bit":
             _bits.check_counters(self, self.taps())
             check_accumulator(self, 256 * self.taps())

@@ -15,11 +15,13 @@ from kilobench.compile.ops._integers import TWICE, lowest, requantise, saturate
 
 LEFT_SHIFT = 20
 """Of both inputs, before anything is rounded."""
+_LEAST = 31 + TWICE
+"""Shift of a factor below 1 that rounds twice."""
 
 
 class TfliteAdd(Broadcast):
     """a + b, broadcast: q less its zero point, times 2**20, by the factor of its input; their sum by a third one. Every factor
-    is below 1 and rounds twice (shifts from 95 to 126).
+    is below 1 and rounds twice.
     """
 
     types = {("int8", "int8"): {"multiplier": ("int32", "3"), "shift": ("int32", "3")}}
@@ -28,10 +30,8 @@ class TfliteAdd(Broadcast):
     def check(self) -> None:
         """The bound of its sums."""
         shifts = self.params["shift"]
-        low = 31 + TWICE
-        require(
-            shifts.min() >= low, f"has the shifts {shifts.tolist()}, not {low} to 126: factors below 1, rounded twice"
-        )
+        once = shifts.min() < _LEAST
+        require(not once, f"has the shifts {shifts.tolist()}, not {_LEAST} to 126: factors below 1, rounded twice")
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """One value at a time."""
@@ -49,7 +49,8 @@ class TfliteAdd(Broadcast):
 
     def fields(self) -> dict[str, Field]:
         """The grid, factors and zero points."""
-        factors: dict[str, Field] = {key: tuple(self.params[key].tolist()) for key in ("multiplier", "shift")}
+        multiplier, shift = self.params["multiplier"], self.params["shift"] - _LEAST
+        factors: dict[str, Field] = {"multiplier": tuple(multiplier.tolist()), "shift": tuple(shift.tolist())}
         zeros = {"zero_a": self.sources[0].zero_point, "zero_b": self.sources[1].zero_point}
         ends = {"out_zero": self.output.zero_point, "low": lowest(self), "sign": self.sign}
         return {"grid": self.grid_field(), **factors, **zeros, **ends}
