@@ -30,7 +30,7 @@ def multiplier(real: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np
     m = np.rint(fraction * 2.0**31)
     carry = m == 2.0**31
     m, t = np.where(carry, 2.0**30, m), 31 - (exponent + carry)
-    if np.any(t < 1):
+    if np.any(t < 1) or not np.isfinite(fraction).all():
         raise ValueError("has a requantisation factor of 2**30 or more")
     m = np.floor(m / 2.0 ** np.maximum(t - 62, 0))
     return m.astype(np.int32), np.minimum(t, 62).astype(np.int32)

@@ -45,17 +45,16 @@ def groups(shape: Sequence[int], new: Sequence[int]) -> list[tuple[Order, Order]
     return result
 
 
-def regroup(shape: Sequence[int], order: Order, new: Sequence[int]) -> Order | None:
-    """The order of a value after it is reshaped to ``new``, if nothing need move; None where it has to be row-major first."""
-    begins: dict[int, Order] = {}
-    follow: set[int] = set()
-    for olds, news in groups(shape, new):
-        place = order.index(olds[0])
-        if order[place : place + len(olds)] != olds:
-            return None
-        begins[olds[0]] = news
-        follow |= set(olds[1:])
-    return tuple(axis for old in order if old not in follow for axis in begins[old])
+def regroup(shape: Sequence[int], order: Order, new: Sequence[int]) -> Order:
+    """The order of a value, which is ``gathered``, after it is reshaped to ``new``."""
+    first = {olds[0]: news for olds, news in groups(shape, new)}
+    return tuple(axis for old in order for axis in first.get(old, ()))
+
+
+def gathered(shape: Sequence[int], order: Order, new: Sequence[int]) -> Order:
+    """The order nearest to this one from which nothing need move when a value is reshaped to ``new``."""
+    group = {axis: olds for olds, _ in groups(shape, new) for axis in olds}
+    return tuple(axis for olds in dict.fromkeys(group[axis] for axis in order) for axis in olds)
 
 
 def moves(order: Order, wanted: Order) -> list[tuple[Blocks, tuple[int, int, int]]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.imports import elementwise, moving, weighted
@@ -62,10 +64,10 @@ def lower_program(program: Program, rounding: Rounding = "once") -> Graph:
     walk = Walk(program, rounding)
     walk.begin()
     for node in program.nodes:
-        with walk.naming(node):
+        with walk.naming(node), np.errstate(over="ignore"):  # what is infinite is refused, or saturates
             _STEPS[node.kind](walk, node)
-    graph = walk.graph()
     try:
+        graph = walk.graph()
         check_graph(graph)
     except ValueError as error:
         raise UserError(str(error)) from None

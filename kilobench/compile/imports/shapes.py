@@ -50,7 +50,8 @@ def check_program(program: Program) -> None:
             raise UserError(f"{node.name} ({node.kind}) {error}") from None
         made.add(node.output)
     for name in program.outputs:
-        require_(name in made, f"its output {name!r} is made by no operator")
+        there = name in made and program.values[name].array is None
+        require_(there, f"its output {name!r} is made by no operator of maps")
     require_(len(set(program.outputs)) == len(program.outputs) > 0, "its outputs are not named once each")
 
 

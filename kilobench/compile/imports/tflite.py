@@ -34,7 +34,8 @@ def load_tflite(data: bytes) -> Program:
 
     Raises UserError, in one line, for damaged files and for what is not supported, with the operator and its attribute.
     """
-    return _Import(flatfile.read(data)).program()
+    with np.errstate(over="ignore", invalid="ignore"):  # scales that are no numbers are refused later
+        return _Import(flatfile.read(data)).program()
 
 
 class _Import:
@@ -45,6 +46,7 @@ class _Import:
         self.values: dict[str, Value] = {}
         self.nodes: list[Node] = []
         self.names: dict[int, str] = {}
+        self.titles: dict[str, str] = {}
 
     def program(self) -> Program:
         """All of it."""
@@ -52,11 +54,18 @@ class _Import:
         if len(file.inputs) != 1:
             names = ", ".join(file.tensors[place].name for place in file.inputs)
             raise UserError(f"it has {len(file.inputs)} inputs ({names:.100}); supported is one")
-        source = self.value(file.inputs[0])
+        source = self.end(file.inputs[0])
         for operator in file.operators:
             self.read(operator)
-        outputs = tuple(self.value(place).name for place in file.outputs)
+        outputs = tuple(self.end(place).name for place in file.outputs)
         return Program(self.values, self.nodes, source.name, outputs, channels_last=True)
+
+    def end(self, place: int) -> Value:
+        """The input of the network, or one of its outputs."""
+        try:
+            return self.value(place)
+        except ValueError as error:
+            raise UserError(f"it {error}") from None
 
     def read(self, operator: Operator) -> None:
         """One operator, whose errors are named after what it makes."""
@@ -132,8 +141,9 @@ class _Import:
     # Nodes
 
     def node(self, kind: str, inputs: Sequence[Value], output: Value, **attrs: Any) -> None:
-        """Adds one."""
-        self.nodes.append(Node(kind, output.name, tuple(value.name for value in inputs), output.name, attrs))
+        """Adds one, called after what it makes."""
+        name = self.titles.get(output.name, output.name)
+        self.nodes.append(Node(kind, name, tuple(value.name for value in inputs), output.name, attrs))
 
     def ends(self, operator: Operator, *, moves: bool = False) -> tuple[Value, Value]:
         """First input and output of an operator, of one type; of one grid where it only moves values."""
@@ -162,20 +172,20 @@ class _Import:
                 require(same, f"reads {value.name} on another scale than it makes {made.name}; supported is the same")
 
     def activated(self, operator: Operator, made: Value) -> Value:
-        """What an operator makes before the activation that is fused with it."""
+        """What an operator makes before the activation that is fused with it, which is the node behind."""
         code = operator.options["FusedActivationFunction"]
         if code == 0:
             return made
         names = ", ".join(["NONE", *(name for name, _ in _ACTIVATIONS.values())])
         require(code in _ACTIVATIONS, f"has fused_activation_function={code}; supported are {names}")
         before = self.like(f"{made.name}.before", made, made.shape)
-        self.later = (before, made, *_ACTIVATIONS[code][1])
+        self.titles |= {before.name: made.name, made.name: f"{made.name}.activation"}
         return before
 
-    def activate(self, before: Value, made: Value) -> None:
+    def activate(self, operator: Operator, before: Value, made: Value) -> None:
         """The activation itself, if there is one."""
         if before is not made:
-            low, high = self.later[2:]
+            low, high = _ACTIVATIONS[operator.options["FusedActivationFunction"]][1]
             self.node("clip", [before], made, low=low, high=high)
 
 
@@ -193,7 +203,7 @@ def _array(tensor: flatfile.Tensor) -> NDArray[Any]:
 
 
 def _grid(tensor: flatfile.Tensor, dtype: str) -> Grid | None:
-    """Scales of integers; those of biases are the product of others, whatever the file says."""
+    """Scales of int8 and uint8."""
     if dtype not in ("int8", "uint8") or not tensor.scale.size:
         return None
     count = tensor.scale.size
@@ -246,8 +256,16 @@ def _weights(walk: _Import, operator: Operator, source: Value, made: Value) -> l
         bias = walk.value(operator.inputs[2])
         wanted = "float32" if made.dtype == "float32" else "int32"
         require(bias.dtype == wanted, f"has a {bias.dtype} bias for {made.dtype}; supported is {wanted}")
-        found.append(bias)
+        found.append(bias if bias.dtype == "float32" else _in_steps(walk, made.name, bias, source, weight))
     return found
+
+
+def _in_steps(walk: _Import, name: str, bias: Value, source: Value, weight: Value) -> Value:
+    """A bias of integers, which are steps of the products, whatever scale the file gives them."""
+    assert source.grid is not None and weight.grid is not None
+    scale = source.grid.scale * weight.grid.scale
+    grid = Grid(scale, np.zeros(len(scale), np.int64), 0 if len(scale) > 1 else None)
+    return walk.fresh(f"{name}.bias", bias.shape, bias.dtype, grid, bias.array)
 
 
 def _laid(walk: _Import, name: str, weight: Value, axes: tuple[int, ...]) -> Value:
@@ -269,9 +287,10 @@ def _conv(walk: _Import, operator: Operator) -> None:
     source, made = walk.ends(operator)
     weight, *bias = _weights(walk, operator, source, made)
     require(len(weight.shape) == 4, f"has weights {list(weight.shape)}; supported are 4 axes")
+    require(len(source.shape) == 4, f"reads {list(source.shape)}; supported are 4 axes")
     before, groups = walk.activated(operator, made), max(1, source.shape[-1] // weight.shape[3])
     _convolve(walk, operator, source, [_laid(walk, made.name, weight, (0, 3, 1, 2)), *bias], before, groups)
-    walk.activate(before, made)
+    walk.activate(operator, before, made)
 
 
 def _depthwise(walk: _Import, operator: Operator) -> None:
@@ -287,7 +306,7 @@ def _depthwise(walk: _Import, operator: Operator) -> None:
     require(fits, f"has depth_multiplier={multiplier} for {groups} channels to {weight.shape[3]}")
     before = walk.activated(operator, made)
     _convolve(walk, operator, source, [_laid(walk, made.name, weight, (3, 0, 1, 2)), *bias], before, groups)
-    walk.activate(before, made)
+    walk.activate(operator, before, made)
 
 
 def _convolve(walk: _Import, operator: Operator, source: Value, weights: list[Value], made: Value, groups: int) -> None:
@@ -320,7 +339,7 @@ def _dense(walk: _Import, operator: Operator) -> None:
     walk.node("dense", [source, *weights], dense)
     if dense is not before:
         walk.node("reshape", [dense], before, shape=before.shape)
-    walk.activate(before, made)
+    walk.activate(operator, before, made)
 
 
 def _pool(walk: _Import, operator: Operator) -> None:
@@ -332,7 +351,7 @@ def _pool(walk: _Import, operator: Operator) -> None:
     counted = {"counted": (0, 0, 0, 0)} if average else {}
     window = _window(operator, source, kernel)
     walk.node("avg_pool" if average else "max_pool", [source], before, kernel=kernel, **window, **counted)
-    walk.activate(before, made)
+    walk.activate(operator, before, made)
 
 
 def _binary(walk: _Import, operator: Operator) -> None:
@@ -340,7 +359,7 @@ def _binary(walk: _Import, operator: Operator) -> None:
     walk.same_type(sources, made)
     before = walk.activated(operator, made)
     walk.node(operator.kind.lower(), sources, before)
-    walk.activate(before, made)
+    walk.activate(operator, before, made)
 
 
 def _divide(walk: _Import, operator: Operator) -> None:
@@ -362,7 +381,7 @@ def _divide(walk: _Import, operator: Operator) -> None:
     )
     before = walk.activated(operator, made)
     walk.node("mul", [source, inverse], before)
-    walk.activate(before, made)
+    walk.activate(operator, before, made)
 
 
 def _extreme(walk: _Import, operator: Operator) -> None:
@@ -427,7 +446,7 @@ def _concat(walk: _Import, operator: Operator) -> None:
     axis = walk.axis(operator.options["Axis"], len(made.shape))
     before = walk.activated(operator, made)
     walk.node("concat", sources, before, axis=axis)
-    walk.activate(before, made)
+    walk.activate(operator, before, made)
 
 
 def _pad(walk: _Import, operator: Operator) -> None:

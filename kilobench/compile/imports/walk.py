@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kilobench.compile.graph import DType, Graph, Op, Tensor
 from kilobench.compile.graphcheck import MAX_OPERATORS, MAX_PARAMETER_BYTES
-from kilobench.compile.imports.layout import Blocks, Order, moves, order_of, regroup, row_major, sizes
+from kilobench.compile.imports.layout import Blocks, Order, gathered, moves, order_of, regroup, sizes
 from kilobench.compile.imports.program import Node, Program, Value
 from kilobench.compile.imports.simplify import grid_of
 from kilobench.compile.int8 import multiplier
@@ -105,7 +105,10 @@ class Walk:
         first = next(iter(self.tensors))
         for name in self.program.outputs:
             value = self.values[name]
-            tensor = self.blocked(self.as_output(value), self.usual_blocks(value.shape))
+            placed = self.as_output(value)
+            tensor = placed.tensor
+            if tensor.dtype != "int32":  # which lie in order, and no operator moves
+                tensor = self.blocked(placed, self.usual_blocks(value.shape))
             if tensor.name == first or tensor.name in outputs:
                 tensor = self._reshape(tensor, tensor.shape)
             outputs.append(tensor.name)
@@ -132,10 +135,8 @@ class Walk:
         """Where a value lies, in a shape that has its axes."""
         placed, shape = self.placed[name], self.values[name].shape
         if placed.shape != shape:
+            placed = self.ordered(placed, gathered(placed.shape, placed.order, shape))
             order = regroup(placed.shape, placed.order, shape)
-            if order is None:
-                placed = self.ordered(placed, row_major(placed.shape))
-                order = row_major(shape)
             placed = self.placed[name] = Placed(placed.tensor, shape, order)
         return placed
 
@@ -242,13 +243,10 @@ class Walk:
         self.tensors[tensor.name] = tensor
         return tensor
 
-    def reserve(self, count: int) -> None:
-        """Raises ValueError where parameters of so many bytes are more than a graph may have."""
-        self._parameters += count
-        require(
-            self._parameters <= MAX_PARAMETER_BYTES,
-            f"needs parameters of {self._parameters} bytes, above {MAX_PARAMETER_BYTES}",
-        )
+    def has_room(self, count: int) -> None:
+        """Raises ValueError where parameters of so many bytes more are beyond what a graph may have."""
+        total = self._parameters + count
+        require(total <= MAX_PARAMETER_BYTES, f"needs parameters of {total} bytes, above {MAX_PARAMETER_BYTES}")
 
     def operator(
         self,
@@ -262,7 +260,9 @@ class Walk:
         """Adds one, without attributes that have their defaults."""
         known = operator(kind).attributes
         attrs = {key: value for key, value in attrs.items() if key not in known or value != known[key].default}
-        self.reserve(sum(array.nbytes for array in params.values()))
+        size = sum(array.nbytes for array in params.values())
+        self.has_room(size)
+        self._parameters += size
         require(len(self.ops) < MAX_OPERATORS, f"is more than {MAX_OPERATORS} operators")
         arrays = {key: np.ascontiguousarray(array) for key, array in params.items()}
         name = unique(name, self._op_names)

@@ -87,7 +87,7 @@ def scale(walk: Walk, node: Node, name: str, factor: NDArray[np.float64], offset
     placed = walk.typed(name, integer)
     first, after = channels_of(placed, (factor, offset))
     source = walk.shaped(placed, first)
-    walk.reserve(16 * first[2])
+    walk.has_room(8 * first[2])
     factors, offsets = (per_channel(array, placed, after) for array in (factor, offset))
     factors, offsets = (np.broadcast_to(array, (first[2],)) for array in (factors, offsets))
     grid = grid_of(walk.values[node.output]) if integer else None
@@ -135,7 +135,7 @@ def _parameters(
     """Weights in another shape, with their axes in another order, then as [O, *taps], and what goes with them."""
     weight = walk.values[node.inputs[1]]
     bias = walk.values[node.inputs[2]] if len(node.inputs) == 3 else None
-    walk.reserve(4 * prod(weight.shape))
+    walk.has_room(prod(weight.shape) * (1 if integer else 4))
 
     def laid(array: NDArray[Any]) -> NDArray[Any]:
         ordered = array.reshape(shape).transpose(axes)
@@ -176,12 +176,12 @@ def _as_given(
 
 
 def _biases(bias: Value, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Biases in steps of the sums; integers that have no other scale are these already."""
+    """Biases in steps of the sums; integers whose scale that is are these already."""
     stored = raw(bias)
-    if stored.dtype.kind in "iu":
-        scale = steps if bias.grid is None else along(bias.grid, 1)[0]
+    if bias.grid is not None and stored.dtype.kind in "iu":
+        scale, zero_point = along(bias.grid, 1)
         if np.allclose(scale, steps, rtol=1e-3, atol=0):
-            return stored.astype(np.float64)
+            return (stored - zero_point).astype(np.float64)
     return np.rint(real(bias) / steps)
 
 

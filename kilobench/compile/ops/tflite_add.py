@@ -25,6 +25,7 @@ class TfliteAdd(Broadcast):
     """
 
     types = {("int8", "int8"): {"multiplier": ("int32", "3"), "shift": ("int32", "3")}}
+    sign = 1
 
     def check(self) -> None:
         """The bound of its sums."""
@@ -39,11 +40,17 @@ class TfliteAdd(Broadcast):
             requantise((v.astype(np.int64) - source.zero_point) << LEFT_SHIFT, m[i : i + 1], t[i : i + 1])
             for i, (v, source) in enumerate(zip(values, self.sources, strict=True))
         )
-        return saturate(self, requantise(a + b, m[2:], t[2:]))
+        return saturate(self, requantise(a + self.sign * b, m[2:], t[2:]))
+
+    @property
+    def kernel(self) -> str:
+        """A difference is a sum too."""
+        return "kb_tflite_add_s8"
 
     def fields(self) -> dict[str, Field]:
         """The grid, factors and zero points."""
         multiplier, shift = self.params["multiplier"], self.params["shift"] - _LEAST
         factors: dict[str, Field] = {"multiplier": tuple(multiplier.tolist()), "shift": tuple(shift.tolist())}
         zeros = {"zero_a": self.sources[0].zero_point, "zero_b": self.sources[1].zero_point}
-        return {"grid": self.grid_field(), **factors, **zeros, "out_zero": self.output.zero_point, "low": lowest(self)}
+        ends = {"out_zero": self.output.zero_point, "low": lowest(self), "sign": self.sign}
+        return {"grid": self.grid_field(), **factors, **zeros, **ends}
