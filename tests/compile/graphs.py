@@ -78,8 +78,9 @@ class Builder:
         dilation: Pair = (1, 1),
         whole: bool = False,
     ) -> dict[str, Any]:
-        """Attributes of a window, random where not given; with ``whole`` it may lie on padding as a whole."""
+        """Attributes of a window, random where not given; with ``whole`` it may, seldom, lie on padding as a whole."""
         r, size = self.random, source.shape[:2]
+        whole = whole and r.random() < 0.2
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
         attrs: dict[str, Any] = {"dilation": dilation} if dilation != (1, 1) else {}
         if stride is None:
@@ -106,9 +107,9 @@ class Builder:
         return operator(kind)(Op(kind, "", (), "", attrs), [source], replace(source, shape=shape))
 
     def dilation(self) -> Pair:
-        """One in four is more than 1."""
+        """Seldom more than 1."""
         r = self.random
-        return (int(r.integers(1, 4)), int(r.integers(1, 4))) if r.random() < 0.25 else (1, 1)
+        return (int(r.integers(1, 4)), int(r.integers(1, 4))) if r.random() < 0.15 else (1, 1)
 
     # Operators
 
@@ -128,7 +129,7 @@ class Builder:
         if kernel is None and source.dtype in ("float32", "int8"):
             dilation = self.dilation()
             parts = [g for g in range(1, channels + 1) if channels % g == (out or 0) % g == 0]
-            groups = int(r.choice(parts)) if r.random() < 0.3 else 1
+            groups = int(r.choice(parts)) if r.random() < 0.2 else 1
         attrs = self.window(source, kernel or self.kernel(source.shape[:2]), stride, padding, dilation, whole=True)
         attrs |= {"groups": groups} if groups > 1 else {}
         size = self.made("conv2d", source, attrs, groups).output.shape[:2]

@@ -105,7 +105,10 @@ class Walk:
         first = next(iter(self.tensors))
         for name in self.program.outputs:
             value = self.values[name]
-            tensor = self.blocked(self.as_output(value), self.usual_blocks(value.shape))
+            placed = self.as_output(value)
+            tensor = placed.tensor
+            if tensor.dtype != "int32":  # which lie in order, and no operator moves
+                tensor = self.blocked(placed, self.usual_blocks(value.shape))
             if tensor.name == first or tensor.name in outputs:
                 tensor = self._reshape(tensor, tensor.shape)
             outputs.append(tensor.name)
