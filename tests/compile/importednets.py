@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -28,7 +29,12 @@ class InvertedResidual(nn.Module):
 
 
 def _normed(
-    taken: int, made: int, kernel: int, stride: int = 1, groups: int = 1, activation: Callable[..., nn.Module] = nn.ReLU6
+    taken: int,
+    made: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Callable[..., nn.Module] = nn.ReLU6,
 ) -> nn.Sequential:
     conv = nn.Conv2d(taken, made, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(made), activation(inplace=True))
@@ -149,7 +155,7 @@ class Autoencoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = (40, 16, 4, 16, 40)
-        layers = [(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()) for a, b in zip(sizes, sizes[1:], strict=False)]
+        layers = [(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()) for a, b in pairwise(sizes)]
         self.layers = nn.Sequential(*(part for layer in layers[:-1] for part in layer), layers[-1][0])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -224,6 +230,12 @@ def onnx_file(name: str, folder: Path, opset: int = 17) -> Path:
         warnings.simplefilter("ignore")
         example = torch.zeros(1, *NETWORKS[name][1])
         torch.onnx.export(
-            made(name), (example,), path, dynamo=False, opset_version=opset, input_names=["x"], dynamic_axes={"x": {0: "n"}}
+            made(name),
+            (example,),
+            path,
+            dynamo=False,
+            opset_version=opset,
+            input_names=["x"],
+            dynamic_axes={"x": {0: "n"}},
         )
     return path

@@ -82,7 +82,11 @@ OPERATORS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "softmax last": ("y = Softmax(x)", {}, {}),
     "softmax old": ("f = Flatten(x) y = Softmax(f)", {}, {"opset": 11}),
     "sum of all": ("a = Sigmoid(x) b = Tanh(x) y = Sum(a, b, x)", {}, {}),
-    "sub and mul": ("a = Sub(x, s) b = Sub(o, a) c = Mul(b, x) y = Div(c, d)", {"s": numbers(4, 1, 1), "o": F(1), "d": F(4)}, {}),
+    "sub and mul": (
+        "a = Sub(x, s) b = Sub(o, a) c = Mul(b, x) y = Div(c, d)",
+        {"s": numbers(4, 1, 1), "o": F(1), "d": F(4)},
+        {},
+    ),
     "squeeze and excite": (
         "p = GlobalAveragePool(x) c = Conv(p, w) r = Relu(c) d = Conv(r, v) h = HardSigmoid(d) y = Mul(x, h)",
         {"w": numbers(2, 4, 1, 1), "v": numbers(4, 2, 1, 1)},
@@ -188,7 +192,9 @@ def test_written_out_hard_functions_are_found(tmp_path):
 
 def test_names_are_those_of_modules(tmp_path):
     proto = model("a = Relu(x) b = Tanh(a) c = Tanh(b) y = Relu(c)")
-    for node, name in zip(proto.graph.node, ("/features/features.0/conv1/Conv", "", "node 1\x1b[31m", "y" * 500), strict=True):
+    for node, name in zip(
+        proto.graph.node, ("/features/features.0/conv1/Conv", "", "node 1\x1b[31m", "y" * 500), strict=True
+    ):
         node.name = name
     names = [node.name for node in load_program(saved(proto, tmp_path)).nodes]
     assert names[:3] == ["features.0.conv1", "b", "node_1"] and len(names[3]) == 150
@@ -199,7 +205,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "named nearest": ("y = ReduceMax(x)", {}, {}, "nearest is GlobalMaxPool"),
     "spelled nearest": ("y = Convv(x, w)", {"w": W}, {}, "nearest is 'Conv'"),
     "domain": ("y = my.own.Relu(x)", {}, {}, "of the domain my.own"),
-    "conv transpose": ("y = ConvTranspose(x, w)", {"w": numbers(4, 2, 3, 3)}, {}, "nearest is Resize (nearest) and Conv"),
+    "conv transpose": (
+        "y = ConvTranspose(x, w)",
+        {"w": numbers(4, 2, 3, 3)},
+        {},
+        "nearest is Resize (nearest) and Conv",
+    ),
     "conv integer": ("y = ConvInteger(x, w)", {"w": W}, {}, "nearest is QLinearConv"),
     "conv 3d": ("y = Conv(x, w)", {"w": numbers(6, 4, 3, 3, 3)}, {"shape": (1, 4, 9, 9, 9)}, "supported are 1 and 2"),
     "weights computed": ("r = Relu(x) y = Conv(x, r)", {}, {}, "supported are constants"),
@@ -207,14 +218,24 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "divided by a map": ("y = Div(x, x)", {}, {}, "divides by what is computed"),
     "divided by 0": ("y = Div(x, z)", {"z": F(0)}, {}, "divides by 0"),
     "linear resize": ('y = Resize<mode="linear">(x, , s)', {"s": F([1, 1, 2, 2])}, {}, "supported is 'nearest'"),
-    "odd resize": ('y = Resize<nearest_mode="ceil">(x, , s)', {"s": F([1, 1, 3, 2])}, {}, "supported are asymmetric and floor"),
+    "odd resize": (
+        'y = Resize<nearest_mode="ceil">(x, , s)',
+        {"s": F([1, 1, 3, 2])},
+        {},
+        "supported are asymmetric and floor",
+    ),
     "align corners": (
         'y = Resize<coordinate_transformation_mode="align_corners">(x, , s)',
         {"s": F([1, 1, 3, 2])},
         {},
         "align_corners coordinates",
     ),
-    "reflected pad": ('y = Pad<mode="reflect">(x, p)', {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])}, {}, "supported is 'constant'"),
+    "reflected pad": (
+        'y = Pad<mode="reflect">(x, p)',
+        {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        {},
+        "supported is 'constant'",
+    ),
     "backwards": ("y = Slice(x, s, e, a, t)", {"s": [9], "e": [0], "a": [2], "t": [-1]}, {}, "slices backwards"),
     "pool dilation": ("y = MaxPool<kernel_shape=[2,2], dilations=[2,2]>(x)", {}, {}, "supported is 1"),
     "training": ("y = BatchNormalization<training_mode=1>(x,s,s,s,s)", {"s": numbers(4)}, {}, "training_mode=1"),
@@ -225,7 +246,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "missing input": ("y = Conv(x)", {}, {}, "lacks input 1"),
     "dynamic shape": ("s = Shape(x) r = Relu(x) y = Reshape(x, r)", {}, {}, "needs a constant"),
     "half precision": ("h = Cast<to=10>(x) y = Relu(h)", {}, {}, "casts float32 to float16"),
-    "int4": ("q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z)", {"s": F(1), "z": np.int16(0)}, {"opset": 21}, "int16"),
+    "int4": (
+        "q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z)",
+        {"s": F(1), "z": np.int16(0)},
+        {"opset": 21},
+        "int16",
+    ),
     "input size": ("y = Relu(x)", {}, {"shape": (1, 4, "h", "w")}, "whose axis 2 is not known"),
     "batch": ("y = Relu(x)", {}, {"shape": (8, 4, 9, 9)}, "batch of 8"),
     "new opset": ("y = Relu(x)", {}, {"opset": 99}, "is of opset 99; supported are 7 to"),
@@ -235,7 +261,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "constant output": ("y = Shape(x)", {}, {"dtypes": ("float", "int64")}, "is the input, or a constant"),
     "input as output": ("y = Identity(x)", {}, {}, "is the input, or a constant"),
     "no output": ("z = Relu(x)", {}, {}, "the output y is made by no operator"),
-    "huge constant": ("c = ConstantOfShape(s) y = Add(x, c)", {"s": np.array([2**40, 2**40])}, {}, "makes a constant of"),
+    "huge constant": (
+        "c = ConstantOfShape(s) y = Add(x, c)",
+        {"s": np.array([2**40, 2**40])},
+        {},
+        "makes a constant of",
+    ),
     "huge map": ("y = Pad(x, p)", {"p": np.array([0, 0, 2**30, 0, 0, 0, 0, 0])}, {}, "y (Pad) "),
     "huge reshape": ("y = Reshape(x, s)", {"s": np.array([1, 2**62])}, {}, "y (Reshape) "),
 }
