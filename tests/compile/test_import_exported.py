@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kilobench.compile.imports.exported import export_module, load_program
+from kilobench.compile.imports.exported import export_module, load_program, lower
 from kilobench.compile.imports.lowering import lower_program
 from kilobench.contracts import UserError
 from tests.compile.importednets import NETWORKS, inputs, made
@@ -76,7 +76,8 @@ def test_a_module_at_hand():
     program = export_module(module, (3, 24, 24))
     assert module.training and [node.name for node in program.nodes][:3] == ["stem.0", "stem.1", "stem.2"]
     x = inputs("resnet", 3)
-    assert close(run(lower_program(program), program, x.numpy())[0], module.eval()(x).detach().numpy())
+    graph = lower(module, (3, 24, 24))
+    assert close(run(graph, program, x.numpy())[0], module.eval()(x).detach().numpy())
 
 
 FUNCTIONS: dict[str, Wrapped] = {

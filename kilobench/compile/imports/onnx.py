@@ -8,13 +8,14 @@ kilobench.compile.imports.onnxwalk.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.imports.builder import printable
+from kilobench.compile.imports.builder import layer_name, printable
 from kilobench.compile.imports.onnxmodel import TYPES, FileModel, FileNode
 from kilobench.compile.imports.onnxwalk import translate
 from kilobench.compile.imports.program import Program
@@ -126,7 +127,7 @@ def _map_type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...]]:
 def _read_node(node: onnx.NodeProto) -> FileNode:
     kind, domain = _text(node.op_type), _text(node.domain)
     inputs, outputs = list(map(_text, node.input)), list(map(_text, node.output))
-    name = _text(node.name) or next(iter(outputs), "") or kind
+    name = _scope(node) or _text(node.name) or next(iter(outputs), "") or kind
     attrs: dict[str, Any] = {}
     for attr in node.attribute:
         key, where = _text(attr.name), f"{printable(name)} ({printable(kind)})"
@@ -136,6 +137,14 @@ def _read_node(node: onnx.NodeProto) -> FileNode:
         except ValueError as error:
             raise ValueError(f"{where} {error}") from None
     return FileNode(kind, "" if domain == "ai.onnx" else domain, name, inputs, outputs, attrs)
+
+
+def _scope(node: onnx.NodeProto) -> str:
+    """The module that torch's exporter says a node comes from, in the properties that it leaves; or nothing."""
+    found = {_text(entry.key): _text(entry.value) for entry in node.metadata_props}
+    keys = ("pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy")
+    scopes, classes = (re.findall(r"'([^']*)'", found.get(key, "")) for key in keys)
+    return layer_name(scopes[-2], classes[-2], scopes[-1]) if len(scopes) == len(classes) > 1 else ""
 
 
 def _read_attribute(attr: onnx.AttributeProto, name: str) -> Any:
