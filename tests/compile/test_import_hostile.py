@@ -24,6 +24,7 @@ import onnx
 from kilobench.compile.imports import exported
 from kilobench.compile.imports import onnx as imported
 from kilobench.compile.imports.lowering import lower_program
+from kilobench.compile.imports.onnxwalk import OPERATORS
 from kilobench.compile.imports.program import Program
 from kilobench.contracts import UserError
 from tests.compile.importednets import NETWORKS, inputs, made, onnx_file
@@ -89,6 +90,56 @@ def test_mutated_onnx_files(name, tmp_path):
         lines += survives(imported.load_program, path) != ""
     assert TRIES / 10 < lines < TRIES
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < BYTES
+
+
+def rewired(proto: Any, chance: random.Random) -> Any:
+    """A copy of a model with a few names, kinds, numbers, shapes or attributes exchanged: it parses."""
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    graph = result.graph
+    names = [name for node in graph.node for name in (*node.input, *node.output)] + ["x", ""]
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        node, choice = chance.choice(graph.node), chance.randrange(7)
+        if choice == 0 and node.input:
+            node.input[chance.randrange(len(node.input))] = chance.choice(names)
+        elif choice == 1:
+            node.op_type = chance.choice(sorted(OPERATORS))
+        elif choice == 2 and node.attribute:
+            attribute, number = chance.choice(node.attribute), chance.choice(EXTREME)
+            if attribute.ints:
+                attribute.ints[chance.randrange(len(attribute.ints))] = number
+            attribute.i, attribute.f = number, chance.choice((float(number), float("nan"), 1e300 * 1e-270))
+        elif choice == 3 and graph.initializer:
+            tensor = chance.choice(graph.initializer)
+            array = onnx.numpy_helper.to_array(tensor).copy()
+            if array.size:
+                with np.errstate(all="ignore"):
+                    array.reshape(-1)[chance.randrange(array.size)] = chance.choice(
+                        (0, -1, 127, np.nan if array.dtype.kind == "f" else 1)
+                    )
+                tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        elif choice == 4 and graph.initializer:
+            tensor = chance.choice(graph.initializer)
+            array = onnx.numpy_helper.to_array(tensor)
+            shape = chance.choice(((-1,), (1, -1), (-1, 1, 1), (1, 1, 1, 1, -1)))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array.reshape(shape), tensor.name))
+        elif choice == 5:
+            dims = graph.input[0].type.tensor_type.shape.dim
+            chance.choice(dims).dim_value = chance.choice(EXTREME)
+        else:
+            del node.attribute[chance.randrange(len(node.attribute) + 1) :]
+    return result
+
+
+EXTREME = (0, 1, 2, 3, 7, -1, 255, 2**16, 2**31 - 1, -(2**31), 2**62, -(2**63))
+
+
+@pytest.mark.parametrize("name", ["two_outputs", "tcn", "unet", "mobilenet_v3"])
+def test_rewired_onnx_files(name, tmp_path):
+    proto, chance, lines = onnx.load(onnx_file(name, tmp_path)), random.Random(name), 0
+    for _ in range(TRIES):
+        lines += survives(imported.load_program, saved(rewired(proto, chance), tmp_path)) != ""
+    assert TRIES / 10 < lines < TRIES
 
 
 def test_mutated_pt2_files(tmp_path):

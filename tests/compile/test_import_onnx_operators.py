@@ -204,7 +204,11 @@ def test_names_are_those_of_modules(tmp_path):
 def test_names_of_torch_s_newer_exporter(tmp_path):
     proto = model("a = Relu(x) b = Relu(a) y = Tanh(b)")
     scopes = ["['', 'conv1', 'conv2d']", "['', 'block', 'relu']", "['', 'relu']"]
-    classes = ["['Net', 'torch.nn.modules.conv.Conv2d', 'aten.conv2d.default']", "['Net', 'Block', 'x']", "['Net', 'x']"]
+    classes = [
+        "['Net', 'torch.nn.modules.conv.Conv2d', 'aten.conv2d.default']",
+        "['Net', 'Block', 'x']",
+        "['Net', 'x']",
+    ]
     for node, scope, kind in zip(proto.graph.node, scopes, classes, strict=True):
         for key, value in (("pkg.torch.onnx.name_scopes", scope), ("pkg.torch.onnx.class_hierarchy", kind)):
             entry = node.metadata_props.add()
