@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -154,7 +155,7 @@ class Autoencoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = (40, 16, 4, 16, 40)
-        layers = [(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()) for a, b in zip(sizes, sizes[1:], strict=False)]
+        layers = [(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()) for a, b in pairwise(sizes)]
         self.layers = nn.Sequential(*(part for layer in layers[:-1] for part in layer), layers[-1][0])
 
     def forward(self, x: Tensor) -> Tensor:

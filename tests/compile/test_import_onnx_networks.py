@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 pytest.importorskip("onnx", reason="reads .onnx files")
@@ -17,7 +18,7 @@ pytest.importorskip("onnxruntime", reason="what .onnx files are compared with")
 from kilobench.compile.graph import Graph
 from kilobench.compile.imports.lowering import lower_program
 from kilobench.compile.imports.onnx import load_program
-from tests.compile.importednets import NETWORKS, inputs, onnx_file
+from tests.compile.importednets import NETWORKS, inputs, made, onnx_file
 from tests.compile.importing import close, reference, run
 
 MOVED = {"mobilenet_v2": 0.3, "resnet": 0.25, "two_outputs": 0.25}
@@ -44,6 +45,16 @@ def test_opsets(name, opset, tmp_path):
     path, x = onnx_file(name, tmp_path, opset), inputs(name, 2).numpy()
     program = load_program(path)
     assert all(map(close, run(lower_program(program), program, x), reference(path, x)))
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3", "tcn", "unet", "two_outputs"])
+def test_the_exporter_by_torch_export(name, tmp_path):
+    pytest.importorskip("onnxscript", reason="torch's newer exporter needs it")
+    path, x = tmp_path / "model.onnx", inputs(name, 2)
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    torch.onnx.export(made(name), (x,), path, dynamo=True, external_data=False, verbose=False, dynamic_shapes=shapes)
+    program = load_program(path)
+    assert all(map(close, run(lower_program(program), program, x.numpy()), reference(path, x.numpy())))
 
 
 class _Calibration:

@@ -66,6 +66,7 @@ OPERATORS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "max and min": ("a = Max(x, l) y = Min(h, a)", {"l": F(-0.5), "h": F(0.5)}, {}),
     "leaky relu": ("y = LeakyRelu<alpha=0.2>(x)", {}, {}),
     "prelu": ("y = PRelu(x, s)", {"s": numbers(4, 1, 1)}, {}),
+    "prelu with a batch axis": ("y = PRelu(x, s)", {"s": numbers(1, 4, 1, 1)}, {}),
     "prelu of one": ("y = PRelu(x, s)", {"s": F(0.3)}, {}),
     "prelu 1d": ("c = Conv(x, w) y = PRelu(c, s)", {"w": W[..., 0], "s": numbers(6, 1)}, {"shape": (1, 4, 20)}),
     "hard swish": ("y = HardSwish(x)", {}, {}),
@@ -198,6 +199,22 @@ def test_names_are_those_of_modules(tmp_path):
         node.name = name
     names = [node.name for node in load_program(saved(proto, tmp_path)).nodes]
     assert names[:3] == ["features.0.conv1", "b", "node_1"] and len(names[3]) == 150
+
+
+def test_names_of_torch_s_newer_exporter(tmp_path):
+    proto = model("a = Relu(x) b = Relu(a) y = Tanh(b)")
+    scopes = ["['', 'conv1', 'conv2d']", "['', 'block', 'relu']", "['', 'relu']"]
+    classes = [
+        "['Net', 'torch.nn.modules.conv.Conv2d', 'aten.conv2d.default']",
+        "['Net', 'Block', 'x']",
+        "['Net', 'x']",
+    ]
+    for node, scope, kind in zip(proto.graph.node, scopes, classes, strict=True):
+        for key, value in (("pkg.torch.onnx.name_scopes", scope), ("pkg.torch.onnx.class_hierarchy", kind)):
+            entry = node.metadata_props.add()
+            entry.key, entry.value = key, value
+    proto.graph.node[1].op_type = "Sigmoid"
+    assert [node.name for node in load_program(saved(proto, tmp_path)).nodes] == ["conv1", "block.relu", "relu"]
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kilobench.compile.imports.atencalls import Call, Positive, Ref
 from kilobench.compile.imports.atenops import ARITHMETIC, OPERATORS, VIEWS
 from kilobench.compile.imports.atenquant import FAKE_QUANTISERS, QUANTISERS
-from kilobench.compile.imports.builder import Builder, printable
+from kilobench.compile.imports.builder import Builder, layer_name, printable
 from kilobench.compile.imports.program import Program
 from kilobench.compile.operator import require
 from kilobench.plugins.spec import nearest
@@ -182,8 +182,9 @@ class _Walk:
 
     def _number(self, entry: dict[str, Any]) -> int:
         value = entry["as_int"] if "as_int" in entry else self.env[entry["as_name"]]
-        require(type(value) is int, "has a size that is not known")
-        return int(value)
+        if not isinstance(value, int):
+            raise ValueError("has a size that is not known")
+        return value
 
     def _ref(self, name: str) -> Ref | Positive:
         if name in self.stored and name not in self.env:
@@ -246,6 +247,4 @@ def _path(node: dict[str, Any], target: str) -> str:
     base = [*target.split("."), ""][1].strip("_")
     stack = str(node.get("metadata", {}).get("nn_module_stack", ""))
     _, path, kind = (*stack.split(";")[-1].split(","), "", "", "")[:3]
-    if path and kind.startswith("torch.nn.modules.") and "container" not in kind:
-        return printable(path)
-    return printable(f"{path}.{base}" if path else base)
+    return layer_name(path, kind, base)

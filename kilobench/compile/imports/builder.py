@@ -195,13 +195,15 @@ class Builder:
         return x if (low, high) == (-math.inf, math.inf) else self.node("clip", x, low=low, high=high)
 
     def leaky(self, x: str, slopes: str) -> str:
-        """leaky_relu for one slope, else prelu for one per channel, shaped [channels, ...]."""
+        """leaky_relu for one slope, else prelu for one per channel, shaped so that they broadcast with x."""
         numbers = self.floats(slopes, "slope").astype(np.float32)
         if numbers.size == 1:
             return self.node("leaky_relu", x, slope=float(numbers.reshape(())))
-        channels = self.shape(x)[1]
-        require(numbers.size == channels and numbers.shape[0] == channels, f"has slopes of the shape {numbers.shape}")
-        shaped = numbers.reshape(channels, *[1] * (len(self.shape(x)) - 2))
+        rank = len(self.shape(x))
+        wanted = tuple(size if axis == 1 else 1 for axis, size in enumerate(self.shape(x)))
+        given = (1,) * (rank - numbers.ndim) + numbers.shape
+        require(given == wanted, f"has slopes of the shape {numbers.shape}; supported is one for each channel")
+        shaped = numbers.reshape(wanted[1:])
         return self.node("prelu", x, self.constant(shaped))
 
     def mean(self, x: str, axes: Sequence[int], keepdims: bool) -> str:
@@ -472,6 +474,13 @@ class Builder:
         name = self._names.fresh(printable(name))
         self.values[name] = Value(name, shape, dtype, grid, array)
         return name
+
+
+def layer_name(path: str, kind: str, function: str) -> str:
+    """Of an operator that a module of torch at this path called: the path for one of torch.nn, with the function for others."""
+    if path and kind.startswith("torch.nn.modules.") and "container" not in kind:
+        return printable(path)
+    return printable(f"{path}.{function}" if path else function)
 
 
 def printable(name: str) -> str:
