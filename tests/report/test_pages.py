@@ -157,6 +157,6 @@ def test_names_lose_what_tells_nothing(facts: Facts) -> None:
     ]
     layers = tuple(facts.layers[0].model_copy(update={"name": name}) for name in names)
     shown = short_names(facts.model_copy(update={"layers": layers}))
-    assert list(shown.values()) == ["stem.conv", "a.conv_of_many_…", "depthwi…nv2d_12", "depthwise_conv2d", "head"]
+    assert list(shown.values()) == ["stem.conv", "a.conv_of_many_…", "depthwi…onv2d_12", "depthwise_conv2d", "head"]
     same = tuple(facts.layers[0].model_copy(update={"name": name}) for name in ("a", "a.b", "a.b.c", ".", ""))
     assert all(name.endswith(short) for name, short in short_names(facts.model_copy(update={"layers": same})).items())
