@@ -262,6 +262,10 @@ def _show(options: argparse.Namespace) -> int:
     from kilobench.plugins.suites import Suite
 
     registry = _registry(options)
+    if options.name == "operators":
+        from kilobench.commands.operators import report
+
+        return report({core.name: core for core in (e.value for e in registry.entries["cores"].values()) if core})
     found = [(kind, registry.loaded(kind, options.name)) for kind in KINDS if options.name in registry.entries[kind]]
     if not found:
         names = [name for table in registry.entries.values() for name in table]

@@ -296,7 +296,7 @@ typedef struct {
 typedef struct {
     kb_broadcast grid;
     int32_t multiplier[3], shift[3]; /* of a, b and their sum */
-    int32_t zero_a, zero_b, out_zero, low;
+    int32_t zero_a, zero_b, out_zero, low, sign;
 } kb_tflite_add_s8_params;
 
 typedef struct {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of int8 maps as TFLite-Micro makes them, broadcast. */
+/* Sums and differences of int8 maps as TFLite-Micro makes them, broadcast. */
 #include "kb_pointwise.h"
 
 KB_INLINE int8_t of(int8_t a, int8_t b, const kb_tflite_add_s8_params *p)
 {
     const int32_t sum = kb_requantise((a - p->zero_a) * (1 << 20), p->multiplier[0], p->shift[0]) +
-                        kb_requantise((b - p->zero_b) * (1 << 20), p->multiplier[1], p->shift[1]);
+                        p->sign * kb_requantise((b - p->zero_b) * (1 << 20), p->multiplier[1], p->shift[1]);
     return kb_saturate(kb_requantise(sum, p->multiplier[2], p->shift[2]) + p->out_zero, p->low);
 }
 

@@ -42,7 +42,7 @@ def random_op(
     """
     cls, error = operator(kind), ""
     for _ in range(_TRIES):
-        attrs = {key: _value(r, attribute) for key, attribute in cls.attributes.items()}
+        attrs = {key: _value(r, attribute, sources[0].shape) for key, attribute in cls.attributes.items()}
         attrs = {key: value for key, value in attrs.items() if value != cls.attributes[key].default}
         bare = Op(kind, name, tuple(source.name for source in sources), output, attrs)
         made = _tensor(r, output, (*sources[0].shape[:2], int(r.choice(CHANNELS))), dtype)
@@ -81,13 +81,16 @@ def _tensor(
     return Tensor(name, shape, dtype, 1 / 32767 if dtype == "int16" else 0.0)
 
 
-def _value(r: np.random.Generator, attribute: Attribute) -> Any:
+def _value(r: np.random.Generator, attribute: Attribute, shape: tuple[int, int, int]) -> Any:
+    """Of three numbers, some are those of the shape in another order."""
+    if attribute.count == 3 and r.integers(2) and attribute.allows(sizes := tuple(r.permutation(shape).tolist())):
+        return sizes
     if attribute.optional and r.integers(2):
         return attribute.default
     if not attribute.count:
         return bool(r.integers(2))
-    low = max(attribute.low, -_SPREAD)
-    numbers = tuple(int(n) for n in r.integers(low, min(attribute.high, max(low, 0) + _SPREAD) + 1, attribute.count))
+    low, spread = max(attribute.low, -_SPREAD), int(r.choice([1, _SPREAD]))
+    numbers = tuple(int(n) for n in r.integers(low, min(attribute.high, max(low, 0) + spread) + 1, attribute.count))
     return numbers if attribute.count > 1 else numbers[0]
 
 
@@ -109,6 +112,9 @@ def _param(r: np.random.Generator, name: str, dtype: str, shape: tuple[int, ...]
         return r.integers(0, 2**32, shape, np.uint32)
     if dtype == "int8":
         return r.integers(-128, 128, shape, np.int8)
-    bounds = {"multiplier": (2**30, 2**31), "shift": (29, 42)}.get(name, (-1000, 1000))
-    values = r.integers(*bounds, shape)
-    return (values + TWICE * r.integers(0, 2) * (name == "shift")).astype(dtype)
+    if dtype == "uint8":
+        return r.integers(0, 256, shape, np.uint8)
+    what, _, below = name.partition("_")  # as in shift_negative
+    bounds = {"multiplier": (2**30, 2**31), "shift": (29, 42)}.get(what, (-1000, 1000))
+    values = r.integers(*bounds, shape) * (1 - 2 * r.integers(0, 2, shape) * (what == "multiplier" and below != ""))
+    return (values + TWICE * r.integers(0, 2) * (what == "shift")).astype(dtype)

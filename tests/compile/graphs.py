@@ -12,6 +12,7 @@ from kilobench.commands.instances import CHANNELS
 from kilobench.compile.graph import DType, Graph, Op, Tensor, pack
 from kilobench.compile.lower import multiplier
 from kilobench.compile.operator import Operator, kinds, operator
+from kilobench.compile.ops._broadcast import Broadcast
 from kilobench.compile.ops._integers import TWICE
 
 Pair = tuple[int, int]
@@ -77,8 +78,9 @@ class Builder:
         dilation: Pair = (1, 1),
         whole: bool = False,
     ) -> dict[str, Any]:
-        """Attributes of a window, random where not given; with ``whole`` it may lie on padding as a whole."""
+        """Attributes of a window, random where not given; with ``whole`` it may, seldom, lie on padding as a whole."""
         r, size = self.random, source.shape[:2]
+        whole = whole and r.random() < 0.2
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
         attrs: dict[str, Any] = {"dilation": dilation} if dilation != (1, 1) else {}
         if stride is None:
@@ -105,9 +107,9 @@ class Builder:
         return operator(kind)(Op(kind, "", (), "", attrs), [source], replace(source, shape=shape))
 
     def dilation(self) -> Pair:
-        """One in four is more than 1."""
+        """Seldom more than 1."""
         r = self.random
-        return (int(r.integers(1, 4)), int(r.integers(1, 4))) if r.random() < 0.25 else (1, 1)
+        return (int(r.integers(1, 4)), int(r.integers(1, 4))) if r.random() < 0.15 else (1, 1)
 
     # Operators
 
@@ -127,7 +129,7 @@ class Builder:
         if kernel is None and source.dtype in ("float32", "int8"):
             dilation = self.dilation()
             parts = [g for g in range(1, channels + 1) if channels % g == (out or 0) % g == 0]
-            groups = int(r.choice(parts)) if r.random() < 0.3 else 1
+            groups = int(r.choice(parts)) if r.random() < 0.2 else 1
         attrs = self.window(source, kernel or self.kernel(source.shape[:2]), stride, padding, dilation, whole=True)
         attrs |= {"groups": groups} if groups > 1 else {}
         size = self.made("conv2d", source, attrs, groups).output.shape[:2]
@@ -191,7 +193,7 @@ class Builder:
         return self.op(kind, [source], output, attrs, params)
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
-        output = self.tensor(a.shape, a.dtype)
+        output = self.tensor(tuple(map(max, a.shape, b.shape)), a.dtype)
         params: dict[str, Any] = {}
         if a.dtype == "int8":
             t = int(self.random.choice([20, 62, *range(29, 35), *range(29, 35)]))
@@ -220,11 +222,29 @@ class Builder:
         """An operator of any kind that yields ``dtype``: of TUNED, or else made of no more than its declaration."""
         if kind in TUNED:
             return TUNED[kind](self, source, dtype)
-        reads = [source] * operator(kind).inputs
+        reads = self.reads(kind, source)
         op, output = instances.random_op(self.random, kind, reads, dtype, f"op{len(self.ops)}", f"t{len(self.tensors)}")
         self.ops.append(op)
         self.tensors[output.name] = output
         return output
+
+    def reads(self, kind: str, source: Tensor) -> list[Tensor]:
+        """What an operator of any kind may read: for those that broadcast, or read any number, also parts of the source."""
+        r, cls = self.random, operator(kind)
+        if issubclass(cls, Broadcast):
+            other = source if r.random() < 0.3 else self.part(source, r.integers(0, 2, 3))
+            return [source, other] if r.integers(2) else [other, source]
+        if cls.inputs is None:
+            parts = [source, self.part(source, np.eye(3, dtype=int)[r.integers(3)])]
+            return [parts[place] for place in r.permutation([0, 1, *r.integers(0, 2, r.integers(3))])]
+        return [source] * cls.inputs
+
+    def part(self, source: Tensor, single: Any) -> Tensor:
+        """One row, column or channel of a map where ``single`` says so, by axis."""
+        size = tuple(int(1 if one else n) for one, n in zip(single, source.shape, strict=True))
+        begin = tuple(int(self.random.integers(0, n - m + 1)) for n, m in zip(source.shape, size, strict=True))
+        output = self.like(source, self.tensor(size, source.dtype))
+        return self.op("slice", [source], output, {"begin": begin, "size": size}, {})
 
     def like(self, source: Tensor, output: Tensor) -> Tensor:
         """The output with the scale and zero point of the source."""
@@ -300,10 +320,14 @@ TUNED: dict[str, Callable[[Builder, Tensor, DType], Tensor]] = {
     "depthwise_conv2d": lambda b, x, _: b.depthwise(x),
     "max_pool": lambda b, x, _: b.pool(x, "max_pool"),
     "avg_pool": lambda b, x, _: b.pool(x, "avg_pool"),
-    "add": lambda b, x, _: b.add(x, x),
+    "add": lambda b, x, _: b.add(*b.reads("add", x)),
     "binarize": lambda b, x, _: b.binarize(x),
 }
 """Operators that are made with values and shapes of their own, at which their kernels go wrong."""
+
+
+MOVING = ("concat", "reshape", "resize_nearest", "slice", "transpose")
+"""Operators that make no new values."""
 
 
 def every_operator() -> list[tuple[str, DType, DType]]:
@@ -359,9 +383,16 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     """One more operator, or a chain of them that engines like to fuse."""
     r = b.random
     alike = [t for t in b.tensors.values() if (t.shape, t.dtype) == (x.shape, x.dtype)]
-    others = [(kind, made) for kind, read, made in every_operator() if kind not in TUNED and read == x.dtype]
+    goes_on = ("float32", "int8", "bit")
+    others = [
+        (kind, made)
+        for kind, read, made in every_operator()
+        if kind not in TUNED and read == x.dtype and made in goes_on
+    ]
     steps = {"conv": 4, "pool": 1, "conv, pool": 3, "residual": 1, "fork": 1, "add": 1, "binarize": 1, "depthwise": 2}
-    steps["other"] = len(others) if x.dtype != "float32" or b.exact else 0
+    steps["other"] = min(len(others), 8) if x.dtype != "float32" or b.exact else 0
+    if not _affordable(x):
+        steps["fork"] = 0
     if x.dtype == "bit":
         steps |= {"residual": 0, "fork": 0, "add": 0, "binarize": 0, "depthwise": 0}
     if x.dtype == "float32" and not b.exact:
@@ -383,7 +414,7 @@ def _step(b: Builder, x: Tensor) -> Tensor:
         return getattr(b, step)(x)
     if step == "other":
         kind, made = others[r.integers(len(others))]
-        b.exact = b.exact and kind == "transpose"  # what others make of floats is not to be summed in another order
+        b.exact = b.exact and kind in MOVING  # what others make of floats is not to be summed in another order
         return b.any(kind, x, made)
     dtype: DType = "bit" if x.dtype == "bit" and r.random() < 0.7 else _base(b, x)
     y = b.conv(x, dtype)

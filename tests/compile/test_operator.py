@@ -24,17 +24,17 @@ from tests.compile.graphs import every_operator, random_graph
 
 EXAMPLE = Path(__file__).parents[1] / "plugins/channel_scale"
 
-HARD_SIGMOID = '''"""clip(x / 6 + 1 / 2, 0, 1)."""
+SOFTSIGN = '''"""x / (1 + |x|)."""
 import numpy as np
 from kilobench.compile.operator import Operator
 
-class HardSigmoid(Operator):
+class Softsign(Operator):
     types = {("float32", "float32"): {}}
-    modules = ("Hardsigmoid",)
-    header = "hard_sigmoid.h"
+    modules = ("Softsign",)
+    header = "softsign.h"
 
     def compute(self, values):
-        return np.clip(values[0] / np.float32(6) + np.float32(0.5), np.float32(0), np.float32(1))
+        return values[0] / (np.float32(1) + np.abs(values[0]))
 
     def fields(self):
         return {"count": int(np.prod(self.output.shape))}
@@ -114,14 +114,14 @@ def test_a_broken_file_is_one_line(plugin: Path, text: str, message: str) -> Non
 
 
 def test_a_module_of_torch_may_be_an_operator_of_a_plugin(plugin: Path) -> None:
-    net = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Hardsigmoid(), nn.Flatten(), nn.Linear(12, 2)).eval()
+    net = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Softsign(), nn.Flatten(), nn.Linear(12, 2)).eval()
     assert kind_of(net[1]) is None
-    with pytest.raises(LoweringError, match=r"^1 \(Hardsigmoid\) cannot be lowered here"):
+    with pytest.raises(LoweringError, match=r"^1 \(Softsign\) cannot be lowered here"):
         lower(net, (1, 2, 2))
-    (plugin / "ops/hard_sigmoid.py").write_text(HARD_SIGMOID)
+    (plugin / "ops/softsign.py").write_text(SOFTSIGN)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KILOBENCH_PLUGINS", str(plugin / "ops/hard_sigmoid.py"))
-        assert [op.kind for op in lower(net, (1, 2, 2)).ops] == ["conv2d", "hard_sigmoid", "conv2d"]
+        patch.setenv("KILOBENCH_PLUGINS", str(plugin / "ops/softsign.py"))
+        assert [op.kind for op in lower(net, (1, 2, 2)).ops] == ["conv2d", "softsign", "conv2d"]
 
 
 def test_numbers_that_kernels_share_are_read_from_their_header() -> None:

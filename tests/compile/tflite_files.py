@@ -6,10 +6,20 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+import pytest
 import tflite
-from tflite_micro import runtime
 
-_TYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8", "int16": "INT16", "int32": "INT32", "int64": "INT64"}
+_TYPES = {
+    "float16": "FLOAT16",
+    "float32": "FLOAT32",
+    "int8": "INT8",
+    "uint8": "UINT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+}
+
+_ARENA_BYTES = 2**22
 
 
 @dataclass(frozen=True)
@@ -98,9 +108,14 @@ def single(kind: str, options: tuple[str, dict[str, Any]] | None, inputs: list[V
     return model([*values.values(), output], [node], read, [output.name])
 
 
+def micro() -> Any:
+    """TFLite-Micro's Python package; without it, the test is skipped."""
+    return pytest.importorskip("tflite_micro", reason="TFLite-Micro is not installed: pip install tflite-micro").runtime
+
+
 def run(file: bytes, *inputs: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
     """The outputs that TFLite-Micro makes of inputs of the file's shapes."""
-    interpreter = runtime.Interpreter.from_bytes(file)
+    interpreter = micro().Interpreter.from_bytes(file, arena_size=_ARENA_BYTES)
     for place, value in enumerate(inputs):
         interpreter.set_input(value, place)
     interpreter.invoke()

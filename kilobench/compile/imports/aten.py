@@ -9,10 +9,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from kilobench.compile.imports.atencalls import Call, Ref
+from kilobench.compile.imports.atencalls import Call, Positive, Ref
 from kilobench.compile.imports.atenops import ARITHMETIC, OPERATORS, VIEWS
 from kilobench.compile.imports.atenquant import QUANTISERS
-from kilobench.compile.imports.builder import Builder, printable
+from kilobench.compile.imports.builder import Builder, layer_name, printable
 from kilobench.compile.imports.program import Program
 from kilobench.compile.imports.qdq import fold_quantisers
 from kilobench.compile.operator import require
@@ -53,12 +53,12 @@ def translate(exported: Exported) -> Program:
 
 
 class _Walk:
-    """Values by the graph's names: those of the builder, or whole numbers."""
+    """Values by the graph's names: those of the builder, whole numbers, or where one is positive."""
 
     def __init__(self, exported: Exported) -> None:
         self.graph, self.tensor = exported.graph, exported.tensor
         self.builder = Builder()
-        self.env: dict[str, str | int] = {}
+        self.env: dict[str, str | int | Positive] = {}
         self.stored: dict[str, str] = {}
         self.shared: dict[str, list[str]] = {}
         self.last: dict[str, int] = {}
@@ -183,15 +183,17 @@ class _Walk:
 
     def _number(self, entry: dict[str, Any]) -> int:
         value = entry["as_int"] if "as_int" in entry else self.env[entry["as_name"]]
-        require(type(value) is int, "has a size that is not known")
-        return int(value)
+        if not isinstance(value, int):
+            raise ValueError("has a size that is not known")
+        return value
 
-    def _ref(self, name: str) -> Ref:
+    def _ref(self, name: str) -> Ref | Positive:
         if name in self.stored and name not in self.env:
             array = self.tensor(self.stored[name])
             self.env[name] = self.builder.constant(array, name=self.stored[name])
         require(name in self.env, f"reads {printable(str(name))}, which nothing before it makes")
-        return Ref(str(self.env[name]))
+        value = self.env[name]
+        return value if isinstance(value, Positive) else Ref(str(value))
 
 
 def _function(call: Call) -> Callable[[Call], Any]:
@@ -241,6 +243,4 @@ def _path(node: dict[str, Any], target: str) -> str:
     base = [*target.split("."), ""][1].strip("_")
     stack = str(node.get("metadata", {}).get("nn_module_stack", ""))
     _, path, kind = (*stack.split(";")[-1].split(","), "", "", "")[:3]
-    if path and kind.startswith("torch.nn.modules.") and "container" not in kind:
-        return printable(path)
-    return printable(f"{path}.{base}" if path else base)
+    return layer_name(path, kind, base)

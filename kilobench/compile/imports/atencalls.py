@@ -21,6 +21,13 @@ class Ref:
     name: str
 
 
+@dataclass(frozen=True)
+class Positive:
+    """Where a tensor is above 0: what a PReLU is decomposed to asks for that."""
+
+    name: str
+
+
 class Call:
     """An operator that is being translated. Arguments that nothing asks for are refused in the end."""
 

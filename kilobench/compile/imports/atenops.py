@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kilobench.compile.imports.atencalls import Call, Ref
+from kilobench.compile.imports.atencalls import Call, Positive, Ref
 from kilobench.compile.imports.builder import axis_of
 from kilobench.compile.imports.windows import Window
 from kilobench.compile.operator import require
@@ -187,6 +187,22 @@ def _prelu(call: Call) -> str:
     return call.builder.leaky(x, call.builder.constant(slopes))
 
 
+def _gt(call: Call) -> Positive:
+    call.only("other", 0)
+    return Positive(call.tensor("self"))
+
+
+def _where(call: Call) -> str:
+    """A PReLU as it is decomposed: where(x > 0, x, slopes * x)."""
+    condition, x, below = call.take("condition"), call.tensor("self"), call.tensor("other")
+    product = call.builder.producer(below)
+    fits = isinstance(condition, Positive) and condition.name == x and product is not None and product.kind == "mul"
+    require(fits and product is not None and product.inputs[0] == x, "is no PReLU; supported is that alone")
+    assert product is not None
+    slopes = call.builder.real(product.inputs[1])
+    return call.builder.leaky(x, call.builder.constant(slopes.reshape(slopes.shape[1:]) if slopes.ndim else slopes))
+
+
 def _hard_sigmoid(call: Call) -> str:
     return call.builder.node("hard_sigmoid", call.tensor("self"), slope=1 / 6, offset=0.5)
 
@@ -358,6 +374,14 @@ def _chunk(call: Call) -> list[str]:
     return call.builder.split(x, axis, [min(size, whole - begin) for begin in range(0, whole, size)])
 
 
+def _tensor_split(call: Call) -> list[str]:
+    x, sections = call.tensor("self"), call.integer("sections")
+    axis = axis_of(call.integer("dim", 0), len(call.builder.shape(x)))
+    size = call.builder.shape(x)[axis]
+    require(1 <= sections <= size, f"splits {size} into {sections}")
+    return call.builder.split(x, axis, [size // sections + (index < size % sections) for index in range(sections)])
+
+
 def _select(call: Call) -> str:
     return call.builder.select(call.tensor("self"), call.integer("dim"), call.integer("index"))
 
@@ -455,6 +479,8 @@ OPERATORS: dict[str, Translate] = {
     "clamp_max": _clamp("", "max"),
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
+    "gt": _gt,
+    "where": _where,
     "_prelu_kernel": _prelu,
     "softmax": _softmax,
     "_softmax": _softmax,
@@ -473,6 +499,7 @@ OPERATORS: dict[str, Translate] = {
     "narrow": _narrow,
     **dict.fromkeys(("split", "split_with_sizes", "unsafe_split"), _split),
     "chunk": _chunk,
+    "tensor_split": _tensor_split,
     "select": _select,
     "unbind": _unbind,
     **dict.fromkeys(("view", "reshape", "_unsafe_view", "view_copy"), _view),

@@ -46,6 +46,8 @@ _FOLDED: dict[str, Callable[..., NDArray[Any]]] = {
 """What is computed of constants."""
 _MOVES = {"max_pool", "resize_nearest", "reshape", "transpose", "slice", "concat", "pad"}
 """What moves numbers and makes none: integers may stay as they are."""
+_BESIDE = {"quantise", "dequantise", "reshape", "transpose"}
+"""What is made beside the operator that has the name in the file, as a rule."""
 _ROWS = {"relu", "clip", "leaky_relu", "hard_sigmoid", "hard_swish", "sigmoid", "tanh", "prelu", "batch_norm"}
 _ROWS |= {"add", "sub", "mul", "concat", "pad", "slice", "softmax"}
 """What is done to [batch, channels, 1, length] where a map of one dimension is at hand in that form."""
@@ -115,6 +117,9 @@ class Builder:
             return self._in_rows(kind, inputs, attrs)
         values = [self.values[name] for name in inputs]
         dtype = self._dtype(kind, values)
+        for value in values:
+            finite = value.array is None or bool(np.isfinite(value.array).all())
+            require(finite, f"reads {value.name}, which holds a number that is not finite")
         shape = output_shape(self._program(), Node(kind, self.at, inputs, "", attrs))
         _check_map(shape)
         return self._emit(kind, inputs, attrs, shape, dtype, values[0].grid if kind in _MOVES else None)
@@ -178,20 +183,27 @@ class Builder:
         return self.binary("mul", a, self.constant(_single(1 / divisor)))
 
     def clip(self, x: str, low: float, high: float) -> str:
-        """Bounds, which may be infinite."""
+        """Bounds, which may be infinite; two of them in a row are one."""
         require(low <= high, f"clips from {low} to {high}")
+        before = self._made.get(x)
+        if before is not None and before.kind in ("relu", "clip"):
+            inner = (0.0, math.inf) if before.kind == "relu" else (before.attrs["low"], before.attrs["high"])
+            if max(low, inner[0]) <= min(high, inner[1]):
+                return self.clip(before.inputs[0], max(low, inner[0]), min(high, inner[1]))
         if (low, high) == (0.0, math.inf):
             return self.node("relu", x)
         return x if (low, high) == (-math.inf, math.inf) else self.node("clip", x, low=low, high=high)
 
     def leaky(self, x: str, slopes: str) -> str:
-        """leaky_relu for one slope, else prelu for one per channel, shaped [channels, ...]."""
+        """leaky_relu for one slope, else prelu for one per channel, shaped so that they broadcast with x."""
         numbers = self.floats(slopes, "slope").astype(np.float32)
         if numbers.size == 1:
             return self.node("leaky_relu", x, slope=float(numbers.reshape(())))
-        channels = self.shape(x)[1]
-        require(numbers.size == channels and numbers.shape[0] == channels, f"has slopes of the shape {numbers.shape}")
-        shaped = numbers.reshape(channels, *[1] * (len(self.shape(x)) - 2))
+        rank = len(self.shape(x))
+        wanted = tuple(size if axis == 1 else 1 for axis, size in enumerate(self.shape(x)))
+        given = (1,) * (rank - numbers.ndim) + numbers.shape
+        require(given == wanted, f"has slopes of the shape {numbers.shape}; supported is one for each channel")
+        shaped = numbers.reshape(wanted[1:])
         return self.node("prelu", x, self.constant(shaped))
 
     def mean(self, x: str, axes: Sequence[int], keepdims: bool) -> str:
@@ -445,7 +457,8 @@ class Builder:
         grid: Grid | None,
     ) -> str:
         require(len(self.nodes) < MAX_NODES, f"is one of more than {MAX_NODES} operators")
-        output = self._value(self.at or kind, shape, dtype, grid)
+        name = f"{self.at}.{kind}" if kind in _BESIDE else self.at
+        output = self._value(name, shape, dtype, grid)
         self.nodes.append(Node(kind, output, inputs, output, attrs))
         self._made[output] = self.nodes[-1]
         return output
@@ -461,6 +474,13 @@ class Builder:
         name = self._names.fresh(printable(name))
         self.values[name] = Value(name, shape, dtype, grid, array)
         return name
+
+
+def layer_name(path: str, kind: str, function: str) -> str:
+    """Of an operator that a module of torch at this path called: the path for one of torch.nn, with the function for others."""
+    if path and kind.startswith("torch.nn.modules.") and "container" not in kind:
+        return printable(path)
+    return printable(f"{path}.{function}" if path else function)
 
 
 def printable(name: str) -> str:

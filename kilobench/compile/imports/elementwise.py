@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from kilobench.compile import int8
 from kilobench.compile.graph import Tensor
 from kilobench.compile.imports import tables
 from kilobench.compile.imports.constants import real
-from kilobench.compile.imports.layout import Order, order_of, sizes
+from kilobench.compile.imports.layout import Order, blocks_of, order_of, sizes
 from kilobench.compile.imports.program import Node
 from kilobench.compile.imports.simplify import affine, clip_on, clip_range, grid_of
 from kilobench.compile.imports.walk import Params, Placed, Walk
@@ -31,7 +31,7 @@ def binary(walk: Walk, node: Node) -> None:
         return
     require(
         all(walk.values[name].array is None for name in node.inputs),
-        "grows a map by a constant; supported is a constant no larger than it",
+        "has a constant larger than the map; supported is one no larger",
     )
     integer = walk.integer(node, node.inputs)
     placed = [_raised(walk.typed(name, integer), len(walk.values[node.output].shape)) for name in node.inputs]
@@ -39,10 +39,7 @@ def binary(walk: Walk, node: Node) -> None:
     sources = _broadcast(walk, placed, order)
     shape = [max(sizes) for sizes in zip(*(source.shape for source in sources), strict=True)]
     grid = grid_of(walk.values[node.output]) if integer else None
-    kind, params = node.kind, {}
-    if grid is not None:
-        output = Tensor("output", (1, 1, 1), "int8", *grid)
-        kind, params = _of_two(walk, node.kind, sources, output)
+    kind, params = (node.kind, {}) if grid is None else _of_two(walk, node.kind, sources, grid)
     walk.emit(kind, node, sources, shape, order, attrs={"relu": "relu" in node.attrs}, params=params, grid=grid)
 
 
@@ -90,7 +87,7 @@ def prelu(walk: Walk, node: Node) -> None:
     name, slopes = node.inputs[0], real(walk.values[node.inputs[1]])
     integer = walk.integer(node, [name])
     if integer and slopes.size == 1:
-        function(walk, replace(node, kind="leaky_relu", attrs={"slope": float(slopes.flat[0])}))
+        _tabled(walk, node, "leaky_relu", name, tables.of_prelu(walk, node))
         return
     placed = walk.typed(name, integer)
     shape, after = channels_of(placed, (slopes,))
@@ -119,13 +116,14 @@ def _tabled(walk: Walk, node: Node, kind: str, name: str, table: NDArray[np.int8
     walk.emit(kind, node, [placed.tensor], placed.tensor.shape, placed.order, params={"table": table}, grid=grid)
 
 
-def _of_two(walk: Walk, kind: str, sources: list[Tensor], output: Tensor) -> tuple[str, Params]:
+def _of_two(walk: Walk, kind: str, sources: list[Tensor], grid: tuple[float, int]) -> tuple[str, Params]:
     """The operator of a sum, difference or product in int8, and its parameters."""
+    output = Tensor("output", (1, 1, 1), "int8", *grid)
     if kind == "mul":
         m, t = walk.factor(sources[0].scale * sources[1].scale / output.scale)
         return kind, {"multiplier": m, "shift": t}
-    if kind == "add" and walk.rounding == "tflite":
-        return "tflite_add", tables.tflite_add(sources, output)
+    if walk.rounding == "tflite":
+        return f"tflite_{kind}", tables.tflite_add(sources, output)
     params = int8.add_params(sources, output)
     return kind, params
 
@@ -148,6 +146,20 @@ def _broadcast(walk: Walk, placed: list[Placed], order: Order) -> list[Tensor]:
     if placed[0].order == placed[1].order:
         first = placed[0].tensor
         return [first, walk.shaped(placed[1], first.shape)]
+    blocks = _blocks(placed, order)
+    return [
+        walk.shaped(one, sizes([[a for a in block if a in one.order] for block in blocks], one.shape)) for one in placed
+    ]
+
+
+def _blocks(placed: list[Placed], order: Order) -> Sequence[Sequence[int]]:
+    """Axes side by side of which each map has all or none: those of a map as it is, or else as few as there are."""
+    for one in placed:
+        blocks = blocks_of(one.shape, one.order, one.tensor.shape) if one.order == order else None
+        if blocks is not None and all(
+            len({a in other.order for a in block}) <= 1 for block in blocks for other in placed
+        ):
+            return blocks
     runs: list[list[int]] = []
     having = {axis: [axis in one.order for one in placed] for axis in order}
     for axis in order:
@@ -156,5 +168,5 @@ def _broadcast(walk: Walk, placed: list[Placed], order: Order) -> list[Tensor]:
         else:
             runs.append([axis])
     require(len(runs) <= 3, f"broadcasts {len(runs)} runs of axes; supported are 3")
-    runs = [[]] * (3 - len(runs)) + runs
-    return [walk.shaped(one, sizes([[a for a in run if a in one.order] for run in runs], one.shape)) for one in placed]
+    empty: list[list[int]] = [[], [], []]
+    return empty[len(runs) :] + runs

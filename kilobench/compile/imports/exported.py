@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs of torch.export: .pt2 files, which torch is not needed for, and modules at hand.
 
-A .pt2 file (torch.export.save, torch 2.9 and later) is a zip archive of JSON and raw numbers. It is read as that, after torch's
+A .pt2 file (torch.export.save) is a zip archive of JSON and raw numbers. It is read as that, after torch's
 schema (torch/_export/serde/schema.py, version 8). torch.export.load would run what pickles in it say; here nothing of it runs.
 """
 
@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from kilobench.compile.graph import Graph
 from kilobench.compile.imports.aten import Exported, translate
 from kilobench.compile.imports.builder import printable
+from kilobench.compile.imports.lowering import lower_program
 from kilobench.compile.imports.program import Program
+from kilobench.compile.imports.walk import Rounding
 from kilobench.compile.operator import require
 from kilobench.contracts import UserError
 from kilobench.lines import one_line, reason
@@ -61,6 +64,11 @@ def load_program(path: Path) -> Program:
         raise UserError(one_line(f"{path.name}: {error}")) from None
 
 
+def lower(module: nn.Module, input_shape: Sequence[int], rounding: Rounding = "once") -> Graph:
+    """The graph of a module of torch in evaluation, for one input of this shape, without the batch. Raises UserError."""
+    return lower_program(export_module(module, input_shape), rounding)
+
+
 def export_module(module: nn.Module, input_shape: Sequence[int]) -> Program:
     """The network that a module of torch is in evaluation, for one input of this shape, without the batch. Raises UserError."""
     import torch
@@ -94,7 +102,7 @@ class _Archive:
         models = [
             name for name in names if name.count("/") == 2 and name.split("/")[1] == "models" and name.endswith(".json")
         ]
-        old = "; those of torch before 2.9 are to be saved again" if names else ""
+        old = "; those of older torch are to be saved again" if names else ""
         require(len(models) == 1, f"holds {len(models)} exported programs; supported is one{old}")
         self.root, _, file_name = models[0].split("/")
         self.model = file_name.removesuffix(".json")
@@ -114,7 +122,7 @@ class _Archive:
     def _entries(self, folder: str) -> dict[str, tuple[str, dict[str, Any]]]:
         """Where each tensor is, and what is said of it."""
         pickled = f"{self.root}/data/{folder}/{self.model}.pt" in self.zip.namelist()
-        require(not pickled, f"holds its {folder} as a pickle, which is code; save it again with torch 2.9 or later")
+        require(not pickled, f"holds its {folder} as a pickle, which is code; save it again with a newer torch")
         config = _get(self._json(f"data/{folder}/{self.model}_{folder}_config.json"), "config", dict)
         return {name: (folder, entry) for name, entry in config.items() if isinstance(entry, dict)}
 
@@ -141,8 +149,9 @@ class _Archive:
             raise ValueError(f"{shown} {error}") from None
 
     def _json(self, name: str) -> Any:
+        data = self._bytes(name, MAX_JSON)
         try:
-            found = json.loads(self._bytes(name, MAX_JSON))
+            found = json.loads(data)
         except (ValueError, RecursionError):
             raise ValueError(f"holds a {printable(name)} that is no JSON") from None
         require(isinstance(found, dict), f"holds a {printable(name)} that is no object")

@@ -8,6 +8,7 @@ An *order* is the axes of a value that are larger than 1, as they follow each ot
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from math import prod
 
 Order = tuple[int, ...]
@@ -63,7 +64,7 @@ def moves(order: Order, wanted: Order) -> list[tuple[Blocks, tuple[int, int, int
     while order != wanted:
         runs = _runs(order, wanted)
         if len(runs) <= 3:
-            blocks = [()] * (3 - len(runs)) + runs
+            blocks: list[Order] = [(), (), ()][len(runs) :] + runs
             axes = sorted(range(3), key=lambda i: wanted.index(blocks[i][0]) if blocks[i] else -1)
         else:
             done = next(i for i, (a, b) in enumerate(zip(order, wanted, strict=True)) if a != b)
@@ -76,7 +77,7 @@ def moves(order: Order, wanted: Order) -> list[tuple[Blocks, tuple[int, int, int
 
 def _runs(order: Order, wanted: Order) -> list[Order]:
     """The longest runs of axes that follow each other in both orders."""
-    after = dict(zip(wanted, wanted[1:], strict=False))
+    after = dict(pairwise(wanted))
     runs: list[list[int]] = []
     for axis in order:
         if runs and after.get(runs[-1][-1]) == axis:

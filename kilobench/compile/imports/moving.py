@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kilobench.compile.graph import Tensor
 from kilobench.compile.imports.layout import Blocks, Order, alone, blocks_of, order_of, sizes, split
@@ -15,7 +16,9 @@ from kilobench.compile.imports.program import Node
 from kilobench.compile.imports.shapes import map_axes
 from kilobench.compile.imports.simplify import grid_of
 from kilobench.compile.imports.walk import Params, Placed, Walk
+from kilobench.compile.int8 import multiplier
 from kilobench.compile.operator import require
+from kilobench.compile.ops._integers import TWICE
 
 
 def max_pool(walk: Walk, node: Node) -> None:
@@ -78,12 +81,16 @@ def softmax(walk: Walk, node: Node) -> None:
 def argmax(walk: Walk, node: Node) -> None:
     """Where the largest value along an axis is."""
     axis, value = node.attrs["axis"], walk.values[node.output]
-    placed = walk.place(node.inputs[0])
+    placed = walk.moved(node.inputs[0])
+    kept = [other for other in range(len(placed.shape)) if node.attrs["keepdims"] or other != axis]
+    usual = tuple(kept[place] for place in order_of(walk.usual(len(kept)), value.shape))
+    if usual != tuple(other for other in placed.order if other != axis):  # no operator moves whole numbers
+        placed = walk.ordered(placed, usual + order_of((axis,), placed.shape))
     blocks, sides = _sides(walk, placed, [axis])
     source = walk.shaped(placed, sizes(blocks, placed.shape))
     shape = source.shape
     tensor = walk.tensor(value.name, [*shape[: sides[0]], 1, *shape[sides[0] + 1 :]], "int32")
-    walk.operator("argmax", node.name, [source], tensor, {"axis": sides[0]})
+    walk.operator("argmax", node.name, [source], tensor, {"axis": sides[0]}, {})
     order = _renamed(placed, [axis], node.attrs["keepdims"], [other for other in placed.order if other != axis])
     walk.placed[value.name] = Placed(tensor, value.shape, order)
 
@@ -210,11 +217,22 @@ def _average(
             "avg_pool", node, [source], shape, order, attrs=attrs, params={"scale": (1 / numbers).astype(np.float32)}
         )
         return
-    if walk.rounding == "tflite" and node.kind == "avg_pool" and grid == _own(source):
-        walk.emit("tflite_avg_pool", node, [source], shape, order, attrs=attrs, grid=grid)
+    own = {key: value for key, value in attrs.items() if key != "counted"}
+    if walk.rounding == "tflite" and node.kind == "avg_pool" and grid == _own(source) and not any(attrs["counted"]):
+        walk.emit("tflite_avg_pool", node, [source], shape, order, attrs=own, grid=grid)
         return
-    m, t = walk.factor(source.scale / (grid[0] * numbers))
+    if walk.rounding == "tflite" and node.kind == "mean":
+        m, t = _tflite_mean(source.scale / grid[0], divisors[0])
+    else:
+        m, t = walk.factor(source.scale / (grid[0] * numbers))
     walk.emit("avg_pool", node, [source], shape, order, attrs=attrs, params={"multiplier": m, "shift": t}, grid=grid)
+
+
+def _tflite_mean(real: float, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The factor of a mean of so many as TensorFlow Lite has it (reduce.h, QuantizedMeanOrSum): an integer over another one."""
+    m, t = multiplier(np.array([real]))
+    shift = min(count.bit_length() - 1, 32, 62 - int(t[0]))
+    return ((m.astype(np.int64) << shift) // count).astype(np.int32), t + np.int32(shift + TWICE)
 
 
 # Along some axes

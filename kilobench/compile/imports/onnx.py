@@ -8,13 +8,14 @@ kilobench.compile.imports.onnxwalk.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.imports.builder import printable
+from kilobench.compile.imports.builder import layer_name, printable
 from kilobench.compile.imports.onnxmodel import TYPES, FileModel, FileNode
 from kilobench.compile.imports.onnxwalk import translate
 from kilobench.compile.imports.program import Program
@@ -42,6 +43,11 @@ def load_program(path: Path) -> Program:
         return translate(_read(_parse(path)))
     except ValueError as error:
         raise UserError(one_line(f"{path.name}: {error}")) from None
+
+
+def _text(value: str | bytes) -> str:
+    """Of a field; what is no UTF-8 arrives as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -74,20 +80,21 @@ def _read(model: onnx.ModelProto) -> FileModel:
     require(count <= MAX_TENSORS, f"holds {count} tensors; supported are up to {MAX_TENSORS}")
     constants: dict[str, NDArray[Any]] = {}
     for tensor in graph.initializer:
-        require(tensor.name not in constants, f"has the tensor {printable(tensor.name)} twice")
-        constants[tensor.name] = read_tensor(tensor)
-    sources = [value for value in graph.input if value.name not in constants]
-    names = ", ".join(printable(value.name) for value in sources[:3])
+        name = _text(tensor.name)
+        require(name not in constants, f"has the tensor {printable(name)} twice")
+        constants[name] = read_tensor(tensor)
+    sources = [value for value in graph.input if _text(value.name) not in constants]
+    names = ", ".join(printable(_text(value.name)) for value in sources[:3])
     require(len(sources) == 1, f"has {len(sources)} inputs ({names}); supported is one")
     dtype, shape = _map_type(sources[0])
-    outputs = [value.name for value in graph.output]
+    outputs = [_text(value.name) for value in graph.output]
     require(1 <= len(outputs) == len(set(outputs)), "has no outputs, or one twice")
     nodes = [_read_node(node) for node in graph.node]
-    return FileModel(_opset(model), sources[0].name, dtype, shape, outputs, nodes, constants)
+    return FileModel(_opset(model), _text(sources[0].name), dtype, shape, outputs, nodes, constants)
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    versions = [entry.version for entry in model.opset_import if _text(entry.domain) in ("", "ai.onnx")]
     first, last = OPSETS
     found = versions[0] if versions else 1
     require(len(versions) < 2, "states its opset twice")
@@ -97,7 +104,7 @@ def _opset(model: onnx.ModelProto) -> int:
 
 def _map_type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...]]:
     """Type and shape of the input; a batch axis that is not known is 1."""
-    name, kind = printable(value.name), value.type.tensor_type
+    name, kind = printable(_text(value.name)), value.type.tensor_type
     require(value.type.HasField("tensor_type") and kind.HasField("shape"), f"has the input {name} without a shape")
     dtype = TYPES.get(kind.elem_type, f"of type {kind.elem_type}")
     known = dtype in ("float32", "int8", "uint8")
@@ -118,39 +125,48 @@ def _map_type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...]]:
 
 
 def _read_node(node: onnx.NodeProto) -> FileNode:
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    name = node.name or node.op_type
+    kind, domain = _text(node.op_type), _text(node.domain)
+    inputs, outputs = list(map(_text, node.input)), list(map(_text, node.output))
+    name = _scope(node) or _text(node.name) or next(iter(outputs), "") or kind
     attrs: dict[str, Any] = {}
     for attr in node.attribute:
-        where = f"{printable(name)} ({printable(node.op_type)})"
-        require(attr.name not in attrs, f"{where} has the attribute {printable(attr.name)} twice")
+        key, where = _text(attr.name), f"{printable(name)} ({printable(kind)})"
+        require(key not in attrs, f"{where} has the attribute {printable(key)} twice")
         try:
-            attrs[attr.name] = _read_attribute(attr)
+            attrs[key] = _read_attribute(attr, printable(key))
         except ValueError as error:
             raise ValueError(f"{where} {error}") from None
-    return FileNode(node.op_type, domain, name, list(node.input), list(node.output), attrs)
+    return FileNode(kind, "" if domain == "ai.onnx" else domain, name, inputs, outputs, attrs)
 
 
-def _read_attribute(attr: onnx.AttributeProto) -> Any:
+def _scope(node: onnx.NodeProto) -> str:
+    """The module that torch's exporter says a node comes from, in the properties that it leaves; or nothing."""
+    found = {_text(entry.key): _text(entry.value) for entry in node.metadata_props}
+    keys = ("pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy")
+    scopes, classes = (re.findall(r"'([^']*)'", found.get(key, "")) for key in keys)
+    return layer_name(scopes[-2], classes[-2], scopes[-1]) if len(scopes) == len(classes) > 1 else ""
+
+
+def _read_attribute(attr: onnx.AttributeProto, name: str) -> Any:
     """As int, float, str, tuple or array."""
-    require(not attr.ref_attr_name, f"has the attribute {printable(attr.name)} of a function")
+    require(not attr.ref_attr_name, f"has the attribute {name} of a function")
     if attr.type == attr.INT:
         return int(attr.i)
     if attr.type == attr.FLOAT:
         return float(attr.f)
     if attr.type == attr.STRING:
-        return attr.s.decode(errors="replace")
+        return _text(attr.s)
     if attr.type == attr.INTS:
         return tuple(map(int, attr.ints))
     if attr.type == attr.FLOATS:
         return tuple(map(float, attr.floats))
-    require(attr.type == attr.TENSOR, f"has an attribute {printable(attr.name)} that is no number, text or tensor")
+    require(attr.type == attr.TENSOR, f"has an attribute {name} that is no number, text or tensor")
     return read_tensor(attr.t)
 
 
 def read_tensor(tensor: onnx.TensorProto) -> NDArray[Any]:
     """Its numbers. Raises ValueError for types that are not known here, data in other files, and counts that do not fit."""
-    what = f"the tensor {printable(tensor.name)}"
+    what = f"the tensor {printable(_text(tensor.name))}"
     dtype, shape = TYPES.get(tensor.data_type, ""), tuple(map(int, tensor.dims))
     require(dtype != "", f"has {what} of the type {tensor.data_type}; supported are {', '.join(TYPES.values())}")
     inside = tensor.data_location == tensor.DEFAULT and not tensor.external_data

@@ -119,8 +119,12 @@ def _slice(op: Op) -> str:
         steps = op.ints(4) if op.has(4) else (1,) * len(starts)
     require(len(starts) == len(ends) == len(axes) == len(steps), "has starts, ends, axes and steps of different counts")
     rank = len(op.shape())
-    bounds = zip(axes, starts, ends, steps, strict=True)
-    return op.builder.slice(op.input(), {axis_of(axis, rank): (begin, end, step) for axis, begin, end, step in bounds})
+    bounds = {axis_of(axis, rank): bound for axis, *bound in zip(axes, starts, ends, steps, strict=True)}
+    require(len(bounds) == len(axes) and 0 not in steps, f"slices the axes {axes} with the steps {steps}")
+    if op.builder.is_constant(op.input()):
+        parts = [slice(*bounds.get(axis, (None,))) for axis in range(rank)]
+        return op.builder.constant(op.builder.real(op.input())[tuple(parts)])
+    return op.builder.slice(op.input(), {axis: (begin, end, step) for axis, (begin, end, step) in bounds.items()})
 
 
 def _split(op: Op) -> list[str]:

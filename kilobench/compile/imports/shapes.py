@@ -22,7 +22,6 @@ Shape = tuple[int, ...]
 MAX_NODES, MAX_RANK, MAX_CONCAT = 2000, 8, 64
 """Of a program; axes of a value; inputs of a concatenation."""
 _DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64")
-_UNARY = ("relu", "hard_swish", "sigmoid", "tanh", "clip", "leaky_relu", "hard_sigmoid", "quantise", "dequantise")
 
 
 def check_program(program: Program) -> None:
@@ -333,8 +332,9 @@ _KINDS: dict[str, tuple[_Infer, int, int, str]] = {
     "reshape": (_reshape, 1, 1, "shape"),
     "transpose": (_transpose, 1, 1, "axes"),
     "resize_nearest": (_resize, 1, 1, "size half_pixel"),
-} | {
-    kind: (_unary, 1, 1, {"clip": "low high", "leaky_relu": "slope", "hard_sigmoid": "slope offset"}.get(kind, ""))
-    for kind in _UNARY
+    "clip": (_unary, 1, 1, "low high"),
+    "leaky_relu": (_unary, 1, 1, "slope"),
+    "hard_sigmoid": (_unary, 1, 1, "slope offset"),
+    **dict.fromkeys(("relu", "hard_swish", "sigmoid", "tanh", "quantise", "dequantise"), (_unary, 1, 1, "")),
 }
 """How the shape is found, the least and the largest number of inputs, the attributes."""

@@ -84,7 +84,7 @@ def affine(program: Program, node: Node) -> tuple[str, NDArray[np.float64], NDAr
             shape[channel_axis(program, len(shape))] = -1
         factor, offset = (real(values[name]).reshape(shape) for name in node.inputs[1:])
         return node.inputs[0], factor, offset
-    if node.kind not in ("add", "sub", "mul") or "relu" in node.attrs:
+    if node.kind not in ("add", "sub", "mul"):
         return None
     constant = [values[name].array is not None for name in node.inputs]
     if not any(constant):
@@ -162,7 +162,7 @@ class _Fusing:
     def _scaled(self, node: Node) -> Node | None:
         """A node with the factors and offsets behind it in its weights."""
         after = self.follower(node)
-        if after is None or self.values[node.output].grid is not None or "relu" in node.attrs:
+        if after is None or self.values[node.output].grid is not None or "relu" in after.attrs:
             return None
         found = affine(replace(self.program, values=self.values), after)
         rank = len(self.values[node.output].shape)
@@ -194,9 +194,8 @@ class _Fusing:
         low, high = clip_range(after)
         if grid not in (None, made):
             return
-        if low != 0 or high != inf:
-            if made is None or clip_on(made, low, high) != (made[1], 127):
-                return
+        if (low != 0 or high != inf) and (made is None or clip_on(made, low, high) != (made[1], 127)):
+            return
         self.replaced(node, after, replace(node, output=after.output, attrs=node.attrs | {"relu": True}))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.graph import Tensor
-from kilobench.compile.imports.constants import raw
+from kilobench.compile.imports.constants import raw, real
 from kilobench.compile.imports.program import Node
 from kilobench.compile.imports.simplify import affine, clip_on, grid_of
 from kilobench.compile.imports.walk import Params, Walk
@@ -48,6 +48,17 @@ def of_function(walk: Walk, node: Node) -> Table:
     return _rounded(_FUNCTIONS[node.kind](_real(source), **node.attrs), made)
 
 
+def of_prelu(walk: Walk, node: Node) -> Table:
+    """Of one slope for all channels."""
+    source, made = _grids(walk, node, node.inputs[0])
+    slope = walk.values[node.inputs[1]]
+    if walk.rounding == "once" or slope.grid is None:
+        return _rounded(_FUNCTIONS["leaky_relu"](_real(source), real(slope).item()), made)
+    x, times = _Q - source[1], int(raw(slope).flat[0]) - int(slope.grid.zero_point[0])
+    below = _twice(x * times, source[0] * float(slope.grid.scale[0]) / made[0])
+    return np.clip(np.where(x >= 0, _twice(x, source[0] / made[0]), below) + made[1], -128, 127).astype(np.int8)
+
+
 def clipped(walk: Walk, source: Tensor, made: Grid, low: float, high: float) -> Table:
     """A cut to a range that goes to another grid."""
     steps = walk.scaled(_Q - source.zero_point, source.scale / made[0]) + made[1]
@@ -73,7 +84,7 @@ def with_constant(walk: Walk, node: Node, name: str) -> Table:
 
 
 def tflite_add(sources: list[Tensor], output: Tensor) -> Params:
-    """Factors of the operator tflite_add: of both inputs to twice the larger scale, and from there to the output's."""
+    """Of tflite_add and tflite_sub: factors of both inputs to twice the larger scale, and from there to the output's."""
     most = 2 * max(source.scale for source in sources)
     factors = [source.scale / most for source in sources] + [most / (2.0**LEFT_SHIFT * output.scale)]
     m, t = multiplier(np.array(factors))
@@ -88,7 +99,7 @@ def _grids(walk: Walk, node: Node, name: str) -> tuple[Grid, Grid]:
 
 
 def _real(grid: Grid) -> NDArray[np.float64]:
-    return (_Q - grid[1]) * grid[0]
+    return (_Q - grid[1]).astype(np.float64) * grid[0]
 
 
 def _rounded(value: NDArray[np.float64], grid: Grid) -> Table:

@@ -52,11 +52,18 @@ class _Import:
         if len(file.inputs) != 1:
             names = ", ".join(file.tensors[place].name for place in file.inputs)
             raise UserError(f"it has {len(file.inputs)} inputs ({names:.100}); supported is one")
-        source = self.value(file.inputs[0])
+        source = self.end(file.inputs[0])
         for operator in file.operators:
             self.read(operator)
-        outputs = tuple(self.value(place).name for place in file.outputs)
+        outputs = tuple(self.end(place).name for place in file.outputs)
         return Program(self.values, self.nodes, source.name, outputs, channels_last=True)
+
+    def end(self, place: int) -> Value:
+        """The input of the network, or one of its outputs."""
+        try:
+            return self.value(place)
+        except ValueError as error:
+            raise UserError(f"it {error}") from None
 
     def read(self, operator: Operator) -> None:
         """One operator, whose errors are named after what it makes."""

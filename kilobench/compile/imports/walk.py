@@ -105,7 +105,10 @@ class Walk:
         first = next(iter(self.tensors))
         for name in self.program.outputs:
             value = self.values[name]
-            tensor = self.blocked(self.as_output(value), self.usual_blocks(value.shape))
+            placed = self.as_output(value)
+            tensor = placed.tensor
+            if tensor.dtype != "int32":  # which lie in order, and no operator moves
+                tensor = self.blocked(placed, self.usual_blocks(value.shape))
             if tensor.name == first or tensor.name in outputs:
                 tensor = self._reshape(tensor, tensor.shape)
             outputs.append(tensor.name)
@@ -148,7 +151,7 @@ class Walk:
             if key not in self._made:
                 shape = [source.shape[axis] for axis in axes]
                 tensor = self.tensor(f"{source.name}.transpose", shape, source.dtype, (source.scale, source.zero_point))
-                self.operator("transpose", tensor.name, [source], tensor, {"axes": axes})
+                self.operator("transpose", tensor.name, [source], tensor, {"axes": axes}, {})
                 self._made[key] = Placed(tensor, placed.shape, made)
             placed = Placed(self._made[key].tensor, placed.shape, made)
         return placed
@@ -166,7 +169,7 @@ class Walk:
         key = ("reshape", source.name, shape)
         if key not in self._made or source.shape == shape:
             tensor = self.tensor(f"{source.name}.reshape", shape, source.dtype, (source.scale, source.zero_point))
-            self.operator("reshape", tensor.name, [source], tensor, {"shape": shape})
+            self.operator("reshape", tensor.name, [source], tensor, {"shape": shape}, {})
             self._made[key] = Placed(tensor, (), ())
         return self._made[key].tensor
 
@@ -257,7 +260,7 @@ class Walk:
         sources: Sequence[Tensor],
         output: Tensor,
         attrs: Mapping[str, Any],
-        params: Params = {},
+        params: Params,
     ) -> None:
         """Adds one, without attributes that have their defaults."""
         known = operator(kind).attributes
@@ -278,12 +281,11 @@ class Walk:
         *,
         attrs: Mapping[str, Any] | None = None,
         params: Params | None = None,
-        dtype: DType | None = None,
         grid: tuple[float, int] | None = None,
     ) -> None:
-        """The operator of a node, of the type of its sources unless another is given, and what brings its output to the value's grid."""
+        """The operator of a node, of the type of its sources, and what brings its output to the grid of the value."""
         value = self.values[node.output]
-        tensor = self.tensor(value.name, shape, dtype or sources[0].dtype, grid)
+        tensor = self.tensor(value.name, shape, sources[0].dtype, grid)
         assert prod(tensor.shape) == prod(value.shape)
         self.operator(kind, node.name, sources, tensor, attrs or {}, params or {})
         self.deliver(node, Placed(tensor, value.shape, order))

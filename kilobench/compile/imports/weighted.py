@@ -53,7 +53,7 @@ def conv(walk: Walk, node: Node) -> None:
 
 
 def dense(walk: Walk, node: Node) -> None:
-    """A dense layer: a convolution over the whole map that holds its input, as that lies; over a last axis alone, a pointwise one."""
+    """A convolution over the whole map that holds its input, as that lies; a pointwise one over a last axis alone."""
     integer = walk.integer(node, node.inputs[:1])
     shape = walk.values[node.inputs[0]].shape
     grid = grid_of(walk.values[node.output]) if integer else None
@@ -82,9 +82,9 @@ def dense(walk: Walk, node: Node) -> None:
 
 
 def scale(walk: Walk, node: Node, name: str, factor: NDArray[np.float64], offset: NDArray[np.float64]) -> None:
-    """Factors and offsets that differ along some axes: a 1x1 depthwise convolution whose channels are these and all behind."""
+    """Factors and offsets that differ along some axes: a 1x1 depthwise convolution; its channels are these and all behind."""
     integer = walk.integer(node, [name])
-    placed, shape = walk.typed(name, integer), walk.values[name].shape
+    placed = walk.typed(name, integer)
     first, after = channels_of(placed, (factor, offset))
     source = walk.shaped(placed, first)
     walk.reserve(16 * first[2])
@@ -171,8 +171,6 @@ def _as_given(
     biases = np.zeros(len(q)) if bias is None else _biases(bias, steps)
     if np.abs(biases).max() > int8.INT32:
         return None
-    if node.kind == "dense" and walk.rounding == "tflite":
-        steps = (np.float32(source.scale) * scales.astype(np.float32)).astype(np.float64)  # as its kernel does
     m, t = walk.factor(steps / output.scale)
     return {"weight": q.astype(np.int8), "bias": biases.astype(np.int32), "multiplier": m, "shift": t}
 

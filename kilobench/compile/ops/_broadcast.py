@@ -41,7 +41,7 @@ class Broadcast(Operator):
         """Of floats."""
         return {"grid": self.grid_field(), "relu": int(self.attrs["relu"])}
 
-    def grid_field(self) -> Field:
+    def grid_field(self) -> tuple[Axes, ...]:
         """kb_broadcast of kb_kernels.h."""
         return merged(self.output.shape, *map(self._steps, self.sources))
 

@@ -49,12 +49,13 @@ class Sum(Broadcast):
         return "kb_add_broadcast_s8" if self.broadcasts() else "kb_add_s8"
 
     def fields(self) -> dict[str, Field]:
-        """In int8 count of values, factors and zero points, after the grid if that is broadcast."""
+        """In int8 count of values, factors and zero points; if they are broadcast, those of a row after the grid."""
         if self.output.dtype == "float32":
             return super().fields()
         first, second = (int(m) for m in self.params["multiplier"])
-        fields: dict[str, Field] = {"count": int(np.prod(self.output.shape))}
+        grid = self.grid_field()
+        fields: dict[str, Field] = {"count": grid[0][2] if self.broadcasts() else int(np.prod(self.output.shape))}
         fields |= {"multiplier_a": first, "multiplier_b": self.sign * second, "shift": int(self.params["shift"][0])}
         fields |= {"zero_a": self.sources[0].zero_point, "zero_b": self.sources[1].zero_point}
         fields |= {"out_zero": self.output.zero_point, "low": lowest(self)}
-        return {"grid": self.grid_field(), "sum": tuple(fields.values())} if self.broadcasts() else fields
+        return {"grid": grid, "sum": tuple(fields.values())} if self.broadcasts() else fields

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ReLU that lets something of negative numbers through, by channel (He et al., arXiv 1502.01852)."""
+"""A ReLU that lets something of negative numbers through, by channel."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kilobench.compile.ops._pointwise import Pointwise
 
 
 class Prelu(Pointwise):
-    """x from 0 on, slope * x below. Of int8, q less its zero point is requantised by one factor from 0 on, and below by that
-    of its channel, which may be negative.
+    """x from 0 on, slope * x below (He et al., arXiv 1502.01852, section 2.1). Of int8, q less its zero point is requantised by
+    one factor from 0 on, and below by that of its channel, which may be negative.
     """
 
     types = {

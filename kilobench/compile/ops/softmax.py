@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares of 1 of the channels of each pixel: exp(x - m) over the sum of all such, m being the largest channel."""
+"""Shares of 1 of the channels of each pixel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from kilobench.compile.ops._exponential import exponential
 
 
 class Softmax(Operator):
-    """To the bit as docs/arithmetic.md says it: float32 by ``exponential``, int8 by ``table``."""
+    """exp(x - m) over the sum of all such, m being the largest channel; to the bit as docs/arithmetic.md says it: float32 by
+    ``exponential``, int8 by ``table``.
+    """
 
     types = {("float32", "float32"): {}, ("int8", "int8"): {}}
     in_strips = True

@@ -23,6 +23,7 @@ class TfliteAdd(Broadcast):
     """
 
     types = {("int8", "int8"): {"multiplier": ("int32", "3"), "shift": ("int32", "3")}}
+    sign = 1
 
     def check(self) -> None:
         """The bound of its sums."""
@@ -39,10 +40,16 @@ class TfliteAdd(Broadcast):
             requantise((v.astype(np.int64) - source.zero_point) << LEFT_SHIFT, m[i : i + 1], t[i : i + 1])
             for i, (v, source) in enumerate(zip(values, self.sources, strict=True))
         )
-        return saturate(self, requantise(a + b, m[2:], t[2:]))
+        return saturate(self, requantise(a + self.sign * b, m[2:], t[2:]))
+
+    @property
+    def kernel(self) -> str:
+        """A difference is a sum too."""
+        return "kb_tflite_add_s8"
 
     def fields(self) -> dict[str, Field]:
         """The grid, factors and zero points."""
         factors: dict[str, Field] = {key: tuple(self.params[key].tolist()) for key in ("multiplier", "shift")}
         zeros = {"zero_a": self.sources[0].zero_point, "zero_b": self.sources[1].zero_point}
-        return {"grid": self.grid_field(), **factors, **zeros, "out_zero": self.output.zero_point, "low": lowest(self)}
+        ends = {"out_zero": self.output.zero_point, "low": lowest(self), "sign": self.sign}
+        return {"grid": self.grid_field(), **factors, **zeros, **ends}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares of 1 of the channels of each pixel of an int8 map by TFLite-Micro's formula, in gemmlowp's fixed point."""
+"""Softmax of int8 maps by TFLite-Micro's formula."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ MAX_CHANNELS = 2**12 - 1
 
 
 class TfliteSoftmax(Operator):
-    """exp(scale * (q - m)) over the sum of all such, m being the largest channel; to the bit as docs/arithmetic.md says it."""
+    """exp(scale * (q - m)) over the sum of all such, m being the largest channel, in gemmlowp's fixed point; to the bit as
+    docs/arithmetic.md says it.
+    """
 
     types = {("int8", "int8"): {}}
     in_strips = True
