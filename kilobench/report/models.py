@@ -73,8 +73,7 @@ def module_subject(module: Any, input_shape: tuple[int, ...] | None, rounding: R
         raise UserError(f"a model is the path of a file or a module of torch, not {type(module).__name__}")
     if input_shape is None:
         raise UserError("a module of torch needs input_shape, that of one input without the batch, as in (3, 32, 32)")
-    from kilobench.compile.imports.exported import export_module
-    from kilobench.compile.imports.lowering import lower_program
+    from kilobench.compile.imports.exported import lower
 
     name = type(module).__name__
-    return Subject(name, name, lower_program(export_module(module, input_shape), rounding), rounding)
+    return Subject(name, name, lower(module, input_shape, rounding), rounding)

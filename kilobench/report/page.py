@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader
 
 from kilobench.report.facts import Facts, OnBoard
-from kilobench.report.text import about, count, fit, how, kib, lacking
+from kilobench.report.text import about, count, fit, how, kib, lacking, short_names
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 840.0, 150.0
 
@@ -34,6 +34,7 @@ def page(facts: Facts) -> str:
     return templates.get_template("page.html.j2").render(
         facts=facts,
         about=about(facts),
+        names=short_names(facts),
         bars=bars,
         peak=next(bar for bar in bars if bar.peak),
         width=_PLOT_WIDTH,

@@ -14,7 +14,7 @@ from kilobench.record import NOT_RUN
 from kilobench.report.facts import Facts, Moment, OnBoard
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 64, 6
-_NAME_WIDTH = 16
+_NAME_WIDTH = 14
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -84,6 +84,11 @@ def kib(size: int) -> str:
     return f"{size / 1024:.1f}"
 
 
+def significant(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.{max(0, 3 - len(str(int(value))))}f}"
+
+
 def count(number: int) -> str:
     """A number in at most six characters."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
@@ -95,7 +100,7 @@ def count(number: int) -> str:
 def _layers(facts: Facts, board: OnBoard) -> Table:
     names = short_names(facts)
     types = {layer.output.split()[0] for layer in facts.layers}
-    table = _table("layer", "operator", f"output ({types.copy().pop()})" if len(types) == 1 else "output")
+    table = _table("layer", "operator", "output")
     for name in ("MACs", "cycles", "c/MAC", "wt KiB", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     total = sum(board.layer_cycles)
@@ -106,7 +111,7 @@ def _layers(facts: Facts, board: OnBoard) -> Table:
             layer.output.split()[1] if len(types) == 1 else layer.output,
             count(layer.macs) if layer.macs else "",
             "" if cycles is None else count(cycles),
-            "" if cycles is None or not layer.macs else f"{cycles / layer.macs:.2f}",
+            "" if cycles is None or not layer.macs else significant(cycles / layer.macs),
             kib(layer.weight_bytes) if layer.weight_bytes else "",
             "" if cycles is None or not total else f"{100 * cycles / total:.1f} %",
         )

@@ -13,7 +13,7 @@ from kilobench.report import changes
 from kilobench.report.facts import Facts, content
 from kilobench.report.interface import Report
 from kilobench.report.page import page
-from kilobench.report.text import count, short_names
+from kilobench.report.text import count, short_names, significant
 from tests.report.subjects import measured, small
 
 HOSTILE = '<script>alert(1)</script> | `x` [a](http://a) "quoted" & ' + "long " * 60
@@ -65,6 +65,26 @@ def test_it_fits_80_columns_and_needs_no_terminal(form, facts: Facts) -> None:  
     text = str(Report(form(facts)))
     assert max(map(len, text.splitlines())) <= 80 and "\x1b" not in text
     assert "arena over time" in text and "▲" in text
+
+
+def test_every_layer_has_a_line_of_its_own(facts: Facts) -> None:
+    wide = {
+        "name": "depthwise_conv2d_12",
+        "kind": "depthwise_conv2d",
+        "output": "int8 112x112x64",
+        "macs": 123_456_789,
+    }
+    layers = tuple(layer.model_copy(update=wide) for layer in facts.layers)
+    board = facts.boards[0].model_copy(update={"layer_cycles": (123_456_789,) * len(layers)})
+    text = str(Report(facts.model_copy(update={"layers": layers, "boards": (board,)})))
+    assert sum("depthw…nv2d_12 depthwise_conv2d 112x112x64" in line for line in text.splitlines()) == len(layers)
+    assert [significant(value) for value in (0.5, 4.567, 45.67, 456.7, 4567.0)] == [
+        "0.50",
+        "4.57",
+        "45.7",
+        "457",
+        "4567",
+    ]
 
 
 def test_numbers_are_short() -> None:
@@ -157,6 +177,6 @@ def test_names_lose_what_tells_nothing(facts: Facts) -> None:
     ]
     layers = tuple(facts.layers[0].model_copy(update={"name": name}) for name in names)
     shown = short_names(facts.model_copy(update={"layers": layers}))
-    assert list(shown.values()) == ["stem.conv", "a.conv_of_many_…", "depthwi…nv2d_12", "depthwise_conv2d", "head"]
+    assert list(shown.values()) == ["stem.conv", "a.conv_of_man…", "depthw…nv2d_12", "depthw…_conv2d", "head"]
     same = tuple(facts.layers[0].model_copy(update={"name": name}) for name in ("a", "a.b", "a.b.c", ".", ""))
     assert all(name.endswith(short) for name, short in short_names(facts.model_copy(update={"layers": same})).items())
