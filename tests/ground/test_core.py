@@ -14,6 +14,7 @@ from kilobench.keys import measuring_code, versions
 from kilobench.measure.evaluate import load_model_file
 from kilobench.measure.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
+from kilobench.toolchain import zig
 
 ROOT = Path(__file__).parents[2]
 MODEL = next(ROOT.glob("leaderboard/models/5180a2e2a572c35f*"))
@@ -166,6 +167,15 @@ def test_a_model_is_measured_without_anything_of_posix_alone(
 def test_other_commands_need_nothing_of_posix_alone(arguments: list[str]) -> None:
     done = core(*arguments, portable=True)
     assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("target", ["x86_64-windows-gnu", "aarch64-windows-gnu", "aarch64-macos", "aarch64-linux-gnu"])
+def test_what_counts_cycles_is_compiled_for_other_systems(target: str, tmp_path: Path) -> None:
+    """It is run on none of them here."""
+    library = tmp_path / "hook"
+    flags = ["-target", target, "-O2", "-shared", "-fPIC", "-nostdlib", "-Wall", "-Wextra", "-Werror"]
+    zig("cc", *flags, str(ROOT / "kilobench/device/block_hook.c"), output=library, what="the hook")
+    assert b"kb_counter_begin" in library.read_bytes()
 
 
 def test_a_pseudo_terminal_is_asked_for_in_vain(tmp_path: Path) -> None:
