@@ -231,8 +231,8 @@ class Processes:
     """
 
     def __init__(self, count: int, limits: Limits, sources: Sequence[str] = ()) -> None:
-        """``count`` units at a time; ``sources``: where plug-ins are (load_registry). Raises UserError on other systems."""
-        if not hasattr(signal, "pthread_sigmask") or not hasattr(os, "killpg"):
+        """``count`` units at a time; ``sources``: where plug-ins are (load_registry). Raises UserError on systems other than Linux."""
+        if sys.platform != "linux":
             raise UserError("worker processes need Linux; --workers 0 does all in this one")
         self._count, self._limits, self._sources = count, limits, tuple(sources)
         self._workers: list[_Worker] = []

@@ -5,13 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.figures import differences
+
 ROOT = Path(__file__).parents[2]
+MODEL = next(ROOT.glob("leaderboard/models/5180a2e2a572c35f*"))
+MOST_MEGABYTES = 700
+"""Of a virtual environment with the core: zig takes 411."""
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +61,30 @@ def test_the_wheel_lists_its_contributions_in_a_clean_environment(wheel: Path, t
         [python, "-c", one_name], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
     )
     assert done.stdout.strip() == "kilobench.contrib.methods.xnor"
+
+
+def test_the_core_is_small_and_measures(wheel: Path, tmp_path: Path) -> None:
+    """Installed as a user does, without torch; shown with -s: how long it takes until the first figure is there."""
+    start = time.monotonic()
+    venv.create(tmp_path / "core", with_pip=True)
+    python, program = tmp_path / "core/bin/python", tmp_path / "core/bin/kilobench"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", ROOT / "constraints.txt", wheel], check=True)
+    installed = time.monotonic()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "KILOBENCH"))}
+    environment["KILOBENCH_CACHE"] = str(tmp_path / "cache")
+    measure = ["measure", MODEL, "--board", "nucleo_l476rg", "--output"]
+    subprocess.run(
+        [program, *measure, tmp_path / "core-out"], check=True, capture_output=True, env=environment, cwd=tmp_path
+    )
+    measured = time.monotonic()
+    megabytes = int(subprocess.run(["du", "-sm", tmp_path / "core"], capture_output=True, check=True).stdout.split()[0])
+    print(
+        f"\ncore: {megabytes} MiB; installed in {installed - start:.0f} s, first figure {measured - installed:.0f} s later"
+    )
+    assert megabytes <= MOST_MEGABYTES
+    assert not list((tmp_path / "core/lib").glob("python*/site-packages/torch"))
+    subprocess.run([sys.executable, "-m", "kilobench", *measure, tmp_path / "out"], check=True, capture_output=True)
+    assert list(differences(tmp_path / "core-out", tmp_path / "out")) == []
+    said = subprocess.run([program, "run", "quickstart"], capture_output=True, text=True, env=environment, check=False)
+    assert said.returncode == 2 and said.stderr.endswith("python -m pip install 'kilobench[train]'\n")

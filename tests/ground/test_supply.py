@@ -12,6 +12,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from kilobench.extras import EXTRAS
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 FILES = {name: (ROOT / name).read_text() for name in ("constraints.txt", "lock.txt", "pyproject.toml")}
@@ -27,11 +29,12 @@ def pins(constraints: str) -> dict[str, str]:
 
 
 def required(pyproject: str) -> list[Requirement]:
-    """What building, running and working on kilobench needs directly."""
+    """What building, running and working on kilobench needs directly; an extra may need others of its extras."""
     settings = tomllib.loads(pyproject)
     project = settings["project"]
     groups = (project["dependencies"], settings["build-system"]["requires"], *project["optional-dependencies"].values())
-    return [Requirement(line) for group in groups for line in group]
+    found = [Requirement(line) for group in groups for line in group]
+    return [requirement for requirement in found if requirement.name != project["name"]]
 
 
 def disagreements(files: dict[str, str]) -> Iterator[str]:
@@ -93,6 +96,24 @@ def test_whatever_is_needed_is_pinned() -> None:
         extras = [{"extra": extra} for extra in ("", *needed.extras)]
         left += [line for line in further if not line.marker or any(map(line.marker.evaluate, extras))]
     assert len(seen) > 100
+
+
+def extras() -> dict[str, set[str]]:
+    """What each extra needs, by normal names."""
+    settings = tomllib.loads(FILES["pyproject.toml"])["project"]["optional-dependencies"]
+    return {name: {canonicalize_name(Requirement(line).name) for line in lines} for name, lines in settings.items()}
+
+
+def test_extras_are_told_by_the_modules_of_their_packages() -> None:
+    packages = metadata.packages_distributions()
+    told = {name: {canonicalize_name(packages[module][0]) for module in modules} for name, modules in EXTRAS.items()}
+    assert told == {name: needed for name, needed in extras().items() if name != "dev"}
+
+
+def test_who_works_on_kilobench_has_all_extras() -> None:
+    lines = tomllib.loads(FILES["pyproject.toml"])["project"]["optional-dependencies"]["dev"]
+    own = next(requirement for requirement in map(Requirement, lines) if requirement.name == "kilobench")
+    assert own.extras == EXTRAS.keys()
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
