@@ -11,6 +11,7 @@ from kilobench.contracts import UserError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torch_pruning", "sklearn", "espeakng_loader", "soundfile", "soxr"),
     "pages": ("altair", "itables", "mkdocs", "material", "pandas", "vl_convert"),
+    "onnx": ("onnx",),
     "ray": ("ray",),
     "ppk2": ("ppk2_api",),
 }

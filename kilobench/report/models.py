@@ -10,14 +10,13 @@ from typing import Any, Literal
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.graphfile import load_graph
+from kilobench.compile.imports import LOADERS, load_model
 from kilobench.contracts import CellError, UserError
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.recording import title
 
 Rounding = Literal["once", "tflite"]
 GRAPH = ".safetensors"
-IMPORTED = (".tflite", ".onnx", ".pt2")
-"""Endings of files that kilobench.compile.imports reads."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Subject:
 def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
     """Read a model file of any kind that there is. Raises UserError in one line for anything else."""
     suffix = path.suffix.lower()
-    if suffix not in (GRAPH, *IMPORTED):
-        known = ", ".join((*IMPORTED, GRAPH))
+    if suffix not in (GRAPH, *LOADERS):
+        known = ", ".join((*LOADERS, GRAPH))
         raise UserError(f"{path}: a model's file ends in one of {known}")
     if not path.is_file():
         raise UserError(f"{path} is no file; published models are in leaderboard/models")
@@ -47,8 +46,6 @@ def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
         if rounding is not None:
             raise UserError(f"{path}: --rounding is for models of other tools; a graph says its own")
         return _graph(path)
-    from kilobench.compile.imports import load_model
-
     try:
         graph = load_model(path, rounding or "once")
         check_graph(graph)

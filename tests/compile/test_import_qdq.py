@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime", reason="what .onnx files are compared with")
 
 from kilobench.compile.imports import exported
 from kilobench.compile.imports.lowering import lower_program
-from kilobench.compile.imports.onnx import load_program
+from kilobench.compile.imports.onnx import load_onnx
 from kilobench.compile.imports.program import Program
 from kilobench.contracts import UserError
 from tests.compile.importing import reference, run
@@ -179,7 +179,7 @@ def test_integers_and_floats(name, tmp_path):
     shape = (1, 4, 20) if "1d" in name else (1, 4, 9, 10)
     dtypes = ("float", "int64") if name == "argmax" else ("float", "float")
     path = saved(model(body, GRIDS | more, shape=shape, dtypes=dtypes), tmp_path)
-    program = load_program(path)
+    program = load_onnx(path.read_bytes())
     assert sorted(kinds(program)) == sorted(wanted_kinds.split())
     x = numbers(8, *shape[1:], seed=1) * F(2)
     found, wanted = run(lower_program(program), program, x)[0], reference(path, x)[0]
@@ -195,7 +195,7 @@ def test_integers_from_end_to_end(dtype, tmp_path):
     body = f"dx = DequantizeLinear(x, {scale}, {zero}) {W} c = Conv(dx, dw, db) r = Relu(c)"
     body += f" y = QuantizeLinear(r, {scale}, {zero})"
     path = saved(model(body, GRIDS, dtypes=(dtype, dtype)), tmp_path)
-    program = load_program(path)
+    program = load_onnx(path.read_bytes())
     graph = lower_program(program)
     x = integers(4, 4, 9, 10, seed=2).view(dtype)
     assert graph.tensors[graph.input].dtype == graph.tensors[graph.output].dtype == dtype
@@ -261,14 +261,14 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_grids_that_are_refused(name, tmp_path):
     body, more, text = REFUSED[name]
     with pytest.raises(UserError) as caught:
-        load_program(saved(model(body, GRIDS | more, opset=21), tmp_path))
+        load_onnx(saved(model(body, GRIDS | more, opset=21), tmp_path).read_bytes())
     assert text in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_input_of_integers_without_scale_is_refused(tmp_path):
     path = saved(model("y = MaxPool<kernel_shape=[2,2]>(x)", dtypes=("uint8", "uint8")), tmp_path)
     with pytest.raises(UserError, match="the input x is uint8 without scale and zero point"):
-        load_program(path)
+        load_onnx(path.read_bytes())
 
 
 class PT2E(nn.Module):
@@ -308,7 +308,7 @@ def test_quantisers_of_pt2e(per_channel, tmp_path):
     module, x = PT2E(per_channel), torch.randn(8, 4, 9, 10, generator=torch.Generator().manual_seed(1)) * 2
     path = Path(tmp_path) / "model.pt2"
     torch.export.save(torch.export.export(module, (x[:1],), strict=False), path)
-    program = exported.load_program(path)
+    program = exported.load_pt2(path.read_bytes())
     assert kinds(program) == ["quantise", "conv", "relu", "mean", "reshape", "dense", "dequantise"]
     with torch.no_grad():
         wanted = torch.cat([module(x[i : i + 1]) for i in range(8)]).numpy()
@@ -351,7 +351,7 @@ def test_quantisers_of_torchao(tmp_path):
 
         path = Path(tmp_path) / "model.pt2"
         torch.export.save(torch.export.export(Affine(), (torch.randn(1, 4, 9, 10),), strict=False), path)
-    program = exported.load_program(path)
+    program = exported.load_pt2(path.read_bytes())
     assert kinds(program) == ["reshape", "quantise", "dense"]
     weight = program.values[program.nodes[-1].inputs[1]]
     assert weight.grid is not None and weight.grid.axis == 0 and weight.grid.scale.size == 6

@@ -11,8 +11,8 @@ import pytest
 
 from kilobench.extras import EXTRAS
 from kilobench.keys import measuring_code, versions
-from kilobench.measure.evaluate import load_model_file
-from kilobench.measure.recording import Where, record_of
+from kilobench.measuring.evaluate import load_model_file
+from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
 from kilobench.toolchain import zig
 
@@ -126,7 +126,7 @@ def test_a_record_made_by_the_core_is_that_of_whoever_trains(measured: Path, tmp
 def test_no_key_of_a_measurement_depends_on_an_extra() -> None:
     from kilobench.closure import code
 
-    found = code("kilobench.measure.recording", "kilobench.measure.emulator").packages
+    found = code("kilobench.measuring.recording", "kilobench.measuring.emulator").packages
     assert not {"torch", "scikit-learn", "scipy", "pandas"} & found.keys()
     assert measuring_code("emulator") and "torch" in versions()
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from kilobench.compile.imports.program import Program
 from kilobench.compile.imports.walk import Rounding
 from kilobench.contracts import UserError
 
+LOADERS = {".tflite": "tflite:load_tflite", ".onnx": "onnx:load_onnx", ".pt2": "exported:load_pt2"}
+"""By a file's ending, the module here that reads such files and its function."""
 MAX_FILE_BYTES = 2**27
 """Of a model's file: more than any board holds."""
 
@@ -33,8 +36,8 @@ def load_model(path: Path, rounding: Rounding = "once") -> Graph:
 
 def _loader(path: Path) -> Callable[[bytes], Program]:
     """What reads such a file, imported now: each needs a package of its own."""
-    if path.suffix == ".tflite":
-        from kilobench.compile.imports.tflite import load_tflite
-
-        return load_tflite
-    raise UserError(f"it ends in {path.suffix!r}; supported is .tflite")
+    if path.suffix not in LOADERS:
+        raise UserError(f"it ends in {path.suffix!r}; supported are {', '.join(LOADERS)}")
+    module, _, name = LOADERS[path.suffix].partition(":")
+    load: Callable[[bytes], Program] = getattr(importlib.import_module(f"kilobench.compile.imports.{module}"), name)
+    return load

@@ -13,7 +13,6 @@ import math
 import zipfile
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -34,8 +33,8 @@ from kilobench.lines import one_line, reason
 if TYPE_CHECKING:
     from torch import nn
 
-MAX_FILE, MAX_JSON, MAX_MEMBERS = 2**28, 2**25, 20_000
-"""Bytes of a file, and of the JSON in it; files in an archive."""
+MAX_BYTES, MAX_JSON, MAX_MEMBERS = 2**28, 2**25, 20_000
+"""Bytes of a tensor, and of the JSON in a file; files in an archive."""
 MAX_AXES = 8
 SCHEMA = 8
 """The version of torch's schema that is read."""
@@ -58,16 +57,12 @@ class NotExported(UserError):
     """torch.export cannot follow a module, or what it makes of it is something else."""
 
 
-def load_program(path: Path) -> Program:
+def load_pt2(data: bytes) -> Program:
     """The network of a .pt2 file. Raises UserError, in one line, for one that cannot be read or has what is not supported."""
     try:
-        require(path.stat().st_size <= MAX_FILE, f"has {path.stat().st_size} bytes; supported are up to {MAX_FILE}")
-        with path.open("rb") as file:
-            return fold_quantisers(translate(_Archive(file).read()))
-    except OSError as error:
-        raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
+        return fold_quantisers(translate(_Archive(io.BytesIO(data)).read()))
     except ValueError as error:
-        raise UserError(one_line(f"{path.name}: {error}")) from None
+        raise UserError(one_line(str(error))) from None
 
 
 def lower(module: nn.Module, input_shape: Sequence[int], rounding: Rounding = "once") -> Graph:
@@ -170,7 +165,7 @@ class _Archive:
                 f"is of a type or layout that is not known here; supported are {', '.join(_TYPES.values())}",
             )
             shape, strides = (tuple(map(fixed_size, _get(meta, key, list))) for key in ("sizes", "strides"))
-            raw = self._bytes(f"data/{folder}/{_get(entry, 'path_name', str)}", MAX_FILE)
+            raw = self._bytes(f"data/{folder}/{_get(entry, 'path_name', str)}", MAX_BYTES)
             return _strided(
                 raw, np.dtype(dtype).newbyteorder("<"), shape, strides, fixed_size(meta.get("storage_offset"))
             )
@@ -203,7 +198,7 @@ def _strided(
 ) -> NDArray[Any]:
     """A tensor within its storage."""
     require(len(shape) == len(strides) <= MAX_AXES, f"has the shape {shape} and strides {strides}")
-    require(math.prod(shape) <= MAX_FILE // dtype.itemsize, f"has the shape {shape}")
+    require(math.prod(shape) <= MAX_BYTES // dtype.itemsize, f"has the shape {shape}")
     numbers = np.frombuffer(raw[: len(raw) // dtype.itemsize * dtype.itemsize], dtype)
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     require(0 not in shape and last < numbers.size, f"of the shape {shape} does not lie within its {len(raw)} bytes")
@@ -215,7 +210,7 @@ def _strided(
 def fixed_size(entry: Any) -> int:
     """A size, stride or offset of the schema that is a number."""
     value = entry.get("as_int") if isinstance(entry, dict) else None
-    require(type(value) is int and 0 <= value <= MAX_FILE, "has a size that is not known")
+    require(type(value) is int and 0 <= value <= MAX_BYTES, "has a size that is not known")
     return int(value or 0)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +20,12 @@ from kilobench.compile.imports.onnxwalk import translate
 from kilobench.compile.imports.program import Program
 from kilobench.compile.operator import require
 from kilobench.contracts import UserError
+from kilobench.extras import needed
 from kilobench.lines import one_line
 
 if TYPE_CHECKING:
     import onnx
 
-MAX_FILE = 2**28
-"""Bytes."""
 MAX_NODES, MAX_TENSORS, MAX_AXES = 10_000, 10_000, 8
 """Of a file; axes of a tensor. Many operators of a file only compute shapes."""
 OPSETS = (7, 26)
@@ -37,12 +35,12 @@ _FIELDS = {"float32": "float_data", "float64": "double_data", "int64": "int64_da
 """Where numbers are that are not raw; int32_data for all other types."""
 
 
-def load_program(path: Path) -> Program:
+def load_onnx(data: bytes) -> Program:
     """The network of an .onnx file. Raises UserError, in one line, for one that cannot be read or has what is not supported."""
     try:
-        return translate(_read(_parse(path)))
+        return translate(_read(_parse(data)))
     except ValueError as error:
-        raise UserError(one_line(f"{path.name}: {error}")) from None
+        raise UserError(one_line(str(error))) from None
 
 
 def _text(value: str | bytes) -> str:
@@ -50,19 +48,15 @@ def _text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def _parse(data: bytes) -> onnx.ModelProto:
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError:
-        raise UserError("reading .onnx files needs the package onnx: pip install 'kilobench[onnx]'") from None
+        raise needed("onnx", "reading .onnx files") from None
     try:
-        size = path.stat().st_size
-        require(size <= MAX_FILE, f"has {size} bytes; supported are up to {MAX_FILE}")
         model = onnx.ModelProto()
-        model.ParseFromString(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
+        model.ParseFromString(data)
     except (DecodeError, RecursionError):
         raise ValueError("is not an ONNX model") from None
     require(model.HasField("graph") and len(model.graph.node) > 0, "is not an ONNX model, or holds no operators")
