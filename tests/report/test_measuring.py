@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kilobench.compile.counts import macs
+from kilobench.compile.imports import LOADERS
 from kilobench.contracts import CellError, UserError
 from kilobench.device import elf
 from kilobench.measuring.evaluate import EvaluatedModel
@@ -15,7 +16,7 @@ from kilobench.plugins.registry import load_registry
 from kilobench.report.facts import content, read_facts
 from kilobench.report.limits import exceeded, parse_limits
 from kilobench.report.measuring import ENOUGH_INPUTS, Found, chosen
-from kilobench.report.models import IMPORTED, Subject, load_subject
+from kilobench.report.models import Subject, load_subject
 from tests.compile.test_graphfile import about
 from tests.report.subjects import graph_file, measured, measured_subject, small, two_outputs
 from tests.untrained import emitted
@@ -152,7 +153,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         load_subject(graph_file(tmp_path, small()), "tflite")
 
 
-@pytest.mark.parametrize("ending", [*IMPORTED, ".safetensors"])
+@pytest.mark.parametrize("ending", [*LOADERS, ".safetensors"])
 def test_damaged_files_are_refused_in_a_line(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"model{ending}"
     whole = graph_file(tmp_path, small()).read_bytes()
