@@ -24,6 +24,7 @@ from kilobench.compile.imports import load_model
 from kilobench.compile.imports.flatfile import read
 from kilobench.compile.imports.lowering import lower_program
 from kilobench.compile.imports.tflite import load_tflite
+from kilobench.compile.imports.tfliteimport import TfliteImport
 from kilobench.contracts import UserError
 from tests.compile import mlperf
 from tests.compile.tflite_cases import CASES, Case, file_of
@@ -251,6 +252,16 @@ def test_bombs(what: str) -> None:
     start, before = time.process_time(), memory()
     assert text in outcome(data)
     assert time.process_time() - start < SECONDS and memory() - before < MEGABYTES
+
+
+def test_thousands_of_tensors_of_one_name() -> None:
+    """Each gets another one, in little time; TensorFlow Lite knows tensors by number."""
+    file = read(chain("RELU", 1, (1, 4)))
+    one = file.tensors[0]
+    file.tensors.extend([one] * 20000)
+    reader, start = TfliteImport(file), time.process_time()
+    names = {reader.value(place).name for place in range(len(file.tensors))}
+    assert len(names) == len(file.tensors) and time.process_time() - start < 2
 
 
 def test_operators_in_a_circle() -> None:
