@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged and hostile .tflite files: a graph or one line, never a crash, a hang or much memory.
 
-``python -m tests.compile.test_import_hostile 10000`` tries as many as are asked for.
+``python -m tests.compile.test_import_tflite_hostile 10000`` tries as many as are asked for.
 """
 
 import resource
