@@ -35,6 +35,7 @@ from kilobench.contracts import (
 
 if TYPE_CHECKING:
     from kilobench import data
+    from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
     from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
     from kilobench.learn.pruning import ChannelRanking
@@ -51,6 +52,7 @@ LATER = {
     "exchange": "kilobench.learn.tracing",
     "fold_norms": "kilobench.learn.quantise",
     "int8_grid": "kilobench.learn.latent",
+    "lower": "kilobench.compile.imports.exported",
     "quantise": "kilobench.learn.quantise",
     "scaled": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
@@ -87,6 +89,7 @@ __all__ = [
     "exchange",
     "fold_norms",
     "int8_grid",
+    "lower",
     "quantise",
     "require_positive",
     "scaled",
