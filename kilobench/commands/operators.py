@@ -16,9 +16,9 @@ from kilobench.paths import hardware_dir
 
 _SPECIAL: dict[str, tuple[str, Callable[[Core], bool]]] = {
     "DSP": (r"__ARM_FEATURE_DSP\b", lambda core: "dsp" in core.features),
-    "FPU": (r"__ARM_FP\b", lambda core: "fpu" in core.features and core.name.startswith("cortex-m")),
-    "Thumb-2": (r"__thumb2__(?!.*__ARM_FP)", lambda core: re.match(r"cortex-m(?!0)", core.name) is not None),
-    "Armv6-M": (r"__ARM_ARCH_6M__\b", lambda core: core.name.startswith("cortex-m0")),
+    "FPU": (r"__ARM_FP\b", lambda core: "fpu" in core.features and "-m" in core.name),
+    "Thumb-2": (r"__thumb2__(?!.*__ARM_FP)", lambda core: re.search("-m(?!0)", core.name) is not None),
+    "Armv6-M": (r"__ARM_ARCH_6M__\b", lambda core: "-m0" in core.name),
 }
 """By what kernels ask the compiler, in code for some cores, and which cores these are."""
 _SHARED = ("kb_inline.h", "kb_dsp.h")

@@ -57,12 +57,11 @@ WRONG = {
     method("return nn.Sequential(nn.Flatten(), nn.Linear(64, 7))"): "returns (2, 7), not (2, 2): a logit for each class",
     method("return nn.Sequential()"): "returns (2, 1, 8, 8), not (2, 2): a logit for each class",
     method("return nn.Linear(5, 2)"): "the model does not run on inputs of (2, 1, 8, 8): RuntimeError: mat1 and mat2",
-    method("return nn.DataParallel(model)"): "DataParallel",
     method("raise ValueError('two\\nlines \\x1b[31mred')"): "ValueError: two lines red",
     method("raise SystemExit(5)"): "SystemExit: 5",
     method("return [p.data.fill_(float('nan')) for p in model.parameters()] and model"): "not finite: ",
     method("return model", "effort = 1.0"): "mine trained for 0 steps, not for the 4 that it has",
-    method("return nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Linear(64, 2))"): "Tanh",
+    method("return nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(64, 2))"): "gelu",
     method("return job.cost(model, 'nosuch')", "boards = ('nosuch',)"): "no board 'nosuch'",
     method("return nn.Sequential(nn.Flatten(), nn.Linear(64, 2)) if job.steps == 0 and len(job.train_x) == 4 else None"): (
         "a method returns a model, not NoneType"

@@ -91,9 +91,10 @@ def test_it_compiles_by_the_command_of_its_readme(exported: tuple[Graph, Path], 
 def test_it_holds_the_kernels_that_are_needed_alone(exported: tuple[Graph, Path]) -> None:
     graph, folder = exported
     called = {bind(graph, op).kernel for op in graph.ops}
-    for name, file in definitions().items():
-        if any(word in name for word in ("softmax", "transpose", "depthwise", "binarize", "pool", "add")):
-            assert (folder / "src" / file.name).is_file() == (name in called), name
+    words = ("softmax", "transpose", "depthwise", "binarize", "pool", "add")
+    for file in {file for name, file in definitions().items() if any(word in name for word in words)}:
+        held = {name for name, other in definitions().items() if other == file}
+        assert (folder / "src" / file.name).is_file() == bool(held & called), file.name
     described = json.loads((folder / "library.json").read_text())
     assert re.fullmatch(r"[a-z0-9-]+", described["name"])
     listed = re.findall(r"src/(\w+\.c)", (folder / "CMakeLists.txt").read_text())

@@ -64,7 +64,7 @@ def test_what_cannot_be_lowered_yet_is_tried_again(tmp_path: Path) -> None:
     workshop, unit = Workshop(registry), planned(registry, "odd")["train"]
     failed = attempt(unit, lambda: workshop, lambda progressed: None)
     assert isinstance(failed, Failed)
-    assert "Mish" in failed.reason
+    assert "mish" in failed.reason
     assert not failed.lasting
 
 
