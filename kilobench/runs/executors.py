@@ -231,7 +231,7 @@ class Processes:
     """
 
     def __init__(self, count: int, limits: Limits, sources: Sequence[str] = ()) -> None:
-        """``count`` units at a time; ``sources``: where plug-ins are (load_registry). Raises UserError elsewhere than on Linux."""
+        """``count`` units at a time; ``sources``: where plug-ins are (load_registry). Raises UserError but on Linux."""
         if sys.platform != "linux":
             raise UserError("worker processes need Linux; --workers 0 does all in this one")
         self._count, self._limits, self._sources = count, limits, tuple(sources)
