@@ -276,7 +276,7 @@ def test_what_is_wrong_with_an_onnx_file_is_one_line(change, tmp_path):
     proto = model("y = Conv(x, w)", {"w": numbers(6, 4, 3, 3)})
     change(proto)
     said = survives(imported.load_onnx, saved(proto, tmp_path))
-    assert said.startswith("model.onnx: ") and CHANGES[change] in said
+    assert CHANGES[change] in said
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\x07", b"PK\3\4", b"\xff" * 1000, b"\n" * 100_000])

@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime", reason="what .onnx files are compared with")
 
 from kilobench.compile.graph import Graph
 from kilobench.compile.imports.lowering import lower_program
-from kilobench.compile.imports.onnx import load_program
+from kilobench.compile.imports.onnx import load_onnx
 from tests.compile.importednets import NETWORKS, inputs, made, onnx_file
 from tests.compile.importing import close, reference, run
 
@@ -31,7 +31,7 @@ ELSEWHERE, FAR = 0.02, 0.02
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_in_floats(name, tmp_path):
     path, x = onnx_file(name, tmp_path), inputs(name, 4).numpy()
-    program = load_program(path)
+    program = load_onnx(path.read_bytes())
     wanted, found = reference(path, x), run(lower_program(program), program, x)
     assert len(found) == len(wanted)
     assert all(close(f, w) for f, w in zip(found, wanted, strict=True))
@@ -43,7 +43,7 @@ def test_opsets(name, opset, tmp_path):
     if name == "two_outputs" and opset == 9:
         pytest.skip("the exporter has no ceil_mode there")
     path, x = onnx_file(name, tmp_path, opset), inputs(name, 2).numpy()
-    program = load_program(path)
+    program = load_onnx(path.read_bytes())
     assert all(map(close, run(lower_program(program), program, x), reference(path, x)))
 
 
@@ -53,7 +53,7 @@ def test_the_exporter_by_torch_export(name, tmp_path):
     path, x = tmp_path / "model.onnx", inputs(name, 2)
     shapes = ({0: torch.export.Dim.DYNAMIC},)
     torch.onnx.export(made(name), (x,), path, dynamo=True, external_data=False, verbose=False, dynamic_shapes=shapes)
-    program = load_program(path)
+    program = load_onnx(path.read_bytes())
     assert all(map(close, run(lower_program(program), program, x.numpy()), reference(path, x.numpy())))
 
 
@@ -82,7 +82,7 @@ def quantised(name: str, folder: Path, **options: Any) -> Path:
 def check_integers(path: Path, name: str) -> Graph:
     """Its graph, after the outputs were found to be those of onnxruntime but for single steps."""
     x = inputs(name, 16).numpy()
-    program = load_program(path)
+    program = load_onnx(path.read_bytes())
     graph = lower_program(program)
     for found, wanted, tensor in zip(run(graph, program, x), reference(path, x), graph.outputs, strict=True):
         maker = next(op for op in graph.ops if op.output == tensor)
@@ -122,7 +122,7 @@ def test_quantised_operators(name, tmp_path):
 
 def test_it_is_quick(tmp_path):
     path = onnx_file("mobilenet_v2", tmp_path)
-    lower_program(load_program(path))
+    lower_program(load_onnx(path.read_bytes()))
     began = time.perf_counter()
-    lower_program(load_program(path))
+    lower_program(load_onnx(path.read_bytes()))
     assert path.stat().st_size > 1_000_000 and time.perf_counter() - began < 1
