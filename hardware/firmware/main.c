@@ -45,6 +45,16 @@ static void after_op(uint32_t op, const void *made, uint32_t bytes, void *contex
     (void)port_cycles();
 }
 
+KB_SMALL static void keep_outputs(void)
+{
+    uint8_t *to = output.bytes;
+    for (uint32_t i = 0; i < kb_model.output_count; i++) {
+        const uint8_t *from = arena + kb_model.outputs[i].offset;
+        for (uint32_t left = kb_model.outputs[i].bytes; left; left--)
+            *to++ = *from++;
+    }
+}
+
 static void infer(void)
 {
     started = port_cycles();
@@ -56,10 +66,7 @@ static void infer(void)
     state = INFERRED;
     cycles = spent;
     result_check = input_check;
-    uint8_t *to = output.bytes;
-    for (uint32_t i = 0; i < kb_model.output_count; i++)
-        for (uint32_t j = 0; j < kb_model.outputs[i].bytes; j++)
-            *to++ = arena[kb_model.outputs[i].offset + j];
+    keep_outputs();
 }
 
 /* Replies of our own: m-NAME-[TAG,FIELD,...]*CRC */
@@ -217,7 +224,8 @@ KB_SMALL static int own_command(const char *name)
 
 #define NOT_A_NUMBER INT32_MIN
 
-/* Results are of the first output alone. The logit of class `i` as an exponent of two, with 16 fractional bits; or NOT_A_NUMBER. */
+/* Results are of the first output alone. The logit of class `i` as an exponent of two, with 16 fractional bits; or
+ * NOT_A_NUMBER. */
 KB_SMALL static int32_t exponent(uint32_t i)
 {
     const float per_nat = 1.44269504f * 65536.0f;

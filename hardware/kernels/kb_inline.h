@@ -16,6 +16,12 @@
 #define KB_KERNEL __attribute__((aligned(16)))
 /* A function of its own, so that its loops have the registers to themselves. */
 #define KB_APART static __attribute__((noinline, aligned(16)))
+/* A function that is seldom called: small rather than fast. */
+#ifdef __clang__
+#define KB_RARE __attribute__((noinline, cold, minsize))
+#else
+#define KB_RARE __attribute__((noinline, cold))
+#endif
 /* Hides what is known about a variable, so that a loop keeps one pointer instead of one per use of it. */
 #define KB_OPAQUE(variable) __asm__("" : "+r"(variable))
 

@@ -14,15 +14,16 @@ __attribute__((noinline)) int32_t kb_requantise_once(int64_t acc, int32_t multip
     return (int32_t)clamp(((product >> (shift - 1)) + 1) >> 1, -limit, limit);
 }
 
-KB_APART int32_t twice(int64_t acc, int32_t multiplier, int32_t shift)
+/* Sums of 32 bits alone are rounded twice; a factor of 1 or more saturates them. */
+KB_RARE static int32_t twice(int32_t acc, int32_t multiplier, int32_t shift)
 {
-    const int32_t left = kb_max(31 - shift, 0), right = kb_max(shift - 31, 0), limit = 1 << 30;
-    const int64_t shifted = clamp(acc * (1 << left), INT32_MIN, INT32_MAX);
-    const int32_t rounded = kb_round_twice((int32_t)shifted, multiplier, right);
-    return kb_min(kb_max(rounded, -limit), limit);
+    const int32_t limit = 1 << 30;
+    for (; shift < 31; shift++)
+        acc = acc >= limit ? INT32_MAX : acc < -limit ? INT32_MIN : 2 * acc;
+    return kb_min(kb_max(kb_round_twice(acc, multiplier, shift - 31), -limit), limit);
 }
 
 int32_t kb_requantise(int64_t acc, int32_t multiplier, int32_t shift)
 {
-    return shift > 64 ? twice(acc, multiplier, shift - 64) : kb_requantise_once(acc, multiplier, shift);
+    return shift > 64 ? twice((int32_t)acc, multiplier, shift - 64) : kb_requantise_once(acc, multiplier, shift);
 }
