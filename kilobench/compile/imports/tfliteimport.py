@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from math import inf, prod
@@ -23,6 +24,11 @@ _ACTIVATIONS: dict[int, tuple[str, tuple[float, float]]] = {
     3: ("RELU6", (0.0, 6.0)),
 }
 RANGES = dict(_ACTIVATIONS.values()) | {"RELU_0_TO_1": (0.0, 1.0)}
+
+_INSIDE = re.compile(
+    r"(/(Conv2D|MatMul|BiasAdd|depthwise|Relu6?|AvgPool|MaxPool|add|Mean|Softmax)\d*)?(/ReadVariableOp(/resource\d*)?)?$"
+)
+"""What TensorFlow calls the parts of a layer, behind the layer's own name."""
 
 
 class TfliteImport:
@@ -94,6 +100,7 @@ class TfliteImport:
     def node(self, kind: str, inputs: Sequence[Value], output: Value, **attrs: Any) -> None:
         """Adds one, called after what it makes."""
         name = self.titles.get(output.name, output.name)
+        name = _INSIDE.sub("", name) or name
         self.nodes.append(Node(kind, name, tuple(value.name for value in inputs), output.name, attrs))
 
     def ends(self, operator: Operator, *, moves: bool = False) -> tuple[Value, Value]:
