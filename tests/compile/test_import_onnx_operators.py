@@ -214,7 +214,11 @@ def test_names_of_torch_s_newer_exporter(tmp_path):
             entry = node.metadata_props.add()
             entry.key, entry.value = key, value
     proto.graph.node[1].op_type = "Sigmoid"
-    assert [node.name for node in load_onnx(saved(proto, tmp_path).read_bytes()).nodes] == ["conv1", "block.relu", "relu"]
+    assert [node.name for node in load_onnx(saved(proto, tmp_path).read_bytes()).nodes] == [
+        "conv1",
+        "block.relu",
+        "relu",
+    ]
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
