@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One inference. On a host: of the raw bytes of a file, or of zeros, and prints all outputs. Without an operating system: of zeros;
-   the outputs are in the arena. */
+/* One inference. On a host: of the raw bytes of a file, or of zeros, and prints all outputs. Without an operating
+   system: of zeros; the outputs are in the arena. */
 #include "kb_model.h"
 #include "model_config.h"
 
