@@ -25,7 +25,8 @@ def test_every_map_is_exact_on_the_board(seed: int, name: str, dtype: DType, tmp
     emit(graph, tmp_path, "layers")
     maps = exact_maps(graph, x)
     expected = [(index, zlib.crc32(maps[op.output].tobytes())) for index, op in enumerate(graph.ops)]
-    with EmulatedBoard(build(tmp_path, board, tmp_path / "build").elf, board) as emulated:
+    firmware = build(tmp_path, board, tmp_path / "build")
+    with EmulatedBoard(firmware.elf, firmware.linked) as emulated:
         session = Session(emulated, board.name)
         session.load(x.tobytes())
         assert [(op, checksum) for op, _, checksum in session.layers()] == expected

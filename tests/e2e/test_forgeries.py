@@ -242,7 +242,7 @@ def test_a_network_for_a_budget_is_as_large_as_that_allows(
     budget = "flash=32KiB,board=nucleo_l476rg"
     results = submission(tmp_path / "made", registry, split, width=4, budget=budget)
     code, text = said(results, tmp_path / "board")
-    assert code == 2 and "size: width=4 takes" in text and "; the budget allows width=7.2" in text
+    assert code == 2 and "size: width=4 takes" in text and "; the budget allows width=7.1" in text
     other = submission(tmp_path / "other", registry, split, width=3.2, budget=budget)
     shutil.copytree(other, results, dirs_exist_ok=True)
     code, text = said(results, tmp_path / "board")
@@ -399,7 +399,7 @@ def test_no_field_can_be_changed_alone_or_with_its_model(
 ) -> None:
     """Every field, by all who find it: its schema, the checks of its words, its model, and measuring or predicting it again."""
     # The graph is always the same: it is built, run and evaluated once.
-    for module, name in ((recording, "_measured"), (verify, "evaluate"), (verify, "HostModel")):
+    for module, name in ((recording, "measured_on"), (verify, "evaluate"), (verify, "HostModel")):
         monkeypatch.setattr(module, name, first_of(getattr(module, name)))
     path, honest = only(forged)
     file = model_of(forged)

@@ -347,7 +347,7 @@ def test_what_no_record_may_hold_stays_text_too(visit: Any, site: Path, rows: pd
     texts = ["recipe", "board", "network", "timing", "toolchain", "peak", "conditions"]
     some = rows[(rows["task"] == "fsdd[classes=5]") & (rows["training"] == "") & (rows["board"] == "raspberry_pi_pico")]
     hostile = some.assign(**{name: bad for name in texts}, commands=[(bad,)] * len(some))
-    data = _embedded({"x": task_data(hostile, {bad: [1, 2]})})["x"]
+    data = _embedded({"x": task_data(hostile.to_dict("records"), {bad: [1, 2]})})["x"]
     page = (site / FSDD).read_text()
     page = re.sub(r"(id=\"explore-data\">).*?(</script>)", lambda found: found[1] + data + found[2], page)
     shutil.copytree(site, tmp_path / "site")
