@@ -65,7 +65,7 @@ def emit(graph: Graph, folder: Path, name: str) -> Plan:
 
 def _run(steps: list[str]) -> str:
     """kb_model_run; of many steps in parts, as every call's region takes its own piece of a function's stack."""
-    text, names = "", []
+    text, names = "", list[str]()
     if len(steps) > _MOST_STEPS:
         for first in range(0, len(steps), _MOST_STEPS):
             names.append(f"part{len(names)}")
