@@ -30,7 +30,7 @@ from kilobench.contracts import UserError
 from tests.compile.importednets import NETWORKS, inputs, made, onnx_file
 from tests.compile.onnxfiles import model, numbers, saved
 
-TRIES = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "300"))
+TRIES = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "120"))
 SECONDS, BYTES = 10, 2**31
 """For one file, and of this process."""
 
