@@ -181,7 +181,7 @@ def _functions() -> list[Case]:
     return cases
 
 
-def _moving() -> list[Case]:
+def _shapes() -> list[Case]:
     shape = (1, 4, 3, 6)
     cases = [
         Case("RESHAPE", "RESHAPE", shape, (1, 72), ("ReshapeOptions", {}), (whole([1, 72]),)),
@@ -201,6 +201,13 @@ def _moving() -> list[Case]:
             None,
             (whole([[0, 0], [1, 0], [0, 1], [1, 0]]), np.float64(0.4).reshape(())),
         ),
+    ]
+    return [case.moves() for case in cases]
+
+
+def _parts() -> list[Case]:
+    shape = (1, 4, 3, 6)
+    cases = [
         Case("SLICE", "SLICE", shape, (1, 2, 3, 4), None, (whole([0, 1, 0, 2]), whole([1, 2, -1, 4]))),
         Case(
             "SPLIT", "SPLIT", shape, (1, 4, 3, 2), ("SplitOptions", {"NumSplits": 3}), (whole(3),), first=False, parts=3
@@ -235,6 +242,13 @@ def _moving() -> list[Case]:
         ),
         Case("PACK", "PACK", (1, 4, 5), (1, 4, 2, 5), ("PackOptions", {"Axis": 2, "ValuesCount": 2}), ("x",)),
         Case("UNPACK", "UNPACK", (1, 3, 5), (1, 5), ("UnpackOptions", {"Axis": 1, "Num": 3}), parts=3),
+    ]
+    return [case.moves() for case in cases]
+
+
+def _choices() -> list[Case]:
+    shape = (1, 4, 3, 6)
+    cases = [
         Case("ARG_MAX", "ARG_MAX", (1, 9), (1,), ("ArgMaxOptions", {"OutputType": 2}), (whole(1),), made_type="int32"),
         Case(
             "ARG_MAX of pixels",
@@ -265,6 +279,11 @@ def _moving() -> list[Case]:
             cases.append(
                 Case(f"RESIZE {half} {size}", "RESIZE_NEAREST_NEIGHBOR", shape, made, options, (whole(list(size)),))
             )
+    return [case.moves() for case in cases]
+
+
+def _strides() -> list[Case]:
+    shape = (1, 4, 3, 6)
     masks = {"BeginMask": 0, "EndMask": 0, "EllipsisMask": 0, "NewAxisMask": 0, "ShrinkAxisMask": 0}
     strided = [
         ("STRIDED_SLICE", (1, 2, 2, 6), [0, 0, 0, 0], [1, 4, 3, 6], [1, 2, 2, 1], {}),
@@ -279,6 +298,7 @@ def _moving() -> list[Case]:
         ),
         ("STRIDED_SLICE shrunk", (1, 3, 6), [0, 2, 0, 0], [1, 3, 3, 6], [1, 1, 1, 1], {"ShrinkAxisMask": 2}),
     ]
+    cases = []
     for name, made, begin, end, step, more in strided:
         parts = (whole(begin), whole(end), whole(step))
         cases.append(Case(name, "STRIDED_SLICE", shape, made, ("StridedSliceOptions", masks | more), parts))
@@ -296,7 +316,8 @@ def _means() -> list[Case]:
     return [*cases, Case("MEAN kept", "MEAN", shape, (1, 1, 1, 6), options, (whole([1, 2]),))]
 
 
-CASES = [*_convolutions(), *_denses(), *_pools(), *_sums(), *_functions(), *_moving(), *_means()]
+_MOVING = [*_shapes(), *_parts(), *_choices(), *_strides()]
+CASES = [*_convolutions(), *_denses(), *_pools(), *_sums(), *_functions(), *_MOVING, *_means()]
 
 
 def file_of(case: Case, dtype: str, per_channel: bool = True) -> bytes:
