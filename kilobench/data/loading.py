@@ -63,8 +63,11 @@ def contents(task: Task, fold: int, cache: Path, progress: Progress) -> str:
             return _split_digest(load(task, fold, cache, progress))
         except Exception:
             return ABSENT
-    folder = present(task.source, cache)
-    return ABSENT if folder is None else _folder_digest(folder.resolve(), cache, progress)
+    folders = [present(source, cache) for source in task.sources()]
+    digests = [_folder_digest(folder.resolve(), cache, progress) for folder in folders if folder is not None]
+    if len(digests) < len(folders):
+        return ABSENT
+    return digests[0] if len(digests) == 1 else hashed(digests)
 
 
 def _split_digest(split: Split) -> str:

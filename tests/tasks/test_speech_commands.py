@@ -15,7 +15,7 @@ from kilobench.contracts import UserError
 from tests.tasks.loading import load, scratch, task, tone
 
 TEN = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-COUNTS: dict[str, int] = importlib.import_module("kilobench.contrib.tasks.speech_commands").COUNTS
+COUNTS: dict[str, int] = importlib.import_module("kilobench.contrib.tasks._speech_commands").COUNTS
 PARTS = {"train": range(6), "validation": range(6, 8), "test": range(8, 11)}
 """Speakers."""
 
