@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depthwise separable convolutions and inverted residuals, with TensorFlow's padding, as modules that survive being stored and traced."""
+"""Depthwise separable convolutions and inverted residuals, as modules that survive being stored and traced.
+
+Maps are padded as TensorFlow's SAME does it, which MLPerf Tiny's networks have.
+"""
 
 from __future__ import annotations
 
@@ -68,9 +71,7 @@ class Layers:
 
     def classified(self, classes: int) -> nn.Module:
         """The network of all layers, a global average and a linear classifier."""
-        return nn.Sequential(
-            *self.made, nn.AvgPool2d(self.shape[1:]), nn.Flatten(), nn.Linear(self.shape[0], classes)
-        )
+        return nn.Sequential(*self.made, nn.AvgPool2d(self.shape[1:]), nn.Flatten(), nn.Linear(self.shape[0], classes))
 
 
 def inverted_residuals(

@@ -32,8 +32,9 @@ class DsCnn(Network):
 
     def build(self, input_shape: Shape, classes: int, sample_rate: int) -> nn.Module:
         """For spectrograms [channels, frames, bands] of at least 10 x 4."""
-        from kilobench.api import scaled
         from kilobench.contrib.networks._separable import Layers, require_map
+
+        from kilobench.api import scaled
 
         require_map(self.name, "spectrograms, frames by bands,", (10, 4), input_shape)
         stem, *widths = scaled([1] * (1 + _BLOCKS), self.width)

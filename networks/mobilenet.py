@@ -36,8 +36,9 @@ class MobileNetV1(Network):
 
     def build(self, input_shape: Shape, classes: int, sample_rate: int) -> nn.Module:
         """For images [channels, height, width] of at least 4 x 4."""
-        from kilobench.api import scaled
         from kilobench.contrib.networks._separable import Layers, fitting, require_map
+
+        from kilobench.api import scaled
 
         require_map(self.name, "images", (4, 4), input_shape)
         stem, *widths = scaled([_V1_STEM, *(out for out, _ in _V1)], self.width)

@@ -113,7 +113,7 @@ def test_the_last_map_of_a_mobile_network_has_three_rows_or_more(network: str, s
     with torch.device("meta"):
         model = REGISTRY.get("networks", network).build((1, size, size + 1), 2, 0)
     average = next(module for module in model if isinstance(module, torch.nn.AvgPool2d))
-    assert average.kernel_size[0] == last
+    assert isinstance(average.kernel_size, tuple) and min(average.kernel_size) == last
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,10 @@ def test_a_wider_network_is_never_smaller(name: str) -> None:
     assert max(after / before for before, after in pairwise(sizes) if before > 20_000) < 1.26
 
 
-@pytest.mark.parametrize("name", [name for name in WIDTHS if name not in ("acdnet[channels=micro]", "acdnet[channels=nano]", "acdnet[channels=gap8]")])
+PUBLISHED_BY_FOURS = set(WIDTHS) - {f"acdnet[channels={name}]" for name in ("micro", "nano", "gap8")}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED_BY_FOURS))
 def test_the_usual_width_lies_in_between(name: str) -> None:
     usual, shape, rate = WIDTHS[name]
     sizes = [size(name, shape, rate, usual * factor) for factor in (0.96, 0.999, 1, 1.001, 1.04)]

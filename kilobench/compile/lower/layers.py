@@ -76,8 +76,13 @@ def _padding(walk: Walk, node: fx.Node, module: nn.Conv2d) -> tuple[Pair, Pair]:
     before = walk.operands(node)[0]
     if walk.kind(before) != "pad":
         return padding, (0, 0)
-    left, right, top, below = walk.modules[str(before.target)].padding
-    return (padding[0] + top, padding[1] + left), (below - top, right - left)
+    left, right, top, below = zeros = walk.modules[str(before.target)].padding
+    (most_rows, most_columns), (rows, columns) = module.weight.shape[2:], padding
+    if max(top, below) + rows > most_rows or max(left, right) + columns > most_columns:
+        raise walk.error(
+            before, f"has padding={zeros}; supported are as many zeros on a side as the kernel behind has taps"
+        )
+    return (rows + top, columns + left), (below - top, right - left)
 
 
 def pad(walk: Walk, node: fx.Node) -> None:
