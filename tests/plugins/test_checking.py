@@ -58,7 +58,7 @@ BROKEN = {
         "ZeroDivisionError: division by zero"
     ),
     method("") + method("").replace("Mine", "Other"): "two methods are called 'mine': ",
-    task("kind = 'video'"): "kind must be one of audio, image, not 'video'",
+    task("kind = 'video'"): "kind must be one of audio, image, spectrogram, not 'video'",
     task("del kind"): "it does not define kind",
     task("folds = '5'"): "folds must be int, not '5'",
     task("del load"): "it does not define load",
