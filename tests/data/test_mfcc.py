@@ -23,7 +23,7 @@ from tests.tasks.loading import needs_real
 Array = np.ndarray[Any, Any]
 KWS: Any = importlib.import_module("kilobench.contrib.tasks.kws")
 RATE = 16_000
-WHITE = 40
+WHITE = 20
 """Seconds of noise made here."""
 
 
@@ -57,6 +57,7 @@ def described(
 
 WRONG: dict[str, dict[str, Any]] = {
     "rectangular": {"window": "boxcar"},
+    "Hamming": {"window": "hamming"},
     "40 ms": {"length": 640},
     "25 ms": {"length": 400},
     "10 ms apart": {"stride": 160},
@@ -151,7 +152,7 @@ def white_agrees(**changed: Any) -> tuple[bool, bool, bool]:
     theirs = white_clips()
     return (
         bool(np.abs(ours[0] - theirs[0]).max() < 0.2),
-        abs(ours[1] / theirs[1] - 1) < 0.05,
+        abs(ours[1] / theirs[1] - 1) < 0.025,
         abs(ours[2] - theirs[2]) < 0.06,
     )
 
@@ -170,11 +171,11 @@ def test_white_noise_tells_another_front_end(wrong: str) -> None:
 
 @cache
 def speech() -> tuple[Array, Array]:
-    """The ten words by espeak-ng in 14 British voices, in the middle of 1 s of weak noise, and their classes."""
+    """The ten words by espeak-ng in eight British voices, in the middle of 1 s of weak noise, and their classes."""
     words = importlib.import_module("kilobench.contrib.tasks.spoken_words")
     engine, generator = words._Engine(), np.random.default_rng(0)
     sounds = []
-    for voice in (f"{sex}{index}" for sex, count in (("m", 8), ("f", 5)) for index in range(1, count + 1)):
+    for voice in (f"{sex}{index}" for sex, count in (("m", 4), ("f", 4)) for index in range(1, count + 1)):
         for word in KWS.CLASSES[:10]:
             engine.say(word, f"en+{voice}", 150, 50)
             said = np.frombuffer(b"".join(engine._chunks), np.int16).astype(np.float32) / 32768
