@@ -15,7 +15,7 @@ from kilobench.compile.operator import Field, Operator
 
 
 class Pixels(Operator):
-    """The same numbers, uint8 p as int8 q = p - 128: the zero point is 128 less. In place wherever nothing else reads its source."""
+    """uint8 p as int8 q = p - 128, the same number on a grid whose zero point is 128 less; in place."""
 
     types = {("uint8", "int8"): {}}
     in_place = True
