@@ -142,8 +142,8 @@ class _Tiny(Task):
 
         y = np.arange(128) % self.classes
         x = np.random.default_rng(0).normal(size=(128, *self.shape)) / 4 + y[:, None, None, None] / self.classes - 0.5
-        x = as_pixels(x.astype(np.float32))
-        return Split(x[:96], y[:96], x[96:], y[96:], tuple(map(str, range(self.classes))), "tiny")
+        images = as_pixels(x.astype(np.float32))
+        return Split(images[:96], y[:96], images[96:], y[96:], tuple(map(str, range(self.classes))), "tiny")
 
 
 class _TinyPictures(_Tiny):

@@ -69,8 +69,8 @@ def test_pixels_are_the_inputs_of_before(name: str) -> None:
     before = network(*KNOWN[name])
     after, x = pixels(before, PIXELS), ((IMAGES - 128.0) / 128).astype(np.float32).transpose(0, 3, 1, 2)
     assert np.array_equal(quantise_input(after, x), IMAGES)
-    made = [simulate(graph, quantise_input(graph, x))[graph.output] for graph in (before, after)]
-    assert np.array_equal(*made)
+    first, second = (simulate(graph, quantise_input(graph, x))[graph.output] for graph in (before, after))
+    assert np.array_equal(first, second)
 
 
 def test_an_int8_network_alone_says_which_pixels_it_takes() -> None:

@@ -70,6 +70,6 @@ def test_sound_is_taken_as_before() -> None:
 
 def test_what_is_no_pixel_is_the_nearest() -> None:
     graph = lower_for(digits().task, digits().model)
-    x = np.float32([-1, -0.997, -0.996, 0.0039, 0.004, 0.9999, 1]).reshape(7, 1, 1, 1)
+    x = np.array([-1, -0.997, -0.996, 0.0039, 0.004, 0.9999, 1], np.float32).reshape(7, 1, 1, 1)
     assert quantise_input(graph, x).ravel().tolist() == [0, 0, 1, 128, 129, 255, 255]
     assert np.array_equal(quantise_input(graph, as_pixels(x)), quantise_input(graph, x))
