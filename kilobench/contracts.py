@@ -170,7 +170,8 @@ class Split:
     """The data of one fold.
 
     ``train_x`` is float32 [n, channels, height, width] in [-1, 1]; its width may exceed the input shape's, then
-    training crops windows from it. ``test_x`` has the input shape exactly: the window as deployed on the board.
+    training crops windows from it. Images are pixels p of 8 bits, as boards are sent them, [height, width, channels] of uint8:
+    (p - 128) / 128; values between two of these are rounded to the nearest as they arrive. ``test_x`` has the input shape exactly: the window as deployed on the board.
     ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of
     all of it. ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of
     10 crops (audio only). ``partial`` counts the inputs that the published set has and this one lacks. ``train_groups``

@@ -23,8 +23,8 @@ DType = Literal["float32", "int8", "int16", "uint8", "int32", "bit"]
 class Tensor:
     """A feature map. ``scale`` and ``zero_point`` mean ``real = scale * (q - zero_point)``, for int8, int16 and uint8 only.
 
-    int16 is for the input of a network alone, its zero point being 0; uint8 for its input and outputs, and int32, whole numbers
-    as they are, for its outputs.
+    int16 is for the input of a network, or what is made of its pixels, its zero point being 0; uint8 for its input and outputs,
+    and int32, whole numbers as they are, for its outputs.
     """
 
     name: str

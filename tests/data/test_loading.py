@@ -36,7 +36,7 @@ def values() -> dict[str, Any]:
 class Given(Task):
     """Loads what it is given."""
 
-    name, reference, kind, network = "given", "none", "image", "resnet8"
+    name, reference, kind, network = "given", "none", "audio", "resnet8"
     split: Any
 
     def __init__(self, split: Any) -> None:
@@ -188,3 +188,20 @@ def test_arrays_are_the_same_however_they_are_stored(tmp_path: Path) -> None:
             found = getattr(load(Given(Split(**values() | {name: array})), 0, tmp_path, silent), name)
             assert np.array_equal(found, getattr(good, name)) and found.flags.c_contiguous
             assert np.shares_memory(found, array) == array.flags.c_contiguous
+
+
+def test_images_are_of_pixels_of_8_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are on a board, which is sent bytes: (p - 128) / 128, the nearest where they are something else."""
+    monkeypatch.setattr(Given, "kind", "image")
+    pixels = values() | {"test_clips": None}
+    for name in ("train_x", "test_x"):
+        pixels[name] = np.float32(np.rint(pixels[name] * 127) / 128)
+    between = {name: pixels[name] + np.float32(0.003) for name in ("train_x", "test_x")}
+    for given in (pixels, pixels | between):
+        found = load(Given(Split(**given)), 0, tmp_path, silent)
+        for name in between:
+            array = getattr(found, name)
+            assert np.array_equal(array, pixels[name])
+            assert np.shares_memory(array, given[name]) == (given is pixels)
+    whole = load(Given(Split(**pixels | {"test_x": np.full_like(pixels["test_x"], 1)})), 0, tmp_path, silent)
+    assert (whole.test_x == 127 / 128).all()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.counts import macs, parameters
+from kilobench.compile.ends import pixels
 from kilobench.contracts import Network, Split, Task
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import spans
@@ -43,7 +44,7 @@ def submission(
     task: Task = registry.get("tasks", task_name)
     network: Network = registry.get("networks", network_name)
     methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
-    graph = untrained(network_name, made_by or recipe, task.input_shape, task.class_count)
+    graph = pixels(untrained(network_name, made_by or recipe, task.input_shape, task.class_count))
     evaluation = evaluate(graph, folder / "c", "m", split, lambda text, done, total: None)
     training = task.training.length(len(split.train_x))
     names = ["train", *(method.name for method in methods)]
