@@ -22,10 +22,10 @@ from tests.compile.graphs import Builder
 Array = np.ndarray[Any, Any]
 
 
-def autoencoder(source: DType, made: DType, seed: int = 0) -> Graph:
-    b = Builder(seed)
-    x = b.tensor((1, 1, 40), source)
-    hidden = b.conv(x, source, out=9, kernel=(1, 1), stride=(1, 1), padding=(0, 0))
+def autoencoder(source: DType, made: DType, shape: tuple[int, int, int] = (1, 1, 40)) -> Graph:
+    b = Builder(0)
+    x = b.tensor(shape, source)
+    hidden = b.conv(x, source, out=9, kernel=shape[:2], stride=(1, 1), padding=(0, 0))
     last = b.conv(hidden, source, out=40, kernel=(1, 1), stride=(1, 1), padding=(0, 0))
     if made != source:
         last = b.op("dequantise", [last], b.tensor(last.shape, made), {}, {})
@@ -41,22 +41,25 @@ def by_hand(graph: Graph, x: Array) -> Array:
     found = simulate(graph, given)[graph.output].astype(np.float64)
     if made.dtype == "int8":
         found = (found - made.zero_point) * made.scale
-    return ((found - x) ** 2).mean(axis=(1, 2, 3))
+    return ((found.reshape(len(x), -1) - x.reshape(len(x), -1)) ** 2).mean(axis=1)
 
 
 def on_host(graph: Graph, x: Array, folder: Path) -> Array:
     check_graph(graph)
     emit(graph, folder, "score")
-    return HostModel(folder).run(x)[:, 0]
+    return HostModel(folder).run(x.reshape(len(x), 1, 1, -1))[:, 0]
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 40), (1, 5, 8)])
 @pytest.mark.parametrize(("source", "made"), [("int8", "int8"), ("float32", "float32"), ("int8", "float32")])
-def test_an_anomaly_score_is_the_mean_squared_error(source: DType, made: DType, tmp_path: Path) -> None:
-    graph = autoencoder(source, made)
-    x = np.random.default_rng(0).normal(0, 2, (50, 1, 1, 40)).astype(np.float32)
+def test_an_anomaly_score_is_the_mean_squared_error(
+    source: DType, made: DType, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    graph = autoencoder(source, made, shape)
+    x = np.random.default_rng(0).normal(0, 2, (50, *shape)).astype(np.float32)
     scored = anomaly_score(graph)
     assert [scored.tensors[name].dtype for name in (scored.input, scored.output)] == ["float32"] * 2
-    assert scored.tensors[scored.output].shape == (1, 1, 1)
+    assert [scored.tensors[name].shape for name in (scored.input, scored.output)] == [(1, 1, 40), (1, 1, 1)]
     np.testing.assert_allclose(on_host(scored, x, tmp_path), by_hand(graph, x), rtol=1e-5)
 
 
