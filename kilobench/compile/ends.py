@@ -38,8 +38,8 @@ def anomaly_score(graph: Graph) -> Graph:
     graph = _behind(graph, "sub", Tensor("score.error", flat, "float32"), (graph.output, graph.input), relu=False)
     graph = _behind(graph, "mul", Tensor("score.square", flat, "float32"), (graph.output, graph.output), relu=False)
     graph = _behind(graph, "reshape", Tensor("score.row", (1, count, 1), "float32"), shape=(1, count, 1))
-    window = {"kernel": (1, count), "stride": (1, 1), "padding": (0, 0)}
-    mean = _behind(graph, "avg_pool", Tensor("score", (1, 1, 1), "float32"), **window)
+    score = Tensor("score", (1, 1, 1), "float32")
+    mean = _behind(graph, "avg_pool", score, kernel=(1, count), stride=(1, 1), padding=(0, 0))
     mean.ops[-1].params["scale"] = np.array([1 / count], np.float32)
     return mean
 

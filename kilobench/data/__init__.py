@@ -5,6 +5,7 @@ from kilobench.data.arrays import Create, cached_arrays, code_key, digest, file_
 from kilobench.data.audio import decode, decoded, loudest, normalise, repeated, sound_files, window
 from kilobench.data.damage import Damage, Damaged, Incomplete, lacking, partial_allowed
 from kilobench.data.sources import fetched, present
+from kilobench.data.spectrogram import magnitudes, slaney_bands
 from kilobench.data.splits import (
     audio_split,
     copied_from_test,
@@ -33,12 +34,14 @@ __all__ = [
     "forget_digests",
     "lacking",
     "loudest",
+    "magnitudes",
     "normalise",
     "partial_allowed",
     "present",
     "repeated",
     "require_classes",
     "rows",
+    "slaney_bands",
     "sound_files",
     "table",
     "text",
