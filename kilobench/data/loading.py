@@ -48,7 +48,7 @@ def load(task: Task, fold: int, cache: Path, progress: Progress, *, held_out: bo
     split = replace(split, **ordered)
     if held_out and task.objective == "reconstruction":
         raise UserError(
-            f"{task.name}: all that it trains with is {split.classes[0]}, so that no part of it can be tested on"
+            f"{task.name}: all that it trains with is usual, so that no part of it can be tested on"
         )
     return validation(split, VALIDATION_SHARE, 0) if held_out else split
 

@@ -229,7 +229,7 @@ class Planner:
         network: Network = self._get("networks", point.network or task.network)
         methods = self._methods(point)
         training = change_training(task.training, point.training)
-        _require_suited(task, training, methods)
+        _require_suited(task, training, methods, validation=point.validation)
         stages = self._stages(point, task, network, training, methods)
         budget = parse_budget(point.budget, "") if point.budget else None
         costing = {name for method in methods for name in method.boards} | ({budget.board} if budget else set())
@@ -271,10 +271,12 @@ class Planner:
         return tuple(stages)
 
 
-def _require_suited(task: Task, training: Training, methods: tuple[Method, ...]) -> None:
+def _require_suited(task: Task, training: Training, methods: tuple[Method, ...], *, validation: bool) -> None:
     """Raises UserError for what is for classes alone, where the task is to reconstruct."""
     if task.objective == "classes":
         return
+    if validation:
+        raise UserError(f"--validation: all that {task.name} trains with is usual, so that no part of it can be tested on")
     for method in methods:
         if method.teaches:
             raise UserError(f"{method.name} teaches classes; {task.name} has none, but is to reconstruct its inputs")
