@@ -188,9 +188,10 @@ def _fetch(suite: Any, registry: Any, progress: Any) -> None:
     from kilobench.paths import cache_dir
 
     for task in suite.tasks:
-        if (source := registry.get("tasks", task).source) is not None and source.url:
-            with suppress(UserError):
-                fetched(source, cache_dir() / "data", progress)
+        for source in registry.get("tasks", task).sources():
+            if source.url:
+                with suppress(UserError):
+                    fetched(source, cache_dir() / "data", progress)
 
 
 def _check_real_boards(cells: Any) -> None:

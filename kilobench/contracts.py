@@ -215,7 +215,9 @@ class Source:
 class Task(Contribution):
     """A data set, its split into folds, a class subset and an input shape."""
 
-    kind: ClassVar[Literal["audio", "image"]]
+    kind: ClassVar[Literal["audio", "image", "spectrogram"]]
+    """What its inputs are: samples of sound, pixels, or values of frames in time; of these a task with classes has one channel,
+    with a row for each frame."""
     network: ClassVar[str]
     """Specification of the default network."""
     objective: ClassVar[Literal["classes", "reconstruction"]] = "classes"
@@ -224,12 +226,19 @@ class Task(Contribution):
     folds: ClassVar[int] = 1
     synthetic: ClassVar[bool] = False
     sample_rate: ClassVar[int] = 0
-    """Samples per second of audio tasks, 0 for images."""
+    """Samples per second of audio tasks, 0 for others."""
     source: ClassVar[Source | None] = None
     """The published data that it reads; None if it comes with a package or is made here."""
+    further: ClassVar[tuple[Source, ...]] = ()
+    """Published data that it reads besides ``source``."""
     from_code: ClassVar[bool] = False
     """Whether its data is made by code or comes with a package, so that code and versions tell what it is. What a task without
     ``source`` reads otherwise is loaded whenever kilobench has to know whether it has changed."""
+
+    @classmethod
+    def sources(cls) -> tuple[Source, ...]:
+        """All published data that it reads."""
+        return (cls.source, *cls.further) if cls.source else ()
 
     @property
     def training(self) -> Training:

@@ -9,7 +9,7 @@ import sys
 from kilobench.contracts import UserError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "train": ("torch", "torch_pruning", "sklearn", "espeakng_loader", "soundfile", "soxr"),
+    "train": ("torch", "torch_pruning", "sklearn", "espeakng_loader", "PIL", "soundfile", "soxr"),
     "pages": ("altair", "itables", "mkdocs", "material", "pandas", "vl_convert"),
     "onnx": ("onnx",),
     "ray": ("ray",),

@@ -50,10 +50,9 @@ class AnomalyDetection(Task):
         "Koizumi et al., ToyADMOS, arXiv 1908.03299; DCASE 2020 task 2, arXiv 2006.05822; "
         "MLPerf Tiny, arXiv 2106.07597, section 4"
     )
-    kind = "audio"
+    kind = "spectrogram"
     objective = "reconstruction"
     network = "autoencoder"
-    sample_rate = RATE
     training = Training(steps=40_000, lr=1e-3, batch=512, optimiser="adam", weight_decay=0.0, label_smoothing=0.0)
     source = _SOURCE
 

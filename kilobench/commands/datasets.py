@@ -30,7 +30,8 @@ def list_sets(registry: Registry) -> int:
     """Print every data set: its folder and tasks, where it is, size, licence, how to get it."""
     for source, tasks in _sets(registry).items():
         here = sources.present(source, _cache())
-        fetch = f"kilobench data fetch {tasks[0].name}" if source.url else "no download; kilobench data import PATH"
+        least = min(tasks, key=lambda task: len(task.sources()))
+        fetch = f"kilobench data fetch {least.name}" if source.url else "no download; kilobench data import PATH"
         print(f"{source.folder}: {', '.join(task.name for task in tasks)}")
         print(f"  where    {here or 'not here'}")
         print(f"  size     {_size(source.bytes)}, licence: {source.licence}")
@@ -42,11 +43,9 @@ def list_sets(registry: Registry) -> int:
 
 def fetch(registry: Registry, name: str) -> int:
     """Download a data set where it is not on this machine, and verify it; returns the exit code."""
-    source = _chosen(registry, name)[0].source
-    assert source is not None
     with shown("data", Console(file=sys.stderr)) as progress:
-        folder = sources.fetched(source, _cache(), progress)
-    print(folder)
+        folders = [sources.fetched(source, _cache(), progress) for source in _chosen(registry, name)[0].sources()]
+    print(*folders, sep="\n")
     return verify(registry, name)
 
 
@@ -56,15 +55,13 @@ def verify(registry: Registry, name: str) -> int:
     ``name`` is a task, with parameters if wanted, or a folder, which stands for all of its tasks.
     """
     tasks = _chosen(registry, name)
-    source = tasks[0].source
-    assert source is not None
-    folder = sources.present(source, _cache())
-    if folder is None:
-        raise UserError(f"{source.folder} is not on this machine (kilobench data list says how to get it)")
-    data.forget_digests(folder, _cache())
+    if all(_absent(task) for task in tasks):
+        raise UserError(f"{_absent(tasks[0])[0]} is not on this machine (kilobench data list says how to get it)")
+    for source in {source for task in tasks for source in task.sources()}:
+        if (folder := sources.present(source, _cache())) is not None:
+            data.forget_digests(folder, _cache())
     with _without("KILOBENCH_ALLOW_PARTIAL"):
-        good = [_report(task) for task in tasks]
-    return 0 if all(good) else 2
+        return 0 if all(_reports(tasks)) else 2
 
 
 def import_path(registry: Registry, path: Path) -> int:
@@ -102,8 +99,8 @@ def _keep(source: Source, folder: Path, tasks: list[Task], *, move: bool) -> int
     else:
         target.symlink_to(folder)
     with _without("KILOBENCH_DATA"):
-        good = [_report(task) for task in tasks]
-    if any(good):
+        good = _reports(tasks)
+    if any(good) or not good:
         print(target)
         return 0
     shutil.rmtree(target) if move else target.unlink()
@@ -142,6 +139,19 @@ def _is(source: Source, folder: P, exists: Callable[[P], bool]) -> bool:
     return folder.name == source.folder or marked
 
 
+def _absent(task: Task) -> list[str]:
+    """The folders that a task needs and that are not on this machine."""
+    return [source.folder for source in task.sources() if sources.present(source, _cache()) is None]
+
+
+def _reports(tasks: list[Task]) -> list[bool]:
+    """What ``_report`` says of those whose data is all here; for the others, prints what they wait for."""
+    for task in tasks:
+        if absent := _absent(task):
+            print(f"{canonical(task)}: not verified, as {' and '.join(absent)} is not on this machine")
+    return [_report(task) for task in tasks if not _absent(task)]
+
+
 def _report(task: Task) -> bool:
     """Load a task, which verifies it, and print what there is or what is wrong."""
     try:
@@ -171,8 +181,8 @@ def _sets(registry: Registry) -> dict[Source, list[Task]]:
     """The tasks of every data set, by name."""
     result: dict[Source, list[Task]] = {}
     for task in _tasks(registry):
-        if task.source is not None:
-            result.setdefault(task.source, []).append(task)
+        for source in task.sources():
+            result.setdefault(source, []).append(task)
     return result
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tasks share, as ``from kilobench import data``: sources, damage reports, arrays on disk, sound, splits."""
+"""What tasks share, as ``from kilobench import data``: sources, damage reports, arrays on disk, sound, images, splits."""
 
 from kilobench.data.arrays import Create, cached_arrays, code_key, digest, file_digests, forget_digests, rows
 from kilobench.data.audio import decode, decoded, loudest, normalise, repeated, sound_files, window
 from kilobench.data.damage import Damage, Damaged, Incomplete, lacking, partial_allowed
+from kilobench.data.images import picture
+from kilobench.data.mfcc import mfcc, peak_normalised
 from kilobench.data.sources import fetched, present
 from kilobench.data.spectrogram import magnitudes, slaney_bands
 from kilobench.data.splits import (
@@ -35,8 +37,11 @@ __all__ = [
     "lacking",
     "loudest",
     "magnitudes",
+    "mfcc",
     "normalise",
     "partial_allowed",
+    "peak_normalised",
+    "picture",
     "present",
     "repeated",
     "require_classes",

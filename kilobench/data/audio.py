@@ -44,11 +44,12 @@ _UNTOLD = 0x7FFFF000
 """From here on a size is that of a program that could not know it, as it wrote to a pipe."""
 
 
-def decode(path: Path, rate: int) -> NDArray[np.float32]:
+def decode(path: Path, rate: int, *, resample: bool = True) -> NDArray[np.float32]:
     """A sound file as mono float32, at ``rate`` samples per second; of integers in [-1, 1].
 
     Read are WAV, AIFF, AU, FLAC and Ogg, in blocks, at 1 000 to 192 000 samples per second, up to 600 s. Raises UserError
-    for what is no such file, ends before its header says, is damaged, has no samples, or some that are no numbers.
+    for what is no such file, ends before its header says, is damaged, has no samples, or some that are no numbers, and,
+    without ``resample``, for any other rate.
     """
     import numpy as np
 
@@ -65,6 +66,8 @@ def decode(path: Path, rate: int) -> NDArray[np.float32]:
     except OSError as error:
         raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
     if source_rate != rate:
+        if not resample:
+            raise UserError(f"{path.name} has {source_rate} samples per second, not {rate}")
         mono = soxr.resample(mono, source_rate, rate)
     if not len(mono):
         raise UserError(f"{path.name} holds no samples")

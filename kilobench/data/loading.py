@@ -47,9 +47,7 @@ def load(task: Task, fold: int, cache: Path, progress: Progress, *, held_out: bo
     ordered: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in given.items()}
     split = replace(split, **ordered)
     if held_out and task.objective == "reconstruction":
-        raise UserError(
-            f"{task.name}: all that it trains with is usual, so that no part of it can be tested on"
-        )
+        raise UserError(f"{task.name}: all that it trains with is usual, so that no part of it can be tested on")
     return validation(split, VALIDATION_SHARE, 0) if held_out else split
 
 
@@ -67,8 +65,11 @@ def contents(task: Task, fold: int, cache: Path, progress: Progress) -> str:
             return _split_digest(load(task, fold, cache, progress))
         except Exception:
             return ABSENT
-    folder = present(task.source, cache)
-    return ABSENT if folder is None else _folder_digest(folder.resolve(), cache, progress)
+    folders = [present(source, cache) for source in task.sources()]
+    digests = [_folder_digest(folder.resolve(), cache, progress) for folder in folders if folder is not None]
+    if len(digests) < len(folders):
+        return ABSENT
+    return digests[0] if len(digests) == 1 else hashed(digests)
 
 
 def _split_digest(split: Split) -> str:

@@ -101,6 +101,25 @@ class ImageAugmenter:
         return out, functional.one_hot(self.y[indices], self.classes).to(torch.float32)
 
 
+class SpectrogramAugmenter:
+    """Spectrograms, or cepstra, a frame in each row, shifted in time by up to a tenth of their length, the ends repeated."""
+
+    def __init__(self, x: Tensor, y: Tensor, classes: int) -> None:
+        self.reach = max(1, x.shape[2] // 10)
+        self.x, self.y, self.classes = x, y, classes
+
+    def batch(self, chosen: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Inputs float32 [n, 1, frames, values] and class shares float32 [n, classes] for the spectrograms ``chosen``."""
+        indices, frames = torch.from_numpy(chosen), self.x.shape[2]
+        shifts = generator.integers(-self.reach, self.reach + 1, (len(chosen), 1))
+        rows = torch.from_numpy((np.arange(frames) + shifts).clip(0, frames - 1)).to(self.x.device)
+        x = self.x[indices]
+        return (
+            x.gather(2, rows[:, None, :, None].expand_as(x)),
+            functional.one_hot(self.y[indices], self.classes).to(torch.float32),
+        )
+
+
 class Windows:
     """Random windows of recordings that are wider than the input, and what is to be made of them: the same, ``as_on_board``.
 

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from kilobench.contracts import Budget, CellError, Cost, Optimiser, Progress, Shape, Split, Task, Training, UserError
 from kilobench.files import read_kept, write_kept
-from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, Windows
+from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter, Windows
 from kilobench.learn.objective import as_on_board
 
 CHECKPOINT_SECONDS = 60.0
@@ -118,13 +118,7 @@ class TrainingJob:
         x = torch.from_numpy(np.ascontiguousarray(split.train_x)).to(self.device)
         y = torch.from_numpy(split.train_y).to(self.device)
         self._reconstructs = task.objective == "reconstruction"
-        self._augmenter: AudioAugmenter | ImageAugmenter | Windows
-        if self._reconstructs:
-            self._augmenter = Windows(x, task.input_shape[2])
-        elif task.kind == "audio":
-            self._augmenter = AudioAugmenter(x, y, task.class_count, task.input_shape, task.sample_rate, self.training)
-        else:
-            self._augmenter = ImageAugmenter(x, y, task.class_count, self.training)
+        self._augmenter = _augmenter(task, x, y, self.training)
 
     def cost(self, model: nn.Module, board: str) -> Cost:
         """See kilobench.api.Job.cost. Raises UserError where this job has no boards."""
@@ -262,6 +256,19 @@ class TrainingJob:
             if isinstance(item, Exception):
                 raise item
             yield item
+
+
+def _augmenter(
+    task: Task, x: Tensor, y: Tensor, training: Training
+) -> AudioAugmenter | ImageAugmenter | SpectrogramAugmenter | Windows:
+    """What varies the inputs of a task of its kind."""
+    if task.objective == "reconstruction":
+        return Windows(x, task.input_shape[2])
+    if task.kind == "audio":
+        return AudioAugmenter(x, y, task.class_count, task.input_shape, task.sample_rate, training)
+    if task.kind == "spectrogram":
+        return SpectrogramAugmenter(x, y, task.class_count)
+    return ImageAugmenter(x, y, task.class_count, training)
 
 
 def _layout(model: nn.Module) -> torch.memory_format:

@@ -16,7 +16,7 @@ BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "met
 """Of the kinds that are classes."""
 _OWN = {"tasks": ("class_count", "input_shape", "load"), "networks": ("build",), "methods": ("apply",)}
 """What each contribution of a kind defines itself."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 C = TypeVar("C", bound=Contribution)
 _PLAIN = (bool, int, float, str)
 
@@ -29,7 +29,7 @@ def is_name(value: object) -> bool:
 def problem(kind: str, cls: type[Contribution]) -> str:
     """Why a class cannot be a contribution of a kind; empty where it can. May raise what code of the class raises."""
     if not is_name(cls.name):
-        return f"name {cls.name!r} is not of a-z, 0-9 and -, 60 at most"
+        return f"name {cls.name!r} is not of a-z, 0-9, - and _, 60 at most"
     if inspect.isabstract(cls):
         return f"it is abstract: it does not define {min(vars(cls)['__abstractmethods__'])}"
     if "__dataclass_fields__" not in vars(cls):

@@ -276,7 +276,9 @@ def _require_suited(task: Task, training: Training, methods: tuple[Method, ...],
     if task.objective == "classes":
         return
     if validation:
-        raise UserError(f"--validation: all that {task.name} trains with is usual, so that no part of it can be tested on")
+        raise UserError(
+            f"--validation: all that {task.name} trains with is usual, so that no part of it can be tested on"
+        )
     for method in methods:
         if method.teaches:
             raise UserError(f"{method.name} teaches classes; {task.name} has none, but is to reconstruct its inputs")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from kilobench.cli import main
-from tests.tasks.loading import REAL_DATA, needs_real
+from kilobench.data.loading import contents
+from kilobench.plugins.registry import load_registry
+from tests.tasks.loading import REAL_DATA, needs_real, silent
 
 PLUGIN = '''
 """A data set of four numbers."""
@@ -184,3 +186,58 @@ def test_the_real_fsdd_is_verified_and_a_changed_recording_found(
     path.write_bytes(path.read_bytes()[:-2] + b"\x01\x02")
     assert main(["data", "verify", "fsdd"]) == 2
     assert "differs from release v1.0.10" in capsys.readouterr().out
+
+
+TWO = '''
+"""Numbers, and letters of another publisher."""
+
+from kilobench import data
+from kilobench.api import Source, Split, Task
+
+NUMBERS = Source("numbers-2", ("a.bin",), "CC0", 8, "https://example.org/numbers")
+LETTERS = Source("letters-2", ("b.txt",), "CC0", 8, "https://example.org/letters")
+
+
+class Two(Task):
+    """Numbers and letters."""
+
+    name, reference, kind, network, source, further = "two", "none", "image", "resnet8", NUMBERS, (LETTERS,)
+    class_count, input_shape = 2, (1, 1, 1)
+
+    def load(self, fold, cache, progress):
+        import numpy as np
+
+        for source in self.sources():
+            data.fetched(source, cache, progress)
+        x = np.zeros((2, 1, 1, 1), np.float32)
+        return Split(x, np.arange(2), x, np.arange(2), ("a", "b"), "d")
+'''
+
+
+def test_a_task_may_read_two_data_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin, cache = tmp_path / "two.py", tmp_path / "cache" / "data"
+    plugin.write_text(TWO)
+    for folder, file in (("numbers-2", "a.bin"), ("letters-2", "b.txt")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_text("x")
+    monkeypatch.setenv("KILOBENCH_PLUGINS", str(plugin))
+    monkeypatch.setenv("KILOBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("KILOBENCH_DATA", raising=False)
+    assert main(["data", "import", str(tmp_path / "letters-2")]) == 0
+    told = f"two: not verified, as numbers-2 is not on this machine\n{cache / 'letters-2'}\n"
+    assert capsys.readouterr().out == told
+    assert main(["data", "verify", "two"]) == 2
+    assert "numbers-2 is not on this machine" in capsys.readouterr().err
+    two = load_registry().get("tasks", "two")
+    assert contents(two, 0, cache, silent) == "absent"
+    assert main(["data", "import", str(tmp_path / "numbers-2")]) == 0
+    assert main(["data", "verify", "two"]) == 0
+    assert "two: complete: 2 classes, 2 training and 2 test inputs\n" in capsys.readouterr().out
+    before = contents(two, 0, cache, silent)
+    (tmp_path / "letters-2" / "b.txt").write_text("changed")
+    assert contents(two, 0, cache, silent) != before
+    assert main(["data", "list"]) == 0
+    output = capsys.readouterr().out
+    assert "numbers-2: two\n" in output and "letters-2: two\n" in output

@@ -31,6 +31,7 @@ NEEDED: dict[type[nn.Module], dict[str, Any]] = {
     nn.BatchNorm2d: {"num_features": 4},
     nn.MaxPool2d: {"kernel_size": 2},
     nn.AvgPool2d: {"kernel_size": 2},
+    nn.ZeroPad2d: {"padding": 1},
     XnorConv2d: {"norm": NORM, "conv": CONV},
 }
 VALUES: dict[type[nn.Module], dict[str, list[Any]]] = {
@@ -85,6 +86,7 @@ VALUES: dict[type[nn.Module], dict[str, list[Any]]] = {
         "count_include_pad": [False, {"count_include_pad": False, "padding": 1}],
         "divisor_override": [3, 4],
     },
+    nn.ZeroPad2d: {"padding": [0, 1, (0, 1, 0, 1), (2, 0, 1, 2), (3, 4, 1, 2)]},
     nn.Flatten: {"start_dim": [0, 2, 3, -3, -1], "end_dim": [1, 2, 3, -2]},
     nn.Dropout: {"p": [0.0, 0.9, 1.0], "inplace": [True]},
     nn.Identity: {"args": [54], "kwargs": [{"unused": 0.1}]},
@@ -125,7 +127,9 @@ class Around(nn.Module):
         except (RuntimeError, NotImplementedError):  # another device or type
             y = torch.zeros(2, 1)
         map_ = isinstance(y, Tensor) and y.ndim == 4
-        self.flatten = nn.Flatten() if map_ else nn.Identity()
+        self.flatten: nn.Module = nn.Flatten() if map_ else nn.Identity()
+        if isinstance(layer, nn.ZeroPad2d):
+            self.flatten = nn.Sequential(nn.Conv2d(4, 4, 3, 2, (1, 0)), nn.Flatten())
         features = self.flatten(y).shape[-1] if isinstance(y, Tensor) else 1
         self.behind: nn.Module = nn.Linear(features, 5)
         if isinstance(layer, FakeQuant):

@@ -170,7 +170,7 @@ def test_redirections_to_insecure_addresses_are_refused(target: str, tmp_path: P
 def test_every_source_is_secure_and_pinned_or_verified_by_its_contents() -> None:
     """Those without a SHA-256 are verified file by file (docs/data.md)."""
     tasks = [entry.value for entry in load_registry().entries["tasks"].values()]
-    found = {task.source for task in tasks if isinstance(task, type) and issubclass(task, Task) and task.source}
+    found = {one for task in tasks if isinstance(task, type) and issubclass(task, Task) for one in task.sources()}
     urls = {one.folder: one for one in found if one.url}
     assert all(one.url.startswith("https://") for one in urls.values())
     by_contents = {name for name, one in urls.items() if not one.checksum.startswith("sha256:")}

@@ -41,6 +41,17 @@ class Made(nn.Module):
         self.tied.weight = self.conv2.weight
 
 
+class Residual(nn.Module):
+    """A sum of what layers give and take."""
+
+    def __init__(self, *inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(*inside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inside(x)
+
+
 def made(forward: Callable[[Any, Tensor], Tensor]) -> nn.Module:
     network: nn.Module = type("Made", (Made,), {"forward": forward})()
     return network
@@ -77,6 +88,12 @@ PRUNED: dict[str, Callable[[], nn.Module]] = {
     ),
     "depthwise": lambda: layers(nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8), *head(8)),
     "unused layers": lambda: made(lambda self, x: end(self, self.relu(self.norm(self.conv(x))))),
+    "inverted residual": lambda: layers(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), Residual(
+            nn.Conv2d(8, 24, 1), nn.ReLU(), nn.ZeroPad2d((0, 2, 1, 1)), nn.Conv2d(24, 24, 3, groups=24), nn.ReLU(),
+            nn.Conv2d(24, 8, 1),
+        ), *head(8),
+    ),
     "residual": lambda: made(lambda self, x: end(self, (y := self.relu(self.conv(x))) + self.conv2(y))),
     "sum with itself": lambda: made(lambda self, x: end(self, (y := self.conv(x)) + y)),
     "sum at the end": lambda: made(lambda self, x: (y := end(self, self.conv(x))) + y),

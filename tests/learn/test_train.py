@@ -15,7 +15,7 @@ from torch import nn
 
 from kilobench.contracts import CellError, Job, Method, Network, Shape, Split, Task, Training
 from kilobench.learn import train
-from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, loudness
+from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter, loudness
 from kilobench.learn.effort import spans
 from kilobench.learn.stage import Settings, make_stage
 from kilobench.learn.train import Teacher, TrainingJob, schedule, seed_everything
@@ -202,6 +202,19 @@ def test_images_are_mirrored_only_where_asked_for() -> None:
         images, _ = ImageAugmenter(x, y, 2, Training(flip=flip)).batch(np.arange(64), np.random.default_rng(0))
         right_is_lighter = images[..., 7].sum((1, 2)) > images[..., 0].sum((1, 2))
         assert bool(right_is_lighter.any()) == flip
+
+
+def test_spectrograms_are_shifted_in_time_alone() -> None:
+    x = torch.arange(49.0)[None, None, :, None].expand(2, 1, 49, 10) + torch.arange(10) / 100
+    augmenter = SpectrogramAugmenter(x, torch.tensor([1, 0]), 3)
+    shifted, y = augmenter.batch(np.tile([0, 1], 100), np.random.default_rng(0))
+    assert shifted.shape == (200, 1, 49, 10) and y[:2].tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert torch.allclose(shifted[..., 1:] - shifted[..., :-1], torch.tensor(0.01), atol=1e-5)
+    frames = shifted[:, 0, :, 0]
+    moves = frames[:, 24] - 24
+    assert sorted(set(moves.tolist())) == list(range(-4, 5))
+    wanted = (torch.arange(49) + moves[:, None]).clamp(0, 48)
+    assert torch.equal(frames, wanted)
 
 
 def test_schedules() -> None:

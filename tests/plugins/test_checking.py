@@ -31,8 +31,8 @@ BROKEN = {
     "x = '\udcff'": "SyntaxError: ",
     "raise RecursionError": "RecursionError",
     "class A:\n": "IndentationError: ",
-    method("name = 3"): "name 3 is not of a-z, 0-9 and -",
-    method("name = 'My method'"): "name 'My method' is not of a-z, 0-9 and -",
+    method("name = 3"): "name 3 is not of a-z, 0-9, - and _",
+    method("name = 'My method'"): "name 'My method' is not of a-z, 0-9, - and _",
     method("share: float"): "parameter share has no default",
     method(
         "size: int | None = None"

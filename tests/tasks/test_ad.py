@@ -125,7 +125,5 @@ def test_without_anomalies_nothing_can_be_told(cars: Path, cache: Path) -> None:
 
 
 def test_there_is_no_validation_part(cars: Path, cache: Path) -> None:
-    with pytest.raises(
-        UserError, match="ad: all that it trains with is usual, so that no part of it can be tested on"
-    ):
+    with pytest.raises(UserError, match="ad: all that it trains with is usual, so that no part of it can be tested on"):
         checked(task("ad"), 0, cache, silent, held_out=True)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speech Commands on the publisher's layout: a few utterances of every word, so that partial data has to be allowed."""
 
-import importlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,29 +11,16 @@ import soundfile
 
 from kilobench import data
 from kilobench.contracts import UserError
-from tests.tasks.loading import load, scratch, task, tone
+from tests.tasks.loading import COUNTS, load, scratch, speech_commands, task, tone
 
 TEN = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-COUNTS: dict[str, int] = importlib.import_module("kilobench.contrib.tasks.speech_commands").COUNTS
-PARTS = {"train": range(6), "validation": range(6, 8), "test": range(8, 11)}
-"""Speakers."""
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Eleven speakers say every word once; two noises."""
     with scratch(tmp_path_factory) as folder:
-        for index, word in enumerate(COUNTS):
-            for speaker in range(11):
-                path = folder / word / f"{speaker:08x}_nohash_0.wav"
-                tone(path, 0.05 + index / 50 + speaker / 2000, 16_000, 1.0 if speaker % 2 else 0.6)
-        for name, part in (("validation", "validation"), ("testing", "test")):
-            lines = [f"{word}/{speaker:08x}_nohash_0.wav\n" for word in COUNTS for speaker in PARTS[part]]
-            (folder / f"{name}_list.txt").write_text("".join(lines))
-        noise = np.random.default_rng(0).normal(size=6 * 16_000) * 0.1
-        (folder / "_background_noise_").mkdir()
-        soundfile.write(folder / "_background_noise_" / "white_noise.wav", noise, 16_000)
-        soundfile.write(folder / "_background_noise_" / "pink_noise.wav", np.cumsum(noise) * 0.01, 16_000)
+        speech_commands(folder)
         yield folder
 
 

@@ -22,7 +22,7 @@ from kilobench.compile.imports.exported import NotExported
 from kilobench.compile.int8 import multiplier
 from kilobench.compile.lower.binary import xnor
 from kilobench.compile.lower.export import lower_exported
-from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, swap
+from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, pad, swap
 from kilobench.compile.lower.walk import LoweringError, NoLogits, Walk
 from kilobench.contracts import Shape, UserError
 from kilobench.learn.layers import FakeQuant, XnorConv2d, is_operator
@@ -34,6 +34,7 @@ _STEPS: dict[str, Callable[[Walk, fx.Node], None]] = {
     "conv": conv,
     "linear": conv,
     "xnor": xnor,
+    "pad": pad,
     "max_pool": max_pool,
     "avg_pool": avg_pool,
     "add": add,

@@ -34,9 +34,10 @@ def conv(walk: Walk, node: fx.Node) -> None:
                 node, f"reads {list(shape)}, of which it takes the last axis alone; supported is Flatten before it"
             )
         weight = weight.reshape(-1, channels, height, width)
-        stride, padding = (1, 1), (0, 0)
+        stride, padding, extra = (1, 1), (0, 0), (0, 0)
     else:
-        kind, stride, padding = _conv_kind(walk, node, module), pair(module.stride), _padding(walk, node, module)
+        kind, stride = _conv_kind(walk, node, module), pair(module.stride)
+        padding, extra = _padding(walk, node, module)
     bias = np.zeros(len(weight)) if module.bias is None else array(module.bias)
     if (norm := walk.find(chain, "norm")) is not None:
         factor, offset = affine(norm)
@@ -50,6 +51,8 @@ def conv(walk: Walk, node: fx.Node) -> None:
     if kind == "depthwise_conv2d":
         params["weight"] = params["weight"][..., 0].transpose(1, 2, 0)
     attrs = conv_attrs(weight.shape[1:3], stride, padding, walk.find(chain, "relu") is not None)
+    if extra != (0, 0):
+        attrs["extra"] = extra
     walk.emit_op(kind, node, [source], output, attrs=attrs, params=params)
 
 
@@ -66,10 +69,28 @@ def _conv_kind(walk: Walk, node: fx.Node, module: nn.Conv2d) -> str:
     )
 
 
-def _padding(walk: Walk, node: fx.Node, module: nn.Conv2d) -> Pair:
+def _padding(walk: Walk, node: fx.Node, module: nn.Conv2d) -> tuple[Pair, Pair]:
+    """Zeros above and at the left, and how many more there are below and at the right."""
     if (padding := padding_of(module)) is None:
         raise walk.error(node, f"has padding={module.padding!r} for a kernel of even size; supported are numbers")
-    return padding
+    before = walk.operands(node)[0]
+    if walk.kind(before) != "pad":
+        return padding, (0, 0)
+    left, right, top, below = zeros = walk.modules[str(before.target)].padding
+    (most_rows, most_columns), (rows, columns) = module.weight.shape[2:], padding
+    if max(top, below) + rows > most_rows or max(left, right) + columns > most_columns:
+        raise walk.error(
+            before, f"has padding={zeros}; supported are as many zeros on a side as the kernel behind has taps"
+        )
+    return (rows + top, columns + left), (below - top, right - left)
+
+
+def pad(walk: Walk, node: fx.Node) -> None:
+    """Zeros around a map: padding of the convolution that alone reads it."""
+    amounts = walk.modules[str(node.target)].padding
+    if walk.follows(node, "conv") is None or min(amounts) < 0:
+        raise walk.error(node, f"has padding={amounts}; supported are zeros around the map of one Conv2d that reads it")
+    walk.values[node] = walk.source(node)
 
 
 def max_pool(walk: Walk, node: fx.Node, flip: NDArray[np.uint32] | None = None) -> None:

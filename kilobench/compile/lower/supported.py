@@ -73,6 +73,7 @@ MODULES: dict[type[nn.Module], Rule] = {
         only={"padding": (0,), "ceil_mode": (False,), "divisor_override": (None,)},
         idle="count_include_pad",
     ),
+    nn.ZeroPad2d: Rule("pad", used="padding value"),
     nn.Flatten: Rule("flatten", used="start_dim end_dim"),
     nn.Dropout: Rule("identity", idle="p inplace"),
     nn.Identity: Rule("identity", idle="args kwargs"),
