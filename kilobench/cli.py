@@ -354,6 +354,8 @@ def _leaderboard(options: argparse.Namespace) -> int:
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
     whole = not missing("pages")
     written = render(records, options.output, too_large=store.read_too_large(), plots=whole, site=whole)
+    if not written:
+        raise UserError(f"{store.folder} holds no records of accuracies; pages show no others")
     made = [path for path in written if path.suffix == ".md"]
     print(f"{len(made)} pages of {len(records)} records: {options.output / 'README.md'}")
     drawn = f"with interaction: {site / 'index.html'}"

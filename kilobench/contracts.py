@@ -169,14 +169,15 @@ class Cost:
 class Split:
     """The data of one fold.
 
-    ``train_x`` is float32 [n, channels, height, width] in [-1, 1]; its width may exceed the input shape's, then
-    training crops windows from it. Images are pixels p of 8 bits, as boards are sent them, [height, width, channels] of uint8:
-    (p - 128) / 128; values between two of these are rounded to the nearest as they arrive. ``test_x`` has the input shape exactly: the window as deployed on the board.
-    ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of
-    all of it. ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of
-    10 crops (audio only). ``partial`` counts the inputs that the published set has and this one lacks. ``train_groups``
-    are int64 [n]: training inputs with the same number (a speaker, a recording) belong together, so that a validation
-    part is cut between groups. Arrays may be memory-mapped and read-only.
+    ``train_x`` is float32 [n, channels, height, width] in [-1, 1]; its width may exceed the input shape's, then training crops
+    windows from it. ``test_x`` has the input shape exactly: the window as deployed on the board. Images are pixels p of 8 bits,
+    as (p - 128) / 128, and boards are sent them as uint8 [height, width, channels]; values in between are rounded as they arrive.
+    ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of all of it.
+    ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of 10 crops (audio only).
+    Where the task is to reconstruct, ``test_x`` holds whole recordings, which may be wider than the input as those of ``train_x``;
+    of these all are usual, class 0, and class 1 is unusual. ``partial`` counts the inputs that the published set has and this one
+    lacks. ``train_groups`` are int64 [n]: training inputs with the same number (a speaker, a recording) belong together, so that
+    a validation part is cut between groups. Arrays may be memory-mapped and read-only.
     """
 
     train_x: NDArray[np.float32]
@@ -216,9 +217,13 @@ class Task(Contribution):
     """A data set, its split into folds, a class subset and an input shape."""
 
     kind: ClassVar[Literal["audio", "image", "spectrogram"]]
-    """What its inputs are: samples of sound, pixels, or one channel of values that has frames in time as its rows."""
+    """What its inputs are: samples of sound, pixels, or values of frames in time; of these a task with classes has one channel,
+    with a row for each frame."""
     network: ClassVar[str]
     """Specification of the default network."""
+    objective: ClassVar[Literal["classes", "reconstruction"]] = "classes"
+    """What networks learn: to tell the classes of inputs, or to give back what is usual as they got it. The latter are judged by
+    how well their errors tell what is unusual, class 1, from what is usual, class 0: by the area under the ROC curve."""
     folds: ClassVar[int] = 1
     synthetic: ClassVar[bool] = False
     sample_rate: ClassVar[int] = 0
@@ -251,6 +256,13 @@ class Task(Contribution):
         """Channels, height, width of one input, known without loading data."""
         raise NotImplementedError
 
+    @property
+    def outputs(self) -> int:
+        """Of its networks: a logit for each class, or a value for each of the input, in the order that these have on boards: by
+        height, width, channel.
+        """
+        return self.class_count if self.objective == "classes" else math.prod(self.input_shape)
+
     def load(self, fold: int, cache: Path, progress: Progress) -> Split:
         """Load (downloading, generating, decoding into ``cache`` where needed) one fold.
 
@@ -263,7 +275,10 @@ class Network(Contribution):
     """An architecture builder. By its parameter ``width``, a positive float, it is made as large as a budget allows."""
 
     def build(self, input_shape: Shape, classes: int, sample_rate: int) -> torch.nn.Module:
-        """An untrained float32 module: [n, *input_shape] -> logits [n, classes]."""
+        """An untrained float32 module: [n, *input_shape] -> logits [n, classes].
+
+        Where the task is to reconstruct, ``classes`` is the number of values of an input (``Task.outputs``).
+        """
         raise NotImplementedError
 
 
@@ -361,7 +376,8 @@ class Job(Protocol):
     def batches(self, count: int, size: int = 64) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """``count`` batches of unaugmented training data, the same for a seed.
 
-        Each is inputs float32 [size, *input_shape] and classes int64 [size].
+        Each is inputs float32 [size, *input_shape] and classes int64 [size]; where the task is to reconstruct, what is to be made
+        of the inputs, float32 [size, outputs], is in place of the classes.
         """
         ...
 

@@ -28,8 +28,9 @@ def report(outcome: Outcome, store: Store | None, output: Path, console: Console
     skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
     console.print(counts + skipped, highlight=False)
     if store is not None and (records := store.read_all() if outcome.records else []):
-        render(records, output, too_large=store.read_too_large(), plots=not missing("pages"))
-        console.print(f"pages: {output / 'README.md'}", highlight=False, soft_wrap=True)
+        written = render(records, output, too_large=store.read_too_large(), plots=not missing("pages"))
+        pages = output / "README.md" if written else "none, which are of accuracies alone"
+        console.print(f"pages: {pages}", highlight=False, soft_wrap=True)
 
 
 def tell_failed(outcome: Outcome, console: Console) -> None:

@@ -7,6 +7,7 @@ from kilobench.data.damage import Damage, Damaged, Incomplete, lacking, partial_
 from kilobench.data.images import picture
 from kilobench.data.mfcc import mfcc, peak_normalised
 from kilobench.data.sources import fetched, present
+from kilobench.data.spectrogram import magnitudes, slaney_bands
 from kilobench.data.splits import (
     audio_split,
     copied_from_test,
@@ -36,6 +37,7 @@ __all__ = [
     "forget_digests",
     "lacking",
     "loudest",
+    "magnitudes",
     "mfcc",
     "normalise",
     "partial_allowed",
@@ -45,6 +47,7 @@ __all__ = [
     "repeated",
     "require_classes",
     "rows",
+    "slaney_bands",
     "sound_files",
     "table",
     "text",

@@ -49,6 +49,8 @@ def load(task: Task, fold: int, cache: Path, progress: Progress, *, held_out: bo
     if task.kind == "image":
         ordered |= {name: as_pixels(ordered[name]) for name in ("train_x", "test_x")}
     split = replace(split, **ordered)
+    if held_out and task.objective == "reconstruction":
+        raise UserError(f"{task.name}: all that it trains with is usual, so that no part of it can be tested on")
     return validation(split, VALIDATION_SHARE, 0) if held_out else split
 
 
@@ -113,8 +115,12 @@ def _check(task: Task, split: object) -> None:
     _require(type(split.partial) is int and split.partial >= 0, "partial", "a whole number", _described(split.partial))
     x = split.train_x
     wide = max(width, x.shape[3]) if isinstance(x, np.ndarray) and x.ndim == 4 else width
-    _check_part("train", x, split.train_y, (channels, height, wide), names, partial=split.partial > 0)
-    _check_part("test", split.test_x, split.test_y, (channels, height, width), names, partial=split.partial > 0)
+    if task.objective == "reconstruction":
+        _check_part("train", x, split.train_y, (channels, height, wide), names[:1], partial=False)
+        _check_part("test", split.test_x, split.test_y, (channels, height, wide), names, partial=False)
+    else:
+        _check_part("train", x, split.train_y, (channels, height, wide), names, partial=split.partial > 0)
+        _check_part("test", split.test_x, split.test_y, (channels, height, width), names, partial=split.partial > 0)
     if split.test_clips is not None:
         _check_inputs("test_clips", split.test_clips, (len(split.test_y), channels, height, wide))
     if split.train_groups is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kilobench.data.spectrogram import magnitudes, triangles
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -31,11 +33,8 @@ def mfcc(sound: NDArray[np.float32], rate: int, coefficients: int) -> NDArray[np
     import numpy as np
 
     length, stride = round(WINDOW_S * rate), round(STRIDE_S * rate)
-    frames = np.lib.stride_tricks.sliding_window_view(np.asarray(sound, dtype=np.float64), length)[::stride]
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     points = 1 << (length - 1).bit_length()
-    magnitudes = np.abs(np.fft.rfft(frames * hann, points))
-    bands = np.log(magnitudes @ mel_bands(points // 2 + 1, rate) + _FLOOR)
+    bands = np.log(magnitudes(sound, length, stride, points) @ mel_bands(points // 2 + 1, rate) + _FLOOR)
     return np.asarray(bands @ _cosines(coefficients), dtype=np.float32)
 
 
@@ -63,10 +62,7 @@ def mel_bands(bins: int, rate: int) -> NDArray[np.float64]:
 
     low, high = mel(np.array(MEL_HZ))
     corners = np.linspace(low, high, MEL_BANDS + 2)
-    place = mel(np.linspace(0, rate / 2, bins))[:, None]
-    rising = (place - corners[:-2]) / (corners[1:-1] - corners[:-2])
-    falling = (corners[2:] - place) / (corners[2:] - corners[1:-1])
-    bands = np.maximum(0, np.minimum(rising, falling))
+    bands = triangles(corners, mel(np.linspace(0, rate / 2, bins)))
     bands[0] = 0
     return bands
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What MLPerf Tiny's runner sends for each of its benchmarks, and the quality that a submission must reach.
 
-Banbury et al., MLPerf Tiny Benchmark, arXiv 2106.07597, section 4; file formats as in ``benchmark/evaluation/datasets`` of mlcommons/tiny.
+Banbury et al., MLPerf Tiny Benchmark, arXiv 2106.07597, section 4; file formats as in ``benchmark/evaluation/datasets`` of
+mlcommons/tiny.
 """
 
 from __future__ import annotations

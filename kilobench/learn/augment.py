@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kilobench.contracts import Shape, Training
+from kilobench.learn.objective import as_on_board
 
 _GAIN_DB = 6.0
 _FRAME = 1024
@@ -117,6 +118,23 @@ class SpectrogramAugmenter:
             x.gather(2, rows[:, None, :, None].expand_as(x)),
             functional.one_hot(self.y[indices], self.classes).to(torch.float32),
         )
+
+
+class Windows:
+    """Random windows of recordings that are wider than the input, and what is to be made of them: the same, ``as_on_board``.
+
+    Nothing else is varied: what is unusual of a sound may be its level or its pitch.
+    """
+
+    def __init__(self, x: Tensor, width: int) -> None:
+        self.x, self.width = x, width
+
+    def batch(self, chosen: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Inputs float32 [n, c, h, width] and values float32 [n, c * h * width] of the recordings ``chosen``."""
+        starts = generator.integers(0, self.x.shape[3] - self.width + 1, len(chosen))
+        pairs = zip(chosen, starts, strict=True)
+        out = torch.stack([self.x[index, ..., start : start + self.width] for index, start in pairs])
+        return out, as_on_board(out)
 
 
 def loudness(x: Tensor, rate: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from kilobench.contracts import Shape, UserError
 from kilobench.learn.layers import SwapAxes
+from kilobench.learn.objective import loss
 from kilobench.learn.tracing import culprit, first_line, trace
 
 _STEP = 4
@@ -25,7 +26,7 @@ _MOST = 0.9
 class ChannelRanking:
     """The importance of every channel of a network, measured once on ``batches`` (pairs as from Job.batches).
 
-    ``how`` it is measured, L being the cross-entropy:
+    ``how`` it is measured, L being the cross-entropy, or the mean squared error where the task is to reconstruct:
 
     - ``l1``: sum of |w| over a channel's weights (arXiv 1608.08710, section 3.1);
     - ``taylor``: sum of |w * dL/dw| over them (arXiv 1906.10771, section 3.1, by its absolute values);
@@ -138,7 +139,7 @@ def _accumulate_gradients(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
     learns = [parameter.requires_grad for parameter in model.parameters()]
     model.requires_grad_(True)
     for x, y in batches:
-        functional.cross_entropy(model(x), y).backward()
+        loss(model(x), y).backward()
     for parameter, flag in zip(model.parameters(), learns, strict=True):
         parameter.requires_grad = flag
 

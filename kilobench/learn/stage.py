@@ -36,7 +36,7 @@ def untrained(settings: Settings) -> nn.Module:
     seed_everything(settings.seed, settings.threads)
     task = settings.task
     with _memory():
-        model = settings.network.build(task.input_shape, task.class_count, task.sample_rate)
+        model = settings.network.build(task.input_shape, task.outputs, task.sample_rate)
     for path, module in model.named_modules() if isinstance(model, nn.Module) else ():
         if isinstance(module, LazyModuleMixin):
             supported = type(module).__name__.removeprefix("Lazy")
@@ -105,7 +105,7 @@ def _memory() -> Iterator[None]:
 
 
 def check_model(model: nn.Module, task: Task, maker: str = "a method") -> None:
-    """Raises CellError for what is no module, does not run on the task's inputs, has no output for each of its classes, or
+    """Raises CellError for what is no module, does not run on the task's inputs, has other outputs than the task wants, or
     weights that are not finite or not float32."""
     require_module(model, maker)
     for name, tensor in model.state_dict().items():
@@ -121,5 +121,6 @@ def check_model(model: nn.Module, task: Task, maker: str = "a method") -> None:
     except Exception as error:  # whatever code of a plug-in raises
         raise CellError(f"the model does not run on inputs of {(2, *task.input_shape)}: {reason(error)}") from error
     found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-    if found != (2, task.class_count):
-        raise CellError(f"for 2 inputs the model returns {found}, not (2, {task.class_count}): a logit for each class")
+    if found != (2, task.outputs):
+        each = "a logit for each class" if task.objective == "classes" else "a value for each of the input"
+        raise CellError(f"for 2 inputs the model returns {found}, not (2, {task.outputs}): {each}")

@@ -25,7 +25,8 @@ from torch.nn import functional
 
 from kilobench.contracts import Budget, CellError, Cost, Optimiser, Progress, Shape, Split, Task, Training, UserError
 from kilobench.files import read_kept, write_kept
-from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter
+from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter, Windows
+from kilobench.learn.objective import as_on_board
 
 CHECKPOINT_SECONDS = 60.0
 Fit = Callable[[Callable[[float], nn.Module], float, float], nn.Module]
@@ -116,6 +117,7 @@ class TrainingJob:
         self._data = split.digest
         x = torch.from_numpy(np.ascontiguousarray(split.train_x)).to(self.device)
         y = torch.from_numpy(split.train_y).to(self.device)
+        self._reconstructs = task.objective == "reconstruction"
         self._augmenter = _augmenter(task, x, y, self.training)
 
     def cost(self, model: nn.Module, board: str) -> Cost:
@@ -186,6 +188,8 @@ class TrainingJob:
             if run.step % 5 == 0 or run.step == run.steps:
                 done = f"step {run.step}/{run.steps}"
                 text = f"{done}, loss {loss_mean.item():.2f}, accuracy {100 * accuracy_mean.item():.0f} %"
+                if self._reconstructs:
+                    text = f"{done}, mean squared error {loss_mean.item():.3g}"
                 self.progress(text, run.step, run.steps)
                 if not math.isfinite(loss_mean.item()):
                     raise CellError(
@@ -196,7 +200,11 @@ class TrainingJob:
                 saved = time.monotonic()
 
     def _loss(self, logits: Tensor, y: Tensor, taught: Tensor | None) -> Tensor:
-        """Cross entropy with class shares; with a teacher, the weighted sum of both."""
+        """Cross entropy with class shares; with a teacher, the weighted sum of both. Where the task is to reconstruct, the mean
+        squared error, and no teacher.
+        """
+        if self._reconstructs:
+            return functional.mse_loss(logits, y)
         loss = functional.cross_entropy(logits, y, label_smoothing=self.training.label_smoothing)
         if taught is None or self._teacher is None:
             return loss
@@ -215,8 +223,8 @@ class TrainingJob:
         for start in range(0, len(chosen), size):
             part = chosen[start : start + size]
             offset = int(generator.integers(0, self.train_x.shape[3] - self.input_shape[2] + 1))
-            x = self.train_x[part][..., offset : offset + self.input_shape[2]]
-            result.append((torch.from_numpy(x.copy()), torch.from_numpy(self.train_y[part])))
+            x = torch.from_numpy(self.train_x[part][..., offset : offset + self.input_shape[2]].copy())
+            result.append((x, as_on_board(x) if self._reconstructs else torch.from_numpy(self.train_y[part])))
         return result
 
     @property
@@ -252,8 +260,10 @@ class TrainingJob:
 
 def _augmenter(
     task: Task, x: Tensor, y: Tensor, training: Training
-) -> AudioAugmenter | ImageAugmenter | SpectrogramAugmenter:
+) -> AudioAugmenter | ImageAugmenter | SpectrogramAugmenter | Windows:
     """What varies the inputs of a task of its kind."""
+    if task.objective == "reconstruction":
+        return Windows(x, task.input_shape[2])
     if task.kind == "audio":
         return AudioAugmenter(x, y, task.class_count, task.input_shape, task.sample_rate, training)
     if task.kind == "spectrogram":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kilobench.contracts import Budget, CellError, Cost, Method, Progress, Task, UserError, silent
 from kilobench.data.arrays import as_pixels
+from kilobench.learn.objective import as_on_board
 
 _INPUTS = 4
 """Random ones, that stand for training data."""
@@ -30,8 +31,9 @@ class UntrainedJob:
         self.seed = 0
         self.input_shape = task.input_shape
         noise = generator.uniform(-1, 1, (_INPUTS, *task.input_shape)).astype(np.float32)
-        self.train_x = as_pixels(noise) if task.kind == "image" else noise
+        self.train_x = noise if task.kind == "audio" else as_pixels(noise)
         self.train_y = np.arange(_INPUTS) % task.class_count
+        self._reconstructs = task.objective == "reconstruction"
         self.steps = 0
         self.budget = budget
         self.progress: Progress = silent
@@ -50,7 +52,8 @@ class UntrainedJob:
 
     def batches(self, count: int, size: int = 64) -> list[tuple[Tensor, Tensor]]:
         """One batch, however many are asked for."""
-        return [(torch.from_numpy(self.train_x.copy()), torch.from_numpy(self.train_y))]
+        x = torch.from_numpy(self.train_x.copy())
+        return [(x, as_on_board(x) if self._reconstructs else torch.from_numpy(self.train_y))]
 
 
 def finished(model: nn.Module, methods: Sequence[Method], task: Task, budget: Budget | None = None) -> nn.Module:

@@ -22,7 +22,7 @@ from kilobench.compile.operator import operator, require
 from kilobench.compile.simulate import quantise_input
 from kilobench.contracts import CellError, Progress, Split, Task
 from kilobench.plugins.spec import canonical
-from kilobench.record import Line, ModelFacts, accuracy
+from kilobench.record import Accuracy, Auc, Line, ModelFacts, accuracy, auc
 
 MEASURED_INPUTS = 8
 CROPS = 10
@@ -44,8 +44,8 @@ class Reference:
 class Evaluation:
     """What host C says about the whole test set, and about the measured inputs."""
 
-    correct: NDArray[np.bool_]
-    correct_10_crops: NDArray[np.bool_] | None
+    quality: Accuracy | Auc
+    accuracy_10_crops: Accuracy | None
     """By the mean softmax over 10 equally spaced windows of every clip; None where there are no longer clips."""
     reference: Reference
     arena_lower_bound: int
@@ -82,17 +82,27 @@ class EvaluatedModel:
     about: About
 
 
-def evaluate(graph: Graph, folder: Path, name: str, split: Split, progress: Progress) -> Evaluation:
-    """Emit the model into ``folder``, compile it for the host and run the test set, and the measured inputs."""
+def evaluate(
+    graph: Graph, folder: Path, name: str, split: Split, progress: Progress, *, reconstructs: bool = False
+) -> Evaluation:
+    """Emit the model into ``folder``, compile it for the host and run the test set, and the measured inputs.
+
+    One that ``reconstructs`` is judged by its errors, any other by the classes that it tells.
+    """
     start = perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     memory = emit(graph, folder, name)
     host = HostModel(folder)
-    correct = host.run(quantise_input(graph, split.test_x)).argmax(axis=1) == split.test_y
+    quality: Accuracy | Auc
+    if reconstructs:
+        scores = _errors(graph, host, split.test_x, progress)
+        quality = auc(scores[split.test_y == 0], scores[split.test_y == 1])
+    else:
+        quality = accuracy(host.run(quantise_input(graph, split.test_x)).argmax(axis=1) == split.test_y)
     crops = None if split.test_clips is None else _crops(graph, host, split.test_clips, progress) == split.test_y
     return Evaluation(
-        correct=correct,
-        correct_10_crops=crops,
+        quality=quality,
+        accuracy_10_crops=None if crops is None else accuracy(crops),
         reference=reference(graph, host, MEASURED_INPUTS),
         arena_lower_bound=memory.lower_bound_bytes,
         peak=memory.peak,
@@ -133,14 +143,15 @@ def about(
     split: Split,
 ) -> About:
     """What is known of an evaluated model; ``facts`` are those of ModelFacts that say how it was made."""
-    crops = evaluation.correct_10_crops
+    quality = evaluation.quality
     model = ModelFacts(
         **{**facts, "training": asdict(facts["training"])},
         task=canonical(task),
         classes=task.class_count,
         synthetic=task.synthetic,
-        accuracy=accuracy(evaluation.correct),
-        accuracy_10_crops=None if crops is None else accuracy(crops),
+        accuracy=quality if isinstance(quality, Accuracy) else None,
+        auc=quality if isinstance(quality, Auc) else None,
+        accuracy_10_crops=evaluation.accuracy_10_crops,
         macs=macs(graph),
         parameters=parameters(graph),
         model_digest=graph.digest(),
@@ -191,6 +202,20 @@ def require_logits(graph: Graph) -> None:
     tensor = graph.tensors[graph.output]
     logits = len(graph.outputs) == 1 and tensor.shape[:2] == (1, 1) and tensor.dtype in ("float32", "int8")
     require(logits, f"its output {graph.output} is {tensor.dtype} {tensor.shape}, not float32 or int8 (1, 1, classes)")
+
+
+def _errors(graph: Graph, host: HostModel, recordings: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:
+    """Of each recording [n, c, h, wide] the mean squared error over all of its windows, of outputs against inputs as they are."""
+    width, output = graph.tensors[graph.input].shape[1], graph.tensors[graph.output]
+    scores = np.empty(len(recordings), dtype=np.float32)
+    for index, recording in enumerate(recordings):
+        progress("errors of recordings", index, len(recordings))
+        x = np.lib.stride_tricks.sliding_window_view(recording, width, axis=2).transpose(2, 0, 1, 3)
+        made = host.run(quantise_input(graph, x)).astype(np.float64)
+        if output.dtype == "int8":
+            made = (made - output.zero_point) * output.scale
+        scores[index] = np.square(made - x.transpose(0, 2, 3, 1).reshape(made.shape)).mean()
+    return scores
 
 
 def _crops(graph: Graph, host: HostModel, clips: NDArray[np.float32], progress: Progress) -> NDArray[np.int64]:

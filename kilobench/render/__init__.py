@@ -19,12 +19,16 @@ def render(
 ) -> list[Path]:
     """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
 
+    Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written.
     Plots and the site need the extra ``pages``.
     """
     from kilobench.render.csv import DICTIONARY, rows_csv
     from kilobench.render.markdown import pages
     from kilobench.results.table import rows_of
 
+    records = [record for record in records if record.accuracy]
+    if not records:
+        return []
     rows = rows_of(records)
     files = {**pages(rows, records, too_large), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
     if plots:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kilobench.contracts import Budget
 from kilobench.record import NOT_RUN, Record
 from kilobench.results.contest import contest_of, newest_versions, steps_of, unequal
-from kilobench.results.stats import Estimate, Results, places, pooled, results
+from kilobench.results.stats import Estimate, Results, estimated, places, results
 from kilobench.results.store import Store
 from kilobench.results.table import commands
 
@@ -64,8 +64,8 @@ def advise(limits: Budget, task: str, folder: Path) -> str:
         timing = ", ".join(sorted({record.timing for record in group}))
         changed = f"; {group[0].training_changes}" if group[0].training_changes and not why else ""
         lines += ["", f"{link}; {why or f'{steps_of(group[0])} steps each{changed}'}; cycles {timing}"]
-        lines += _fitting([c for c in candidates if not c.binds], why)
-        lines += _binding([c for c in candidates if c.binds])
+        lines += _fitting([c for c in candidates if not c.binds], group[0].measure, why)
+        lines += _binding([c for c in candidates if c.binds], group[0].measure)
     return "\n".join(lines)
 
 
@@ -96,11 +96,10 @@ def _candidate(name: str, group: list[Record], limits: Budget) -> Candidate:
         ("RAM", max(ram - limits.ram_bytes, *(record.over_ram_bytes for record in group)) / 1024, "KiB"),
         ("time", latency - limits.latency_ms, "ms"),
     )
-    correct = results(group)
     return Candidate(
         name=name,
-        results=correct,
-        accuracy=pooled(correct),
+        results=results(group),
+        accuracy=estimated(group),
         flash_bytes=flash,
         ram_bytes=ram,
         latency_ms=latency,
@@ -109,14 +108,14 @@ def _candidate(name: str, group: list[Record], limits: Budget) -> Candidate:
     )
 
 
-def _fitting(candidates: Sequence[Candidate], why: str) -> list[str]:
+def _fitting(candidates: Sequence[Candidate], measure: str, why: str) -> list[str]:
     """A table, best first; without places where there is a reason why not."""
     if not candidates:
         return ["nothing fits"]
     found = [None] * len(candidates) if why else places([candidate.results for candidate in candidates])
     placed = zip(found, candidates, strict=True)
     order = sorted(placed, key=lambda pair: (pair[0] or len(candidates) + 1, pair[1].flash_bytes, pair[1].name))
-    lines = [_HEADING]
+    lines = [_heading(measure)]
     for place, candidate in order:
         lines += [_row(str(place or "–"), candidate), *_repeated(candidate)]
     if why:
@@ -126,17 +125,18 @@ def _fitting(candidates: Sequence[Candidate], why: str) -> list[str]:
     return [*lines, note]
 
 
-def _binding(candidates: Sequence[Candidate]) -> list[str]:
+def _binding(candidates: Sequence[Candidate], measure: str) -> list[str]:
     """A table, most accurate first."""
     if not candidates:
         return []
-    lines = ["", "what does not fit, and what it exceeds:", _HEADING]
+    lines = ["", "what does not fit, and what it exceeds:", _heading(measure)]
     for candidate in sorted(candidates, key=lambda one: (-one.accuracy.mean, one.name)):
         lines += [f"{_row('', candidate)}: {', '.join(candidate.binds)}", *_repeated(candidate)]
     return lines
 
 
-_HEADING = f"place  {'accuracy %':>16}  flash KiB  RAM KiB       ms  recipe"
+def _heading(measure: str) -> str:
+    return f"place  {measure + ' %':>16}  flash KiB  RAM KiB       ms  recipe"
 
 
 def _row(place: str, candidate: Candidate) -> str:

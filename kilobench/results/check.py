@@ -68,6 +68,8 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
         yield f"timing: {record.timing} is to be {timing}"
     if record.partial and task.source is None:
         yield f"partial: the data of {record.task} is never so"
+    if (record.auc is not None) != (task.objective == "reconstruction"):
+        yield f"{record.task} is judged by {'accuracy, not by AUC' if record.auc else 'AUC, not by accuracy'}"
     if record.accuracy_10_crops is not None and task.kind != "audio":
         yield f"accuracy_10_crops: {record.task} is no audio"
 

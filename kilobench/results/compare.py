@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kilobench.contracts import UserError
 from kilobench.record import Record
-from kilobench.results.contest import contest_of, incomparable, shown_budget
+from kilobench.results.contest import BY_AUC, contest_of, incomparable, shown_budget
 from kilobench.results.stats import SIGNIFICANT, Paired, Results, holm, paired, pooled, results
 from kilobench.results.store import Store
 
@@ -26,15 +26,15 @@ class Match:
 
     @property
     def evidence(self) -> tuple[tuple[str, str], ...]:
-        """Correctness of all samples on both sides: equal for models that were measured on several boards."""
-        return tuple((x.accuracy.bitmap, y.accuracy.bitmap) for x, y in zip(self.a, self.b, strict=True))
+        """What decides of all samples on both sides: equal for models that were measured on several boards."""
+        return tuple((_answers(x), _answers(y)) for x, y in zip(self.a, self.b, strict=True))
 
     @property
     def same(self) -> bool:
         """Whether all that is compared is equal, cell by cell."""
 
         def figures(r: Record) -> tuple[object, ...]:
-            return r.accuracy.bitmap, r.flash_bytes, r.ram_bytes, r.cycles_low, r.cycles, r.cycles_high
+            return _answers(r), r.flash_bytes, r.ram_bytes, r.cycles_low, r.cycles, r.cycles_high
 
         return list(map(figures, self.a)) == list(map(figures, self.b))
 
@@ -73,6 +73,8 @@ def compare(a: str, b: str, folder: Path, task: str | None = None, board: str | 
         else _of_recipes(a, b, folder, task, board)
     )
     differing = [match for match in found.matches if not match.same]
+    if judged := [match.a[0].task for match in differing if match.a[0].auc]:
+        raise UserError(f"{a} and {b} cannot be compared: {judged[0]} is {BY_AUC}")
     tests = {match.evidence: _test(match) for match in differing}
     corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
     lines, worse = [f"A  {a}", f"B  {b}"], []
@@ -91,6 +93,11 @@ def compare(a: str, b: str, folder: Path, task: str | None = None, board: str | 
         lines.append(f"not compared: {found.only_a} cells that only A has, {found.only_b} that only B has")
     lines += [f"B is {line}" for line in worse] or ["B is worse in nothing"]
     return "\n".join(lines), bool(worse)
+
+
+def _answers(record: Record) -> str:
+    """Right and wrong ones, or scores."""
+    return record.auc.scores if record.auc else record.accuracy.bitmap if record.accuracy else ""
 
 
 def _is_path(text: str, folder: Path) -> bool:
@@ -161,7 +168,7 @@ def _title(a: Sequence[Record], b: Sequence[Record]) -> str:
     told = [x if x == y else f"{x} -> {y}" for x, y in zip(parts(a[0]), parts(b[0]), strict=True)]
     settings = [text for text in told[3:] if text and text != "its own training"]
     folds, seeds = len({record.fold for record in a}), len({record.seed for record in a})
-    samples = sum({(record.data_digest, record.fold): record.accuracy.total for record in a}.values())
+    samples = sum({(record.data_digest, record.fold): record.quality.total for record in a}.values())
     return (
         f"{told[0]} {told[1]} on {told[2]}: {', '.join(settings)}; {samples} samples, {folds} fold(s), {seeds} seed(s)"
     )

@@ -16,6 +16,8 @@ CONTEST = ["task", "network", "training", "effort", "budget", "link", "toolchain
 made as large as it allows, the width does not count."""
 SAME_STEPS = 0.01
 """Efforts are equal that differ by at most this share."""
+BY_AUC = "judged by AUC: only accuracies are tested for differences"
+"""Why recipes of tasks that reconstruct are not ranked: their scores are no right and wrong answers."""
 CLAIMED = "claimed: not measured again"
 """Why what is only said (docs/trust.md) is not ranked."""
 
@@ -57,6 +59,8 @@ def newest_versions(records: Iterable[Record]) -> dict[str, int]:
 
 def unequal(group: Sequence[Record], newest: Mapping[str, int]) -> str:
     """Why records of one recipe cannot be ranked, whatever the others are; empty if they can."""
+    if any(record.auc for record in group):
+        return BY_AUC
     if any(record.effort is None for record in group):
         return "unequal effort"
     if any(record.trust == "claimed" for record in group):
@@ -85,6 +89,8 @@ def over_budget(record: Record) -> str:
 
 def incomparable(a: Record, b: Record) -> str:
     """Why two records of one contest cannot be compared; empty if they can."""
+    if a.auc or b.auc:
+        return BY_AUC
     if a.effort is None or b.effort is None:
         return "unequal effort"
     if "claimed" in (a.trust, b.trust):

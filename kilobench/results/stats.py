@@ -82,8 +82,19 @@ class Paired:
 
 
 def results(records: Iterable[Record]) -> Results:
-    """Of one recipe on one board."""
-    return {((f"{r.data_digest} of {r.accuracy.total}", r.fold), r.seed): correctness(r.accuracy) for r in records}
+    """Of one recipe on one board; nothing of those that are judged by AUC."""
+    judged = [(r, r.accuracy) for r in records if r.accuracy]
+    return {((f"{r.data_digest} of {found.total}", r.fold), r.seed): correctness(found) for r, found in judged}
+
+
+def estimated(records: Sequence[Record]) -> Estimate:
+    """The accuracy of a recipe, ``pooled``; or its AUC, the mean over folds and seeds, from the lowest to the highest end of the
+    intervals of all models, as what these have in common is not known.
+    """
+    if found := [record.auc for record in records if record.auc]:
+        mean = float(np.mean([one.mean for one in found]))
+        return Estimate(mean, min(one.low for one in found), max(one.high for one in found))
+    return pooled(results(records))
 
 
 def pooled(results: Results) -> Estimate:

@@ -50,7 +50,7 @@ class Change:
             "Recipe": f"`{record.recipe}`",
             "Board": record.board,
             "Seed, fold": f"{record.seed}, {record.fold}",
-            "Accuracy %": shown(lambda r: 100 * r.accuracy.mean),
+            "AUC %" if record.auc else "Accuracy %": shown(lambda r: 100 * r.quality.mean),
             "Flash KiB": shown(lambda r: r.flash_bytes / 1024),
             "RAM KiB": shown(lambda r: r.ram_bytes / 1024),
             "Mcycles": shown(lambda r: float("nan") if r.cycles is None else r.cycles / 1e6, 2).replace("nan", NOT_RUN),
@@ -195,7 +195,7 @@ class _Known:
     def add(self, record: Record) -> None:
         """Later ones must agree with it."""
         self._models.setdefault(record.model_digest, record)
-        self._samples.setdefault(record.data_digest, record.accuracy.total)
+        self._samples.setdefault(record.data_digest, record.quality.total)
         if not record.partial:
             self._data.setdefault(_data(record), record)
 
@@ -208,9 +208,9 @@ class _Known:
             facts = facts_of(record)
             if names := [name for name, value in facts_of(same).items() if facts[name] != value]:
                 yield f"its model has another {', '.join(names)} in {same.command}"
-        total = self._samples.get(record.data_digest, record.accuracy.total)
-        if total != record.accuracy.total:
-            yield f"the data of this digest has {total} test samples, not {record.accuracy.total}"
+        total = self._samples.get(record.data_digest, record.quality.total)
+        if total != record.quality.total:
+            yield f"the data of this digest has {total} test samples, not {record.quality.total}"
         data = self._data.get(_data(record), record)
         if not record.partial and data.data_digest != record.data_digest:
             yield f"data_digest: that of this task and fold is {data.data_digest}, as in {data.command}"

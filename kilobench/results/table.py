@@ -14,7 +14,7 @@ from kilobench.plugins.spec import without_width
 from kilobench.record import NOT_RUN, TRUST, Record
 from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
 from kilobench.results.rows import Row, Rows, distinct, first_of_each, grouped, in_order, is_missing
-from kilobench.results.stats import Estimate, Results, paired, pareto, places, pooled, results
+from kilobench.results.stats import Estimate, Results, estimated, paired, pareto, places, results
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -42,7 +42,8 @@ def slug(text: str) -> str:
 def rows_of(records: Sequence[Record]) -> Rows:
     """All rows, best place first within a board of a contest, then best accuracy.
 
-    Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.pooled``). ``effort`` is 0 where records state
+    Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.estimated``); AUCs stand in their place where
+    ``measure`` says so. ``effort`` is 0 where records state
     none. ``claimed`` records make rows of their own, so that they can hide no others. ``unequal`` says why a row is not ranked:
     it is claimed, its effort, or a version that has been followed by another. ``place``:
     ``stats.places`` of the ranked rows of one board that CONTEST does not tell apart. ``pareto``: it is ranked and fits, and no
@@ -69,10 +70,9 @@ def _rank(row: Row) -> tuple[Any, ...]:
 
 def _pool(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) -> tuple[Results, Estimate]:
     """Results of a row and their pool; the same objects for the same model, which is right about the same samples everywhere."""
-    key = tuple((r.data_digest, r.fold, r.seed, r.accuracy.total, r.accuracy.bitmap) for r in group)
+    key = tuple((r.data_digest, r.fold, r.seed, r.quality) for r in group)
     if key not in pools:
-        correct = results(group)
-        pools[key] = correct, pooled(correct)
+        pools[key] = results(group), estimated(group)
     return pools[key]
 
 
@@ -84,6 +84,7 @@ def _figures(
     cycles = fmean([float("nan") if record.cycles is None else record.cycles for record in group])
     worst = max(group, key=lambda record: record.over_flash_bytes + record.over_ram_bytes)
     return {
+        "measure": group[0].measure,
         "accuracy": estimate.mean,
         "low": estimate.low,
         "high": estimate.high,
@@ -92,7 +93,7 @@ def _figures(
         "steps": fmean(map(steps_of, group)),
         "stages": group[0].steps,
         "unequal": unequal(group, newest),
-        "samples": sum({part: len(right) for (part, _), right in correct.items()}.values()),
+        "samples": sum({(r.data_digest, r.fold): r.quality.total for r in group}.values()),
         "crops": _mean_of_crops(group),
         "partial": max(record.partial for record in group),
         "flash_bytes": fmean([record.flash_bytes for record in group]),
@@ -336,7 +337,13 @@ def terminal(records: Sequence[Record]) -> Group:
         table = Table(title=escape(_title(rows, everything)), title_justify="left", title_style="bold")
         table.box, table.pad_edge = None, False
         table.add_column("place", min_width=16)
-        for name, width in (("accuracy %", 13), ("flash KiB", 9), ("RAM KiB", 7), ("Mcycles", 7), ("ms", 7)):
+        for name, width in (
+            (f"{rows[0]['measure']} %", 13),
+            ("flash KiB", 9),
+            ("RAM KiB", 7),
+            ("Mcycles", 7),
+            ("ms", 7),
+        ):
             table.add_column(name, justify="right", min_width=width, no_wrap=True)
         measured = not all(is_missing(row["energy_uj"]) for row in rows)
         if measured:

@@ -22,7 +22,7 @@ from kilobench.paths import cache_dir
 from kilobench.plugins.budget import parse_budget
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import change_training, parse_recipe, without_width
-from kilobench.record import ModelFacts, Record, Trust, accuracy
+from kilobench.record import Auc, ModelFacts, Record, Trust
 from kilobench.results.contest import steps_of
 from kilobench.results.store import MODEL_BYTES, Store
 from kilobench.scratch import temporary_folder
@@ -140,7 +140,7 @@ class Verifier:
             network: Network = self._registry.get("networks", record.network)
             seed_everything(0)
             try:
-                model = finished(network.build(task.input_shape, task.class_count, task.sample_rate), methods, task)
+                model = finished(network.build(task.input_shape, task.outputs, task.sample_rate), methods, task)
                 self._untrained[key] = lower_for(task, model)
             except (UserError, CellError) as error:
                 return f"what its recipe makes cannot be told without training: {error}"
@@ -199,11 +199,14 @@ class Verifier:
         if record.effort and steps_of(record) != (wanted := round(record.effort * training)):
             raise Refuted(f"steps: {steps_of(record)} in all, the data gives {wanted}")
         with temporary_folder() as folder:
-            found = evaluate(model.graph, folder, "submitted", split, silent)
-        if accuracy(found.correct) != record.accuracy:
+            reconstructs = task.objective == "reconstruction"
+            found = evaluate(model.graph, folder, "submitted", split, silent, reconstructs=reconstructs)
+        if isinstance(found.quality, Auc):
+            if not found.quality.agrees(record.quality):
+                raise Refuted("predicted again, recordings have other scores than it says")
+        elif found.quality != record.accuracy:
             raise Refuted("predicted again, other test samples are right than its bitmap says")
-        crops = found.correct_10_crops
-        if (None if crops is None else accuracy(crops)) != record.accuracy_10_crops:
+        if found.accuracy_10_crops != record.accuracy_10_crops:
             raise Refuted("predicted again, the accuracy over 10 windows is another")
         return ""
 

@@ -200,7 +200,7 @@ class Planner:
         budget = parse_budget(point.budget, "")
         board: Board = self._get("boards", budget.board)
         require_emulated(board)
-        of_task = [task.input_shape, task.class_count, task.sample_rate]
+        of_task = [task.input_shape, task.outputs, task.sample_rate]
         keys = [self._key(network), *map(self._key, methods)]
         on = [
             board_facts(self._board(board.name)),
@@ -229,6 +229,7 @@ class Planner:
         network: Network = self._get("networks", point.network or task.network)
         methods = self._methods(point)
         training = change_training(task.training, point.training)
+        _require_suited(task, training, methods, validation=point.validation)
         stages = self._stages(point, task, network, training, methods)
         budget = parse_budget(point.budget, "") if point.budget else None
         costing = {name for method in methods for name in method.boards} | ({budget.board} if budget else set())
@@ -268,6 +269,22 @@ class Planner:
             key = hashed(key, self._key(method), dataclasses.astuple(span), measured, fitted)
             stages.append(Stage(key, method, canonical(method), span))
         return tuple(stages)
+
+
+def _require_suited(task: Task, training: Training, methods: tuple[Method, ...], *, validation: bool) -> None:
+    """Raises UserError for what is for classes alone, where the task is to reconstruct."""
+    if task.objective == "classes":
+        return
+    if validation:
+        raise UserError(
+            f"--validation: all that {task.name} trains with is usual, so that no part of it can be tested on"
+        )
+    for method in methods:
+        if method.teaches:
+            raise UserError(f"{method.name} teaches classes; {task.name} has none, but is to reconstruct its inputs")
+    for name in ("label_smoothing", "mix", "stretch", "tilt", "flip"):
+        if getattr(training, name) != (1.0 if name == "stretch" else 0):
+            raise UserError(f"training: {name} is for tasks with classes; {task.name} is to reconstruct its inputs")
 
 
 def check_link(board: Board, link: str, power: str) -> None:

@@ -138,7 +138,8 @@ class Workshop:
         _require_data_of(cell, len(model.stages), split)
         graph = lower_for(model.task, _stage(cell, -1))
         with temporary_folder() as folder:
-            evaluation = evaluate(graph, folder, model.label, split, progress)
+            reconstructs = model.task.objective == "reconstruction"
+            evaluation = evaluate(graph, folder, model.label, split, progress, reconstructs=reconstructs)
         facts: dict[str, Any] = {
             "network": canonical(model.network),
             "training": model.training,
@@ -178,7 +179,7 @@ class Workshop:
         fits = "fits" if record.fits else "does not fit"
         cycles = NOT_RUN if record.cycles is None else f"{record.cycles / 1e6:.2f} Mcycles"
         return (
-            f"{cell.label}: accuracy {100 * record.accuracy.mean:.1f} %, flash {record.flash_bytes / 1024:.1f} KiB, "
+            f"{cell.label}: {record.measure} {100 * record.quality.mean:.1f} %, flash {record.flash_bytes / 1024:.1f} KiB, "
             f"RAM {record.ram_bytes / 1024:.1f} KiB, {cycles}, {fits}"
         )
 

@@ -62,7 +62,7 @@ def submission(
         size=f"width={width:g}" if budget else "",
         seed=0,
         fold=0,
-        accuracy=accuracy(evaluation.correct if correct is None else correct),
+        accuracy=evaluation.quality if correct is None else accuracy(correct),
         macs=macs(graph),
         parameters=parameters(graph),
         model_digest=graph.digest(),

@@ -2,6 +2,7 @@
 """Networks against published figures."""
 
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import pytest
@@ -94,6 +95,20 @@ def test_the_int8_network_is_the_reference_layer_by_layer(network: str) -> None:
     assert layers(ours, moved) == layers(reference, moved)[:-1]
 
 
+@pytest.mark.parametrize("shape", [(640, 1, 1), (128, 1, 5)], ids=str)
+def test_the_autoencoder_has_the_size_of_the_reference(shape: tuple[int, int, int]) -> None:
+    """Its input is five frames of 128 bands, which are 640 values one after the other."""
+    graph = untrained("autoencoder", "int8", shape, 640)
+    assert (parameters(graph), macs(graph)) == (265_864, {"fp32": 0, "int8": 264_192, "binary": 0})
+    work = [op.params["weight"].size for op in graph.ops]
+    assert work == [640 * 128, *[128 * 128] * 3, 128 * 8, 8 * 128, *[128 * 128] * 3, 128 * 640]
+    if mlperf.there():
+        reference = load_model(mlperf.path_of("ad01_int8"))
+        assert [op.params["weight"].size for op in reference.ops] == work
+        if shape == (640, 1, 1):
+            assert layers(graph, set()) == layers(reference, set())
+
+
 def layers(graph: Graph, without: set[str]) -> list[Any]:
     """What is fixed of every operator before the weights are known."""
     return [
@@ -140,6 +155,7 @@ WIDTHS = {
     "mobilenet_v1": (0.25, *IMAGE),
     "mobilenet_v2": (0.35, *IMAGE),
     "mcunet": (1.0, *IMAGE),
+    "autoencoder": (1.0, (128, 1, 5), 0),
     **{f"acdnet[channels={name}]": (1.0, *SOUND) for name in ("small", "paper", "micro", "nano", "gap8")},
 }
 """Networks with their usual width, an input and its rate."""
@@ -150,7 +166,8 @@ def size(network: str, shape: tuple[int, int, int], rate: int, width: float | No
     parts = [network.partition("[")[2].rstrip("]"), f"width={width!r}" if width else ""]
     built: Network = REGISTRY.get("networks", f"{network.partition('[')[0]}[{','.join(filter(None, parts))}]")
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in built.build(shape, 10, rate).parameters())
+        outputs = prod(shape) if network == "autoencoder" else 10
+        return sum(parameter.numel() for parameter in built.build(shape, outputs, rate).parameters())
 
 
 def test_all_networks_have_a_width() -> None:
@@ -164,11 +181,15 @@ def test_all_networks_have_a_width() -> None:
 
 @pytest.mark.parametrize("name", WIDTHS)
 def test_a_wider_network_is_never_smaller(name: str) -> None:
-    """From a sixteenth of the usual width to four times as much, in steps of a hundredth; sizes lie close together."""
+    """From a sixteenth of the usual width to four times as much, in steps of a hundredth; sizes lie close together.
+
+    The ends of an autoencoder, half of it, grow with its width, and not with its square.
+    """
     usual, shape, rate = WIDTHS[name]
     sizes = [size(name, shape, rate, usual / 16 * 1.01**step) for step in range(420)]
     assert sizes == sorted(sizes)
-    assert sizes[0] < size(name, shape, rate, usual) / 12 and sizes[-1] > 12 * size(name, shape, rate, usual)
+    most = 8 if name == "autoencoder" else 12
+    assert sizes[0] < size(name, shape, rate, usual) / 12 and sizes[-1] > most * size(name, shape, rate, usual)
     assert max(after / before for before, after in pairwise(sizes) if before > 20_000) < 1.26
 
 
@@ -180,3 +201,8 @@ def test_the_usual_width_lies_in_between(name: str) -> None:
     usual, shape, rate = WIDTHS[name]
     sizes = [size(name, shape, rate, usual * factor) for factor in (0.96, 0.999, 1, 1.001, 1.04)]
     assert sizes == sorted(sizes)
+
+
+def test_an_autoencoder_gives_back_what_it_takes() -> None:
+    with pytest.raises(UserError, match=r"the 640 values of \(128, 1, 5\), not 10"):
+        REGISTRY.get("networks", "autoencoder").build((128, 1, 5), 10, 0)

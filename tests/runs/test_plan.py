@@ -171,3 +171,19 @@ def test_a_suite_may_have_a_mapping_as_training_and_no_network(tmp_path: Path) -
     path.write_text(f"{HEAD}\nnetwork:\ntraining: {{epochs: 3, lr: 1e-3, flip: true, optimiser: sgd}}")
     suite = load_suite(path, load_registry())
     assert (suite.network, suite.training) == (None, "epochs=3,lr=1e-3,flip=true,optimiser=sgd")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipes": ("distill+int8",)}, "distill teaches classes; ad has none"),
+        ({"training": "mix=0.5"}, "training: mix is for tasks with classes; ad is to reconstruct its inputs"),
+        ({"training": "label_smoothing=0.1"}, "training: label_smoothing is for tasks with classes"),
+        ({"training": "stretch=1.25"}, "training: stretch is for tasks with classes"),
+        ({"validation": True}, "--validation: all that ad trains with is usual"),
+    ],
+)
+def test_what_is_for_classes_is_refused_where_there_are_none(changes: dict[str, object], message: str) -> None:
+    assert cells(tasks=("ad",))
+    with pytest.raises(UserError, match=message):
+        cells(tasks=("ad",), **changes)
