@@ -66,11 +66,14 @@ class _Row:
     """A line of ``y_labels.csv``."""
 
     line: int
-    fields: list[str]
+    name: str
+    numbers: tuple[int, ...]
+    """Classes, label, and those of a window."""
 
     @property
-    def name(self) -> str:
-        return self.fields[0]
+    def common(self) -> tuple[int, ...]:
+        """What all lines say."""
+        return self.numbers[:1] + self.numbers[2:]
 
     @property
     def told(self) -> str:
@@ -86,11 +89,15 @@ def read_labels(folder: Path) -> Labelled:
     if not path.is_file():
         raise UserError(f"{folder} has no {LABELS}, which says file,classes,label of every input")
     rows = _rows(path)
-    classes, labels, window = _classes(path, rows)
+    _check_numbers(path, rows)
     _check_files(folder, path, rows)
-    _check_names(path, rows, labels)
-    made = Labelled(folder, tuple(row.name for row in rows), classes, np.array(labels), window)
-    if made.published is not None and digest_of_lines(",".join(row.fields) for row in rows) != made.published.rows:
+    _check_names(path, rows)
+    classes, *window = rows[0].common
+    labels = np.array([row.numbers[1] for row in rows])
+    names = tuple(row.name for row in rows)
+    made = Labelled(folder, names, classes, labels, (window[0], window[1]) if window else None)
+    said = digest_of_lines(",".join((row.name, *map(str, row.numbers))) for row in rows)
+    if made.published is not None and made.published.rows != said:
         raise UserError(
             f"{path} gives the files of {made.published.benchmark.name} other classes or labels than it has"
         )
@@ -105,11 +112,8 @@ def _rows(path: Path) -> list[_Row]:
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     try:
         for fields in reader:
-            if fields and len(fields) not in (3, 5):
-                told = "file,classes,label or file,classes,label,bytes,stride"
-                raise UserError(f"{path}: line {reader.line_num} has {len(fields)} fields, not {told}")
             if fields:
-                rows.append(_Row(reader.line_num, fields))
+                rows.append(_row(path, reader.line_num, fields))
     except csv.Error:
         raise UserError(f"{path}: line {reader.line_num} is not of comma-separated values") from None
     if not 1 <= len(rows) <= _MOST_FILES:
@@ -117,32 +121,34 @@ def _rows(path: Path) -> list[_Row]:
     return rows
 
 
-def _classes(path: Path, rows: Sequence[_Row]) -> tuple[int, list[int], tuple[int, int] | None]:
-    """Classes, which all lines have in common, labels, and windows, likewise."""
-    labels = []
-    common = [rows[0].fields[1], *rows[0].fields[3:]]
+def _row(path: Path, line: int, fields: list[str]) -> _Row:
+    if len(fields) not in (3, 5):
+        told = "file,classes,label or file,classes,label,bytes,stride"
+        raise UserError(f"{path}: line {line} has {len(fields)} fields, not {told}")
+    numbers = []
+    for field in fields[1:]:
+        try:
+            numbers.append(whole(field.strip()))
+        except ValueError:
+            header = f"; {LABELS} has no headings" if line == 1 else ""
+            raise UserError(f"{path}: line {line}: {one_line(field)[:40]!r} is no whole number{header}") from None
+    return _Row(line, fields[0], tuple(numbers))
+
+
+def _check_numbers(path: Path, rows: Sequence[_Row]) -> None:
+    """Classes and windows, which all lines have in common, and labels."""
+    first = rows[0]
     for row in rows:
-        classes, label, *window = _numbers(path, row)
-        if (said := [row.fields[1], *row.fields[3:]]) != common:
-            raise UserError(f"{path}: line {row.line} says {','.join(said)}, line {rows[0].line} {','.join(common)}")
+        if row.common != first.common:
+            said, before = (",".join(map(str, one.common)) for one in (row, first))
+            raise UserError(f"{path}: line {row.line} says {said}, line {first.line} {before}")
+        classes, label, *window = row.numbers
         if not 2 <= classes <= _MOST_CLASSES:
             raise UserError(f"{path}: line {row.line}: {classes} classes; supported are 2 to {_MOST_CLASSES}")
         if 0 in window:
             raise UserError(f"{path}: line {row.line}: windows of {window[0]} bytes every {window[1]}")
         if label >= classes:
             raise UserError(f"{path}: line {row.line}: label {label} is none of {classes} classes, 0 to {classes - 1}")
-        labels.append(label)
-    return classes, labels, (window[0], window[1]) if window else None
-
-
-def _numbers(path: Path, row: _Row) -> list[int]:
-    for field in row.fields[1:]:
-        try:
-            whole(field)
-        except ValueError:
-            header = f"; {LABELS} has no headings" if row.line == 1 else ""
-            raise UserError(f"{path}: line {row.line}: {one_line(field)[:40]!r} is no whole number{header}") from None
-    return [int(field) for field in row.fields[1:]]
 
 
 def _check_files(folder: Path, path: Path, rows: Sequence[_Row]) -> None:
@@ -171,16 +177,19 @@ def _more(found: Sequence[object]) -> str:
     return f"; there are {len(found)} such" if len(found) > 1 else ""
 
 
-def _check_names(path: Path, rows: Sequence[_Row], labels: Sequence[int]) -> None:
-    """Labels against names where these tell: words at their ends, each always with one number and that with no other word."""
+def _check_names(path: Path, rows: Sequence[_Row]) -> None:
+    """Labels against names where these tell: words at their ends, each always with one number and that with no other word,
+    and some more than once.
+    """
     ends = [_SAYS_LABEL.search(row.name) for row in rows]
     pairs = {(end[1], end[2]) for end in ends if end}
     states = [_SAYS_STATE.get(row.name.partition("_")[0]) for row in rows]
     said: list[int | None] = []
-    if all(ends) and len(pairs) == len({word for word, _ in pairs}) == len({number for _, number in pairs}) > 1:
+    words, numbers = ({pair[part] for pair in pairs} for part in (0, 1))
+    if all(ends) and 1 < len(words) == len(numbers) == len(pairs) < len(rows):
         said = [int(end[2]) for end in ends if end]
     elif None not in states:
         said = states
-    for row, label, by_name in zip(rows, labels, said, strict=False):
-        if label != by_name:
-            raise UserError(f"{path}: line {row.line}: {row.told} has label {label}; its name says {by_name}")
+    for row, by_name in zip(rows, said, strict=False):
+        if row.numbers[1] != by_name:
+            raise UserError(f"{path}: line {row.line}: {row.told} has label {row.numbers[1]}; its name says {by_name}")
