@@ -174,7 +174,7 @@ class Split:
     as (p - 128) / 128, and boards are sent them as uint8 [height, width, channels]; values in between are rounded as they arrive.
     ``train_y`` and ``test_y`` are int64 [n] class indices. ``classes`` names them. ``digest`` is a hex SHA-256 of all of it.
     ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of 10 crops (audio only).
-    Where the task is to reconstruct, ``test_x`` holds whole recordings, which may be wider than the input as those of ``train_x``;
+    Where the task is to reconstruct, ``test_x`` holds whole recordings, as wide as those of ``train_x`` or other than the input;
     of these all are usual, class 0, and class 1 is unusual. ``partial`` counts the inputs that the published set has and this one
     lacks. ``train_groups`` are int64 [n]: training inputs with the same number (a speaker, a recording) belong together, so that
     a validation part is cut between groups. Arrays may be memory-mapped and read-only.

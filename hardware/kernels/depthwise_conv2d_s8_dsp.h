@@ -197,6 +197,26 @@ KB_APART void sum_3x3_stride_2(const quad *q, int32_t first)
     }
 }
 
+/* Two sums (in a and b) plus the bias, scaled and rounded. */
+/* clang-format off */
+#ifdef KB_TWICE
+#define SCALE                                                                                                         \
+    "add.w %[a], %[bias], %[a], lsl #1\n add.w %[b], %[bias], %[b], lsl #1\n"                                         \
+    "smmlar %[t], %[a], %[m], %[offset]\n add.w %[a], %[t], %[a], asr #31\n"                                          \
+    "smmlar %[t], %[b], %[m], %[offset]\n add.w %[b], %[t], %[b], asr #31\n"
+#define TIMES 2
+#define AND_T , t
+#define AND_OPERAND , [t] "=&r"(t)
+#else
+#define SCALE                                                                                                         \
+    "add.w %[a], %[a], %[bias]\n add.w %[b], %[b], %[bias]\n"                                                         \
+    "smmla %[a], %[a], %[m], %[offset]\n smmla %[b], %[b], %[m], %[offset]\n"
+#define TIMES 1
+#define AND_T
+#define AND_OPERAND
+#endif
+/* clang-format on */
+
 /* The sums of four channels from c on, requantised. */
 KB_APART void finish_row(const quad *q, int8_t *row, int32_t c)
 {
@@ -205,29 +225,27 @@ KB_APART void finish_row(const quad *q, int8_t *row, int32_t c)
     KB_NO_UNROLL
     for (int32_t j = 0; j < QUAD; j++) {
         const int32_t multiplier = p->multiplier[c + j], shift = p->shift[c + j], bias = p->bias[c + j];
-        const int32_t more = shift - 32;
+        const int32_t more = shift - SHIFTED, times = TIMES * bias;
         const int32_t *sum = q->sums + j * q->pitch, *const end = sum + q->made;
         int8_t *out = row + j;
         if (more > 0 && more < 24) {
             const int32_t offset = (2 * zero + 1) * (1 << (more - 1)); /* rounds, and adds the zero point */
             for (; sum + 1 < end; out += 2 * channels) {
-                int32_t a, b;
+                int32_t a, b AND_T;
                 __asm__("ldr %[a], [%[sum]], #8\n ldr %[b], [%[sum], #-4]\n"
-                        "add.w %[a], %[a], %[bias]\n add.w %[b], %[b], %[bias]\n"
-                        "smmla %[a], %[a], %[m], %[offset]\n smmla %[b], %[b], %[m], %[offset]\n"
-                        "asr.w %[a], %[a], %[more]\n asr.w %[b], %[b], %[more]\n"
+                        SCALE "asr.w %[a], %[a], %[more]\n asr.w %[b], %[b], %[more]\n"
                         "ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
                         "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n"
                         "cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
                         "strb.w %[b], [%[out], %[channels]]\n strb.w %[a], [%[out]]\n"
-                        : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum)
-                        : [bias] "r"(bias), [m] "r"(multiplier), [offset] "r"(offset), [more] "r"(more), [low] "r"(low),
+                        : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum)AND_OPERAND
+                        : [bias] "r"(times), [m] "r"(multiplier), [offset] "r"(offset), [more] "r"(more), [low] "r"(low),
                           [out] "r"(out), [channels] "r"(channels)
                         : "memory", "cc");
             }
         }
         for (; sum < end; sum++, out += channels)
-            *out = kb_saturate(kb_requantise(*sum + bias, multiplier, shift) + zero, low);
+            *out = kb_saturate(scaled(*sum + bias, multiplier, shift) + zero, low);
     }
 }
 

@@ -80,6 +80,17 @@ KB_INLINE int32_t kb_multiply_high(int32_t a, int32_t b, int32_t offset)
 #endif
 }
 
+/* offset + the upper word of a * b, rounded half up. */
+KB_INLINE int32_t kb_multiply_high_rounded(int32_t a, int32_t b, int32_t offset)
+{
+#ifdef __ARM_FEATURE_DSP
+    __asm__("smmlar %0, %1, %2, %0" : "+r"(offset) : "r"(a), "r"(b));
+    return offset;
+#else
+    return offset + (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
+#endif
+}
+
 /* acc * multiplier * 2^-shift, rounded once, half up, in [-2^30, 2^30]. */
 int32_t kb_requantise_once(int64_t acc, int32_t multiplier, int32_t shift);
 
@@ -92,6 +103,13 @@ KB_INLINE int32_t kb_round_twice(int32_t x, int32_t multiplier, int32_t right)
 {
     const int32_t high = (int32_t)(((int64_t)x * multiplier + (1 << 30)) >> 31), rest = (int32_t)((1u << right) - 1);
     return (high >> right) + ((high & rest) > (rest >> 1) + (high < 0));
+}
+
+/* The same as kb_round_twice where |x| is below 2^30: what rounds half away from zero is one less below zero. */
+KB_INLINE int32_t kb_round_small_twice(int32_t x, int32_t multiplier, int32_t right)
+{
+    const int32_t half = (int32_t)((1u << right) >> 1);
+    return (kb_multiply_high_rounded(2 * x, multiplier, half) + (x >> 31 & -(half > 0))) >> right;
 }
 
 /* Clamped to [low, 127]. */
@@ -110,6 +128,12 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 #define KB_BY_CHANNEL(acc, channel, zero)                                                                              \
     ((channel)[3] > 0 ? kb_multiply_high(acc, (channel)[1], (channel)[2]) >> (channel)[3]                              \
                       : kb_requantise(acc, (channel)[1], -(channel)[3]) + (zero))
+
+/* The same of twice the sum and bias, of less than 2^31, with two roundings; `channel` is that of kb_tflite_conv2d_s8. */
+#define KB_TWICE_BY_CHANNEL(acc, channel, zero)                                                                        \
+    ((channel)[3] > 0                                                                                                  \
+         ? (kb_multiply_high_rounded(acc, (channel)[1], (channel)[2]) + ((acc) >> 31)) >> (channel)[3]                 \
+         : kb_requantise((acc) >> 1, (channel)[1], -(channel)[3]) + (zero))
 
 /* Runs `STEP(o, count)` over all output channels, four at a time and the rest one at a time. */
 #define KB_FOR_CHANNELS(channels, STEP)                                                                                \

@@ -8,7 +8,7 @@
 
 /* What kernels and operators (kilobench/compile/ops) must agree on stands here alone. */
 
-/* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.c) stays exact. */
+/* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.h) stays exact. */
 #define KB_CONV2D_S8_CHUNK 512
 /* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
 #define KB_BITS_FEW 8
@@ -52,7 +52,7 @@ typedef struct {
     int32_t relu;
 } kb_conv2d_f32_params;
 
-/* int8 convolution; see conv2d_s8.c. */
+/* int8 convolution; see conv2d_s8.h. */
 typedef struct {
     kb_window window;
     const int16_t *weight;
@@ -342,6 +342,14 @@ typedef struct {
     int32_t outer, count, inner;
 } kb_argmax_params;
 
+/* Sums where one input's factor is 1/2: the first, or if `swapped` the second. */
+typedef struct {
+    int32_t count, swapped, zero_exact;
+    int32_t zero, multiplier, shift; /* of the other one */
+    int32_t last, down, offset;      /* of the sum; the offset rounds, and adds the zero point */
+    int32_t low;
+} kb_tflite_add_exact_s8_params;
+
 typedef struct {
     kb_window window;
 } kb_tflite_avg_pool_s8_params;
@@ -356,8 +364,12 @@ void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_
 void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2d_s16_params *p, const kb_region *r);
 void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
                              const kb_region *r);
+/* With two roundings: `channel` has twice the bias, and what is shifted after the first of them. */
+void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                             const kb_region *r);
+void kb_tflite_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch,
+                                   const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
 void kb_grouped_conv2d_f32(const float *in, float *out, void *scratch, const kb_grouped_conv2d_f32_params *p,
                            const kb_region *r);
 void kb_grouped_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_grouped_conv2d_s8_params *p,
@@ -406,6 +418,7 @@ void kb_add_broadcast_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb
 void kb_sub_f32(const float *a, const float *b, float *out, const kb_broadcast_f32_params *p);
 void kb_mul_f32(const float *a, const float *b, float *out, const kb_broadcast_f32_params *p);
 void kb_mul_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_mul_s8_params *p);
+void kb_tflite_add_exact_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_tflite_add_exact_s8_params *p);
 void kb_tflite_add_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_tflite_add_s8_params *p);
 void kb_concat_f32(const float *const *in, float *out, const kb_concat_params *p);
 void kb_concat_s8(const int8_t *const *in, int8_t *out, const kb_concat_params *p);

@@ -3,12 +3,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kilobench.cli import main
 from kilobench.device import elf
 from kilobench.report.facts import read_facts
 from kilobench.results.store import Store
+from tests.data.labelled import folder_of
 from tests.report.subjects import graph_file, small
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,27 @@ def test_limits_decide_the_exit_code(model: Path, capsys: pytest.CaptureFixture[
     for wrong in ("flash=1KB", "speed=3", "", "board=teensy_40"):
         assert main([*command, wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_accuracy_on_labelled_inputs(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = folder_of(tmp_path / "set", np.arange(-128, 128, dtype=np.int8).reshape(4, 64), [0, 1, 2, 0], 3)
+    command = ["measure", str(model), "--board", "nucleo_l476rg", "--inputs"]
+    assert main([*command, str(inputs), "--keep", str(tmp_path / "kept")]) == 0
+    judged = read_facts(tmp_path / "kept" / "report.json").judged
+    assert judged and judged.accuracy and judged.inputs == "set" and judged.count == 4 and judged.target is None
+    assert f"accuracy {100 * judged.accuracy.mean:.2f} % ({judged.accuracy.correct} of 4; " in capsys.readouterr().out
+    (inputs / "1.bin").write_bytes(bytes(256))
+    for wrong, told in (
+        (inputs, "1.bin holds float32 or other 32-bit values, 256 bytes; the model takes int8 8x8x1, 64 bytes\n"),
+        (
+            inputs / "0.bin",
+            "0.bin is no folder: labelled inputs are one with y_labels.csv and a file for every input\n",
+        ),
+    ):
+        assert main([*command, str(wrong)]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith("kilobench: ") and said.err.endswith(told)
+        assert said.err.count("\n") == 1
 
 
 def test_a_published_model_has_its_report_and_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,12 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from kilobench.record import accuracy
 from kilobench.report import changes
-from kilobench.report.facts import Facts, content
+from kilobench.report.facts import Facts, Judged, content
 from kilobench.report.interface import Report
 from kilobench.report.page import page
 from kilobench.report.text import count, short_names, significant
@@ -180,3 +182,31 @@ def test_names_lose_what_tells_nothing(facts: Facts) -> None:
     assert list(shown.values()) == ["stem.conv", "a.conv_of_man…", "depthw…nv2d_12", "depthw…_conv2d", "head"]
     same = tuple(facts.layers[0].model_copy(update={"name": name}) for name in ("a", "a.b", "a.b.c", ".", ""))
     assert all(name.endswith(short) for name, short in short_names(facts.model_copy(update={"layers": same})).items())
+
+
+def judged(facts: Facts, correct: list[int], **more: object) -> Facts:
+    """With answers to labelled inputs."""
+    values = {"inputs": HOSTILE, "digest": "0", "count": len(correct), "auc": None, "target": 0.5} | more
+    known = Judged(accuracy=accuracy(np.array(correct, bool)), **values)  # type: ignore[arg-type]
+    return facts.model_copy(update={"judged": known})
+
+
+def test_accuracy_is_told_everywhere(facts: Facts) -> None:
+    found = judged(alone(facts), [1, 1, 1, 0])
+    text = " ".join(str(Report(found)).split())
+    assert "accuracy 75.00 % (3 of 4; 30.1 to 95.4 with 95 % confidence), by C on the host, of <script>" in text
+    assert text.count("; quality target 50 %: reached") == 1 and Report(found).accuracy == 0.75
+    assert "50 %: missed" in str(Report(judged(alone(facts), [0, 1, 0, 0])))
+    assert "<script>" not in page(found) and "accuracy 75.00 % (3 of 4" in page(found)
+    detector = found.judged.model_copy(update={"accuracy": None, "auc": 0.875})  # type: ignore[union-attr]
+    told = " ".join(str(Report(found.model_copy(update={"judged": detector}))).split())
+    assert "area under the ROC curve 0.8750, by C on the host" in told and "target 0.50: reached" in told
+
+
+def test_changes_say_which_answers_changed(facts: Facts) -> None:
+    base, head = judged(facts, [1, 1, 0, 0]), judged(facts, [1, 0, 1, 1])
+    told = changes.changes(base, head)
+    assert "accuracy 75.00 %" in told and "<script>" not in told
+    assert "The base had 50.00 %: 2 inputs are right now that were wrong, 1 wrong that were right" in told
+    assert "The base was judged by other inputs" in changes.changes(judged(facts, [1, 1, 0, 0], digest="1"), head)
+    assert "The base had" not in changes.changes(facts, head)

@@ -13,6 +13,7 @@ from kilobench.compile.operator import Attribute, Field, require
 from kilobench.compile.ops._integers import (
     INT32_MAX,
     REACH,
+    TWICE,
     channel_table,
     check_accumulator,
     lowest,
@@ -85,12 +86,26 @@ class Convolution(Windowed):
         """``is_general``, which may read all weights, once."""
         return self.is_general()
 
+    @cached_property
+    def twice(self) -> bool:
+        """Whether it is int8 that rounds twice, by its own kernel: that doubles sums, which 32 bits have to hold."""
+        if self.general or (self.source.dtype, self.output.dtype) != ("int8", "int8"):
+            return False
+        largest = 2 * REACH["int8"] * np.abs(self.weight().astype(np.int16)).sum(axis=(1, 2, 3), dtype=np.int64)
+        largest += 2 * np.abs(self.params["bias"].astype(np.int64))
+        return bool((self.params["shift"] > TWICE).all() and (largest <= INT32_MAX).all())
+
     @property
     def kernel(self) -> str:
-        """The general one, or that of its kind."""
+        """The general one, or that of its kind, or of two roundings."""
         if self.general:
             return "kb_grouped_conv2d_f32" if self.source.dtype == "float32" else "kb_grouped_conv2d_s8"
-        return super().kernel
+        return super().kernel.replace("kb_", "kb_tflite_" if self.twice else "kb_")
+
+    @property
+    def struct(self) -> str:
+        """Of both roundings alike."""
+        return f"{self.kernel}_params".replace("kb_tflite_", "kb_")
 
     def constants(self) -> dict[str, Field]:
         """Weights and what goes with them, as the kernel of its kind reads them."""
@@ -135,7 +150,8 @@ class Convolution(Windowed):
 
     def channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
         """As ``channel`` of kb_conv2d_s8_params."""
-        return channel_table(bias, self.params["multiplier"], self.params["shift"], self.output.zero_point)
+        multiplier, shift = self.params["multiplier"], self.params["shift"]
+        return channel_table(bias, multiplier, shift, self.output.zero_point, self.twice)
 
     # Meaning
 

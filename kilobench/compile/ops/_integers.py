@@ -56,10 +56,12 @@ def saturate(operator: Operator, value: NDArray[np.int64]) -> NDArray[np.int8]:
 
 
 def channel_table(
-    bias: NDArray[Any], multiplier: NDArray[Any], shift: NDArray[Any], zero_point: int
+    bias: NDArray[Any], multiplier: NDArray[Any], shift: NDArray[Any], zero_point: int, twice: bool = False
 ) -> NDArray[np.int32]:
-    """Per channel bias, multiplier, offset and shift of kb_kernels.h, int32 [channels, 4]."""
-    after = shift.astype(np.int64) - 32  # of the product's upper word
+    """Per channel bias, multiplier, offset and shift of kb_kernels.h, int32 [channels, 4]; ``twice`` for kb_tflite_conv2d_s8."""
+    after = shift.astype(np.int64) - (TWICE + 31 if twice else 32)  # of the product's upper word
+    if twice:
+        bias = 2 * bias.astype(np.int64)
     quick = (after > 0) & (after < 24)  # the offset stays below 2**31
     offset = np.where(quick, (2 * zero_point + 1) << np.where(quick, after - 1, 0), 0)
     return np.stack([bias, multiplier, offset, np.where(quick, after, -shift)], axis=1).astype(np.int32)

@@ -70,7 +70,7 @@ class Conv2d(Convolution):
         return made
 
     def is_general(self) -> bool:
-        """Or groups, or a weight of -128, which two in a half word cannot be (conv2d_s8.c)."""
+        """Or groups, or a weight of -128, which two in a half word cannot be (conv2d_s8.h)."""
         low = self.source.dtype == "int8" and self.params["weight"].min() < -127
         return super().is_general() or self.groups() > 1 or bool(low)
 
@@ -132,7 +132,7 @@ class Conv2d(Convolution):
         return {**self.params, "weight": blocks}
 
     def _s8(self) -> dict[str, Field]:
-        """Weights of two output channels in each half word, of four side by side; see conv2d_s8.c."""
+        """Weights of two output channels in each half word, of four side by side; see conv2d_s8.h."""
         columns = self._weight_columns()
         outputs, taps = len(columns), self._ordered_taps()
         ordered = np.zeros((-(-outputs // 4) * 4, taps), dtype=np.int32)

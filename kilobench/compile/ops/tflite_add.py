@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,14 +43,30 @@ class TfliteAdd(Broadcast):
         )
         return saturate(self, requantise(a + self.sign * b, m[2:], t[2:]))
 
+    @cached_property
+    def exact(self) -> int | None:
+        """Which input is not rounded, where the other one is, and so are sums of one shape; their shifts are small enough."""
+        halves = (self.params["multiplier"] == 1 << 30) & (self.params["shift"] == _LEAST)
+        exact = int(halves[:2].argmax())
+        rounded = self.params["shift"][[1 - exact, 2]] - _LEAST
+        usual = halves[exact] and (rounded > 0).all() and rounded[1] < 24
+        return exact if usual and self.sign == 1 and not self.broadcasts() else None
+
     @property
     def kernel(self) -> str:
         """A difference is a sum too."""
-        return "kb_tflite_add_s8"
+        return "kb_tflite_add_s8" if self.exact is None else "kb_tflite_add_exact_s8"
 
     def fields(self) -> dict[str, Field]:
         """The grid, factors and zero points."""
         multiplier, shift = self.params["multiplier"], self.params["shift"] - _LEAST
+        if (exact := self.exact) is not None:
+            zeros = [source.zero_point for source in self.sources]
+            counted = {"count": int(np.prod(self.output.shape)), "swapped": exact, "zero_exact": zeros[exact]}
+            other = {"zero": zeros[1 - exact], "multiplier": multiplier[1 - exact], "shift": shift[1 - exact]}
+            offset = (2 * self.output.zero_point + 1) << int(shift[2] - 1)
+            sums = {"last": multiplier[2], "down": shift[2], "offset": offset, "low": lowest(self)}
+            return {name: int(value) for name, value in (counted | other | sums).items()}
         factors: dict[str, Field] = {"multiplier": tuple(multiplier.tolist()), "shift": tuple(shift.tolist())}
         zeros = {"zero_a": self.sources[0].zero_point, "zero_b": self.sources[1].zero_point}
         ends = {"out_zero": self.output.zero_point, "low": lowest(self), "sign": self.sign}

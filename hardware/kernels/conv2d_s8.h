@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* int8 convolution, by whose kernels it is included: with KB_TWICE before, results are rounded twice.
+
+   Columns of the input (all kernel rows of one x, all channels) are expanded to 16 bits once per block of output
+   pixels; a pixel's taps are then consecutive, and neighbouring pixels share columns. Padding is the zero point; the
+   bias holds -in_zero * sum(weights).
+
+   The weights of two output channels share a half word, 256 * w1 + w0, so that one multiplication serves both: with
+   s = sum x * (256 * w1 + w0) and b = sum x * w0, the sum of channel 1 is (s - b) / 256, exact in 24 bits over
+   KB_CONV2D_S8_CHUNK taps.
+   Weights: [quads of output channels][taps / 2][pairs of the quad][2].
+   Sums: [output channels][pixels]. */
+#ifndef KB_CONV2D_S8_H
+#define KB_CONV2D_S8_H
+
+#include "kb_columns.h"
+#include "kb_inline.h"
+
+/* Sums of one chunk of taps for all quads: of the pixels x and y, or of x alone. The weights of a quad end `skip` bytes
+   before those of the next begin. `taps` is a multiple of 4. */
+static void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads,
+                       int32_t skip);
+static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip);
+
+#if defined(__ARM_FEATURE_DSP)
+#include "conv2d_s8_dsp.h"
+#else
+#include "conv2d_s8_portable.h"
+#endif
+
+/* However many taps: all sums of `pixels` pixels, 1 or 2, the second `step` halves after the first. */
+KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int32_t quads,
+                         const kb_conv2d_s8_params *p)
+{
+    const int32_t count = 4 * pixels * quads;
+    for (int32_t k = 0; k < p->taps; k += KB_CONV2D_S8_CHUNK) {
+        const int32_t taps = kb_min(KB_CONV2D_S8_CHUNK, p->taps - k), skip = 4 * (p->taps - taps);
+        int32_t *const part = k ? sum + count : sum;
+        if (pixels == 2)
+            two_pixels(x + k, x + step + k, p->weight + 2 * k, part, taps, quads, skip);
+        else
+            one_pixel(x + k, p->weight + 2 * k, part, taps, quads, skip);
+        for (int32_t i = 0; k && i < count; i++)
+            sum[i] += part[i];
+    }
+}
+
+/* Outputs of `pixels` pixels, 1 or 2, from their sums. */
+KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
+{
+    const int32_t channels = p->window.out.channels;
+    const int32_t *channel = p->channel;
+    for (int32_t o = 0; o < channels; o++, channel += 4, out++)
+        for (int32_t i = 0; i < pixels; i++) {
+#ifdef KB_TWICE
+            const int32_t acc = 2 * *sum++ + channel[0];
+            const int32_t value = KB_TWICE_BY_CHANNEL(acc, channel, p->out_zero);
+#else
+            const int32_t acc = *sum++ + channel[0];
+            const int32_t value = KB_BY_CHANNEL(acc, channel, p->out_zero);
+#endif
+            out[i * channels] = kb_saturate(value, p->low);
+        }
+}
+
+/* One row of `count` columns. */
+KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32_t column, int32_t count)
+{
+    if (column == channels) {
+        expand(to, from, channels * count);
+    } else if (channels == 1) {
+        for (; count > 0; count--, to += column)
+            *to = *from++;
+    } else {
+        for (; count > 0; count--, to += column, from += channels)
+            expand(to, from, channels);
+    }
+}
+
+/* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
+KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t count)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->in.channels, zero = p->in_zero, column = p->column;
+    const kb_span inside = kb_clip(x, count, g->in.width);
+    for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
+        if (row < 0 || row >= g->in.height) {
+            kb_pad(to, zero, channels, column, count);
+            continue;
+        }
+        const int8_t *from = in + (row * g->in.width + x + inside.from) * channels;
+        kb_pad(to, zero, channels, column, inside.from);
+        copy_row(to + inside.from * column, from, channels, column, inside.to - inside.from);
+        kb_pad(to + inside.to * column, zero, channels, column, count - inside.to);
+    }
+}
+
+KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r)
+{
+    const kb_window *g = &p->window;
+    const int32_t step = g->stride_w * p->column, channels = g->out.channels, quads = (channels + 3) / 4;
+    int32_t *const sum = scratch;
+    int16_t *const columns = (int16_t *)(sum + p->sums);
+    for (int32_t y = r->y; y < r->y_end; y++)
+        for (int32_t x = r->x; x < r->x_end; x += p->block) {
+            const int32_t count = kb_min(p->block, r->x_end - x);
+            int8_t *to = out + (y * g->out.width + x) * channels;
+            fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
+                 (count - 1) * g->stride_w + g->kernel_w);
+            for (int32_t i = 0; i + 1 < count; i += 2) {
+                const int16_t *const first = columns + i * step;
+                if (p->taps <= KB_CONV2D_S8_CHUNK)
+                    two_pixels(first, first + step, p->weight, sum, p->taps, quads, 0);
+                else
+                    accumulate(first, step, 2, sum, quads, p);
+                if (p->quick)
+                    finish_two(sum, to + i * channels, p);
+                else
+                    finish(sum, to + i * channels, 2, p);
+            }
+            if (count % 2) {
+                accumulate(columns + (count - 1) * step, 0, 1, sum, quads, p);
+                finish(sum, to + (count - 1) * channels, 1, p);
+            }
+        }
+}
+
+#endif

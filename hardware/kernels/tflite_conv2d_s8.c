@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* int8 convolution whose results are rounded twice, as TFLite-Micro rounds them. */
+#define KB_TWICE
+#include "conv2d_s8.h"
+
+KB_KERNEL void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
+                                   const kb_region *r)
+{
+    convolve(in, out, scratch, p, r);
+}
