@@ -81,7 +81,9 @@ def _run(options: argparse.Namespace) -> int:
     registry = _registry(options)
     with undisturbed():
         suite = _suite(options, registry)
-    return _run_models(suite, registry, options) if isinstance(suite, ModelSuite) else _run_suite(suite, registry, options)
+    return (
+        _run_models(suite, registry, options) if isinstance(suite, ModelSuite) else _run_suite(suite, registry, options)
+    )
 
 
 def _suite(options: argparse.Namespace, registry: Any) -> Any:
@@ -362,8 +364,10 @@ def _test(options: argparse.Namespace) -> int:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
+    from kilobench.mlperf.page import mlperf_pages
     from kilobench.render import render
     from kilobench.results.store import Store
+    from kilobench.results.table import rows_of
 
     store = Store(options.output / "records")
     records = store.read_all()
@@ -373,7 +377,8 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if site.exists() and not (site / "assets" / "explore.js").exists():
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
     whole = not missing("pages")
-    written = render(records, options.output, too_large=store.read_too_large(), plots=whole, site=whole)
+    others = mlperf_pages(options.output, rows_of(records))
+    written = render(records, options.output, too_large=store.read_too_large(), others=others, plots=whole, site=whole)
     made = [path for path in written if path.suffix == ".md"]
     print(f"{len(made)} pages of {len(records)} records: {options.output / 'README.md'}")
     drawn = f"with interaction: {site / 'index.html'}"
