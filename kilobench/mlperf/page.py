@@ -28,6 +28,7 @@ TRAINED = {
 """The task and the network here that are those of a benchmark."""
 SHORT = {"ic01": "IC", "kws01": "KWS", "vww01": "VWW", "ad01": "AD", STREAMING: "SWW"}
 _OURS = "kilobench"
+_ROUNDED = {"once": "rounded once", "tflite": "rounded as TFLite"}
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,13 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
         keep_trailing_newline=True,
     )
     main = [named[name] for name in SHORT if name in named]
-    entries = {one.name: entries_of(one, results, rows) for one in main}
+    entries = {one.name: entries_of(one.name, references, results, rows) for one in main}
     values = {
         "board": REFERENCE_BOARD,
         "summary": markdown_table([_summary(one, entries[one.model.benchmark]) for one in references]),
-        "ratios": markdown_table(_ratio_lines([ratio for one in main for ratio in ratios(one, results)])),
+        "ratios": markdown_table(
+            _ratio_lines([ratio for one in references if _once(one) for ratio in ratios(one, results)])
+        ),
         "benchmarks": [_benchmark(one, entries[one.name]) for one in main],
         "toolchains": sorted({board.toolchain for one in references for board in one.facts.boards}),
         "rounds": sorted({result.round for result in results}),
@@ -91,10 +94,11 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
     return Page(f"{SUITE}.md", title, summary, text, site, strips(_points(entries)))
 
 
-def entries_of(reference: Reference, results: Sequence[Result], rows: Rows) -> list[Entry]:
-    """All that is known of a benchmark, fewest cycles first."""
-    benchmark, macs = reference.model.benchmark, reference.macs
-    known = [
+def entries_of(benchmark: str, references: Sequence[Reference], results: Sequence[Result], rows: Rows) -> list[Entry]:
+    """All that is known of a benchmark, fewest cycles first: of other reports than that of its name, the reference board alone."""
+    own = [reference for reference in references if reference.model.benchmark == benchmark]
+    macs = own[0].macs
+    published = [
         Entry(
             result.board, result.mhz, result.cycles, macs,
             result.engine + (", float32" if result.weights == "float32" else ""), f"{result.submitter}, v{result.round}",
@@ -105,14 +109,19 @@ def entries_of(reference: Reference, results: Sequence[Result], rows: Rows) -> l
     ]  # fmt: skip
     here = [
         Entry(
-            one.board, one.clock_hz / 1e6, one.cycles, macs, f"{_OURS}, reference model", one.timing.split()[0],
-            ours=True, flash_bytes=one.flash_bytes, ram_bytes=one.ram_bytes,
+            one.board, one.clock_hz / 1e6, one.cycles, macs, f"{_OURS}, {_ROUNDED[reference.model.rounding]}",
+            one.timing.split()[0], ours=True, flash_bytes=one.flash_bytes, ram_bytes=one.ram_bytes,
         )
+        for reference in own
         for one in reference.facts.boards
-        if one.cycles
+        if one.cycles and (reference.name == benchmark or one.board == REFERENCE_BOARD)
     ]  # fmt: skip
     trained = [_trained(row) for row in rows if _is_of(row, benchmark)]
-    return sorted([*known, *here, *trained], key=lambda entry: (entry.cycles, entry.board, entry.by, entry.engine))
+    return sorted([*published, *here, *trained], key=lambda entry: (entry.cycles, entry.board, entry.by, entry.engine))
+
+
+def _once(reference: Reference) -> bool:
+    return reference.model.rounding == "once"
 
 
 def _is_of(row: Row, benchmark: str) -> bool:
@@ -175,10 +184,9 @@ def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:
         raise UserError(f"{SUITE}: the report {reference.name} has no cycles of {REFERENCE_BOARD}")
     published = [entry for entry in entries if entry.board == REFERENCE_BOARD and not entry.ours]
     best = min(published, key=lambda entry: entry.cycles / entry.mhz, default=None)
-    rounding = {"once": "once", "tflite": "as TFLite"}[reference.model.rounding]
     return {
         "Benchmark": SHORT[reference.model.benchmark],
-        "Rounded": rounding,
+        "Rounded": _ROUNDED[reference.model.rounding].removeprefix("rounded "),
         "MACs": f"{reference.macs / 1e6:.3g} M",
         "Mcycles": f"{one.cycles / 1e6:.3g}",
         "c/MAC": f"{one.cycles / reference.macs:.2f}",

@@ -39,7 +39,10 @@ def strips(points: Sequence[Point], ours: str = "kilobench") -> dict[str, Any]:
     return {
         "title": {
             "text": "Cycles on the Cortex-M4 of the NUCLEO-L4R5ZI",
-            "subtitle": ["Large: kilobench, emulated with zero wait states. Small: published for silicon, int8."],
+            "subtitle": [
+                "Large: kilobench, emulated with zero wait states; diamonds rounded once, triangles as TFLite.",
+                "Small: published for silicon, int8.",
+            ],
             "anchor": "start",
         },
         "data": {"values": [{**asdict(p), "per_mac": round(p.per_mac, 3)} for p in points]},
@@ -50,7 +53,13 @@ def strips(points: Sequence[Point], ours: str = "kilobench") -> dict[str, Any]:
             "y": y,
             "color": {"field": "by", "type": "nominal", "legend": legend,
                       "scale": {"domain": domain, "range": [colours[i % len(colours)] for i in range(len(domain))]}},
-            "shape": {"condition": {"test": own, "value": "diamond"}, "value": "circle"},
+            "shape": {
+                "condition": [
+                    {"test": f"{own} && indexof(datum.what, 'TFLite') >= 0", "value": "triangle-up"},
+                    {"test": own, "value": "diamond"},
+                ],
+                "value": "circle",
+            },
             "size": {"condition": {"test": own, "value": 220}, "value": 70},
         },
     }  # fmt: skip
