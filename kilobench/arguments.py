@@ -103,6 +103,9 @@ def _of_models(commands: Any) -> None:
     measuring.set_defaults(usual_board=USUAL_BOARD)
     _rounding(measuring)
     _where(measuring)
+    measuring.add_argument(
+        "--inputs", type=Path, metavar="DIR", help="labelled inputs as MLPerf Tiny's: y_labels.csv and a file for each"
+    )
     measuring.add_argument("--html", type=Path, metavar="FILE", help="the report as a page, too")
     measuring.add_argument("--keep", type=Path, metavar="DIR", help="keep programs, C, and the report as JSON")
     measuring.add_argument(

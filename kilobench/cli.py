@@ -389,6 +389,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     from kilobench.commands.measure import Products, measure
     from kilobench.contracts import Budget
+    from kilobench.data.labelled import read_labels
     from kilobench.measuring.recording import Where
     from kilobench.report.limits import parse_limits
     from kilobench.report.measuring import chosen
@@ -398,6 +399,7 @@ def _measure(options: argparse.Namespace) -> int:
     boards = chosen(_registry(options, modules=()), options.board or [options.usual_board], options.on, options.power)
     limits = Budget("") if options.fail_if_over is None else parse_limits(options.fail_if_over)
     subject = load_subject(options.model, options.rounding)
+    labelled = None if options.inputs is None else read_labels(options.inputs)
     products = Products(options.html, options.keep, options.output if subject.published else None)
     for option, folder in (
         ("--output", products.records),
@@ -408,7 +410,7 @@ def _measure(options: argparse.Namespace) -> int:
             _require_writable(option, folder)
     _require_cache()
     places = [Where(board, options.on, options.toolchain, options.power) for board in boards]
-    return measure(subject, places, limits, products, screen())
+    return measure(subject, places, limits, products, screen(), labelled)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from kilobench.compile.emit import emit
 from kilobench.contracts import Budget
+from kilobench.data.labelled import Labelled
 from kilobench.files import write_atomically
 from kilobench.measuring.recording import Where, record_from
 from kilobench.progress import OverallProgress
@@ -36,13 +37,20 @@ class Products:
     """The leaderboard that the records of a published model go to."""
 
 
-def measure(subject: Subject, places: Sequence[Where], limits: Budget, products: Products, console: Console) -> int:
+def measure(
+    subject: Subject,
+    places: Sequence[Where],
+    limits: Budget,
+    products: Products,
+    console: Console,
+    labelled: Labelled | None = None,
+) -> int:
     """Measure, print the report and write what is wanted; 1 where a limit is exceeded, else 0.
 
-    Raises CellError where a build or a board fails.
+    Raises CellError where a build or a board fails, UserError where labelled inputs do not suit the model.
     """
     with OverallProgress(console, BOARD_SECONDS * len(places)) as progress:
-        found = measure_subject(subject, places, progress)
+        found = measure_subject(subject, places, progress, labelled)
     show(console, terminal(found.facts))
     if products.html is not None:
         write_atomically(products.html, page(found.facts).encode())

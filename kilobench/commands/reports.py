@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kilobench.contracts import UserError
+from kilobench.data.labelled import read_labels
 from kilobench.files import write_atomically
 from kilobench.measuring.recording import Where
 from kilobench.paths import cache_dir
@@ -27,7 +28,9 @@ def run(suite: ModelSuite, places: Sequence[Where], output: Path, console: Conso
     Raises UserError for a file that is not here, or is not the one that the suite names; nothing is measured then.
     """
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    paths = {name: pinned(_folder(suite), model) for name, model in suite.models.items()}
+    folder = _folder(suite)
+    paths = {name: pinned(folder, model) for name, model in suite.models.items()}
+    labelled = {name: read_labels(folder / model.inputs) for name, model in suite.models.items() if model.inputs}
     if dry:
         for name, path in paths.items():
             console.print(f"{name}: {path} on {len(places)} boards", markup=False, highlight=False, soft_wrap=True)
@@ -35,7 +38,7 @@ def run(suite: ModelSuite, places: Sequence[Where], output: Path, console: Conso
     for name, model in suite.models.items():
         subject = load_subject(paths[name], model.rounding)
         with OverallProgress(console, BOARD_SECONDS * len(places)) as progress:
-            facts = measure_subject(subject, places, progress).facts
+            facts = measure_subject(subject, places, progress, labelled.get(name)).facts
         write_atomically(output / f"{name}.json", content(facts))
         console.print(f"report: {output / name}.json", markup=False, highlight=False, soft_wrap=True)
     return 0

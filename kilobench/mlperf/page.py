@@ -85,6 +85,7 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
         ),
         "benchmarks": [_benchmark(one, entries[one.name]) for one in main],
         "toolchains": sorted({board.toolchain for one in references for board in one.facts.boards}),
+        "inputs": sorted({one.facts.judged.inputs for one in references if one.facts.judged}),
         "rounds": sorted({result.round for result in results}),
     }
     template = environment.get_template(f"{SUITE}.md.j2")
@@ -95,7 +96,7 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
 
 
 def entries_of(benchmark: str, references: Sequence[Reference], results: Sequence[Result], rows: Rows) -> list[Entry]:
-    """All that is known of a benchmark, fewest cycles first: of other reports than that of its name, the reference board alone."""
+    """All that is known of a benchmark, fewest cycles first; of other reports than that of its name the reference board."""
     own = [reference for reference in references if reference.model.benchmark == benchmark]
     macs = own[0].macs
     published = [
@@ -110,7 +111,8 @@ def entries_of(benchmark: str, references: Sequence[Reference], results: Sequenc
     here = [
         Entry(
             one.board, one.clock_hz / 1e6, one.cycles, macs, f"{_OURS}, {_ROUNDED[reference.model.rounding]}",
-            one.timing.split()[0], ours=True, flash_bytes=one.flash_bytes, ram_bytes=one.ram_bytes,
+            one.timing.split()[0], ours=True, quality=reference.facts.judged and reference.facts.judged.quality,
+            flash_bytes=one.flash_bytes, ram_bytes=one.ram_bytes,
         )
         for reference in own
         for one in reference.facts.boards
@@ -187,6 +189,7 @@ def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:
     return {
         "Benchmark": SHORT[reference.model.benchmark],
         "Rounded": _ROUNDED[reference.model.rounding].removeprefix("rounded "),
+        "Quality": _judged(reference),
         "MACs": f"{reference.macs / 1e6:.3g} M",
         "Mcycles": f"{one.cycles / 1e6:.3g}",
         "c/MAC": f"{one.cycles / reference.macs:.2f}",
@@ -195,6 +198,14 @@ def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:
         "RAM KiB": f"{one.ram_bytes / 1024:.1f}",
         "Best published, ms (c/MAC)": "" if best is None else _best(best),
     }
+
+
+def _judged(reference: Reference) -> str:
+    """Quality, of how many inputs, and whether the target is missed."""
+    if (found := reference.facts.judged) is None:
+        return ""
+    missed = ", missed" if found.target is not None and found.quality < found.target else ""
+    return f"{_quality(reference.model.benchmark, found.quality)} of {found.count}{missed}"
 
 
 def _best(entry: Entry) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from kilobench import start
 from kilobench.contracts import UserError
-from kilobench.record import NOT_RUN
-from kilobench.report.facts import Facts, Layer, OnBoard, read_facts
-from kilobench.report.text import fit
+from kilobench.record import NOT_RUN, correctness
+from kilobench.report.facts import Facts, Judged, Layer, OnBoard, read_facts
+from kilobench.report.text import fit, told_quality
 
 _MOST_LAYERS = 20
 _DIGITS = 1, 1, 3, 2
@@ -25,6 +25,8 @@ _DIGITS = 1, 1, 3, 2
 def changes(base: Facts | None, head: Facts) -> str:
     """A table of boards, and one of the layers whose cycles on the first board changed."""
     lines = [f"### {_cell(head.model)}", "", _summary(base, head), ""]
+    if head.judged is not None:
+        lines += [_cell(f"{told_quality(head.judged)}.{_judged(base.judged if base else None, head.judged)}"), ""]
     lines += ["| board | flash KiB | RAM KiB | Mcycles | ms | fits |", "|:--|--:|--:|--:|--:|:--|"]
     before = {board.board: board for board in base.boards} if base else {}
     lines += [_row(before.get(board.board), board) for board in head.boards]
@@ -39,6 +41,19 @@ def _summary(base: Facts | None, head: Facts) -> str:
     if base.digest == head.digest:
         return "The model is the same as in the base."
     return "The model changed; in brackets: against the base."
+
+
+def _judged(before: Judged | None, head: Judged) -> str:
+    """What differs in answers to the same inputs."""
+    if before is None:
+        return ""
+    if before.digest != head.digest:
+        return f" The base was judged by other inputs, {before.inputs}: {told_quality(before)}."
+    if before.accuracy is None or head.accuracy is None:
+        return f" The base had {before.quality:.4f}."
+    then, now = correctness(before.accuracy), correctness(head.accuracy)
+    told = f"{(now & ~then).sum()} inputs are right now that were wrong, {(then & ~now).sum()} wrong that were right"
+    return f" The base had {100 * before.quality:.2f} %: {told}."
 
 
 def _row(before: OnBoard | None, board: OnBoard) -> str:

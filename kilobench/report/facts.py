@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,12 +18,13 @@ from kilobench.lines import one_line
 from kilobench.measuring.onboard import Measurement
 from kilobench.measuring.recording import described
 from kilobench.plugins.cores import timing_label
-from kilobench.record import FlashSplit
+from kilobench.record import Accuracy, FlashSplit
 
 FORM: Literal["kilobench report 1"] = "kilobench report 1"
 _MOST_BYTES = 1 << 24
 Text = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, lt=1 << 50)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -97,12 +97,36 @@ class OnBoard(_Part):
         return not (self.over_flash_bytes or self.over_ram_bytes)
 
 
+class Judged(_Part):
+    """How well it does on labelled inputs, in C compiled for the host."""
+
+    inputs: Text
+    """What they are."""
+    digest: Text
+    """Of names, labels and contents."""
+    count: Count
+    """Of files."""
+    accuracy: Accuracy | None
+    """None for an anomaly detector."""
+    auc: Share | None
+    """Area under the ROC curve, of anomaly detectors and of two classes."""
+    target: Share | None
+    """That MLPerf Tiny's closed division asks for where they are its own: of accuracy, or else of auc."""
+
+    @property
+    def quality(self) -> float:
+        """Accuracy, or of an anomaly detector the area under the ROC curve; a share of 1."""
+        return self.accuracy.mean if self.accuracy is not None else self.auc or 0.0
+
+
 class Facts(_Part):
     """A model, and what it takes on boards."""
 
     form: Literal["kilobench report 1"] = FORM
     model: Text
     """The name of its file."""
+    reference: Text = ""
+    """What MLPerf Tiny has to do with its file."""
     digest: Text
     """Of the graph."""
     rounding: Literal["once", "tflite", ""]
@@ -119,6 +143,7 @@ class Facts(_Part):
     """The layer that needs the most RAM."""
     layers: tuple[Layer, ...]
     moments: tuple[Moment, ...]
+    judged: Judged | None = None
     boards: tuple[OnBoard, ...]
 
 
@@ -194,11 +219,6 @@ def on_board(board: Board, link: str, measured: Measurement) -> OnBoard:
         inputs=len(cycles),
         energy_uj=measured.energy_uj,
     )
-
-
-def with_boards(facts: Facts, boards: Sequence[OnBoard]) -> Facts:
-    """The same of a model that was measured on these boards."""
-    return facts.model_copy(update={"boards": tuple(boards)})
 
 
 def content(facts: Facts) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from kilobench.contracts import UserError
+from kilobench.data.labelled import read_labels
 from kilobench.files import write_atomically
 from kilobench.measuring.recording import Where
 from kilobench.plugins.registry import load_registry
@@ -76,6 +77,17 @@ class Report:
         return self._first.latency_ms
 
     @property
+    def accuracy(self) -> float | None:
+        """On the labelled inputs, a share of 1; None without inputs, and of an anomaly detector."""
+        judged = self.facts.judged
+        return None if judged is None or judged.accuracy is None else judged.accuracy.mean
+
+    @property
+    def auc(self) -> float | None:
+        """Area under the ROC curve on the labelled inputs, of anomaly detectors and of two classes."""
+        return None if self.facts.judged is None else self.facts.judged.auc
+
+    @property
     def fits(self) -> bool:
         """Whether the board's memory holds it."""
         return self._first.fits
@@ -102,21 +114,24 @@ def measure(
     *,
     input_shape: tuple[int, ...] | None = None,
     toolchain: str = "zig",
+    inputs: str | Path | None = None,
 ) -> Report:
     """Measure a model on emulated boards, ``["all"]`` for every one.
 
     ``model`` is the path of a .tflite, .onnx, .pt2 or .safetensors file, or a module of torch, which needs ``input_shape``, that
-    of one input without the batch. Raises UserError (kilobench.api) for what cannot be measured, CellError where a build fails.
+    of one input without the batch. ``inputs`` is a folder of labelled inputs (docs/measuring.md). Raises UserError
+    (kilobench.api) for what cannot be measured, CellError where a build fails.
     """
     if isinstance(boards, str):
         boards = [boards]
     found = [Where(board, toolchain=toolchain) for board in chosen(load_registry([], ()), boards)]
+    labelled = None if inputs is None else read_labels(Path(inputs))
     if isinstance(model, str | Path):
         subject = load_subject(Path(model), rounding)
     else:
         subject = module_subject(model, input_shape, rounding or "once")
     with OverallProgress(Console(stderr=True), BOARD_SECONDS * len(found)) as progress:
-        return Report(measure_subject(subject, found, progress).facts)
+        return Report(measure_subject(subject, found, progress, labelled).facts)
 
 
 def records(folder: str | Path = "leaderboard/records") -> pd.DataFrame:

@@ -17,15 +17,19 @@ from kilobench.closure import hashed
 from kilobench.compile.emit import emit
 from kilobench.compile.host import HostModel
 from kilobench.contracts import Board, CellError, Progress, UserError
+from kilobench.data.labelled import Labelled
+from kilobench.data.mlperf import reference_model
 from kilobench.files import intact, read_kept, write_atomically, write_kept
 from kilobench.keys import board_facts, measuring_code
 from kilobench.measuring.evaluate import MEASURED_INPUTS, Reference, reference
 from kilobench.measuring.onboard import Measurement
+from kilobench.measuring.quality import quality
 from kilobench.measuring.recording import Where, measured_on
 from kilobench.paths import cache_dir, log_path
 from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress
-from kilobench.report.facts import Facts, facts_of, on_board, with_boards
+from kilobench.record import accuracy
+from kilobench.report.facts import Facts, Judged, facts_of, on_board
 from kilobench.report.models import Subject
 from kilobench.runs.plan import check_link, plugin_operators
 from kilobench.scratch import temporary_folder
@@ -48,19 +52,24 @@ class Found:
     measurements: tuple[Measurement, ...]
 
 
-def measure_subject(subject: Subject, places: Sequence[Where], progress: OverallProgress) -> Found:
-    """Measure a model on some boards, as many at a time as this machine has cores.
+def measure_subject(
+    subject: Subject, places: Sequence[Where], progress: OverallProgress, labelled: Labelled | None = None
+) -> Found:
+    """Measure a model on some boards, as many at a time as this machine has cores, and on labelled inputs before, on the host.
 
-    Measurements on emulated boards are kept in the cache. Raises the first error of a build or a board, as CellError.
+    Measurements on emulated boards are kept in the cache. Raises the first error of a build or a board, as CellError, and
+    UserError for inputs that do not suit the model.
     """
     with temporary_folder() as folder:
+        judged = None if labelled is None else _judged(subject, labelled, folder / "judged")
         (code := folder / "model").mkdir()
         facts = facts_of(subject.name, subject.rounding, subject.graph, emit(subject.graph, code, subject.title))
         bench = _Bench(subject, code, folder, {where.board.name: _key(subject, where) for where in places})
         measured = _side_by_side(bench.measured, places, progress)
     links = (where.link.partition(":")[0] for where in places)
     boards = [on_board(w.board, link, one) for w, link, one in zip(places, links, measured, strict=True)]
-    return Found(with_boards(facts, boards), tuple(measured))
+    known = {"reference": _reference(subject), "judged": judged, "boards": tuple(boards)}
+    return Found(facts.model_copy(update=known), tuple(measured))
 
 
 def chosen(registry: Registry, names: Sequence[str], link: str = "emulator", power: str = "") -> list[Board]:
@@ -75,6 +84,22 @@ def chosen(registry: Registry, names: Sequence[str], link: str = "emulator", pow
     for board in boards:
         check_link(board, link, power)
     return boards
+
+
+def _reference(subject: Subject) -> str:
+    return "" if subject.file is None else reference_model(subject.file.stem, subject.file.read_bytes())
+
+
+def _judged(subject: Subject, labelled: Labelled, folder: Path) -> Judged:
+    found = quality(subject.graph, bool(subject.rounding), labelled, folder)
+    return Judged(
+        inputs=labelled.title,
+        digest=labelled.digest(),
+        count=len(labelled.names),
+        accuracy=None if found.correct is None else accuracy(found.correct),
+        auc=None if found.auc is None else round(found.auc, 6),
+        target=None if labelled.published is None else labelled.published.benchmark.target,
+    )
 
 
 class _Bench:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader
 
 from kilobench.report.facts import Facts, OnBoard
-from kilobench.report.text import about, count, fit, how, kib, lacking, short_names
+from kilobench.report.text import about, count, fit, how, kib, lacking, short_names, told_quality
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 840.0, 150.0
 
@@ -41,7 +41,7 @@ def page(facts: Facts) -> str:
         height=_PLOT_HEIGHT,
         shares=_shares,
         total_macs=sum(facts.macs.values()),
-        **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking},
+        **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking, "told_quality": told_quality},
     )
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kilobench.record import NOT_RUN
-from kilobench.report.facts import Facts, Moment, OnBoard
+from kilobench.report.facts import Facts, Judged, Moment, OnBoard
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 64, 6
 _NAME_WIDTH = 14
@@ -21,6 +21,8 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 def terminal(facts: Facts) -> Group:
     """One board with its layers, or a table of several; and the arena over time."""
     parts: list[RenderableType] = [Text(f"{facts.model}: {about(facts)}")]
+    parts += [Text(facts.reference)] if facts.reference else []
+    parts += [Text(f"\n{told_quality(facts.judged)}")] if facts.judged is not None else []
     if len(facts.boards) == 1:
         parts += [Text(), Text(headline(facts, facts.boards[0])), Text(fit(facts.boards[0])), Text()]
         parts.append(_layers(facts, facts.boards[0]))
@@ -39,6 +41,21 @@ def about(facts: Facts) -> str:
     rounding = {"tflite": ", rounded as TFLite does", "once": "", "": ""}[facts.rounding]
     outputs = ", ".join(facts.outputs)
     return f"{facts.input} to {outputs}, {len(facts.layers)} layers, {total}, {facts.parameters} parameters{rounding}"
+
+
+def told_quality(judged: Judged) -> str:
+    """Accuracy, area under the ROC curve, on what, and whether that is enough."""
+    told = []
+    if (found := judged.accuracy) is not None:
+        interval = f"{100 * found.low:.1f} to {100 * found.high:.1f} with 95 % confidence"
+        told.append(f"accuracy {100 * found.mean:.2f} % ({found.correct} of {found.total}; {interval})")
+    if judged.auc is not None:
+        told.append(f"area under the ROC curve {judged.auc:.4f}")
+    met = ""
+    if judged.target is not None:
+        target = f"{judged.target:.2f}" if found is None else f"{100 * judged.target:g} %"
+        met = f"; quality target {target}: {'reached' if judged.quality >= judged.target else 'missed'}"
+    return f"{', '.join(told)}, by C on the host, of {judged.inputs}{met}"
 
 
 def headline(facts: Facts, board: OnBoard) -> str:
