@@ -159,7 +159,7 @@ def _line(entry: Entry, benchmark: str) -> dict[str, str]:
     strong = "**" if entry.ours else ""
     return {
         "c/MAC": f"{strong}{entry.per_mac:.2f}{strong}",
-        "Mcycles": f"{entry.cycles / 1e6:.3g}" if entry.cycles < 1e7 else f"{entry.cycles / 1e6:.1f}",
+        "Mcycles": _mega(entry.cycles),
         "ms": _ms(1000 * entry.cycles / (1e6 * entry.mhz)),
         "Board": f"{entry.board}, {entry.mhz:g} MHz",
         "Engine": f"{strong}{entry.engine}{strong}",
@@ -169,6 +169,11 @@ def _line(entry: Entry, benchmark: str) -> dict[str, str]:
         "RAM KiB": "" if entry.ram_bytes is None else f"{entry.ram_bytes / 1024:.1f}",
         "Energy µJ": "" if entry.energy_uj is None else f"{entry.energy_uj:.0f}",
     }
+
+
+def _mega(cycles: float) -> str:
+    millions = cycles / 1e6
+    return f"{millions:.{1 if millions >= 10 else 2 if millions >= 1 else 3}f}"
 
 
 def _ms(value: float) -> str:
@@ -191,7 +196,7 @@ def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:
         "Rounded": _ROUNDED[reference.model.rounding].removeprefix("rounded "),
         "Quality": _judged(reference),
         "MACs": f"{reference.macs / 1e6:.3g} M",
-        "Mcycles": f"{one.cycles / 1e6:.3g}",
+        "Mcycles": _mega(one.cycles),
         "c/MAC": f"{one.cycles / reference.macs:.2f}",
         "ms": _ms(one.latency_ms),
         "Flash KiB": f"{one.flash_bytes / 1024:.1f}",
