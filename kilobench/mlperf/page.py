@@ -42,6 +42,7 @@ class Entry:
     engine: str
     by: str
     ours: bool = False
+    weights: str = "int8"
     quality: float | None = None
     flash_bytes: float | None = None
     ram_bytes: float | None = None
@@ -102,8 +103,8 @@ def entries_of(benchmark: str, references: Sequence[Reference], results: Sequenc
     published = [
         Entry(
             result.board, result.mhz, result.cycles, macs,
-            result.engine + (", float32" if result.weights == "float32" else ""), f"{result.submitter}, v{result.round}",
-            quality=result.quality, energy_uj=result.energy_uj,
+            result.engine, f"{result.submitter}, v{result.round}",
+            weights=result.weights, quality=result.quality, energy_uj=result.energy_uj,
         )
         for result in results
         if result.benchmark == benchmark
@@ -162,7 +163,7 @@ def _line(entry: Entry, benchmark: str) -> dict[str, str]:
         "Mcycles": _mega(entry.cycles),
         "ms": _ms(1000 * entry.cycles / (1e6 * entry.mhz)),
         "Board": f"{entry.board}, {entry.mhz:g} MHz",
-        "Engine": f"{strong}{entry.engine}{strong}",
+        "Engine": f"{strong}{entry.engine}{strong}" + ("" if entry.weights == "int8" else f", {entry.weights}"),
         "By": entry.by,
         "Quality": "" if entry.quality is None else _quality(benchmark, entry.quality),
         "Flash KiB": "" if entry.flash_bytes is None else f"{entry.flash_bytes / 1024:.1f}",
@@ -241,5 +242,5 @@ def _points(entries: dict[str, list[Entry]]) -> list[Point]:
         )
         for name, found in entries.items()
         for entry in found
-        if name != STREAMING and entry.board == REFERENCE_BOARD
+        if name != STREAMING and entry.board == REFERENCE_BOARD and entry.weights == "int8"
     ]

@@ -92,7 +92,7 @@ def test_options_of_training_are_refused(option: str, suite: Path, capsys: pytes
             "models.small: 'x' is no mapping, as {file: ...",
         ),
         (
-            GOOD[GOOD.index("models") : GOOD.index("boards")],
+            GOOD[GOOD.index("models:") : GOOD.index("boards")],
             "models: []\n",
             "models: () is no mapping of names to files",
         ),

@@ -11,6 +11,7 @@ from kilobench.contracts import UserError
 from kilobench.mlperf.page import mlperf_page, mlperf_pages
 from kilobench.mlperf.reports import read_references
 from kilobench.plugins.suites import ModelSuite
+from kilobench.record import Record
 from kilobench.render import render
 from kilobench.render.page import Page
 from kilobench.report.facts import Judged
@@ -45,13 +46,16 @@ def made_up() -> Page:
         result("nucleo_l4r5zi", 50, round="1.1", weights="float32"),
         result("nucleo_l4r5zi", 70, benchmark="ad01", quality=0.86),
     ]
-    trained = {"task": "cifar10", "network": "resnet8", "classes": 10}
+
+    def trained(recipe: str, correct: int, cycles: int, network: str = "resnet8", **changes: object) -> Record:
+        return record(recipe, correct=correct, task="cifar10", classes=10, network=network, cycles=cycles, **changes)
+
     records = [
-        record("int8", correct=85, cycles=1_700_000, **trained),
-        record("int8", correct=99, cycles=1, **trained, trust="claimed"),
-        record("xnor", correct=99, cycles=2, **trained),
-        record("int8", correct=99, cycles=3, **trained | {"network": "resnet18"}),
-        record("int8", correct=99, cycles=4, **trained, budget="flash=64KiB,board=nucleo_l476rg", size="width=4"),
+        trained("int8", 85, 1_700_000),
+        trained("int8", 99, 1, trust="claimed"),
+        trained("xnor", 99, 2),
+        trained("int8", 99, 3, "resnet18"),
+        trained("int8", 99, 4, budget="flash=64KiB,board=nucleo_l476rg", size="width=4"),
     ]
     return mlperf_page(references, results, rows_of(records))
 

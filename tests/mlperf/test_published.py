@@ -27,7 +27,7 @@ def test_no_result_is_listed_twice_and_each_says_where_it_was_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "macs", "ms", "per_mac", "submitter", "round_"),
+    ("name", "macs", "ms", "per_mac", "submitter", "round_"),
     [
         ("ic01", 12_501_632, 165.1, 1.58, "ST", "1.2"),
         ("kws01", 2_656_768, 43.2, 1.95, "ST", "1.2"),
@@ -36,9 +36,9 @@ def test_no_result_is_listed_twice_and_each_says_where_it_was_read() -> None:
     ],
 )
 def test_the_best_closed_results_are_those_that_are_quoted(
-    benchmark: str, macs: int, ms: float, per_mac: float, submitter: str, round_: str
+    name: str, macs: int, ms: float, per_mac: float, submitter: str, round_: str
 ) -> None:
-    found = best(benchmark)
+    found = best(name)
     assert (found.submitter, found.round, found.division) == (submitter, round_, "closed")
     assert found.latency_ms == pytest.approx(ms, abs=0.06)
     assert found.cycles / macs == pytest.approx(per_mac, abs=0.006)
