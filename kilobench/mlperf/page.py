@@ -27,6 +27,7 @@ TRAINED = {
 }
 """The task and the network here that are those of a benchmark."""
 SHORT = {"ic01": "IC", "kws01": "KWS", "vww01": "VWW", "ad01": "AD", STREAMING: "SWW"}
+_CORES = {"cortex-m0plus": "M0+", "cortex-m4f": "M4", "cortex-m7": "M7", "cortex-m33": "M33"}
 _OURS = "kilobench"
 _ROUNDED = {"once": "rounded once", "tflite": "rounded as TFLite"}
 
@@ -112,7 +113,7 @@ def entries_of(benchmark: str, references: Sequence[Reference], results: Sequenc
     here = [
         Entry(
             one.board, one.clock_hz / 1e6, one.cycles, macs, f"{_OURS}, {_ROUNDED[reference.model.rounding]}",
-            one.timing.split()[0], ours=True, quality=reference.facts.judged and reference.facts.judged.quality,
+            one.timing.split()[0], ours=True, quality=reference.quality,
             flash_bytes=one.flash_bytes, ram_bytes=one.ram_bytes,
         )
         for reference in own
@@ -197,12 +198,11 @@ def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:
         "Rounded": _ROUNDED[reference.model.rounding].removeprefix("rounded "),
         "Quality": _judged(reference),
         "MACs": f"{reference.macs / 1e6:.3g} M",
-        "Mcycles": _mega(one.cycles),
         "c/MAC": f"{one.cycles / reference.macs:.2f}",
         "ms": _ms(one.latency_ms),
+        "Best published, ms (c/MAC)": "" if best is None else _best(best),
         "Flash KiB": f"{one.flash_bytes / 1024:.1f}",
         "RAM KiB": f"{one.ram_bytes / 1024:.1f}",
-        "Best published, ms (c/MAC)": "" if best is None else _best(best),
     }
 
 
@@ -223,7 +223,7 @@ def _ratio_lines(found: Sequence[Ratio]) -> list[dict[str, str]]:
     lines = []
     for board, core in boards:
         cells = {SHORT[ratio.benchmark]: _ratio(ratio) for ratio in found if ratio.board == board}
-        lines.append({"Board": board, "Core": core, **cells})
+        lines.append({"Board": board, "Core": _CORES[core], **cells})
     return lines
 
 

@@ -31,6 +31,11 @@ class Reference:
         """Multiply-accumulates of one inference."""
         return sum(self.facts.macs.values())
 
+    @property
+    def quality(self) -> float | None:
+        """On labelled inputs; None where there were none."""
+        return None if self.facts.judged is None else self.facts.judged.quality
+
     def on(self, board: str) -> OnBoard | None:
         """What was measured on a board; None where it was not, or is too large to run."""
         return next((one for one in self.facts.boards if one.board == board and one.cycles), None)

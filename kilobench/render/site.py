@@ -91,7 +91,9 @@ def build_site(
 
 def _front_matter(name: str) -> str:
     """Which of Material's columns beside the text a page does without."""
-    hidden = "toc" if "/" in name else "navigation"
+    hidden = {"README.md": "navigation", "classes.md": "navigation"}.get(
+        name, "toc" if "/" in name else "navigation, toc"
+    )
     return f"---\nhide: [{hidden}]\n---\n"
 
 

@@ -4,6 +4,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def made_up() -> Page:
         result("nucleo_l4r5zi", 70, benchmark="ad01", quality=0.86),
     ]
 
-    def trained(recipe: str, correct: int, cycles: int, network: str = "resnet8", **changes: object) -> Record:
+    def trained(recipe: str, correct: int, cycles: int, network: str = "resnet8", **changes: Any) -> Record:
         return record(recipe, correct=correct, task="cifar10", classes=10, network=network, cycles=cycles, **changes)
 
     records = [
