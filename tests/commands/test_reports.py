@@ -93,8 +93,8 @@ def test_options_of_training_are_refused(option: str, suite: Path, capsys: pytes
         ),
         (
             GOOD[GOOD.index("models:") : GOOD.index("boards")],
-            "models: []\n",
-            "models: () is no mapping of names to files",
+            "models: [x]\n",
+            "models: ('x',) is no mapping of names to files",
         ),
         ("nucleo_l4r5zi", "nucleo_l4r5z", "no board 'nucleo_l4r5z'; nearest is 'nucleo_l4r5zi'"),
         ("[nucleo_l4r5zi]", "[]", "boards: the list is empty"),
