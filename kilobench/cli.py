@@ -76,16 +76,19 @@ def _registry(options: argparse.Namespace, modules: Sequence[str] | None = None)
 def _run(options: argparse.Namespace) -> int:
     require("train", "kilobench run")
     from kilobench.plugins.loading import undisturbed
+    from kilobench.plugins.suites import ModelSuite
 
     registry = _registry(options)
     with undisturbed():
         suite = _suite(options, registry)
-    return _run_suite(suite, registry, options)
+    return (
+        _run_models(suite, registry, options) if isinstance(suite, ModelSuite) else _run_suite(suite, registry, options)
+    )
 
 
 def _suite(options: argparse.Namespace, registry: Any) -> Any:
     """What is to be run; raises UserError where the arguments do not say it, or name what there is not."""
-    from kilobench.plugins.suites import Suite
+    from kilobench.plugins.suites import ModelSuite, Suite
     from kilobench.runs.suite import check, load_suite
 
     single = {"--task": options.task, "--recipe": options.recipe, "--board": options.board}
@@ -110,6 +113,11 @@ def _suite(options: argparse.Namespace, registry: Any) -> Any:
             network=options.network,
             training=options.training,
         )
+    if isinstance(suite, ModelSuite):
+        for option in ("network", "training", "effort", "budget", "validation"):
+            if getattr(options, option):
+                raise UserError(f"{options.suite} trains nothing: --{option} is for other suites")
+        return suite
     suite = dataclasses.replace(
         suite,
         validation=options.validation or suite.validation,
@@ -118,6 +126,21 @@ def _suite(options: argparse.Namespace, registry: Any) -> Any:
     )
     check(suite, registry)
     return suite
+
+
+def _run_models(suite: Any, registry: Any, options: argparse.Namespace) -> int:
+    from kilobench.commands.reports import run
+    from kilobench.measuring.recording import Where
+    from kilobench.report.measuring import chosen
+    from kilobench.screen import console as screen
+
+    boards = chosen(registry, suite.boards, options.on, options.power)
+    folder = options.output / Path(options.suite).stem
+    if not options.dry_run:
+        _require_writable("--output", folder)
+        _require_cache()
+    places = [Where(board, options.on, options.toolchain, options.power) for board in boards]
+    return run(suite, places, folder, screen(), dry=options.dry_run)
 
 
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
@@ -342,8 +365,10 @@ def _test(options: argparse.Namespace) -> int:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
+    from kilobench.mlperf.page import mlperf_pages
     from kilobench.render import render
     from kilobench.results.store import Store
+    from kilobench.results.table import rows_of
 
     store = Store(options.output / "records")
     records = store.read_all()
@@ -353,7 +378,8 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if site.exists() and not (site / "assets" / "explore.js").exists():
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
     whole = not missing("pages")
-    written = render(records, options.output, too_large=store.read_too_large(), plots=whole, site=whole)
+    others = mlperf_pages(options.output, rows_of(records))
+    written = render(records, options.output, too_large=store.read_too_large(), others=others, plots=whole, site=whole)
     if not written:
         raise UserError(f"{store.folder} holds no records of accuracies; pages show no others")
     made = [path for path in written if path.suffix == ".md"]

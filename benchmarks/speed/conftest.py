@@ -22,10 +22,10 @@ class Kernel:
 
 
 KERNELS = {
-    "int8_conv3x3": Kernel("int8 conv 3x3, 16x16x32 -> 32", "CMSIS-NN 2.37 (GCC); hand-tuned C 1.75", 1.65, 1.45),
-    "int8_pointwise": Kernel("int8 pointwise, 16x16x32 -> 32", "CMSIS-NN 3.8", 2.0, 1.6),
-    "int8_depthwise3x3": Kernel("int8 depthwise 3x3, 16x16x32", "CMSIS-NN 10.6", 5, 3.5),
-    "int8_dense": Kernel("int8 fully connected 1024 -> 64", "CMSIS-NN 2.57", 1.6, 1.3),
+    "int8_conv3x3": Kernel("int8 conv 3x3, 16x16x32 -> 32", "CMSIS-NN 2.35; hand-tuned C 1.75", 1.65, 1.45),
+    "int8_pointwise": Kernel("int8 pointwise, 16x16x32 -> 32", "CMSIS-NN 3.47", 2.0, 1.6),
+    "int8_depthwise3x3": Kernel("int8 depthwise 3x3, 16x16x32", "CMSIS-NN 9.53", 5, 3.5),
+    "int8_dense": Kernel("int8 fully connected 1024 -> 64", "CMSIS-NN 2.53", 1.6, 1.3),
     "int16_conv1x9": Kernel("int16 conv 1x9/2, 1x30225x1 -> 7", "none published", 2.5, 2.3),
     "int16_conv3x3": Kernel("int16 conv 3x3, 32x32x3 -> 16", "none published", 2.6, 2.2),
     "binary_conv3x3": Kernel(
@@ -33,7 +33,7 @@ KERNELS = {
     ),
     "fp32_conv3x3": Kernel("fp32 conv 3x3, 16x16x32 -> 32", "naive 5-13; blocked 3.4", 3.4, 3.0),
     "resnet8_int8": Kernel(
-        "whole int8 ResNet-8, 32x32x3", "silicon, same core: CMSIS-NN 3.74, vendor 2.18, best closed 1.66", 1.66, 1.5
+        "whole int8 ResNet-8, 32x32x3", "silicon, same core: best closed 1.58 (ST), Plumerai 1.61, with CMSIS-NN 2.85", 1.58, 1.4
     ),
     "m0plus_int8_conv3x3": Kernel("M0+ int8 conv 3x3, 16x16x32 -> 32", "CMSIS-NN 9.5", 7, 6),
 }

@@ -26,7 +26,7 @@ from kilobench.contracts import (
 )
 from kilobench.lines import one_line, reason
 from kilobench.plugins.registry import Entry, Registry
-from kilobench.plugins.suites import Suite
+from kilobench.plugins.suites import ModelSuite, Suite
 from kilobench.scratch import temporary_folder
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def checks(entry: Entry, registry: Registry) -> Iterator[Check]:
             yield RUNS, lambda: _runs(value)
     elif isinstance(value, Core) and value.timing:
         yield "can be emulated", lambda: _core(value)
-    elif isinstance(value, Suite):
+    elif isinstance(value, Suite | ModelSuite):
         yield "names what there is", lambda: _suite(value, registry)
 
 
@@ -273,7 +273,7 @@ def _runs(board: Board) -> None:
     )
 
 
-def _suite(suite: Suite, registry: Registry) -> None:
+def _suite(suite: Suite | ModelSuite, registry: Registry) -> None:
     from kilobench.runs.suite import check
 
     check(suite, registry)

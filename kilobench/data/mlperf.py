@@ -42,6 +42,8 @@ BENCHMARKS = {
     )
 }
 """By name."""
+STREAMING = "sww01"
+"""The streaming wake word, since round 1.3: its runner plays sound and sends no inputs, so that there is no data set."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def _problem(value: Any, kind: Any) -> str:
     if kind in _PLAIN and kind is not int:
         holds, name = _PLAIN[kind]
         return "" if holds(value) else f"not {name}" if kind is bool else f"no {name}"
-    if outer not in (tuple, Mapping) or inner[0] not in _PLAIN:
+    if outer not in (tuple, Mapping) or not {*inner} <= {*_PLAIN, ...}:
         return ""
     holds, name = _PLAIN[inner[0]]
     if outer is tuple:

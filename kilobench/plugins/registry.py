@@ -25,7 +25,7 @@ from kilobench.plugins.loading import load_file, undisturbed
 from kilobench.plugins.names import module_name, points
 from kilobench.plugins.operators import operators_in, use_plugins
 from kilobench.plugins.spec import build, nearest, parse
-from kilobench.plugins.suites import Suite, read_suite
+from kilobench.plugins.suites import ModelSuite, Suite, read_suite
 from kilobench.yamlfile import read_mapping
 
 _DESCRIBED = ("cores", "boards", "benchmarks")
@@ -39,7 +39,7 @@ class Entry:
 
     name: str
     path: Path
-    value: type[Contribution] | Board | Core | Suite | Path | None
+    value: type[Contribution] | Board | Core | Suite | ModelSuite | Path | None
     """The path of an operator, which is imported elsewhere; None of what is broken."""
     broken: str = ""
     point: EntryPoint | None = None
@@ -59,7 +59,7 @@ class Entry:
             return f"{self.value.title}: {self.value.core.name}, {mhz:g} MHz, {flash} KiB flash, {ram} KiB RAM"
         if isinstance(self.value, Core):
             return f"{self.value.title}: {timing_label(self.value) if self.value.timing else 'real boards only'}"
-        if isinstance(self.value, Suite):
+        if isinstance(self.value, Suite | ModelSuite):
             return self.value.title
         if isinstance(self.value, Path):
             return _first_line(self.value)
@@ -207,7 +207,7 @@ def _yaml_files(path: Path, folder: str) -> list[Path]:
 
 
 def _add_described(
-    registry: Registry, kind: str, paths: Iterable[Path], load: Callable[[Path], Board | Core | Suite]
+    registry: Registry, kind: str, paths: Iterable[Path], load: Callable[[Path], Board | Core | Suite | ModelSuite]
 ) -> None:
     """Cores or boards by name, suites by that of their file.
 
@@ -220,7 +220,7 @@ def _add_described(
         except UserError as error:
             broken.append((path, str(error)))
         else:
-            registry.add(kind, Entry(path.stem if isinstance(value, Suite) else value.name, path, value))
+            registry.add(kind, Entry(path.stem if isinstance(value, Suite | ModelSuite) else value.name, path, value))
     for path, why in broken:
         names = (*_stated_name(path), path.stem, str(path))
         name = next(name for name in names if name not in registry.entries[kind])

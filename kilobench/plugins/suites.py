@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suite files: tasks x recipes x boards x seeds x folds, as written."""
+"""Suite files, as written: tasks x recipes x boards x seeds x folds, or model files of others x boards."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,19 +38,71 @@ class Suite:
     validation: bool = False
 
 
-def read_suite(path: Path) -> Suite:
+@dataclass(frozen=True)
+class ModelFile:
+    """A published model; ``file`` and ``inputs``, labelled ones if there are any, lie in the suite's folder."""
+
+    file: str
+    sha256: str
+    benchmark: str
+    """Of MLPerf Tiny, as in ``ic01``."""
+    rounding: Literal["once", "tflite"] = "once"
+    inputs: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSuite:
+    """Model files to measure, by the names of their reports; ``folder`` is looked for as that of a data set is."""
+
+    title: str
+    folder: str
+    models: Mapping[str, ModelFile]
+    boards: tuple[str, ...]
+
+
+def read_suite(path: Path) -> Suite | ModelSuite:
     """Read a suite's file; raises UserError naming file and key. What its names stand for is not asked (kilobench.runs.suite)."""
     values = read_mapping(path, "a suite")
+    return _model_suite(path, values) if "models" in values else _suite(path, values)
+
+
+def _model_suite(path: Path, values: dict[str, Any]) -> ModelSuite:
+    values = _listed(path, typed(path, values, ModelSuite))
+    if not isinstance(models := values["models"], dict) or not models:
+        raise UserError(f"{path}: models: {models!r} is no mapping of names to files")
+    values["models"] = {name: _model_file(path, name, model) for name, model in models.items()}
+    return ModelSuite(**values)
+
+
+def _model_file(path: Path, name: Any, values: Any) -> ModelFile:
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", name):
+        raise UserError(f"{path}: models: a name is of lower-case letters, digits and dashes, 60 at most, not {name!r}")
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: models.{name}: {values!r} is no mapping, as {{file: ..., sha256: ...}}")
+    try:
+        model = ModelFile(**typed(path, values, ModelFile))
+    except UserError as error:
+        raise UserError(f"{path}: models.{name}: {str(error).removeprefix(f'{path}: ')}") from None
+    if not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
+        raise UserError(f"{path}: models.{name}: sha256: {model.sha256!r} is not of 64 hexadecimal digits")
+    return model
+
+
+def _suite(path: Path, values: dict[str, Any]) -> Suite:
     if isinstance(training := values.get("training"), dict):
         values["training"] = ",".join(f"{key}={_written(path, key, value)}" for key, value in training.items())
-    values = typed(path, values, Suite)
+    return Suite(**_listed(path, typed(path, values, Suite)))
+
+
+def _listed(path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """The same values, whose lists are neither empty nor name anything twice."""
     for key, value in values.items():
         if value == ():
             raise UserError(f"{path}: {key}: the list is empty")
         if isinstance(value, tuple) and len(set(value)) < len(value):
             twice = next(item for item in value if value.count(item) > 1)
             raise UserError(f"{path}: {key}: {twice!r} is given twice")
-    return Suite(**values)
+    return values
 
 
 def _written(path: Path, key: str, value: Any) -> str:

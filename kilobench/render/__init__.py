@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kilobench.record import Record, TooLarge
+from kilobench.render.page import Page
 
 
 def render(
@@ -14,13 +15,14 @@ def render(
     output: Path,
     *,
     too_large: Sequence[TooLarge] = (),
+    others: Sequence[Page] = (),
     plots: bool = True,
     site: bool = False,
 ) -> list[Path]:
     """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
 
     Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written.
-    Plots and the site need the extra ``pages``.
+    ``others`` are pages that come ready-made. Plots and the site need the extra ``pages``.
     """
     from kilobench.render.csv import DICTIONARY, rows_csv
     from kilobench.render.markdown import pages
@@ -30,11 +32,11 @@ def render(
     if not records:
         return []
     rows = rows_of(records)
-    files = {**pages(rows, records, too_large), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
+    files = {**pages(rows, records, too_large, others), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
     if plots:
         from kilobench.render import plots as pictures
 
-        files |= pictures.plots(rows)
+        files |= pictures.plots(rows, others)
     for name, text in files.items():
         path = output / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,5 +45,5 @@ def render(
     if site:
         from kilobench.render.site import build_site
 
-        written.append(build_site(rows, records, output / "site", too_large))
+        written.append(build_site(rows, records, output / "site", too_large, others))
     return written

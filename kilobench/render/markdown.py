@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
 from kilobench.record import NOT_RUN, TRUST, Record, TooLarge
+from kilobench.render.page import Page
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.headline import Spread, headlines
@@ -49,15 +50,25 @@ _LEFT = {
     "Budget",
     "Against",
     "Trust",
+    "Benchmark",
+    "Engine",
+    "By",
+    "Core",
 }
 
 
 def pages(
-    rows: Rows, records: Sequence[Record], too_large: Sequence[TooLarge] = (), *, site: bool = False
+    rows: Rows,
+    records: Sequence[Record],
+    too_large: Sequence[TooLarge] = (),
+    others: Sequence[Page] = (),
+    *,
+    site: bool = False,
 ) -> dict[str, str]:
     """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
 
-    For the ``site``, <div>s for interactive plots and tables stand where pages have images and tables of recipes.
+    ``others`` come ready-made, and README.md leads to them. For the ``site``, <div>s for interactive plots and tables stand where
+    pages have images and tables of recipes.
     """
     environment = Environment(
         loader=PackageLoader("kilobench.render"),
@@ -81,7 +92,8 @@ def pages(
     facts: dict[str, object] = {"winners": _winners(budgets), "summary": _summary(rows), "headline": _headline(rows)}
     facts["unequal"] = sum(row["unequal"] != "" for row in rows)
     facts["trust"] = {word: sum(row["trust"] == word for row in rows) for word in reversed(TRUST)}
-    files = {"README.md": text("index", **facts, boards=boards, methods=known, families=names)}
+    files = {"README.md": text("index", **facts, boards=boards, methods=known, families=names, others=others)}
+    files |= {page.name: page.site if site else page.text for page in others}
     if names:
         files["classes.md"] = text("classes", families={name: _classes(class_curves(rows, name)) for name in names})
     for (name,), task in grouped(rows, "task"):
@@ -119,7 +131,7 @@ def _winners(tables: Sequence[BudgetTable]) -> str:
         }
         won = {column.title: _won(column) for column in table.columns}
         lines.append(line | {f"at {title}": won.get(title, "") for title in titles})
-    return _markdown(lines) if lines else ""
+    return markdown_table(lines) if lines else ""
 
 
 def _headline(rows: Rows) -> str:
@@ -141,7 +153,7 @@ def _headline(rows: Rows) -> str:
                     "Accuracy, points": _points(one.difference_points),
                 }
             )
-    return _markdown(lines) if lines else ""
+    return markdown_table(lines) if lines else ""
 
 
 def _times(spread: Spread) -> str:
@@ -179,7 +191,7 @@ def _budgets(table: BudgetTable) -> dict[str, Any]:
             too_large = "" if smallest is None else f"too large: at least {smallest / 1024:.1f} KiB"
             line[column.title] = too_large if entry is None else _entry(entry)
         lines.append(line)
-    return {"about": table, "table": _markdown(lines), "sentences": [column.sentence for column in table.columns]}
+    return {"about": table, "table": markdown_table(lines), "sentences": [column.sentence for column in table.columns]}
 
 
 def _entry(entry: Entry) -> str:
@@ -213,7 +225,7 @@ def _summary(rows: Rows) -> str:
         else:
             line["Most accurate"] = "none fits"
         table.append(line)
-    return _markdown(table) if table else ""
+    return markdown_table(table) if table else ""
 
 
 def _costs(row: Row) -> str:
@@ -253,7 +265,7 @@ def _contest(rows: Rows) -> dict[str, Any]:
     first = rows[0]
     boards = []
     for (board,), group in grouped(rows, "board"):
-        table = _markdown(list(map(_placed, group)))
+        table = markdown_table(list(map(_placed, group)))
         budget = shown_budget(first["budget"], board) if first["budget"] else ""
         boards.append({"name": board, "table": table, "at": budget, **_timing(group[0])})
     return {
@@ -285,7 +297,7 @@ def _board(rows: Rows) -> dict[str, Any]:
             **{name: contest[0][name] for name in CONTEST},
             "at": shown_budget(contest[0]["budget"], first["board"]) if contest[0]["budget"] else "",
             "terms": effort(contest[0]),
-            "table": _markdown([{"Place": place(row), **_headroom(row)} for row in contest]),
+            "table": markdown_table([{"Place": place(row), **_headroom(row)} for row in contest]),
         }
         for _, contest in grouped(rows, *CONTEST)
     ]
@@ -320,7 +332,7 @@ def _method(rows: Rows) -> dict[str, Any]:
     tasks = {}
     for (task,), group in grouped(rows, "task"):
         several = [name for name in CONTEST[1:] if len(distinct(group, name)) > 1]
-        tasks[task] = _markdown([_compared(row, several) for row in group])
+        tasks[task] = markdown_table([_compared(row, several) for row in group])
     return {
         "tasks": tasks,
         "recipes": distinct(rows, "recipe"),
@@ -420,7 +432,7 @@ def _classes(curves: Rows) -> list[dict[str, Any]]:
             else "unequal effort, or too few folds and seeds",
             "at": shown_budget(first["budget"], "") if first["budget"] else "",
         }
-        contests.append({**about, "leaders": sentence, "table": _markdown(table)})
+        contests.append({**about, "leaders": sentence, "table": markdown_table(table)})
     return contests
 
 
@@ -438,7 +450,8 @@ def _leader(one: Leader) -> str:
     return f"{bold}{one.classes} classes `{one.recipe}`{bold} ({'; '.join(ties + new)})"
 
 
-def _markdown(lines: Sequence[Mapping[str, str]]) -> str:
+def markdown_table(lines: Sequence[Mapping[str, str]]) -> str:
+    """Lines of cells by the names of their columns, in the order in which these come up."""
     names = list(dict.fromkeys(name for line in lines for name in line))
     cells = [[line.get(name, "") for name in names] for line in lines]
     align = ["left" if name in _LEFT else "right" for name in names]

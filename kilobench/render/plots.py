@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
+from kilobench.render.colours import COLOURS
+from kilobench.render.page import Page
 from kilobench.results.budgets import BudgetTable, budget_tables, order
 from kilobench.results.contest import shown_budget
 from kilobench.results.rows import Rows, distinct, grouped
@@ -18,8 +20,6 @@ _AXES = {
     "flash": ("flash_kib", "flash (KiB, logarithmic)"),
     "cycles": ("mcycles", "million cycles per inference (logarithmic)"),
 }
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C510A"]
-"""Okabe and Ito's palette, told apart by the colour-blind, and brown."""
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 _OTHERS, _PALE = "others", "#BBBBBB"
 _NAMED = 12
@@ -31,12 +31,12 @@ Spec = dict[str, Any]
 """Of Vega-Lite, or a part of it."""
 
 
-def plots(rows: Rows) -> dict[str, str]:
+def plots(rows: Rows, others: Sequence[Page] = ()) -> dict[str, str]:
     """SVG text by file name: who wins at which budget, two per task, one per family of tasks with several numbers of classes.
 
-    Of a task those rows that are ranked; all where none is, but those that are claimed.
+    Of a task those rows that are ranked; all where none is, but those that are claimed. And those of pages that come ready-made.
     """
-    files = winners(rows)
+    files = winners(rows) | {f"plots/{page.stem}.svg": _svg({"width": 620, **page.plot}) for page in others}
     for (name,), everything in grouped([row for row in rows if not row["claimed"]], "task"):
         task = pd.DataFrame([row for row in everything if not row["unequal"]] or everything)
         for axis, (column, label) in _AXES.items():

@@ -26,8 +26,10 @@ from markdown.extensions import Extension
 
 from kilobench.record import Record, TooLarge
 from kilobench.render import markdown
+from kilobench.render.colours import COLOURS
 from kilobench.render.csv import DICTIONARY, rows_csv
-from kilobench.render.plots import COLOURS, class_panels, winners
+from kilobench.render.page import Page
+from kilobench.render.plots import class_panels, winners
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.rows import Rows, grouped
 from kilobench.results.table import PLACES, families, slug
@@ -56,16 +58,19 @@ _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml
 """What Material brings for a search and for sites with an address."""
 
 
-def build_site(rows: Rows, records: Sequence[Record], output: Path, too_large: Sequence[TooLarge] = ()) -> Path:
+def build_site(
+    rows: Rows, records: Sequence[Record], output: Path, too_large: Sequence[TooLarge] = (), others: Sequence[Page] = ()
+) -> Path:
     """Write the site of ``rows`` (``table.rows_of``) into ``output``, in place of what was there; returns its first page.
 
     The same rows and records give the same bytes.
     """
-    texts = markdown.pages(rows, records, too_large, site=True)
+    texts = markdown.pages(rows, records, too_large, others, site=True)
     boards = {record.board: [record.board_flash_bytes, record.board_ram_bytes] for record in records}
     data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(rows, "task")}
     if families(rows):
         data["classes.md"] = {"curves": {slug(name): _curves(rows, name) for name in families(rows)}}
+    data |= {page.name: {"curves": {page.stem: [_wide(page.plot, page.title)]}} for page in others}
     with tempfile.TemporaryDirectory() as folder:
         docs, site = Path(folder) / "docs", Path(folder) / "site"
         for name, text in texts.items():
@@ -76,7 +81,7 @@ def build_site(rows: Rows, records: Sequence[Record], output: Path, too_large: S
         for name, picture in winners(rows).items():
             (docs / name).parent.mkdir()
             (docs / name).write_text(picture)
-        _mkdocs(docs, site, _navigation(texts), {"explore": _embedded(data), "made": _made(records)})
+        _mkdocs(docs, site, _navigation(texts, others), {"explore": _embedded(data), "made": _made(records)})
         _add_libraries(site / "assets")
         if output.exists():
             shutil.rmtree(output)
@@ -86,7 +91,9 @@ def build_site(rows: Rows, records: Sequence[Record], output: Path, too_large: S
 
 def _front_matter(name: str) -> str:
     """Which of Material's columns beside the text a page does without."""
-    hidden = {"README.md": "navigation", "classes.md": "navigation"}.get(name, "toc")
+    hidden = {"README.md": "navigation", "classes.md": "navigation"}.get(
+        name, "toc" if "/" in name else "navigation, toc"
+    )
     return f"---\nhide: [{hidden}]\n---\n"
 
 
@@ -180,13 +187,14 @@ def _made(records: Sequence[Record]) -> dict[str, Any]:
     return {"count": len(records), "date": newest[0].times.created[:10], "commits": commits, "cite": CITATION}
 
 
-def _navigation(texts: Mapping[str, str]) -> list[dict[str, Any]]:
+def _navigation(texts: Mapping[str, str], others: Sequence[Page]) -> list[dict[str, Any]]:
     nav: list[dict[str, Any]] = [{"Home": "README.md"}]
     for title, folder in _SECTIONS.items():
         names = sorted(name for name in texts if name.startswith(f"{folder}/"))
         if names:
             nav.append({title: [{_title(texts[name]): name} for name in names]})
-    return [*nav, {"Classes": "classes.md"}] if "classes.md" in texts else nav
+    nav += [{"Classes": "classes.md"}] if "classes.md" in texts else []
+    return nav + [{page.title: page.name} for page in others]
 
 
 def _title(text: str) -> str:
@@ -334,9 +342,13 @@ def _curves(rows: Rows, family: str) -> list[dict[str, Any]]:
     """The panels of ``plots`` as wide as the page, with the figures under the pointer."""
     panels = []
     for panel in class_panels(rows, family):
-        text = f"{family}: accuracy against number of classes; the same figures are in the table."
-        panels.append({**_pointed(panel), "width": "container", "description": text})
+        panels.append(_wide(panel, f"{family}: accuracy against number of classes"))
     return panels
+
+
+def _wide(spec: dict[str, Any], about: str) -> dict[str, Any]:
+    """A plot as wide as the page."""
+    return {**_pointed(spec), "width": "container", "description": f"{about}; the same figures are in the table."}
 
 
 def _pointed(spec: dict[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,19 @@ from itertools import pairwise
 from pathlib import Path
 
 from kilobench.contracts import UserError
+from kilobench.data.mlperf import BENCHMARKS, STREAMING
 from kilobench.learn.effort import spans
 from kilobench.plugins.budget import parse_budget
 from kilobench.plugins.registry import Registry
-from kilobench.plugins.spec import canonical, change_training, parse_recipe
-from kilobench.plugins.suites import Suite, read_suite
+from kilobench.plugins.spec import canonical, change_training, nearest, parse_recipe
+from kilobench.plugins.suites import ModelSuite, Suite, read_suite
 
 
-def check(suite: Suite, registry: Registry) -> None:
+def check(suite: Suite | ModelSuite, registry: Registry) -> None:
     """Raises UserError for the first name or parameter that does not exist, or an impossible order of methods."""
+    if isinstance(suite, ModelSuite):
+        _check_models(suite, registry)
+        return
     for task in suite.tasks:
         built = registry.get("tasks", task)
         change_training(built.training, suite.training)
@@ -38,7 +42,16 @@ def check(suite: Suite, registry: Registry) -> None:
         spans(methods, suite.effort)
 
 
-def load_suite(path: Path, registry: Registry) -> Suite:
+def _check_models(suite: ModelSuite, registry: Registry) -> None:
+    for board in suite.boards:
+        registry.find("boards", board)
+    for name, model in suite.models.items():
+        if model.benchmark not in (known := {*BENCHMARKS, STREAMING}):
+            hint = nearest(model.benchmark, known)
+            raise UserError(f"models.{name}: benchmark: MLPerf Tiny has no {model.benchmark!r}{hint}")
+
+
+def load_suite(path: Path, registry: Registry) -> Suite | ModelSuite:
     """Read and check a suite; raises UserError naming the file and what is wrong."""
     suite = read_suite(path)
     try:

@@ -21,6 +21,7 @@ from kilobench.record import Record
 from kilobench.render.site import CITATION, _embedded, build_site, task_data
 from kilobench.results.store import Store
 from kilobench.results.table import rows_of
+from tests.mlperf.test_page import made_up
 from tests.results.records import contest, record
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
@@ -99,6 +100,21 @@ def visit(browser: Any, site: Path) -> Iterator[Any]:
     for context in contexts:
         context.close()
     assert not wrong
+
+
+def test_pages_that_come_ready_made_are_led_to_and_drawn(visit: Any, tmp_path: Path) -> None:
+    one = made_up()
+    folder = build_site(rows_of(contest()), contest(), tmp_path / "site", others=[one]).parent
+    home = visit("index.html", drawn=False, folder=folder)
+    home.get_by_role("link", name=one.title).first.click()
+    marks = home.locator("div.classes .mark-symbol.role-mark path")
+    marks.first.wait_for()
+    assert marks.count() == 5  # int8 on the reference board
+    assert home.get_by_text("rounded as TFLite").count() >= 2
+    for theme in ("light", "dark"):
+        page = visit("mlperf-tiny.html", drawn=False, folder=folder, color_scheme=theme, width=390)
+        page.locator("div.classes svg").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def column(page: Any, title: str) -> list[str]:

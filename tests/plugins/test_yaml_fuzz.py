@@ -22,6 +22,7 @@ FILES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "board": ("hardware/boards/nucleo_l476rg.yaml", lambda path: load_board(path, CORES)),
     "core": ("hardware/cores/cortex-m33.yaml", load_core),
     "suite": ("benchmarks/quickstart.yaml", read_suite),
+    "suite of models": ("benchmarks/mlperf-tiny.yaml", read_suite),
 }
 VALUES = [
     *(None, True, 0, -1, 1, 5, 1 << 31, 1 << 32, 1 << 64, 1.5, float("nan"), float("inf"), "", " ", "x", "a\nb", "\x1b[31m"),

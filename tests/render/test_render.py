@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from kilobench.mlperf.page import mlperf_pages
 from kilobench.record import Record, TooLarge, accuracy, wilson
 from kilobench.render import render
 from kilobench.render.csv import COLUMNS
@@ -97,7 +98,8 @@ def test_committed_pages_are_those_of_the_committed_records() -> None:
     """After new records or other templates: python -m kilobench leaderboard."""
     store = Store(ROOT / "leaderboard" / "records")
     records = store.read_all()
-    for name, text in pages(rows_of(records), records, store.read_too_large()).items():
+    rows = rows_of(records)
+    for name, text in pages(rows, records, store.read_too_large(), mlperf_pages(ROOT / "leaderboard", rows)).items():
         assert text == (ROOT / "leaderboard" / name).read_text(), name
 
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MLPerf Tiny: its reference models in our C, beside what others have published for silicon."""
