@@ -44,7 +44,8 @@ def submission(
     task: Task = registry.get("tasks", task_name)
     network: Network = registry.get("networks", network_name)
     methods = [registry.get("methods", str(spec)) for spec in parse_recipe(recipe)]
-    graph = pixels(untrained(network_name, made_by or recipe, task.input_shape, task.class_count))
+    graph = untrained(network_name, made_by or recipe, task.input_shape, task.class_count)
+    graph = pixels(graph) if task.kind == "image" else graph
     evaluation = evaluate(graph, folder / "c", "m", split, lambda text, done, total: None)
     training = task.training.length(len(split.train_x))
     names = ["train", *(method.name for method in methods)]

@@ -209,8 +209,8 @@ def test_another_recipe_is_tested_on_the_same_data(
 @pytest.mark.parametrize(
     ("recipe", "made_by", "reason"),
     [
-        ("full", "int8", "full makes conv2d float32 -> float32 8x8x8"),
-        ("xnor", "int8", "operator 1 of its model is conv2d int8 -> int8 8x8x8; xnor makes"),
+        ("full", "int8", "full makes dequantise uint8 -> float32 8x8x1"),
+        ("xnor", "int8", "operator 2 of its model is conv2d int8 -> int8 8x8x8; xnor makes"),
         ("int8", "xnor", "int8 makes conv2d int8"),
         ("prune+int8", "int8", "weights; prune+int8 keeps"),
         ("int8", "prune[keep=0.5]+int8", "int8 makes conv2d int8 -> int8 4x4x16"),
