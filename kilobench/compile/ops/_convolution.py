@@ -88,12 +88,27 @@ class Convolution(Windowed):
 
     @cached_property
     def twice(self) -> bool:
-        """Whether it is int8 that rounds twice, by its own kernel: that doubles sums, which 32 bits have to hold."""
+        """Whether it is int8 that rounds twice, by its own kernel: that doubles accumulators, which 32 bits have to hold."""
         if self.general or (self.source.dtype, self.output.dtype) != ("int8", "int8"):
             return False
-        largest = 2 * REACH["int8"] * np.abs(self.weight().astype(np.int16)).sum(axis=(1, 2, 3), dtype=np.int64)
-        largest += 2 * np.abs(self.params["bias"].astype(np.int64))
-        return bool((self.params["shift"] > TWICE).all() and (largest <= INT32_MAX).all())
+        largest = self._reach() + np.abs(self.params["bias"].astype(np.int64))
+        suits = (2 * largest <= INT32_MAX) | self.settled() & (2 * self._reach() <= INT32_MAX)
+        return bool((self.params["shift"] > TWICE).all() and suits.all())
+
+    def settled(self) -> NDArray[np.bool_]:
+        """Which channels the kernel of two roundings sets to a constant, as it can."""
+        return np.zeros(self.output.shape[2], dtype=np.bool_)
+
+    def extremes(self) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+        """The least and the largest output of each channel, whatever int8 is read."""
+        ends = (self.params["bias"].astype(np.int64) + side * self._reach() for side in (-1, 1))
+        least, most = (saturate(self, requantise(acc, self.params["multiplier"], self.params["shift"])) for acc in ends)
+        return least, most
+
+    def _reach(self) -> NDArray[np.int64]:
+        """By which an accumulator may differ from the bias."""
+        weight = np.abs(self.weight().astype(np.int16))
+        return REACH[self.source.dtype] * weight.sum(axis=(1, 2, 3), dtype=np.int64)
 
     @property
     def kernel(self) -> str:
@@ -157,8 +172,7 @@ class Convolution(Windowed):
 
     def check_sums(self) -> None:
         """Raises ValueError for int8 weights with which the accumulator may overflow."""
-        weight = np.abs(self.weight().astype(np.int16))
-        check_accumulator(self, REACH[self.source.dtype] * weight.sum(axis=(1, 2, 3), dtype=np.int64))
+        check_accumulator(self, self._reach())
 
     def compute_integers(self, x: NDArray[Any]) -> NDArray[np.int8]:
         """Integers [n, h, w, c] with int8 weights to int8."""

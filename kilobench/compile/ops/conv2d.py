@@ -141,8 +141,18 @@ class Conv2d(Convolution):
         weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
         bias = self.params["bias"] - self.source.zero_point * columns.sum(axis=1)
         channel = self.channel_table(bias)
+        if self.twice:  # channels that training has left without weights, but with a bias of 2**30
+            constant = 2 * self.extremes()[0].astype(np.int32) + 1
+            channel[self.settled()] = np.stack([0 * constant, 0 * constant, constant, 0 * constant + 1], 1)[
+                self.settled()
+            ]
         numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
         return {"weight": weight, "channel": channel, "quick": int((channel[:, 3] > 0).all()), **numbers}
+
+    def settled(self) -> NDArray[np.bool_]:
+        """Those whose least output is their largest."""
+        least, most = self.extremes()
+        return least == most
 
     def _s16(self) -> dict[str, Field]:
         """Weights at 16 bits; see conv2d_s16.c."""

@@ -49,7 +49,7 @@ class TfliteAdd(Broadcast):
         halves = (self.params["multiplier"] == 1 << 30) & (self.params["shift"] == _LEAST)
         exact = int(halves[:2].argmax())
         rounded = self.params["shift"][[1 - exact, 2]] - _LEAST
-        usual = halves[exact] and (rounded > 0).all() and rounded[1] < 24
+        usual = bool(halves[exact]) and bool((rounded > 0).all()) and int(rounded[1]) < 24
         return exact if usual and self.sign == 1 and not self.broadcasts() else None
 
     @property
@@ -61,12 +61,19 @@ class TfliteAdd(Broadcast):
         """The grid, factors and zero points."""
         multiplier, shift = self.params["multiplier"], self.params["shift"] - _LEAST
         if (exact := self.exact) is not None:
-            zeros = [source.zero_point for source in self.sources]
-            counted = {"count": int(np.prod(self.output.shape)), "swapped": exact, "zero_exact": zeros[exact]}
-            other = {"zero": zeros[1 - exact], "multiplier": multiplier[1 - exact], "shift": shift[1 - exact]}
-            offset = (2 * self.output.zero_point + 1) << int(shift[2] - 1)
-            sums = {"last": multiplier[2], "down": shift[2], "offset": offset, "low": lowest(self)}
-            return {name: int(value) for name, value in (counted | other | sums).items()}
+            zero = [source.zero_point for source in self.sources]
+            fields: dict[str, Field] = {
+                "count": int(np.prod(self.output.shape)),
+                "swapped": exact,
+                "zero_exact": zero[exact],
+            }
+            fields |= {
+                "zero": zero[1 - exact],
+                "multiplier": int(multiplier[1 - exact]),
+                "shift": int(shift[1 - exact]),
+            }
+            fields |= {"last": int(multiplier[2]), "down": int(shift[2]), "low": lowest(self)}
+            return fields | {"offset": (2 * self.output.zero_point + 1) << int(shift[2] - 1)}
         factors: dict[str, Field] = {"multiplier": tuple(multiplier.tolist()), "shift": tuple(shift.tolist())}
         zeros = {"zero_a": self.sources[0].zero_point, "zero_b": self.sources[1].zero_point}
         ends = {"out_zero": self.output.zero_point, "low": lowest(self), "sign": self.sign}
