@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _PIXELS = 3 * 32 * 32
 _SITE = "https://www.cs.toronto.edu/~kriz"
 _REFERENCE = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, chapter 3"
+_CHANGES = ("pixels p are (p - 128) / 128, exactly codes of int8, where they were p / 127.5 - 1",)
 _TRAINING = Training(epochs=15, lr=1e-2, batch=100, label_smoothing=0.05, flip=True)
 _SOURCE10 = Source(
     "cifar-10-batches-bin",
@@ -64,6 +65,7 @@ class Cifar10(Task):
 
     name = "cifar10"
     reference = _REFERENCE
+    changes = _CHANGES
     kind = "image"
     network = "resnet8"
     training = replace(_TRAINING, epochs=30)
@@ -80,7 +82,7 @@ class Cifar10(Task):
         return 3, 32, 32
 
     def load(self, fold: int, cache: Path, progress: Progress) -> Split:
-        """The official training and test parts, scaled to [-1, 1]."""
+        """The official training and test parts, as (pixel - 128) / 128."""
         folder = data.fetched(_SOURCE10, cache, progress)
         files = tuple(f"data_batch_{index}.bin" for index in range(1, 6))
         layout = _Layout(files, "test_batch.bin", "batches.meta.txt", 10_000, 1, 10)
@@ -96,6 +98,7 @@ class Cifar100(Task):
 
     name = "cifar100"
     reference = _REFERENCE
+    changes = _CHANGES
     kind = "image"
     network = "resnet8"
     training = _TRAINING
@@ -115,7 +118,7 @@ class Cifar100(Task):
         return 3, 32, 32
 
     def load(self, fold: int, cache: Path, progress: Progress) -> Split:
-        """The official training and test parts, the classes chosen first, scaled to [-1, 1]."""
+        """The official training and test parts, the classes chosen first, as (pixel - 128) / 128."""
         folder = data.fetched(_SOURCE100, cache, progress)
         layout = _Layout(("train.bin",), "test.bin", "fine_label_names.txt", 50_000, 2, 100)
         return _load(folder, layout, [label for label in range(100) if label % 10 < self.class_count // 10], None)
@@ -209,7 +212,7 @@ def _select(
 
 
 def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[n, 3072] bytes as float32 [n, 3, 32, 32] in [-1, 1]."""
+    """[n, 3072] bytes p as float32 [n, 3, 32, 32]: (p - 128) / 128, exactly."""
     import numpy as np
 
-    return np.asarray(pixels.reshape(-1, 3, 32, 32) / np.float32(127.5) - np.float32(1), dtype=np.float32)
+    return np.asarray(pixels.reshape(-1, 3, 32, 32) / np.float32(128) - np.float32(1), dtype=np.float32)

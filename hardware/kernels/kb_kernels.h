@@ -260,12 +260,21 @@ typedef struct {
     kb_shape in;
     float scale;
     int32_t zero;
-} kb_quantise_f32_params, kb_dequantise_s8_f32_params;
+} kb_quantise_f32_params, kb_dequantise_s8_f32_params, kb_dequantise_u8_f32_params;
 
 typedef struct {
     kb_shape in;
     const int8_t *table; /* of 0, 1, ..., 255 */
 } kb_quantise_u8_params;
+
+typedef struct {
+    kb_shape in;
+    const int16_t *table; /* of 0, 1, ..., 255 */
+} kb_quantise_u8_s16_params;
+
+typedef struct {
+    int32_t blocks; /* of 16 bytes, the last one begun */
+} kb_pixels_u8_params;
 
 typedef struct {
     kb_shape in;
@@ -387,7 +396,10 @@ void kb_prelu_f32(const float *in, float *out, const kb_prelu_f32_params *p, con
 void kb_prelu_s8(const int8_t *in, int8_t *out, const kb_prelu_s8_params *p, const kb_region *r);
 void kb_quantise_f32(const float *in, int8_t *out, const kb_quantise_f32_params *p, const kb_region *r);
 void kb_quantise_u8(const uint8_t *in, int8_t *out, const kb_quantise_u8_params *p, const kb_region *r);
+void kb_quantise_u8_s16(const uint8_t *in, int16_t *out, const kb_quantise_u8_s16_params *p, const kb_region *r);
+void kb_pixels_u8(const uint8_t *in, int8_t *out, const kb_pixels_u8_params *p);
 void kb_dequantise_s8_f32(const int8_t *in, float *out, const kb_dequantise_s8_f32_params *p, const kb_region *r);
+void kb_dequantise_u8_f32(const uint8_t *in, float *out, const kb_dequantise_u8_f32_params *p, const kb_region *r);
 void kb_dequantise_s8_u8(const int8_t *in, uint8_t *out, const kb_dequantise_s8_u8_params *p, const kb_region *r);
 void kb_add_broadcast_f32(const float *a, const float *b, float *out, const kb_broadcast_f32_params *p);
 void kb_add_broadcast_s8(const int8_t *a, const int8_t *b, int8_t *out, const kb_add_broadcast_s8_params *p);

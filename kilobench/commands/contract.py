@@ -138,10 +138,12 @@ class _Tiny(Task):
     def load(self, fold: int, cache: Path, progress: Any) -> Split:
         import numpy as np
 
+        from kilobench.data.arrays import as_pixels
+
         y = np.arange(128) % self.classes
         x = np.random.default_rng(0).normal(size=(128, *self.shape)) / 4 + y[:, None, None, None] / self.classes - 0.5
-        clipped = np.clip(x, -1, 1).astype(np.float32)
-        return Split(clipped[:96], y[:96], clipped[96:], y[96:], tuple(map(str, range(self.classes))), "tiny")
+        x = as_pixels(x.astype(np.float32))
+        return Split(x[:96], y[:96], x[96:], y[96:], tuple(map(str, range(self.classes))), "tiny")
 
 
 class _TinyPictures(_Tiny):
@@ -166,13 +168,13 @@ def _settings(task: Task, network: Network) -> Settings:
 
 def _stage(settings: Settings, method: Method | None, before: nn.Module | None, registry: Registry) -> nn.Module:
     """What a run makes, of the model before, in a few steps; stored and loaded again, as it is between two steps of a run."""
-    from kilobench.compile.lower import lower
+    from kilobench.compile.lower import lower_for
     from kilobench.learn.modelfile import load_model, save_model
     from kilobench.learn.stage import make_stage
     from kilobench.measuring.cost import cost
 
     def costs(model: nn.Module, board: str) -> Cost:
-        return cost(lower(model, settings.task.input_shape), registry.get("boards", board), "zig")
+        return cost(lower_for(settings.task, model), registry.get("boards", board), "zig")
 
     split = settings.task.load(0, Path(), silent)
     steps = _STEPS if method is None or method.effort else 0
@@ -184,9 +186,9 @@ def _stage(settings: Settings, method: Method | None, before: nn.Module | None, 
 
 def _lowered(model: nn.Module, task: Task) -> Graph:
     """As a run lowers it, with an output for each class."""
-    from kilobench.compile.lower import lower
+    from kilobench.compile.lower import lower_for
 
-    graph = lower(model, task.input_shape)
+    graph = lower_for(task, model)
     made, wanted = graph.tensors[graph.output].shape, (1, 1, task.class_count)
     _true(made == wanted, f"for input {task.input_shape} the output is {made}, not {wanted}")
     return graph

@@ -88,9 +88,7 @@ def _in_place(graph: Graph, cut: list[Step]) -> dict[str, str]:
             free = [
                 name
                 for name in op.inputs
-                if last_read[name] == index
-                and name not in (graph.input, *graph.outputs)
-                and graph.tensors[name].bytes == size
+                if last_read[name] == index and name not in graph.outputs and graph.tensors[name].bytes == size
             ]
             if free:
                 result[op.output] = free[0]

@@ -18,9 +18,9 @@ Maps = dict[str, NDArray[Any]]
 
 
 def quantise_input(graph: Graph, x: NDArray[np.float32]) -> NDArray[Any]:
-    """Inputs as the model takes them: float32 [n, c, h, w] to [n, h, w, c], float32, int8 or int16.
+    """Inputs as the model takes them: float32 [n, c, h, w] to [n, h, w, c], float32, or int8, uint8 or int16.
 
-    Rounded half to even.
+    Rounded half to even, and clamped.
     """
     tensor = graph.tensors[graph.input]
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tasks share, as ``from kilobench import data``: sources, damage reports, arrays on disk, sound, splits."""
 
-from kilobench.data.arrays import Create, cached_arrays, code_key, digest, file_digests, forget_digests, rows
+from kilobench.data.arrays import Create, as_pixels, cached_arrays, code_key, digest, file_digests, forget_digests, rows
 from kilobench.data.audio import decode, decoded, loudest, normalise, repeated, sound_files, window
 from kilobench.data.damage import Damage, Damaged, Incomplete, lacking, partial_allowed
 from kilobench.data.sources import fetched, present
@@ -20,6 +20,7 @@ __all__ = [
     "Damage",
     "Damaged",
     "Incomplete",
+    "as_pixels",
     "audio_split",
     "cached_arrays",
     "code_key",

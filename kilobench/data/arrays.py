@@ -150,3 +150,17 @@ def digest(arrays: Iterable[NDArray[Any]]) -> str:
         for start in range(0, len(array), 256):  # in blocks, so that memory-mapped arrays need not fit into memory
             hasher.update(np.ascontiguousarray(array[start : start + 256]).reshape(-1).view(np.uint8).data)
     return hasher.hexdigest()
+
+
+def as_pixels(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images [n, channels, height, width] of what pixels p of 8 bits can be, (p - 128) / 128: each value the nearest of these.
+
+    The array itself where all values are such, as those of most images are.
+    """
+    import numpy as np
+
+    def nearest(part: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.clip(np.rint(part * np.float32(128)), -128, 127) / np.float32(128)
+
+    blocks = (x[start : start + 256] for start in range(0, len(x), 256))
+    return x if all(np.array_equal(block, nearest(block)) for block in blocks) else nearest(x)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilobench.closure import hashed
 from kilobench.contracts import CellError, Progress, Shape, Split, Task, UserError, is_line
-from kilobench.data.arrays import digest, file_digests
+from kilobench.data.arrays import as_pixels, digest, file_digests
 from kilobench.data.sources import present
 from kilobench.data.splits import validation
 from kilobench.lines import one_line, reason
@@ -28,8 +28,9 @@ _ARRAYS = ("train_x", "train_y", "test_x", "test_y", "test_clips", "train_groups
 def load(task: Task, fold: int, cache: Path, progress: Progress, *, held_out: bool = False) -> Split:
     """The data of a fold, checked; with ``held_out`` a part of the training data is the test part.
 
-    Its arrays are as they are in memory or on disk, or copies where they are not in C's order. Raises UserError for data that
-    cannot be loaded, or is not as kilobench.api.Split and the task say, in one line naming array, expected and found.
+    Its arrays are as they are in memory or on disk, or copies where they are not in C's order or, of images, no pixels of 8
+    bits. Raises UserError for data that cannot be loaded, or is not as kilobench.api.Split and the task say, in one line naming
+    array, expected and found.
     """
     import numpy as np
 
@@ -45,6 +46,8 @@ def load(task: Task, fold: int, cache: Path, progress: Progress, *, held_out: bo
         raise UserError(f"{task.name}: fold {fold}: {error}") from None
     given = {name: array for name in _ARRAYS if (array := getattr(split, name)) is not None}
     ordered: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in given.items()}
+    if task.kind == "image":
+        ordered |= {name: as_pixels(ordered[name]) for name in ("train_x", "test_x")}
     split = replace(split, **ordered)
     return validation(split, VALIDATION_SHARE, 0) if held_out else split
 

@@ -55,7 +55,8 @@ def quantise(
 
     ``batches`` are pairs as from Job.batches, whose inputs, float32 [n, channels, h, w], are run to find the range of every
     tensor: from minimum to maximum, or for ``percentile`` from the 0.01th to the 99.99th percentile of its values, but
-    that of the input always from minimum to maximum. FakeQuants that the model had are replaced. Raises UserError naming the
+    that of the input always from minimum to maximum, or, where its values are multiples of 1/128 in [-1, 1), as pixels are, all
+    of [-1, 1), so that every code stays what it is. FakeQuants that the model had are replaced. Raises UserError naming the
     layer where values are not finite.
     """
     inputs = [x for x, _ in batches]
@@ -71,7 +72,15 @@ def quantise(
         _cut_tails(traced, quants[1:], inputs)
     for quant in quants:
         quant.freeze()
+    if _whole_codes(inputs):
+        quants[0].scale.fill_(2.0 ** (1 - input_bits))
+        quants[0].zero_point.zero_()
     return traced
+
+
+def _whole_codes(inputs: list[Tensor]) -> bool:
+    """Whether all inputs are codes of 8 bits, as pixels are: these are kept exactly."""
+    return all(torch.equal(codes, codes.round().clamp(-128, 127)) for codes in (128 * x for x in inputs))
 
 
 def _check_finite(traced: fx.GraphModule) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kilobench.contracts import Budget, CellError, Cost, Method, Progress, Task, UserError, silent
+from kilobench.data.arrays import as_pixels
 
 _INPUTS = 4
 """Random ones, that stand for training data."""
@@ -28,7 +29,8 @@ class UntrainedJob:
         generator = np.random.default_rng(0)
         self.seed = 0
         self.input_shape = task.input_shape
-        self.train_x = generator.uniform(-1, 1, (_INPUTS, *task.input_shape)).astype(np.float32)
+        noise = generator.uniform(-1, 1, (_INPUTS, *task.input_shape)).astype(np.float32)
+        self.train_x = as_pixels(noise) if task.kind == "image" else noise
         self.train_y = np.arange(_INPUTS) % task.class_count
         self.steps = 0
         self.budget = budget

@@ -33,7 +33,7 @@ class Room:
 
 def size_network(task: Task, network: Network, methods: Sequence[Method], room: Room, progress: Progress) -> Sized:
     """The largest width whose finished network keeps the budget; where a method resizes, the smallest that it makes."""
-    from kilobench.compile.lower import lower
+    from kilobench.compile.lower import lower_for
     from kilobench.learn.train import seed_everything
     from kilobench.learn.untrained import finished
     from kilobench.measuring.cost import cost
@@ -47,12 +47,12 @@ def size_network(task: Task, network: Network, methods: Sequence[Method], room: 
 
     if any(method.resizes for method in methods):
         smallest = finished(built(None), methods, task, room.budget)
-        costs = cost(lower(smallest, task.input_shape), room.board, room.toolchain)
+        costs = cost(lower_for(task, smallest), room.board, room.toolchain)
         return Sized(0.0, costs, keeps=not exceeded(costs, room.budget))
     if not isinstance(usual := getattr(network, "width", None), float):
         raise UserError(f"{canonical(network)} has no width that could be chosen for a budget")
     finish = partial(finished, methods=methods, task=task)
-    search = Search(built, finish, task.input_shape, room.board, room.budget, room.toolchain, progress)
+    search = Search(built, finish, task, room.board, room.budget, room.toolchain, progress)
     return search.largest(usual / _SMALLEST, usual * _LARGEST, usual)
 
 
@@ -71,7 +71,7 @@ class Fit:
 
         room, task = self._room, self._task
         finish = partial(finished, methods=self._later, task=task)
-        search = Search(make, finish, task.input_shape, room.board, room.budget, room.toolchain, self._progress)
+        search = Search(make, finish, task, room.board, room.budget, room.toolchain, self._progress)
         found = search.largest(low, high, high)
         if not found.keeps:
             raise CellError(f"no size keeps the budget; {smallest_text(found.cost)}")

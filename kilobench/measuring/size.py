@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from kilobench.compile.graph import Graph
-from kilobench.compile.lower import lower
-from kilobench.contracts import Board, Budget, Cost, Progress, Shape
+from kilobench.compile.lower import lower_for
+from kilobench.contracts import Board, Budget, Cost, Progress, Task
 from kilobench.measuring.cost import cost
 
 CLOSE = 0.98
@@ -52,13 +52,13 @@ class Search:
         self,
         make: Callable[[float], nn.Module],
         finish: Callable[[nn.Module], nn.Module],
-        input_shape: Shape,
+        task: Task,
         board: Board,
         budget: Budget,
         toolchain: str,
         progress: Progress,
     ) -> None:
-        self._make, self._finish, self._input_shape = make, finish, input_shape
+        self._make, self._finish, self._task = make, finish, task
         self._board, self._budget, self._toolchain, self._progress = board, budget, toolchain, progress
         self._flash = min(budget.flash_bytes, board.flash.bytes) - _ROOM
         self._bytes: dict[float, int] = {}
@@ -107,7 +107,7 @@ class Search:
         return low
 
     def _graph(self, size: float) -> Graph:
-        return lower(self._finish(self._make(size)), self._input_shape)
+        return lower_for(self._task, self._finish(self._make(size)))
 
     def _weights(self, size: float) -> int:
         """Bytes of all constants."""

@@ -129,7 +129,7 @@ class Verifier:
         What a recipe can leave is what it makes of the untrained network: the same operators, types and shapes; where a method
         chooses channels, the same operators and types, and no more weights than it was told to keep.
         """
-        from kilobench.compile.lower import lower
+        from kilobench.compile.lower import lower_for
         from kilobench.learn.train import seed_everything
         from kilobench.learn.untrained import finished
 
@@ -141,7 +141,7 @@ class Verifier:
             seed_everything(0)
             try:
                 model = finished(network.build(task.input_shape, task.class_count, task.sample_rate), methods, task)
-                self._untrained[key] = lower(model, task.input_shape)
+                self._untrained[key] = lower_for(task, model)
             except (UserError, CellError) as error:
                 return f"what its recipe makes cannot be told without training: {error}"
         wanted = self._untrained[key]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from kilobench.compile.lower import lower
+from kilobench.compile.lower import lower_for
 from kilobench.contracts import CellError, Method, Task, UserError
 from kilobench.learn.moduletree import describe
 from kilobench.learn.untrained import Unmeasured, finished
@@ -23,7 +23,7 @@ def try_out(model: nn.Module, task: Task, recipes: Iterable[Sequence[Method]]) -
         try:
             made = finished(model, methods, task)
             describe(made)
-            lower(made, task.input_shape)
+            lower_for(task, made)
         except Unmeasured:
             return
         except (CellError, UserError) as error:  # not for good: operators and methods are no part of a training's key

@@ -130,13 +130,13 @@ class Workshop:
         return f"{unit.label} done"
 
     def _evaluate(self, unit: Unit, cell: Cell, progress: Progress) -> str:
-        from kilobench.compile.lower import lower
+        from kilobench.compile.lower import lower_for
         from kilobench.measuring.evaluate import about, evaluate, save_model_file
 
         model = cell.model
         split = self._split(unit.point, model.task, progress)
         _require_data_of(cell, len(model.stages), split)
-        graph = lower(_stage(cell, -1), model.task.input_shape)
+        graph = lower_for(model.task, _stage(cell, -1))
         with temporary_folder() as folder:
             evaluation = evaluate(graph, folder, model.label, split, progress)
         facts: dict[str, Any] = {
@@ -227,10 +227,10 @@ def _teacher(cell: Cell, index: int) -> Teacher | None:
 
 
 def _cost(cell: Cell, model: nn.Module, board_name: str) -> Cost:
-    from kilobench.compile.lower import lower
+    from kilobench.compile.lower import lower_for
     from kilobench.measuring.cost import cost
 
-    return cost(lower(model, cell.model.task.input_shape), _costing(cell, board_name), cell.point.toolchain)
+    return cost(lower_for(cell.model.task, model), _costing(cell, board_name), cell.point.toolchain)
 
 
 def _costing(cell: Cell, name: str) -> Board:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grids, ranges, and training through rounding."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,19 @@ def test_the_input_range_is_that_of_the_training_batches() -> None:
     source = quants(model)[0]
     assert source.bits == 16 and [quant.bits for quant in quants(model)[1:]] == [8] * (len(quants(model)) - 1)
     assert (float(source.low), float(source.high)) == (min(0.0, float(x.min())), max(0.0, float(x.max())))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_pixels_stay_what_they_are(bits: Literal[8, 16]) -> None:
+    """Even where the calibration images lack some: 128 x is a code of int8, and so is 2 ** 15 x of int16."""
+    codes = torch.arange(-120, 100).float().reshape(1, 1, 10, 22)
+    for x, same in ((codes / 128, True), (codes / 127, False)):
+        marked = quantise(nn.Sequential(nn.Conv2d(1, 2, 3)), [(x, torch.zeros(1))], input_bits=bits)
+        first = marked.get_submodule("quant0")
+        assert isinstance(first, FakeQuant)
+        grid = (float(first.scale), int(first.zero_point))
+        assert (grid == (2.0 ** (1 - bits), 0)) is same
+        assert torch.equal(first(x), x) is same
 
 
 def test_percentiles_leave_out_the_tails() -> None:

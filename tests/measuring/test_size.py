@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kilobench.compile.lower import lower
+from kilobench.compile.lower import lower_for
 from kilobench.contracts import Board, Budget, Cost, Network, Task, silent
 from kilobench.learn.untrained import finished
 from kilobench.measuring import size as sizes
@@ -28,7 +28,7 @@ class Found:
     ) -> None:
         self.weights, self.costs, self.built = weights, costs, list[int]()
         patch.setattr(
-            sizes, "lower", lambda size, shape: SimpleNamespace(ops=[SimpleNamespace(params=self._params(size))])
+            sizes, "lower_for", lambda task, size: SimpleNamespace(ops=[SimpleNamespace(params=self._params(size))])
         )
         patch.setattr(sizes, "cost", self._cost)
 
@@ -50,7 +50,9 @@ class Found:
     def largest(self, low: float, high: float, start: float, **limits: float) -> Sized:
         identity: Any = lambda model: model  # noqa: E731
         budget = Budget(BOARD.name, **limits)
-        found = Search(identity, identity, (1, 8, 8), BOARD, budget, "zig", silent).largest(low, high, start)
+        found = Search(identity, identity, REGISTRY.get("tasks", "digits"), BOARD, budget, "zig", silent).largest(
+            low, high, start
+        )
         assert found.cost == self.cost(self.weights(found.size))
         assert found.keeps == (not exceeded(found.cost, budget))
         assert len(self.built) == len(set(self.built)) <= 13
@@ -148,13 +150,13 @@ def test_a_real_network_is_as_large_as_flash_allows() -> None:
     def finish(model: Any) -> Any:
         return finished(model, [int8], task)
 
-    found = Search(built, finish, task.input_shape, BOARD, budget, "zig", silent).largest(0.5, 128.0, 8.0)
+    found = Search(built, finish, task, BOARD, budget, "zig", silent).largest(0.5, 128.0, 8.0)
     assert found.keeps and found.cost.flash_bytes <= 32 * KIB - 256
-    graph = lower(finish(built(found.size)), task.input_shape)
+    graph = lower_for(task, finish(built(found.size)))
     assert cost(graph, BOARD, "zig") == found.cost
     count = [len(op.params["weight"].ravel()) for op in graph.ops if "weight" in op.params]
     wider = found.size
     while [len(op.params["weight"].ravel()) for op in graph.ops if "weight" in op.params] == count:
         wider *= 1.01
-        graph = lower(finish(built(wider)), task.input_shape)
+        graph = lower_for(task, finish(built(wider)))
     assert cost(graph, BOARD, "zig").flash_bytes > 32 * KIB - 256

@@ -57,7 +57,7 @@ def test_records_become_images_in_the_order_of_the_files(cifar10: Path, tmp_path
     raw = np.fromfile(cifar10 / "data_batch_2.bin", dtype=np.uint8).reshape(-1, 3073)
     assert split.train_y[40:80].tolist() == raw[:, 0].tolist()
     green = raw[3, 1 + 1024 : 1 + 2048].reshape(32, 32)
-    assert np.allclose((split.train_x[43, 1] + 1) * 127.5, green, atol=1e-4)
+    assert np.array_equal((split.train_x[43, 1] + 1) * 128, green)
     assert split.partial == 60_000 - 240
     assert split.notes == ("partial: 200 of 50000 training images", "partial: 40 of 10000 test images")
 
@@ -94,7 +94,7 @@ def test_of_every_ten_classes_the_first_are_taken(count: int, per_block: int, ci
     raw = np.fromfile(cifar100 / "test.bin", dtype=np.uint8).reshape(-1, 3074)
     kept = raw[raw[:, 1] % 10 < per_block]
     assert [split.classes[label] for label in split.test_y] == [f"fine{label:02}" for label in kept[:, 1]]
-    assert np.allclose((split.test_x.reshape(len(kept), -1) + 1) * 127.5, kept[:, 2:], atol=1e-4)
+    assert np.array_equal((split.test_x.reshape(len(kept), -1) + 1) * 128, kept[:, 2:])
     assert split.partial == count * (600 - 2 * PER_CLASS)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from torch import fx, nn
 
+from kilobench.compile.ends import PIXELS, pixels
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.imports.exported import NotExported
@@ -24,11 +25,11 @@ from kilobench.compile.lower.binary import xnor
 from kilobench.compile.lower.export import lower_exported
 from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, swap
 from kilobench.compile.lower.walk import LoweringError, NoLogits, Walk
-from kilobench.contracts import Shape, UserError
+from kilobench.contracts import Shape, Task, UserError
 from kilobench.learn.layers import FakeQuant, XnorConv2d, is_operator
 from kilobench.learn.tracing import first_line, replaced
 
-__all__ = ["LoweringError", "lower", "multiplier"]
+__all__ = ["LoweringError", "lower", "lower_for", "multiplier"]
 
 _STEPS: dict[str, Callable[[Walk, fx.Node], None]] = {
     "conv": conv,
@@ -72,6 +73,12 @@ def lower(model: nn.Module, input_shape: Shape) -> Graph:
         except NotExported:
             raise refused from None
     return graph
+
+
+def lower_for(task: Task, model: nn.Module) -> Graph:
+    """The graph of what boards run for a task, which of an image takes the pixels; raises what ``lower`` does."""
+    graph = lower(model, task.input_shape)
+    return pixels(graph, PIXELS) if task.kind == "image" else graph
 
 
 def _walked_only(module: nn.Module) -> bool:

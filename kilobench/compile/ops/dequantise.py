@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers from a grid of int8."""
+"""Numbers from a grid of int8 or uint8."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kilobench.compile.ops._pointwise import Pointwise
 
 
 class Dequantise(Pointwise):
-    """To floats, (q - zero point) * scale; to uint8 by ``table``."""
+    """To floats, (q - zero point) * scale; of int8 to uint8 by ``table``."""
 
-    types = {("int8", "float32"): {}, ("int8", "uint8"): {"table": ("uint8", "T")}}
+    types = {("int8", "float32"): {}, ("uint8", "float32"): {}, ("int8", "uint8"): {"table": ("uint8", "T")}}
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """One product or entry for each value."""

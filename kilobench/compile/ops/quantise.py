@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers to a grid of int8."""
+"""Numbers to a grid of int8 or int16."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ class Quantise(Pointwise):
     ``table``.
     """
 
-    types = {("float32", "int8"): {}, ("uint8", "int8"): {"table": ("int8", "T")}}
+    types = {
+        ("float32", "int8"): {},
+        ("uint8", "int8"): {"table": ("int8", "T")},
+        ("uint8", "int16"): {"table": ("int16", "T")},
+    }
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Clamped before it is rounded, which is the same."""
@@ -29,6 +33,11 @@ class Quantise(Pointwise):
         with np.errstate(over="ignore"):
             scaled = values[0] / np.float32(self.output.scale)
         return (np.rint(clamped(scaled, np.float32(-128 - zero), np.float32(127 - zero))) + zero).astype(np.int8)
+
+    @property
+    def kernel(self) -> str:
+        """To int16 another."""
+        return super().kernel + ("_s16" if self.output.dtype == "int16" else "")
 
     def fields(self) -> dict[str, Field]:
         """Of floats with the grid."""
