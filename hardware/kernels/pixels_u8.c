@@ -5,13 +5,15 @@
 
 void kb_pixels_u8(const uint8_t *in, int8_t *out, const kb_pixels_u8_params *p)
 {
-    const uint8_t *from = in;
-    int8_t *to = out;
-    for (int32_t left = p->blocks; left > 0; left--, from += 16, to += 16) {
+    int32_t left = p->blocks;
+    KB_NO_UNROLL
+    do {
         uint32_t words[4];
-        __builtin_memcpy(words, __builtin_assume_aligned(from, 4), 16);
+        __builtin_memcpy(words, __builtin_assume_aligned(in, 4), 16);
         for (int32_t i = 0; i < 4; i++)
             words[i] ^= 0x80808080u;
-        __builtin_memcpy(__builtin_assume_aligned(to, 4), words, 16);
-    }
+        __builtin_memcpy(__builtin_assume_aligned(out, 4), words, 16);
+        in += 16;
+        out += 16;
+    } while (--left);
 }

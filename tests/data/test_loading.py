@@ -36,7 +36,7 @@ def values() -> dict[str, Any]:
 class Given(Task):
     """Loads what it is given."""
 
-    name, reference, kind, network = "given", "none", "image", "resnet8"
+    name, reference, kind, network = "given", "none", "audio", "resnet8"
     split: Any
 
     def __init__(self, split: Any) -> None:
