@@ -9,12 +9,18 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Protocol
 
+from rich.console import Console
 from unicorn.unicorn_py3.unicorn import UcError
 
 from kilobench.contracts import Board, UserError
 from kilobench.device import elf
 from kilobench.device.build import enlarged
 from kilobench.device.emulator import EmulatedBoard
+from kilobench.measuring.recording import Where
+from kilobench.plugins.boards import require_emulated
+from kilobench.progress import OverallProgress
+from kilobench.report.measuring import BOARD_SECONDS, measure_subject
+from kilobench.report.models import Subject
 
 _CHUNK = 4096
 _HARMLESS = bytes(byte if chr(byte) in "\t\r\n" or 32 <= byte < 127 else ord("?") for byte in range(256))
@@ -136,6 +142,17 @@ def _write(file: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(file, left) :]
+
+
+def firmware_of(subject: Subject, board: Board) -> Path:
+    """The program of a model for an emulated board, which has been measured there, now or before: it does what host C does.
+
+    Raises UserError for a board that cannot be emulated, CellError where the build or the board fails.
+    """
+    require_emulated(board)
+    with OverallProgress(Console(stderr=True), BOARD_SECONDS) as progress:
+        (measured,) = measure_subject(subject, [Where(board)], progress).measurements
+    return measured.program
 
 
 def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
