@@ -27,11 +27,9 @@ def as_benchmark(subject: Subject, name: str) -> Subject:
         graph = subject.graph
         made = ", ".join(described(graph.tensors[output]) for output in graph.outputs)
         suited = " or ".join(other.name for other in BENCHMARKS.values() if _suits(subject, other))
-        height, width, channels = benchmark.shape
         raise UserError(
-            f"{subject.name} takes {described(graph.tensors[graph.input])} and makes {made}, which does not suit --as {name}: "
-            f"{benchmark.dtype} {height}x{width}x{channels}, {_wanted(benchmark)}"
-            + (f"; it suits {suited}" if suited else "")
+            f"{subject.name} takes {described(graph.tensors[graph.input])} and makes {made}; --as {name} is for models that take "
+            f"{_wanted(benchmark)}" + (f"; this one can be {suited}" if suited else "")
         )
     return replace(subject, graph=_graph(subject, benchmark), published=None, benchmark=name)
 
@@ -48,7 +46,8 @@ def _suits(subject: Subject, benchmark: Benchmark) -> bool:
 
 
 def _wanted(benchmark: Benchmark) -> str:
-    return "made again from it" if benchmark.dtype == "float32" else f"{benchmark.classes} classes"
+    sizes = f"{' or '.join(_READ_AS[benchmark.dtype])} {'x'.join(map(str, benchmark.shape))}"
+    return f"{sizes} and make {'them again' if benchmark.dtype == 'float32' else f'{benchmark.classes} classes'}"
 
 
 def _graph(subject: Subject, benchmark: Benchmark) -> Graph:
