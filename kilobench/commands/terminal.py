@@ -24,6 +24,8 @@ from kilobench.report.models import Subject
 
 _CHUNK = 4096
 _HARMLESS = bytes(byte if chr(byte) in "\t\r\n" or 32 <= byte < 127 else ord("?") for byte in range(256))
+_FOR_EVER = 1 << 62
+"""Cycles."""
 _LOOK_SECONDS = 0.005
 """Until it is looked again whether somebody has opened a pseudo-terminal."""
 _SILENT_SECONDS = 2.0
@@ -165,7 +167,10 @@ def emulate(firmware: Path, board: Board, *, pty: bool) -> int:
         elf.sizes(firmware)  # that all sections are there
         fits = elf.overflow(firmware, board, enlarged(board)) == (0, 0)
         emulated = EmulatedBoard(
-            firmware, board if fits else enlarged(board), watch=lambda _: peer.write(emulated.sent())
+            firmware,
+            board if fits else enlarged(board),
+            max_cycles=_FOR_EVER,
+            watch=lambda _: peer.write(emulated.sent()),
         )
     except OSError as error:
         raise UserError(f"{firmware}: {error.strerror}") from None
