@@ -75,7 +75,9 @@ class PseudoTerminal:
             import select
             import tty
         except ImportError:  # Windows
-            raise UserError("this system has no pseudo-terminals; without --pty the board is on standard input") from None
+            raise UserError(
+                "this system has no pseudo-terminals; without --pty the board is on standard input"
+            ) from None
         self._ours, theirs = os.openpty()
         self._theirs: int | None = theirs
         """Open until the board is first told something, so that what it says before lies there for the first client."""

@@ -54,7 +54,10 @@ def test_the_runner_itself(benchmark: str, tmp_path: Path) -> None:
     for row in few:
         shutil.copy(source / row[0], folder)
     with served(mlperf.path_of(MODELS[benchmark]), "nucleo_l4r5zi", "--as", benchmark) as port:
-        for mode, said in (("accuracy", r"Top 1% = ([89]\d|100)\.\d$"), ("performance", r"Median throughput is +[1-9]")):
+        for mode, said in (
+            ("accuracy", r"Top 1% = ([89]\d|100)\.\d$"),
+            ("performance", r"Median throughput is +[1-9]"),
+        ):
             command = [sys.executable, f"{RUNNER}/main.py", "-s", str(folder.parent), "-m", mode[0]]
             command += ["-t", f"{RUNNER}/tests_{mode}.yaml", "-d", f"{RUNNER}/devices_kws_ic_vww.yaml"]
             done = subprocess.run(

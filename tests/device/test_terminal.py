@@ -125,7 +125,9 @@ def test_a_busy_board_keeps_its_client_waiting_with_empty_lines(
 def test_a_board_sends_while_it_runs(example: Example) -> None:
     """Lines come when they are printed, long before the board is ready for the next command, and cost no cycle."""
     lines: list[tuple[int, bytes]] = []
-    with EmulatedBoard(example.firmware.elf, example.board, watch=lambda now: lines.append((now, emulated.sent()))) as emulated:
+    with EmulatedBoard(
+        example.firmware.elf, example.board, watch=lambda now: lines.append((now, emulated.sent()))
+    ) as emulated:
         emulated.run()
         lines.clear()
         data = example.reference.inputs[0].tobytes()

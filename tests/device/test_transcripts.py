@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that MLCommons' runner (mlcommons/tiny, benchmark/runner) says in a session, and what benchmark firmware answers, byte for byte.
+"""All that MLCommons' runner (mlcommons/tiny, benchmark/runner) says in a session, and what firmware answers, byte for byte.
 
 ``python -m tests.device.test_transcripts`` writes the transcripts anew after a wanted change; read the diff.
 """
@@ -57,7 +57,7 @@ def loading(data: bytes) -> list[str]:
 
 
 def sessions(benchmark: str) -> list[list[str]]:
-    """The commands of one client after another: what people may ask, and both modes, each after another client's identification."""
+    """The commands of one client after another: what people may ask, and both modes, before which another one identifies."""
     data = inputs(model(benchmark), 3)
     accuracy = [command for x in data for command in (*loading(x), "infer 1 0")]
     performance = [command for x in data[:2] for command in (*loading(x), WINDOWS[benchmark])]
@@ -67,7 +67,7 @@ def sessions(benchmark: str) -> list[list[str]]:
 
 
 def transcript(port: str, clients: list[list[str]]) -> str:
-    """What is sent, each command after >, and all bytes that come until m-ready, CR LF as a line's end; clients are parted by a line."""
+    """What is sent, each command after >, and all bytes that come until m-ready, CR LF as line ends; a line parts clients."""
     text = ""
     for commands in clients:
         with serial.Serial(port, 115200, timeout=10) as client:

@@ -11,7 +11,12 @@ import numpy as np
 
 LARGEST = 10**9 - 1
 BANNER = b"m-timestamp-mode-performance\r\nm-lap-us-18446744073709551615\r\nm-init-done\r\nm-ready\r\n"
-HELP = (Path(__file__).parents[1] / "device/transcripts/ic01.txt").read_text().partition("> help%\n")[2].partition("m-ready")[0]
+HELP = (
+    (Path(__file__).parents[1] / "device/transcripts/ic01.txt")
+    .read_text()
+    .partition("> help%\n")[2]
+    .partition("m-ready")[0]
+)
 _LAP = "m-lap-us-18446744073709551615"
 _OVERWRITTEN = 0x5A
 
@@ -66,7 +71,10 @@ class Expected:
         return ["m-name-dut-[kilobench host]"]
 
     def _profile(self) -> list[str]:
-        return ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{'ic01' if self.benchmark else '0123abcd'}]"]
+        return [
+            "m-profile-[ULPMark for tinyML Firmware V0.0.1]",
+            f"m-model-[{'ic01' if self.benchmark else '0123abcd'}]",
+        ]
 
     def _help(self) -> list[str]:
         return HELP.splitlines()

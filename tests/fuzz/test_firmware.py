@@ -97,7 +97,9 @@ def command(rng: random.Random) -> bytes:
     """Mostly a right one, of any kind, in any order; or one with a mistake; or anything."""
     kind = rng.random()
     if kind < 0.25:
-        data = rng.randbytes(INPUT_BYTES) if rng.random() < 0.7 else struct.pack("<7f", *([float("nan"), -1e38] * 3), 1.5)
+        data = (
+            rng.randbytes(INPUT_BYTES) if rng.random() < 0.7 else struct.pack("<7f", *([float("nan"), -1e38] * 3), 1.5)
+        )
         return b"db load %d%%db %s%%" % (INPUT_BYTES, data.hex().encode())
     if kind < 0.4:
         return b"db %s" % rng.randbytes(rng.randrange(14)).hex()[: rng.randrange(30)].encode()

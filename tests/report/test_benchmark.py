@@ -97,15 +97,16 @@ def test_measure_keeps_firmware_of_a_benchmark(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["m.elf", "--as", "ic01"], "m.elf is no model's file; --as and --rounding say how the firmware of a model is built"),
+        (
+            ["m.elf", "--as", "ic01"],
+            "m.elf is no model's file; --as and --rounding say how the firmware of a model is built",
+        ),
         (["m.elf", "--rounding", "once"], "m.elf is no model's file; "),
         (["m.elf", "--as", "ic1"], "--as is no 'ic1'; nearest is 'ic01'; there are ic01, kws01, vww01, ad01"),
         (["m.tflite", "--as", "ic01"], "m.tflite is no file"),
     ],
 )
-def test_emulate_says_what_it_cannot_do(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_emulate_says_what_it_cannot_do(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) if "ic1" in arguments else pytest.MonkeyPatch.context():
         assert main(["emulate", *arguments, "--board", BOARD]) == 2
     assert capsys.readouterr().err.startswith(f"kilobench: {told}")
