@@ -67,8 +67,10 @@ def parser() -> argparse.ArgumentParser:
     _allow_partial(importing)
     commands.add_parser("boards", help="known boards, those attached, and what is installed for them")
     emulating = commands.add_parser("emulate", help="run a firmware on an emulated board, to be talked to")
-    emulating.add_argument("firmware", type=Path, help="ELF file")
+    emulating.add_argument("firmware", type=Path, help="ELF file, or a model's file, whose firmware is built")
     emulating.add_argument("--board", required=True)
+    _rounding(emulating)
+    _benchmark(emulating)
     emulating.add_argument(
         "--pty", action="store_true", help="behind a pseudo-terminal, whose path is printed; else on standard input"
     )
@@ -102,6 +104,7 @@ def _of_models(commands: Any) -> None:
     )
     measuring.set_defaults(usual_board=USUAL_BOARD)
     _rounding(measuring)
+    _benchmark(measuring)
     _where(measuring)
     measuring.add_argument(
         "--inputs", type=Path, metavar="DIR", help="labelled inputs as MLPerf Tiny's: y_labels.csv and a file for each"
@@ -125,6 +128,17 @@ def _rounding(parser: argparse.ArgumentParser) -> None:
         "--rounding",
         choices=("once", "tflite"),
         help="of int8 models of other tools: once (default), or as TensorFlow Lite does, to the bit",
+    )
+
+
+def _benchmark(parser: argparse.ArgumentParser) -> None:
+    from kilobench.data.mlperf import BENCHMARKS
+
+    parser.add_argument(
+        "--as",
+        dest="benchmark",
+        choices=tuple(BENCHMARKS),
+        help="build firmware that MLPerf Tiny's runner takes for this benchmark of its",
     )
 
 

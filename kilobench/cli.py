@@ -336,10 +336,31 @@ def _boards(options: argparse.Namespace) -> int:
 
 
 def _emulate(options: argparse.Namespace) -> int:
-    board: Board = _registry(options, modules=()).get("boards", options.board)
-    from kilobench.commands.terminal import emulate
+    from kilobench.report.models import is_model
 
-    return emulate(options.firmware, board, pty=options.pty)
+    board: Board = _registry(options, modules=()).get("boards", options.board)
+    firmware: Path = options.firmware
+    subject = _subject(firmware, options) if is_model(firmware) else None
+    if subject is None and (options.benchmark or options.rounding):
+        raise UserError(f"{firmware} is no model's file; --as and --rounding say how the firmware of a model is built")
+    from kilobench.commands.terminal import emulate, firmware_of
+
+    if subject is not None:
+        _require_cache()
+        firmware = firmware_of(subject, board)
+    return emulate(firmware, board, pty=options.pty)
+
+
+def _subject(file: Path, options: argparse.Namespace) -> Any:
+    """A model's file, as one of MLPerf Tiny's benchmarks if that is wanted."""
+    from kilobench.report.models import load_subject
+
+    subject = load_subject(file, options.rounding)
+    if not options.benchmark:
+        return subject
+    from kilobench.report.benchmark import as_benchmark
+
+    return as_benchmark(subject, options.benchmark)
 
 
 def _latency(options: argparse.Namespace) -> int:
@@ -396,12 +417,11 @@ def _measure(options: argparse.Namespace) -> int:
     from kilobench.measuring.recording import Where
     from kilobench.report.limits import parse_limits
     from kilobench.report.measuring import chosen
-    from kilobench.report.models import load_subject
     from kilobench.screen import console as screen
 
     boards = chosen(_registry(options, modules=()), options.board or [options.usual_board], options.on, options.power)
     limits = Budget("") if options.fail_if_over is None else parse_limits(options.fail_if_over)
-    subject = load_subject(options.model, options.rounding)
+    subject = _subject(options.model, options)
     labelled = None if options.inputs is None else read_labels(options.inputs)
     products = Products(options.html, options.keep, options.output if subject.published else None)
     for option, folder in (

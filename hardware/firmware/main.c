@@ -3,7 +3,10 @@
 
    The input lies in the arena, which an inference overwrites. Output and cycles are those of the first inference on an
    input, so that neither warm-ups nor repetitions change them; every reply that tells of them names the input's
-   CRC-32. */
+   CRC-32.
+
+   With KB_BENCHMARK, a name of MLPerf Tiny's, the model goes by it, and there are help and "db print"; with KB_VALUES
+   results are the first output's values, which are shares already, or a score. */
 #include "crc32.h"
 #include "kb_model.h"
 #include "model_config.h"
@@ -14,6 +17,12 @@
 #define KB_ARENA __attribute__((section(".arena"), aligned(16)))
 #endif
 
+#ifdef KB_BENCHMARK
+#define MODEL_NAME KB_BENCHMARK
+#else
+#define MODEL_NAME kb_model.digest
+#endif
+#define VERSION "ULPMark for tinyML Firmware V0.0.1"
 #define WARM_UPS 10 /* of an infer% that does not say how many */
 #define TEXT_OF(number) #number
 #define AS_TEXT(number) TEXT_OF(number)
@@ -222,9 +231,59 @@ KB_SMALL static int own_command(const char *name)
 
 /* The protocol's commands */
 
+/* Results are of the first output alone. */
+#ifdef KB_VALUES
+KB_SMALL static float value(uint32_t i)
+{
+    const kb_tensor_t *first = &kb_model.outputs[0];
+    if (first->dtype == KB_FLOAT32)
+        return output.values[i];
+    if (first->dtype == KB_INT32)
+        return (float)output.integers[i];
+    return (float)((first->dtype == KB_INT8 ? (int8_t)output.bytes[i] : output.bytes[i]) - first->zero_point) *
+           first->scale;
+}
+
+/* With three decimals, for the reader to compare; what is beyond four thousand million is said to be that. */
+KB_SMALL static void put_value(float x)
+{
+    const float limit = 4e9f;
+    if (x < 0.0f) {
+        put_char('-');
+        x = -x;
+    }
+    x = x < limit ? x : limit;
+    const uint32_t whole = (uint32_t)x;
+    const uint32_t thousandths = (uint32_t)((x - (float)whole) * 1000.0f + 0.5f);
+    put_unsigned(whole + thousandths / 1000);
+    put_char('.');
+    put_char((uint8_t)('0' + thousandths / 100 % 10));
+    put_char((uint8_t)('0' + thousandths / 10 % 10));
+    put_char((uint8_t)('0' + thousandths % 10));
+}
+
+KB_SMALL static void results(void)
+{
+    const uint32_t count = kb_model.outputs[0].count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (value(i) != value(i)) {
+            print_error("An output is no number", "");
+            return;
+        }
+    }
+    put_text("m-results-[");
+    for (uint32_t i = 0; i < count; i++) {
+        if (i)
+            put_char(',');
+        put_value(value(i));
+    }
+    put_char(']');
+    put_line_end();
+}
+#else
 #define NOT_A_NUMBER INT32_MIN
 
-/* Results are of the first output alone. The logit of class `i` as an exponent of two, with 16 fractional bits; or
+/* The logit of class `i` as an exponent of two, with 16 fractional bits; or
  * NOT_A_NUMBER. */
 KB_SMALL static int32_t exponent(uint32_t i)
 {
@@ -285,6 +344,7 @@ KB_SMALL static void results(void)
     put_char(']');
     put_line_end();
 }
+#endif
 
 KB_SMALL static void number_line(const char *name, uint64_t value)
 {
@@ -297,6 +357,38 @@ static void timestamp(void)
 {
     number_line("m-lap-us-", port_microseconds());
 }
+
+#ifdef KB_BENCHMARK
+static const char help[] = VERSION "\r\n"
+                                   "\r\n"
+                                   "help         : What you are reading\r\n"
+                                   "name         : Who answers\r\n"
+                                   "profile      : Which firmware, and which model\r\n"
+                                   "timestamp    : Microseconds since the start\r\n"
+                                   "db SUBCMD    : The input\r\n"
+                                   "  load N     : Expect its N bytes\r\n"
+                                   "  db HH[HH]* : The next of them, in hex\r\n"
+                                   "  print      : Show them, eight a line\r\n"
+                                   "infer N [W=10]\r\n"
+                                   "             : W inferences on it, then N that are timed\r\n"
+                                   "results      : What the first of them made\r\n";
+
+/* Eight bytes a line, and an empty line after one of fewer, as the reference firmware has it. */
+KB_SMALL static void print_input(void)
+{
+    const uint32_t bytes = kb_model.input.bytes;
+    if (!has("input", state == LOADED))
+        return;
+    for (uint32_t i = 0; i < bytes; i++) {
+        put_text(i % 8 ? "-" : "m-buffer-");
+        put_hex_byte(arena[kb_model.input.offset + i]);
+        if (i % 8 == 7 || i + 1 == bytes)
+            put_line_end();
+    }
+    if (bytes % 8)
+        put_line_end();
+}
+#endif
 
 /* "load N", `word` being its first word. */
 KB_SMALL static void load(char *word, uint32_t size)
@@ -351,6 +443,14 @@ KB_SMALL static void database(void)
             load(word, sizeof word);
         else
             print_error("Unknown command: db l", word);
+#ifdef KB_BENCHMARK
+    } else if (first == 'p') {
+        next_word(word, sizeof word);
+        if (same_text(word, "rint"))
+            print_input();
+        else
+            print_error("Unknown command: db p", word);
+#endif
     } else {
         load_hex(first);
     }
@@ -393,13 +493,17 @@ KB_SMALL static void command(const char *name)
         put_text(port_name);
         put_text("]\r\n");
     } else if (same_text(name, "profile")) {
-        put_text("m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[");
-        put_text(kb_model.digest);
+        put_text("m-profile-[" VERSION "]\r\nm-model-[");
+        put_text(MODEL_NAME);
         put_text("]\r\n");
     } else if (same_text(name, "timestamp")) {
         timestamp();
     } else if (same_text(name, "db")) {
         database();
+#ifdef KB_BENCHMARK
+    } else if (same_text(name, "help")) {
+        put_text(help);
+#endif
     } else if (same_text(name, "infer")) {
         infer_command();
     } else if (same_text(name, "results")) {

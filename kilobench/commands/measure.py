@@ -68,7 +68,7 @@ def measure(
 
 def _keep(subject: Subject, found: Found, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    emit(subject.graph, folder, subject.title)
+    emit(subject.graph, folder, subject.title, subject.benchmark)
     write_atomically(folder / "report.json", content(found.facts))
     for board, measured in zip(found.facts.boards, found.measurements, strict=True):
         shutil.copyfile(measured.program, folder / f"{board.board}.elf")

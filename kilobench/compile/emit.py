@@ -46,10 +46,11 @@ _MOST_STEPS = 16
 """Of a function."""
 
 
-def emit(graph: Graph, folder: Path, name: str) -> Plan:
+def emit(graph: Graph, folder: Path, name: str, benchmark: str = "") -> Plan:
     """Write model.c and model_config.h for a graph into ``folder``, and the kernels of plug-ins that it calls; the memory plan.
 
-    Raises UserError for kernels whose files are called as ours.
+    ``benchmark``: what firmware says that its model is, where it is one of MLPerf Tiny's. Raises UserError for kernels whose
+    files are called as ours.
     """
     memory = plan(graph)
     headers = _add_sources(graph, folder)
@@ -59,8 +60,15 @@ def emit(graph: Graph, folder: Path, name: str) -> Plan:
     (folder / "model.c").write_text("\n".join(text))
     made = sum(graph.tensors[name].bytes for name in graph.outputs)
     config = f"#define KB_ARENA_BYTES {memory.arena_bytes}\n#define KB_OUTPUT_BYTES {made}\n"
-    (folder / "model_config.h").write_text(config)
+    (folder / "model_config.h").write_text(config + (_as_benchmark(graph, benchmark) if benchmark else ""))
     return memory
+
+
+def _as_benchmark(graph: Graph, benchmark: str) -> str:
+    """What the firmware's main.c knows it by: of logits it makes shares, and says other values as they are."""
+    (last,) = (op for op in graph.ops if op.output == graph.output)
+    says_itself = operator(last.kind).sums_to_one or graph.tensors[graph.output].shape == (1, 1, 1)
+    return f'#define KB_BENCHMARK "{benchmark}"\n' + ("#define KB_VALUES\n" if says_itself else "")
 
 
 def _run(steps: list[str]) -> str:

@@ -30,16 +30,17 @@ _UART, _SYSTEM = (region.origin for region in PERIPHERALS.values())
 _CYCCNT, _SYST_CSR, _SYST_RVR, _SYST_CVR = 0xE0001004, 0xE000E010, 0xE000E014, 0xE000E018
 _ICSR, _PENDSTSET = 0xE000ED04, 1 << 26
 _CPACR, _FPU = 0xE000ED88, 0xF << 20
+_LINE_END = ord("\n")
 _SYSTICK_VECTOR, _EXCEPTION_RETURN = 15, 0xFFFFFFF9
 _STACKED = (
     *(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2, arm_const.UC_ARM_REG_R3),
     *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
 )
 MAX_CYCLES = 50_000_000_000
-_WATCH_CYCLES = 100_000_000
+_WATCH_CYCLES = 25_000_000
+"""About a quarter of a second."""
 _TRANSLATED_BYTES = 64 << 20
 """For translated code, many times what our programs take; the usual GiB does not fit a small --memory-limit."""
-"""About a second."""
 
 
 def cpu_model(core: Core) -> int:
@@ -54,9 +55,9 @@ class EmulatedBoard:
     """Firmware that runs whenever its output is waited for; a kilobench.device.protocol.Transport.
 
     ``board`` has the memory that the program was linked for (kilobench.device.build.Firmware.linked). ``native`` chooses the
-    compiled hook (None: where it can be compiled); counts are the same. ``watch`` is told the cycles so far, every second or
-    so. Raises CellError, naming PC and symbol, when the firmware
-    touches memory that the board does not have, executes no instruction, sleeps, or runs for more than ``max_cycles``.
+    compiled hook (None: where it can be compiled); counts are the same. ``watch`` is told the cycles so far, several times a
+    second and whenever the firmware has sent a line. Raises CellError, naming PC and symbol, when the firmware touches memory
+    that the board does not have, executes no instruction, sleeps, or runs for more than ``max_cycles``.
     """
 
     def __init__(
@@ -124,6 +125,10 @@ class EmulatedBoard:
     def run(self) -> bytes:
         """Run until the firmware waits for input; what it has sent until then."""
         self._run()
+        return self.sent()
+
+    def sent(self) -> bytes:
+        """What the firmware has sent and nobody has taken yet; for ``watch``, too."""
         sent = bytes(self._sent)
         self._sent.clear()
         return sent
@@ -269,6 +274,9 @@ class EmulatedBoard:
     def _uart_write(self, engine: Any, offset: int, size: int, value: int, data: object) -> None:
         if offset == 0:
             self._sent.append(value & 0xFF)
+            if value == _LINE_END and self._watch is not None:
+                self._next_watch = self.cycles
+                self._set_deadline()
 
     def _system_read(self, engine: Any, offset: int, size: int, data: object) -> int:
         address = _SYSTEM + offset

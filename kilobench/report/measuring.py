@@ -63,7 +63,8 @@ def measure_subject(
     with temporary_folder() as folder:
         judged = None if labelled is None else _judged(subject, labelled, folder / "judged")
         (code := folder / "model").mkdir()
-        facts = facts_of(subject.name, subject.rounding, subject.graph, emit(subject.graph, code, subject.title))
+        memory = emit(subject.graph, code, subject.title, subject.benchmark)
+        facts = facts_of(subject.name, subject.rounding, subject.graph, memory)
         bench = _Bench(subject, code, folder, {where.board.name: _key(subject, where) for where in places})
         measured = _side_by_side(bench.measured, places, progress)
     links = (where.link.partition(":")[0] for where in places)
@@ -180,7 +181,9 @@ def _key(subject: Subject, where: Where) -> str:
     held_to = [stored.outputs.tobytes().hex(), stored.checksums.tolist()] if stored else [ENOUGH_INPUTS]
     how = where.link, toolchain_name(where.toolchain) if where.link == "emulator" else where.power
     code = measuring_code(where.link.partition(":")[0]), plugin_operators()
-    return hashed(subject.graph.digest(), subject.title, held_to, board_facts(asdict(where.board)), how, code)
+    return hashed(
+        subject.graph.digest(), subject.title, subject.benchmark, held_to, board_facts(asdict(where.board)), how, code
+    )
 
 
 def _paths(key: str) -> tuple[Path, Path]:

@@ -32,17 +32,23 @@ class Subject:
     published: EvaluatedModel | None = None
     """Where ``file`` is one of kilobench run: it has records."""
     file: Path | None = None
+    benchmark: str = ""
+    """Which of MLPerf Tiny's its firmware is built as; empty for none."""
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file's name ends as a model's."""
+    return path.suffix.lower() in (GRAPH, *LOADERS)
 
 
 def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
     """Read a model file of any kind that there is. Raises UserError in one line for anything else."""
-    suffix = path.suffix.lower()
-    if suffix not in (GRAPH, *LOADERS):
+    if not is_model(path):
         known = ", ".join((*LOADERS, GRAPH))
         raise UserError(f"{path}: a model's file ends in one of {known}")
     if not path.is_file():
         raise UserError(f"{path} is no file; published models are in leaderboard/models")
-    if suffix == GRAPH:
+    if path.suffix.lower() == GRAPH:
         if rounding is not None:
             raise UserError(f"{path}: --rounding is for models of other tools; a graph says its own")
         return _graph(path)

@@ -19,6 +19,7 @@ from kilobench.device.protocol import Session
 from kilobench.device.serial import SerialLink
 from tests.device.conftest import Example
 from tests.device.rig import WAITS
+from tests.device.serving import served
 
 pytestmark = pytest.mark.usefixtures("deadline")
 
@@ -46,17 +47,11 @@ class Runner:
 
 @pytest.fixture
 def runner(example: Example) -> Iterator[Runner]:
-    """At the terminal of ``kilobench emulate --pty``, which ends when it closes."""
-    command = [sys.executable, "-m", "kilobench", "emulate", "--pty", "--board", "nucleo_l476rg"]
-    with subprocess.Popen([*command, str(example.firmware.elf)], stdout=subprocess.PIPE, text=True) as served:
-        try:
-            assert served.stdout is not None
-            connected = Runner(served.stdout.readline().strip())
-            yield connected
-            connected.port.close()
-            assert served.wait(10) == 0
-        finally:
-            served.kill()
+    """At the terminal of ``kilobench emulate --pty``."""
+    with served(example.firmware.elf, "nucleo_l476rg") as port:
+        connected = Runner(port)
+        yield connected
+        connected.port.close()
 
 
 def softmax(example: Example, index: int) -> np.ndarray:

@@ -5,11 +5,18 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 LARGEST = 10**9 - 1
 BANNER = b"m-timestamp-mode-performance\r\nm-lap-us-18446744073709551615\r\nm-init-done\r\nm-ready\r\n"
+HELP = (
+    (Path(__file__).parents[1] / "device/transcripts/ic01.txt")
+    .read_text()
+    .partition("> help%\n")[2]
+    .partition("m-ready")[0]
+)
 _LAP = "m-lap-us-18446744073709551615"
 _OVERWRITTEN = 0x5A
 
@@ -21,6 +28,10 @@ class Expected:
     input_bytes: int
     output_bytes: int
     floats: bool
+    benchmark: bool = False
+    """Whether it goes by a name of MLPerf Tiny's, and has help and "db print"."""
+    values: bool = False
+    """Whether its results are the output's values, not their softmax."""
     loading: bool = False
     has_input: bool = False
     inferred: bool = False
@@ -44,6 +55,8 @@ class Expected:
         name, _, rest = command.lstrip(b" ").partition(b" ")
         self.words = [word for word in rest.split(b" ") if word]
         known = getattr(self, f"_{name.decode('latin-1')}", None) if name in _COMMANDS else None
+        if name == b"help" and self.benchmark:
+            known = self._help
         if known is None:
             lines = [b"e-[Unknown command: " + _cut(name, 15) + b"]"] if name else []
         elif name in _OWN:
@@ -58,25 +71,39 @@ class Expected:
         return ["m-name-dut-[kilobench host]"]
 
     def _profile(self) -> list[str]:
-        return ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", "m-model-[0123abcd]"]
+        return [
+            "m-profile-[ULPMark for tinyML Firmware V0.0.1]",
+            f"m-model-[{'ic01' if self.benchmark else '0123abcd'}]",
+        ]
+
+    def _help(self) -> list[str]:
+        return HELP.splitlines()
 
     def _timestamp(self) -> list[str]:
         return [_LAP]
 
     def _results(self) -> list[str]:
-        return [self._shares()] if self.inferred else ["e-[No result]"]
+        return [self._said()] if self.inferred else ["e-[No result]"]
 
     def _db(self, rest: bytes) -> list[bytes]:
         if not rest:
             return [b"e-[Command 'db' requires a subcommand]"]
+        second, *words = [word for word in rest[1:].split(b" ") if word] or [b""]
+        if rest.startswith(b"p") and self.benchmark:
+            return self._print() if second == b"rint" else [b"e-[Unknown command: db p" + _cut(second, 11) + b"]"]
         if not rest.startswith(b"l"):
             return self._hex(rest)
-        second, *words = [word for word in rest[1:].split(b" ") if word] or [b""]
         if second != b"oad":
             return [b"e-[Unknown command: db l" + _cut(second, 11) + b"]"]
         right = len(words) == 1 and _number(words[0]) == self.input_bytes
         self.loaded, self.has_input, self.inferred, self.loading = b"", False, False, right
         return [(b"m-[Expecting %d bytes]" if right else b"e-[Input must have %d bytes]") % self.input_bytes]
+
+    def _print(self) -> list[bytes]:
+        if not self.has_input:
+            return [b"e-[No input]"]
+        rows = [self.loaded[start : start + 8] for start in range(0, self.input_bytes, 8)]
+        return [b"m-buffer-" + row.hex("-").encode() for row in rows] + [b""] * (self.input_bytes % 8 > 0)
 
     def _hex(self, digits: bytes) -> list[bytes]:
         self.check = 0
@@ -107,10 +134,22 @@ class Expected:
         self.ran |= 1
         self.has_input, self.inferred = False, True
         begun = [f"m-warmup-start-{warm_ups}", "m-warmup-done", f"m-infer-start-{count}"]
-        return [*begun, _LAP, _LAP, "m-infer-done", self._shares()]
+        return [*begun, _LAP, _LAP, "m-infer-done", self._said()]
 
     def _run(self, data: bytes) -> bytes:
         return (data * (self.output_bytes // len(data) + 1))[: self.output_bytes]
+
+    def _said(self) -> str:
+        return self._values() if self.values else self._shares()
+
+    def _values(self) -> str:
+        if self.floats:
+            values = np.frombuffer(self.output, "<f4")
+        else:
+            values = (np.frombuffer(self.output, "i1").astype("f4") - np.float32(3)) * np.float32(0.125)
+        if np.isnan(values).any():
+            return "e-[An output is no number]"
+        return f"m-results-[{','.join(map(_decimal, values))}]"
 
     def _shares(self) -> str:
         with np.errstate(invalid="ignore", over="ignore"):
@@ -173,6 +212,13 @@ def _cut(word: bytes, most: int) -> bytes:
 def _number(word: bytes) -> int | None:
     """None unless it is one that the firmware takes."""
     return int(word) if len(word) <= 11 and word.isdigit() and int(word) <= LARGEST else None
+
+
+def _decimal(value: np.float32) -> str:
+    size = min(abs(value), np.float32(4e9))
+    whole = np.float32(int(size))
+    thousandths = int((size - whole) * np.float32(1000) + np.float32(0.5))
+    return f"{'-' * bool(value < 0)}{int(whole) + thousandths // 1000}.{thousandths % 1000:03}"
 
 
 def _power(x: int) -> int:

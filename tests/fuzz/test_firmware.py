@@ -20,22 +20,31 @@ from kilobench.paths import hardware_dir
 from tests.fuzz.firmware import BANNER, Expected
 
 LINES, BATCH = int(os.environ.get("KILOBENCH_FUZZ_LINES", "10000")), 10_000
-INPUT_BYTES = 24
+INPUT_BYTES = 28
+VARIANTS = [
+    (12, "KB_FLOAT32", ()),
+    (10, "KB_INT8", ()),
+    (12, "KB_FLOAT32", ("KB_BENCHMARK", "KB_VALUES")),
+    (10, "KB_INT8", ("KB_BENCHMARK", "KB_VALUES")),
+    (10, "KB_INT8", ("KB_BENCHMARK",)),
+]
+"""Bytes and type of the output; and whether it is one of MLPerf Tiny's, and its results are the output's values."""
 HERE = Path(__file__).parent
-Build = Callable[[int, str], Path]
+Build = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Compile for outputs of so many bytes and a type."""
+    """Compile for outputs of so many bytes and a type, and what else model_config.h defines."""
 
     @functools.cache
-    def made(output_bytes: int, dtype: str) -> Path:
+    def made(output_bytes: int, dtype: str, defined: tuple[str, ...] = ()) -> Path:
         folder = tmp_path_factory.mktemp("firmware")
         arena = 16 + INPUT_BYTES + output_bytes
         sizes = f"#define KB_ARENA_BYTES {arena}\n#define KB_OUTPUT_BYTES {output_bytes}\n"
         (folder / "model_config.h").write_text(
             f"{sizes}#define INPUT_BYTES {INPUT_BYTES}\n#define OUTPUT_DTYPE {dtype}\n"
+            + "".join(f'#define {name} "ic01"\n' for name in defined)
         )
         hardware = hardware_dir()
         sources = [*(hardware / "firmware" / name for name in ("main.c", "protocol.c", "crc32.c")), HERE / "firmware.c"]
@@ -63,18 +72,19 @@ NUMBERS = [
     "0",
     "1",
     "2",
-    "24",
+    "28",
     "7",
-    "00000000024",
-    "000000000024",
+    "00000000028",
+    "000000000028",
     "999999999",
     "1000000000",
     "4294967295",
-    "4294967320",
+    "4294967324",
 ]
-NUMBERS += ["4294967296", "18446744073709551640", "-1", "+5", "1_0", "1e1", "0x18", "", " ", "24.", "\xb2", "9" * 5000]
+NUMBERS += ["4294967296", "18446744073709551644", "-1", "+5", "1_0", "1e1", "0x18", "", " ", "28.", "\xb2", "9" * 5000]
 WORDS = ["identity", "check", "layers", "cycles", "output", "stack"]
 WORDS += ["name", "profile", "timestamp", "results", "infer", "db", "load", "db load", "db load"]
+WORDS += ["help", "db print", "db p"]
 
 
 def number(rng: random.Random, run: bool) -> str:
@@ -87,7 +97,9 @@ def command(rng: random.Random) -> bytes:
     """Mostly a right one, of any kind, in any order; or one with a mistake; or anything."""
     kind = rng.random()
     if kind < 0.25:
-        data = rng.randbytes(INPUT_BYTES) if rng.random() < 0.7 else struct.pack("<6f", *([float("nan"), -1e38] * 3))
+        data = (
+            rng.randbytes(INPUT_BYTES) if rng.random() < 0.7 else struct.pack("<7f", *([float("nan"), -1e38] * 3), 1.5)
+        )
         return b"db load %d%%db %s%%" % (INPUT_BYTES, data.hex().encode())
     if kind < 0.4:
         return b"db %s" % rng.randbytes(rng.randrange(14)).hex()[: rng.randrange(30)].encode()
@@ -96,7 +108,7 @@ def command(rng: random.Random) -> bytes:
         numbers = [number(rng, word == "infer") for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3]))]
         return " ".join([word, *numbers]).encode("latin-1")
     if kind < 0.95:
-        text = bytearray(rng.choice(WORDS).encode() + b" 24 3")
+        text = bytearray(rng.choice(WORDS).encode() + b" 28 3")
         text[rng.randrange(len(text))] = rng.randrange(256)
         return b"layers" if text.startswith(b"infer") else bytes(text)
     return rng.randbytes(rng.randrange(40)).replace(b"infer", b"")
@@ -106,9 +118,10 @@ def command(rng: random.Random) -> bytes:
 def test_any_commands_get_the_expected_replies(first: int, build: Build) -> None:
     rng = random.Random(first)
     sent = b"%".join(command(rng) for _ in range(BATCH)) + b"%"
-    for output_bytes, dtype in ((12, "KB_FLOAT32"), (10, "KB_INT8")):
-        got = answers(build(output_bytes, dtype), sent)
-        wanted = Expected(INPUT_BYTES, output_bytes, dtype == "KB_FLOAT32").replies(sent)
+    for output_bytes, dtype, defined in VARIANTS:
+        got = answers(build(output_bytes, dtype, defined), sent)
+        benchmark, values = "KB_BENCHMARK" in defined, "KB_VALUES" in defined
+        wanted = Expected(INPUT_BYTES, output_bytes, dtype == "KB_FLOAT32", benchmark, values).replies(sent)
         for mine, theirs in zip(wanted.split(b"\n"), got.split(b"\n"), strict=False):
             assert mine == theirs
         assert len(got) == len(wanted)
