@@ -43,17 +43,17 @@ def test_a_pseudo_terminal_has_the_ids_of_a_nucleo(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not (RUNNER and mlperf.there()), reason="MLCommons' runner and its data are not at hand")
-@pytest.mark.parametrize("benchmark", MODELS)
-def test_the_runner_itself(benchmark: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_the_runner_itself(name: str, tmp_path: Path) -> None:
     """Both modes, one after the other at the same port, on two inputs of every class."""
-    source, folder = mlperf.FOLDER / benchmark, tmp_path / "data" / benchmark
+    source, folder = mlperf.FOLDER / name, tmp_path / "data" / name
     folder.mkdir(parents=True)
     rows = list(csv.reader((source / "y_labels.csv").open()))
     few = [row for label in sorted({row[2] for row in rows}) for row in [r for r in rows if r[2] == label][:2]]
     csv.writer((folder / "y_labels.csv").open("w")).writerows(few)
     for row in few:
         shutil.copy(source / row[0], folder)
-    with served(mlperf.path_of(MODELS[benchmark]), "nucleo_l4r5zi", "--as", benchmark) as port:
+    with served(mlperf.path_of(MODELS[name]), "nucleo_l4r5zi", "--as", name) as port:
         for mode, said in (
             ("accuracy", r"Top 1% = ([89]\d|100)\.\d$"),
             ("performance", r"Median throughput is +[1-9]"),
