@@ -127,7 +127,7 @@ def _rounding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounding",
         choices=("once", "tflite"),
-        help="of int8 models of other tools: once (default), or as TensorFlow Lite does, to the bit",
+        help="of int8 models of other tools: once, or as TensorFlow Lite Micro does, to the bit (default of .tflite)",
     )
 
 

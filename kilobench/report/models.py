@@ -10,7 +10,7 @@ from typing import Any, Literal
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.graphfile import load_graph
-from kilobench.compile.imports import LOADERS, load_model
+from kilobench.compile.imports import LOADERS, load_model, usual_rounding
 from kilobench.contracts import CellError, UserError
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.recording import title
@@ -52,12 +52,13 @@ def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
         if rounding is not None:
             raise UserError(f"{path}: --rounding is for models of other tools; a graph says its own")
         return _graph(path)
+    rounding = rounding or usual_rounding(path)
     try:
-        graph = load_model(path, rounding or "once")
+        graph = load_model(path, rounding)
         check_graph(graph)
     except (CellError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
-    return Subject(path.name, path.stem, graph, rounding or "once", file=path)
+    return Subject(path.name, path.stem, graph, rounding, file=path)
 
 
 def _graph(path: Path) -> Subject:

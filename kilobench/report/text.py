@@ -38,7 +38,7 @@ def about(facts: Facts) -> str:
         if facts.macs
         else "no multiply-accumulates"
     )
-    rounding = {"tflite": ", rounded as TFLite does", "once": "", "": ""}[facts.rounding]
+    rounding = {"tflite": ", rounded as TFLite Micro does", "once": "", "": ""}[facts.rounding]
     outputs = ", ".join(facts.outputs)
     return f"{facts.input} to {outputs}, {len(facts.layers)} layers, {total}, {facts.parameters} parameters{rounding}"
 
