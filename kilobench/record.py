@@ -130,6 +130,78 @@ def correctness(accuracy: Accuracy) -> NDArray[np.bool_]:
     return np.unpackbits(packed)[: accuracy.total].astype(bool)
 
 
+class Auc(_Part):
+    """Area under the ROC curve: of how many pairs of a usual and an unusual recording the latter has the higher score, ties half.
+
+    Of the emitted C compiled for the host on the whole test set, with a 95 % interval (``delong``); shares of 1.
+    """
+
+    mean: Share
+    low: Share
+    high: Share
+    usual: int = Field(ge=1, le=1_000_000)
+    unusual: int = Field(ge=1, le=1_000_000)
+    """How many recordings were judged."""
+    scores: str
+    """Base64 of the scores of the usual ones, then of the unusual ones, as little-endian float32."""
+
+    @property
+    def total(self) -> int:
+        """All recordings."""
+        return self.usual + self.unusual
+
+    def values(self) -> NDArray[np.float32]:
+        """The scores, those of the usual ones first."""
+        return np.frombuffer(base64.b64decode(self.scores, validate=True), dtype="<f4")
+
+    def agrees(self, other: object) -> bool:
+        """Whether another one has these scores, but for what machines differ in where they add up floats."""
+        if not isinstance(other, Auc) or (other.usual, other.unusual) != (self.usual, self.unusual):
+            return False
+        return np.allclose(self.values(), other.values(), rtol=1e-5, atol=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Auc:
+        scores = self.values()
+        if len(scores) != self.total or not np.isfinite(scores).all():
+            raise ValueError(f"the scores are not {self.total} finite numbers")
+        found = delong(scores[: self.usual], scores[self.usual :])
+        if max(abs(a - b) for a, b in zip(found, (self.mean, self.low, self.high), strict=True)) > 1e-6:
+            raise ValueError("mean, low and high are not those of the scores")
+        return self
+
+
+def auc(usual: NDArray[np.float32], unusual: NDArray[np.float32]) -> Auc:
+    """The record's area under the ROC curve from the scores of all recordings."""
+    mean, low, high = (round(share, 6) for share in delong(usual, unusual))
+    scores = base64.b64encode(np.concatenate([usual, unusual]).astype("<f4").tobytes()).decode()
+    return Auc(mean=mean, low=low, high=high, usual=len(usual), unusual=len(unusual), scores=scores)
+
+
+def delong(usual: NDArray[np.float32], unusual: NDArray[np.float32]) -> tuple[float, float, float]:
+    """The area under the ROC curve with its 95 % interval, of float32 scores.
+
+    By the variance of DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988), on the logit scale. Where none is to be seen, as
+    all or no pairs are in order, or a group has one score, it is Wilson's of as many samples as the smaller group has.
+    """
+    groups = np.sort(usual), np.sort(unusual)
+
+    def below(group: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The share of a sorted group that is below each score, ties half."""
+        return (np.searchsorted(group, scores, "left") + np.searchsorted(group, scores, "right")) / (2 * len(group))
+
+    places = 1 - below(groups[1], groups[0]), below(groups[0], groups[1])
+    area = float(places[1].mean())
+    size = min(map(len, groups))
+    variance = sum(float(place.var(ddof=1)) / len(place) for place in places) if size > 1 else 0.0
+    if not 0 < area < 1 or not variance:
+        return area, *wilson(area * size, size)
+    half = NORMAL * math.sqrt(variance) / (area * (1 - area))
+    odds = area / (1 - area)
+    low, high = (1 / (1 + math.exp(-side * half) / odds) for side in (-1, 1))
+    return area, low, high
+
+
 class FlashSplit(_Part):
     """Flash by use, in bytes."""
 
