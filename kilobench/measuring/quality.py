@@ -17,6 +17,7 @@ from kilobench.compile.host import HostModel
 from kilobench.contracts import UserError
 from kilobench.data.labelled import LABELS, Labelled
 from kilobench.data.rawfiles import read_inputs
+from kilobench.record import Auc, auc
 
 _CODES = (1 / 128, 0)
 """Grid of networks that are trained here on the int8 codes of files, over 128."""
@@ -30,7 +31,7 @@ class Quality:
 
     correct: NDArray[np.bool_] | None
     """Of every file; None for an anomaly detector."""
-    auc: float | None
+    auc: Auc | None
     """Area under the ROC curve, of anomaly detectors and of two classes."""
 
 
@@ -45,7 +46,7 @@ def quality(graph: Graph, imported: bool, labelled: Labelled, folder: Path) -> Q
     source = graph.tensors[graph.input]
     if labelled.window is not None:
         scores = _answers(anomaly_score(graph), labelled, folder)
-        return Quality(None, auc(scores[:, 0], labelled.labels == 1))
+        return Quality(None, _area(scores[:, 0], labelled))
     if source.shape[2] == 3 and (source.dtype == "int8" or not imported):
         graph = pixels(graph) if imported else pixels(graph, PIXELS)
     _check_grid(graph, labelled)
@@ -53,16 +54,13 @@ def quality(graph: Graph, imported: bool, labelled: Labelled, folder: Path) -> Q
     predicted = answers.argmax(axis=1)
     _check_order(labelled, predicted)
     correct = predicted == labelled.labels
-    return Quality(correct, auc(answers[:, 1] - answers[:, 0], labelled.labels == 1) if labelled.classes == 2 else None)
+    return Quality(correct, _area(answers[:, 1] - answers[:, 0], labelled) if labelled.classes == 2 else None)
 
 
-def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
-    """Area under the ROC curve: the share of pairs of a positive and a negative in which the positive has the higher score, equal
-    ones counting half (Hanley and McNeil, Radiology 143, 1982); None where there is no pair.
-    """
-    negatives = np.sort(scores[~positive])
-    below = np.searchsorted(negatives, scores[positive], "left") + np.searchsorted(negatives, scores[positive], "right")
-    return float(below.mean() / 2 / len(negatives)) if below.size and negatives.size else None
+def _area(scores: NDArray[np.float64], labelled: Labelled) -> Auc | None:
+    """Of files labelled 1 against those labelled 0; None where there are not both."""
+    one = labelled.labels == 1
+    return auc(scores[~one].astype(np.float32), scores[one].astype(np.float32)) if one.any() and not one.all() else None
 
 
 def _answers(graph: Graph, labelled: Labelled, folder: Path) -> NDArray[np.float64]:

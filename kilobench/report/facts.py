@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kilobench.compile.counts import macs, parameters
 from kilobench.compile.graph import Graph
@@ -18,7 +18,7 @@ from kilobench.lines import one_line
 from kilobench.measuring.onboard import Measurement
 from kilobench.measuring.recording import described
 from kilobench.plugins.cores import timing_label
-from kilobench.record import Accuracy, FlashSplit
+from kilobench.record import Accuracy, Auc, FlashSplit
 
 FORM: Literal["kilobench report 1"] = "kilobench report 1"
 _MOST_BYTES = 1 << 24
@@ -108,7 +108,7 @@ class Judged(_Part):
     """Of files."""
     accuracy: Accuracy | None
     """None for an anomaly detector."""
-    auc: Share | None
+    auc: Auc | None
     """Area under the ROC curve, of anomaly detectors and of two classes."""
     target: Share | None
     """That MLPerf Tiny's closed division asks for where they are its own: of accuracy, or else of auc."""
@@ -116,7 +116,15 @@ class Judged(_Part):
     @property
     def quality(self) -> float:
         """Accuracy, or of an anomaly detector the area under the ROC curve; a share of 1."""
-        return self.accuracy.mean if self.accuracy is not None else self.auc or 0.0
+        found = self.accuracy or self.auc
+        assert found is not None, "checked as it was read"
+        return found.mean
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Judged:
+        if self.accuracy is None and self.auc is None:
+            raise ValueError("it has neither accuracy nor auc")
+        return self
 
 
 class Facts(_Part):

@@ -85,7 +85,8 @@ class Report:
     @property
     def auc(self) -> float | None:
         """Area under the ROC curve on the labelled inputs, of anomaly detectors and of two classes."""
-        return None if self.facts.judged is None else self.facts.judged.auc
+        judged = self.facts.judged
+        return None if judged is None or judged.auc is None else judged.auc.mean
 
     @property
     def fits(self) -> bool:

@@ -98,7 +98,7 @@ def _judged(subject: Subject, labelled: Labelled, folder: Path) -> Judged:
         digest=labelled.digest(),
         count=len(labelled.names),
         accuracy=None if found.correct is None else accuracy(found.correct),
-        auc=None if found.auc is None else round(found.auc, 6),
+        auc=found.auc,
         target=None if labelled.published is None else labelled.published.benchmark.target,
     )
 

@@ -50,7 +50,7 @@ def told_quality(judged: Judged) -> str:
         interval = f"{100 * found.low:.1f} to {100 * found.high:.1f} with 95 % confidence"
         told.append(f"accuracy {100 * found.mean:.2f} % ({found.correct} of {found.total}; {interval})")
     if judged.auc is not None:
-        told.append(f"area under the ROC curve {judged.auc:.4f}")
+        told.append(f"area under the ROC curve {judged.auc.mean:.4f} ({judged.auc.low:.4f} to {judged.auc.high:.4f})")
     met = ""
     if judged.target is not None:
         target = f"{judged.target:.2f}" if found is None else f"{100 * judged.target:g} %"

@@ -13,7 +13,7 @@ from kilobench.compile.simulate import simulate
 from kilobench.contracts import UserError
 from kilobench.data.labelled import read_labels
 from kilobench.data.mlperf import BENCHMARKS
-from kilobench.measuring.quality import Quality, auc, quality
+from kilobench.measuring.quality import Quality, quality
 from tests.compile import mlperf
 from tests.data.labelled import folder_of, photographs
 from tests.untrained import untrained
@@ -73,21 +73,16 @@ def test_pixels_are_bytes_of_their_own(tmp_path: Path) -> None:
 def test_two_classes_have_an_area_too(tmp_path: Path) -> None:
     inputs = np.array([[0, 9], [3, 4], [5, 1], [7, 0]], np.int8)
     found = judged(folder_of(tmp_path / "set", inputs, [1, 0, 1, 0], 2), largest((1, 1, 2)))
-    assert found.correct is not None and found.correct.tolist() == [True, False, False, True] and found.auc == 0.75
-
-
-def test_areas_are_shares_of_pairs() -> None:
-    random = np.random.default_rng(0)
-    scores, positive = random.integers(0, 9, 50).astype(float), random.random(50) < 0.4
-    pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
-    assert auc(scores, positive) == pytest.approx(np.mean(pairs), abs=1e-12)
-    assert auc(scores, np.zeros(50, bool)) is None
+    assert found.correct is not None and found.correct.tolist() == [True, False, False, True]
+    assert found.auc is not None and found.auc.mean == 0.75
 
 
 def test_an_anomaly_is_the_mean_over_windows(tmp_path: Path) -> None:
     inputs = np.array([[0, 1, 0, 1, 0], [0, 0, 0, 1, 3], [1, 1, 1, 2, 2], [0, 0, 1.5, 0, 0]], np.float32)
     folder = folder_of(tmp_path / "set", inputs, [0, 1, 1, 1], 2, ",12,8")
-    assert judged(folder, limited()) == Quality(None, 1.0)
+    found = judged(folder, limited())
+    assert found.correct is None and found.auc is not None and found.auc.mean == 1.0
+    assert found.auc.values().tolist() == pytest.approx([0, 2 / 3, 1 / 3, 0.25 / 3])
     told = refused(lambda: judged(folder, largest((1, 1, 4))))
     assert "says windows of 12 bytes; the model takes float32 1x1x4, 16 bytes" in told
     narrow = untrained("resnet8[width=4]", "int8", (1, 8, 8), 3)
