@@ -33,7 +33,10 @@ KERNELS = {
     ),
     "fp32_conv3x3": Kernel("fp32 conv 3x3, 16x16x32 -> 32", "naive 5-13; blocked 3.4", 3.4, 3.0),
     "resnet8_int8": Kernel(
-        "whole int8 ResNet-8, 32x32x3", "silicon, same core: best closed 1.58 (ST), Plumerai 1.61, with CMSIS-NN 2.85", 1.58, 1.4
+        "whole int8 ResNet-8, 32x32x3",
+        "silicon, same core: best closed 1.58 (ST), Plumerai 1.61, with CMSIS-NN 2.85",
+        1.58,
+        1.4,
     ),
     "m0plus_int8_conv3x3": Kernel("M0+ int8 conv 3x3, 16x16x32 -> 32", "CMSIS-NN 9.5", 7, 6),
 }
