@@ -186,15 +186,15 @@ def auc(usual: NDArray[np.float32], unusual: NDArray[np.float32]) -> Auc:
     return Auc(mean=mean, low=low, high=high, usual=len(usual), unusual=len(unusual), scores=scores)
 
 
-def delong(usual: NDArray[np.float32], unusual: NDArray[np.float32]) -> tuple[float, float, float]:
-    """The area under the ROC curve with its 95 % interval, of float32 scores.
+def delong(usual: NDArray[np.floating], unusual: NDArray[np.floating]) -> tuple[float, float, float]:
+    """The area under the ROC curve with its 95 % interval, of scores.
 
     By the variance of DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988), on the logit scale. Where none is to be seen, as
     all or no pairs are in order, or a group has one score, it is Wilson's of as many samples as the smaller group has.
     """
     groups = np.sort(usual), np.sort(unusual)
 
-    def below(group: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    def below(group: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.float64]:
         """The share of a sorted group that is below each score, ties half."""
         return (np.searchsorted(group, scores, "left") + np.searchsorted(group, scores, "right")) / (2 * len(group))
 

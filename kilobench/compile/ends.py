@@ -18,6 +18,10 @@ PIXELS = (1 / 128, 128)
 """Scale and zero point of the pixels p of image tasks: a network is trained on x = (p - 128) / 128."""
 
 
+DECIBELS = 100.0
+"""Of ad01's inputs in one unit of those that networks of the task ad are trained on."""
+
+
 def pixels(graph: Graph, grid: tuple[float, int] | None = None) -> Graph:
     """A graph that takes uint8 pixels [height, width, channels] of a scale and zero point, and does as the given one.
 
@@ -41,19 +45,27 @@ def pixels(graph: Graph, grid: tuple[float, int] | None = None) -> Graph:
     return replace(graph, tensors={made.name: made} | graph.tensors, ops=(front, *graph.ops), input=made.name)
 
 
-def anomaly_score(graph: Graph) -> Graph:
+def anomaly_score(graph: Graph, unit: float = 1.0) -> Graph:
     """An autoencoder as a judge of what is unusual: from float32 inputs [1, 1, values] to one float32 output, the mean squared
     error of what it makes of them (Banbury et al., MLPerf Tiny Benchmark, arXiv 2106.07597, section 4).
 
     Values are compared in the order that they have on boards; int8 outputs are dequantised and compared with the inputs as they
-    came, before these were quantised. Raises ValueError for a graph that makes more or fewer values than it reads, or other types
-    than int8 and float32.
+    came, before these were quantised. ``unit`` is what one of the network's values is of those that come; the error is in the
+    latter. Raises ValueError for a graph that makes more or fewer values than it reads, or other types than int8 and float32, and
+    for float32 in another unit.
     """
     source, made = graph.tensors[graph.input], graph.tensors[graph.output]
     count = prod(source.shape)
     suits = len(graph.outputs) == 1 and prod(made.shape) == count and {source.dtype, made.dtype} <= {"int8", "float32"}
     ends = f"{source.dtype} {source.shape} into {made.dtype} {made.shape}"
     require(suits, f"it turns {ends}; an autoencoder makes as many values as it reads, int8 or float32")
+    if unit != 1:
+        require(
+            source.dtype == made.dtype == "int8",
+            f"a float32 network takes other values, in units of {unit:g}; take int8",
+        )
+        source, made = (replace(tensor, scale=unit * tensor.scale) for tensor in (source, made))
+        graph = replace(graph, tensors={**graph.tensors, source.name: source, made.name: made})
     flat = (1, 1, count)
     if source.shape != flat:
         graph = _before(graph, "reshape", replace(source, name="score.flat", shape=flat), shape=source.shape)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.emit import emit
-from kilobench.compile.ends import PIXELS, anomaly_score, pixels
+from kilobench.compile.ends import DECIBELS, PIXELS, anomaly_score, pixels
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.contracts import UserError
@@ -40,13 +40,14 @@ def quality(graph: Graph, imported: bool, labelled: Labelled, folder: Path) -> Q
 
     Maps of three channels are read from uint8 pixels, RGBRGB: int8 networks of others get p - 128, those made here
     (p - 128) / 128. All other files hold what the network takes. Windows are for autoencoders: the score of a file is the mean
-    of their squared errors. Raises UserError for inputs that do not suit the network, and for what ``read_inputs`` refuses.
+    of their squared errors; those made here take decibels over 100. Raises UserError for inputs that do not suit the network, and
+    for what ``read_inputs`` refuses.
     """
-    (_check_detector if labelled.window is not None else _check_classifier)(graph, labelled)
-    source = graph.tensors[graph.input]
     if labelled.window is not None:
-        scores = _answers(anomaly_score(graph), labelled, folder)
+        scores = _answers(_detector(graph, imported, labelled), labelled, folder)
         return Quality(None, _area(scores[:, 0], labelled))
+    _check_classifier(graph, labelled)
+    source = graph.tensors[graph.input]
     if source.shape[2] == 3 and (source.dtype == "int8" or not imported):
         graph = pixels(graph) if imported else pixels(graph, PIXELS)
     _check_grid(graph, labelled)
@@ -75,12 +76,12 @@ def _answers(graph: Graph, labelled: Labelled, folder: Path) -> NDArray[np.float
     return total / np.bincount(files)[:, None]
 
 
-def _check_detector(graph: Graph, labelled: Labelled) -> None:
+def _detector(graph: Graph, imported: bool, labelled: Labelled) -> Graph:
     said = f"{labelled.folder / LABELS} says windows, the inputs of an anomaly detector,"
     if labelled.classes != 2 or len(set(labelled.labels.tolist())) != 2:
         raise UserError(f"{said} of which some are labelled 0 (normal) and some 1, not {labelled.classes} classes")
     try:
-        anomaly_score(graph)
+        return anomaly_score(graph, 1.0 if imported else DECIBELS)
     except ValueError as error:
         raise UserError(f"{said} but of the model: {error}") from None
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from kilobench.compile.ends import PIXELS, anomaly_score, pixels
+from kilobench.compile.ends import DECIBELS, PIXELS, anomaly_score, pixels
 from kilobench.compile.graph import Graph
 from kilobench.contracts import UserError
 from kilobench.data.mlperf import BENCHMARKS, Benchmark
@@ -53,4 +53,11 @@ def _wanted(benchmark: Benchmark) -> str:
 def _graph(subject: Subject, benchmark: Benchmark) -> Graph:
     if benchmark.dtype == "uint8":
         return pixels(subject.graph, None if subject.rounding else PIXELS)
-    return anomaly_score(subject.graph) if benchmark.dtype == "float32" else subject.graph
+    return _detector(subject) if benchmark.dtype == "float32" else subject.graph
+
+
+def _detector(subject: Subject) -> Graph:
+    try:
+        return anomaly_score(subject.graph, 1.0 if subject.rounding else DECIBELS)
+    except ValueError as error:
+        raise UserError(f"{subject.name}: {error}") from None

@@ -63,6 +63,17 @@ def test_an_anomaly_score_is_the_mean_squared_error(
     np.testing.assert_allclose(on_host(scored, x, tmp_path), by_hand(graph, x), rtol=1e-5)
 
 
+def test_a_score_is_in_the_units_that_come() -> None:
+    graph = autoencoder("int8", "int8", (1, 5, 8))
+    x = np.random.default_rng(0).normal(0, 2, (50, 1, 1, 40)).astype(np.float32)
+    one, hundred = anomaly_score(graph), anomaly_score(graph, 100.0)
+    check_graph(hundred)
+    found = simulate(hundred, 100 * x)[hundred.output]
+    np.testing.assert_allclose(found, 1e4 * simulate(one, x)[one.output], rtol=1e-3)
+    with pytest.raises(ValueError, match="a float32 network takes other values, in units of 100; take int8"):
+        anomaly_score(autoencoder("float32", "float32"), 100.0)
+
+
 def test_a_board_has_the_bits_of_the_host() -> None:
     board = load_registry().get("boards", "nucleo_l4r5zi")
     assert cost(anomaly_score(autoencoder("int8", "int8")), board, "zig").cycles

@@ -58,6 +58,11 @@ def test_features_are_taken_as_they_are_and_autoencoders_judge() -> None:
     source, score = made.graph.tensors[made.graph.input], made.graph.tensors[made.graph.output]
     assert (source.dtype, source.shape, score.dtype, score.shape) == ("float32", (1, 1, 640), "float32", (1, 1, 1))
     assert made.benchmark == "ad01" and made.published is None
+    own = subject((1, 1, 640), "int8", 640, imported=False)
+    codes = as_benchmark(own, "ad01").graph.tensors[own.graph.input]
+    assert codes.scale == 100 * own.graph.tensors[own.graph.input].scale
+    with pytest.raises(UserError, match=r"^m: a float32 network takes other values, in units of 100; take int8$"):
+        as_benchmark(subject((1, 1, 640), "float32", 640, imported=False), "ad01")
 
 
 @pytest.mark.parametrize(

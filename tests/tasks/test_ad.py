@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kilobench import data
+from kilobench.compile.ends import DECIBELS
 from kilobench.contracts import Split, UserError
 from kilobench.data.loading import load as checked
 from tests.tasks.loading import load, scratch, silent, task, tone
@@ -63,7 +64,7 @@ def test_a_tone_is_in_its_band_at_its_level(cars: Path, cache: Path) -> None:
     assert (frames.argmax(axis=0) == band).all()
     # A bin at the tone has the energy (1024 / 2 / 2 * 1/2)^2, its two neighbours a quarter each; 1000 Hz is the middle of a bin.
     share = data.slaney_bands(128, 1024, RATE)[63:66, band] @ [1 / 4, 1, 1 / 4]
-    np.testing.assert_allclose(frames[band], 10 * np.log10(128.0**2 * share) / 100, atol=1e-4)
+    np.testing.assert_allclose(frames[band], 10 * np.log10(128.0**2 * share) / DECIBELS, atol=1e-4)
 
 
 def test_bands_are_triangles_of_one_area_that_rise_where_the_one_before_falls() -> None:
