@@ -69,12 +69,12 @@ KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_
 
 /* Both sums (in a and b) plus the bias, scaled and rounded. */
 #ifdef KB_TWICE
-#define SCALE                                                                                                         \
-    "add.w %[a], %[z], %[a], lsl #1\n add.w %[b], %[z], %[b], lsl #1\n"                                               \
-    "smmlar %[z], %[a], %[m], %[o]\n smmlar %[o], %[b], %[m], %[o]\n"                                                 \
+#define SCALE                                                                                                          \
+    "add.w %[a], %[z], %[a], lsl #1\n add.w %[b], %[z], %[b], lsl #1\n"                                                \
+    "smmlar %[z], %[a], %[m], %[o]\n smmlar %[o], %[b], %[m], %[o]\n"                                                  \
     "add.w %[a], %[z], %[a], asr #31\n add.w %[b], %[o], %[b], asr #31\n"
 #else
-#define SCALE                                                                                                         \
+#define SCALE                                                                                                          \
     "add %[a], %[a], %[z]\n add %[b], %[b], %[z]\n smmla %[a], %[a], %[m], %[o]\n smmla %[b], %[b], %[m], %[o]\n"
 #endif
 
@@ -87,8 +87,8 @@ KB_APART void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_par
     while (channel != end) {
         int32_t bias, multiplier, offset, shift, a, b;
         __asm__("ldr %[m], [%[c], #4]\n ldr %[o], [%[c], #8]\n ldr %[s], [%[c], #12]\n ldr %[z], [%[c]], #16\n"
-                "ldr %[a], [%[x]], #8\n ldr %[b], [%[x], #-4]\n"
-                SCALE "asr %[a], %[a], %[s]\n asr %[b], %[b], %[s]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
+                "ldr %[a], [%[x]], #8\n ldr %[b], [%[x], #-4]\n" SCALE
+                "asr %[a], %[a], %[s]\n asr %[b], %[b], %[s]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
                 "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
                 "strb %[a], [%[out]], #1\n strb %[b], [%[next]], #1\n"
                 : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [z] "=&r"(bias), [a] "=&r"(a),

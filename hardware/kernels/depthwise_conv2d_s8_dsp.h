@@ -232,15 +232,15 @@ KB_APART void finish_row(const quad *q, int8_t *row, int32_t c)
             const int32_t offset = (2 * zero + 1) * (1 << (more - 1)); /* rounds, and adds the zero point */
             for (; sum + 1 < end; out += 2 * channels) {
                 int32_t a, b AND_T;
-                __asm__("ldr %[a], [%[sum]], #8\n ldr %[b], [%[sum], #-4]\n"
-                        SCALE "asr.w %[a], %[a], %[more]\n asr.w %[b], %[b], %[more]\n"
+                __asm__("ldr %[a], [%[sum]], #8\n ldr %[b], [%[sum], #-4]\n" SCALE
+                        "asr.w %[a], %[a], %[more]\n asr.w %[b], %[b], %[more]\n"
                         "ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
                         "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n"
                         "cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
                         "strb.w %[b], [%[out], %[channels]]\n strb.w %[a], [%[out]]\n"
                         : [a] "=&r"(a), [b] "=&r"(b), [sum] "+r"(sum)AND_OPERAND
-                        : [bias] "r"(times), [m] "r"(multiplier), [offset] "r"(offset), [more] "r"(more), [low] "r"(low),
-                          [out] "r"(out), [channels] "r"(channels)
+                        : [bias] "r"(times), [m] "r"(multiplier), [offset] "r"(offset), [more] "r"(more),
+                          [low] "r"(low), [out] "r"(out), [channels] "r"(channels)
                         : "memory", "cc");
             }
         }

@@ -365,11 +365,12 @@ void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2
 void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
                              const kb_region *r);
 /* With two roundings: `channel` has twice the bias, and what is shifted after the first of them. */
-void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
+void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
+                         const kb_region *r);
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                             const kb_region *r);
-void kb_tflite_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch,
-                                   const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
+void kb_tflite_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                                   const kb_region *r);
 void kb_grouped_conv2d_f32(const float *in, float *out, void *scratch, const kb_grouped_conv2d_f32_params *p,
                            const kb_region *r);
 void kb_grouped_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_grouped_conv2d_s8_params *p,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of int8 maps of one shape as TFLite-Micro makes them, where the larger scale is that of one input alone: its factor
-   is 1/2, so that only the other one is rounded. */
+/* Sums of int8 maps of one shape as TFLite-Micro makes them, where the larger scale is that of one input alone: its
+   factor is 1/2, so that only the other one is rounded. */
 #include "kb_inline.h"
 
 KB_KERNEL void kb_tflite_add_exact_s8(const int8_t *a, const int8_t *b, int8_t *out,
