@@ -33,7 +33,12 @@ class _Remaining(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        if task.finished or task.elapsed is None or task.completed < _TOLD_FROM * (task.total or 0) or not task.completed:
+        if (
+            task.finished
+            or task.elapsed is None
+            or task.completed < _TOLD_FROM * (task.total or 0)
+            or not task.completed
+        ):
             return Text("ETA -:--", style="progress.remaining")
         left = task.elapsed * task.remaining / task.completed if task.remaining else 0.0
         return Text(f"ETA {clock(left)}", "progress.remaining")
@@ -93,7 +98,11 @@ class OverallProgress:
         step.share = min(done / total, 1.0) if total else 0.0
         if not self._console.is_terminal and monotonic() - step.said > _QUIET_SECONDS:
             step.said = monotonic()
-            eta = f", ETA {clock((step.said - step.began) * (1 - step.share) / step.share)}" if step.share >= _TOLD_FROM else ""
+            eta = (
+                f", ETA {clock((step.said - step.began) * (1 - step.share) / step.share)}"
+                if step.share >= _TOLD_FROM
+                else ""
+            )
             self._print(f"{step.label}: {text} ({100 * step.share:.0f} %{eta})")
         self._bar.update(step.bar, description=f"{step.label}: {text}", completed=step.share)
         self._show()
