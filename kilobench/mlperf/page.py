@@ -27,7 +27,6 @@ TRAINED = {
 }
 """The task and the network here that are those of a benchmark."""
 SHORT = {"ic01": "IC", "kws01": "KWS", "vww01": "VWW", "ad01": "AD", STREAMING: "SWW"}
-_CORES = {"cortex-m0plus": "M0+", "cortex-m4f": "M4", "cortex-m7": "M7", "cortex-m33": "M33"}
 _OURS = "kilobench"
 _ROUNDED = {"once": "rounded once", "tflite": "rounded as TFLite"}
 
@@ -82,9 +81,7 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
     values = {
         "board": REFERENCE_BOARD,
         "summary": markdown_table([_summary(one, entries[one.model.benchmark]) for one in references]),
-        "ratios": markdown_table(
-            _ratio_lines([ratio for one in references if _once(one) for ratio in ratios(one, results)])
-        ),
+        "ratios": markdown_table(_ratio_lines([ratio for one in main for ratio in ratios(one, results)])),
         "benchmarks": [_benchmark(one, entries[one.name]) for one in main],
         "toolchains": sorted({board.toolchain for one in references for board in one.facts.boards}),
         "inputs": sorted({one.facts.judged.inputs for one in references if one.facts.judged}),
@@ -122,10 +119,6 @@ def entries_of(benchmark: str, references: Sequence[Reference], results: Sequenc
     ]  # fmt: skip
     trained = [_trained(row) for row in rows if _is_of(row, benchmark)]
     return sorted([*published, *here, *trained], key=lambda entry: (entry.cycles, entry.board, entry.by, entry.engine))
-
-
-def _once(reference: Reference) -> bool:
-    return reference.model.rounding == "once"
 
 
 def _is_of(row: Row, benchmark: str) -> bool:
@@ -223,8 +216,13 @@ def _ratio_lines(found: Sequence[Ratio]) -> list[dict[str, str]]:
     lines = []
     for board, core in boards:
         cells = {SHORT[ratio.benchmark]: _ratio(ratio) for ratio in found if ratio.board == board}
-        lines.append({"Board": board, "Core": _CORES[core], **cells})
+        lines.append({"Board": board, "Core": _short(core), **cells})
     return lines
+
+
+def _short(core: str) -> str:
+    """Of cores of Arm, as people say it."""
+    return core.removeprefix("cortex-").removesuffix("f").replace("plus", "+").upper()
 
 
 def _ratio(ratio: Ratio) -> str:

@@ -7,12 +7,19 @@ import csv
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kilobench.contracts import UserError
-from kilobench.paths import contributions_dir
+from kilobench.paths import contributions_dir, hardware_dir
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w ,.+()/-]+$")]
+
+
+def _known(core: str) -> str:
+    """A core that has a file. Raises ValueError for others."""
+    if core not in (known := sorted(path.stem for path in (hardware_dir() / "cores").glob("*.yaml"))):
+        raise ValueError(f"there is no such core; there are {', '.join(known)}")
+    return core
 
 
 class Result(BaseModel):
@@ -25,7 +32,8 @@ class Result(BaseModel):
     submitter: Text
     board: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,59}$")]
     """As a board file here is called, or would be."""
-    core: Literal["cortex-m0plus", "cortex-m4f", "cortex-m7", "cortex-m33"]
+    core: Annotated[str, AfterValidator(_known)]
+    """As the core's file here is called."""
     mhz: Annotated[int, Field(ge=1, le=2000)]
     """Of the processor, by the system's description."""
     engine: Text

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kilobench.contracts import UserError
 from kilobench.mlperf.page import mlperf_page, mlperf_pages
 from kilobench.mlperf.reports import read_references
 from kilobench.plugins.suites import ModelSuite
-from kilobench.record import Record
+from kilobench.record import Record, auc
 from kilobench.render import render
 from kilobench.render.page import Page
 from kilobench.report.facts import Judged
@@ -24,7 +25,8 @@ from tests.results.records import record
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden.md")
 REPORTS = ROOT / "leaderboard" / "mlperf-tiny"
-JUDGED = Judged(inputs="ic01 of MLPerf Tiny", digest="0", count=200, accuracy=None, auc=0.8123, target=0.85)
+AREA = auc(np.arange(4, dtype=np.float32), np.array([2, 3, 4, 5], np.float32))
+JUDGED = Judged(inputs="ic01 of MLPerf Tiny", digest="0", count=200, accuracy=None, auc=AREA, target=0.85)
 SUITE = ModelSuite("t", "mlperf-tiny", {"ic01": model(), "ic01-once": model(rounding="once")}, ("nucleo_l4r5zi",))
 
 

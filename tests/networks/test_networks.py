@@ -88,7 +88,7 @@ def test_the_int8_network_has_the_size_of_the_reference(network: str) -> None:
 def test_the_int8_network_is_the_reference_layer_by_layer(network: str) -> None:
     """But for the softmax at its end; resnet8 pads the maps that it halves on both sides, not on one."""
     file, shape, classes, weights, work = REFERENCES[network]
-    reference, ours = load_model(mlperf.path_of(file)), untrained(network, "int8", shape, classes)
+    reference, ours = load_model(mlperf.path_of(file), "once"), untrained(network, "int8", shape, classes)
     assert (parameters(reference), macs(reference)["int8"]) == (weights, work)
     assert reference.ops[-1].kind == "softmax"
     moved = {"padding", "extra"} if network == "resnet8" else set()
