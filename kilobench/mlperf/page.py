@@ -122,10 +122,11 @@ def entries_of(benchmark: str, references: Sequence[Reference], results: Sequenc
 
 
 def _is_of(row: Row, benchmark: str) -> bool:
-    """Whether a row of the leaderboard is int8, ran, and is of the task and the network of a benchmark, at no budget."""
+    """Whether a row of the leaderboard is of the task and network of a benchmark: int8, ran, of stated effort, at no budget."""
     task, network = TRAINED.get(benchmark, ("", ""))
     same = row["task"] == task and row["network"].partition("[")[0] == network and row["recipe"] == "int8"
-    return same and not row["budget"] and not row["claimed"] and row["cycles"] == row["cycles"]
+    ranked = row["effort"] > 0 and not row["budget"] and not row["claimed"]
+    return bool(same and ranked and row["cycles"] == row["cycles"])
 
 
 def _trained(row: Row) -> Entry:
