@@ -370,7 +370,7 @@ def test_a_reshape_is_in_place_unless_its_source_is_needed() -> None:
     source = b.tensor((4, 4, 4), "float32")
     flat = b.op("reshape", [source], b.tensor((1, 1, 64), "float32"), {"shape": (1, 1, 64)}, {})
     layout = plan(b.graph(source, flat))
-    assert layout.offsets[flat.name] != layout.offsets[source.name]
+    assert layout.offsets[flat.name] == layout.offsets[source.name]  # an inference may overwrite the input
 
 
 def test_functions_run_in_strips_with_what_is_around_them() -> None:

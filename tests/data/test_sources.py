@@ -174,4 +174,4 @@ def test_every_source_is_secure_and_pinned_or_verified_by_its_contents() -> None
     urls = {one.folder: one for one in found if one.url}
     assert all(one.url.startswith("https://") for one in urls.values())
     by_contents = {name for name, one in urls.items() if not one.checksum.startswith("sha256:")}
-    assert by_contents == {"ESC-50-master", "free-spoken-digit-dataset", "UrbanSound8K"}
+    assert by_contents == {"ESC-50-master", "free-spoken-digit-dataset", "ToyCar", "UrbanSound8K"}

@@ -443,9 +443,9 @@ def first_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """What it returned at its first call, for all."""
     made: list[Any] = []
 
-    def called(*arguments: Any) -> Any:
+    def called(*arguments: Any, **options: Any) -> Any:
         if not made:
-            made.append(function(*arguments))
+            made.append(function(*arguments, **options))
         return made[0]
 
     return called
