@@ -17,7 +17,7 @@ from kilobench.plugins.registry import load_registry
 from kilobench.toolchain import zig
 
 ROOT = Path(__file__).parents[2]
-MODEL = next(ROOT.glob("leaderboard/models/5180a2e2a572c35f*"))
+MODEL = next(ROOT.glob("leaderboard/models/88538424838b0260*"))
 BOARD = "nucleo_l476rg"
 NOT_CORE = (
     *(module for modules in EXTRAS.values() for module in modules),
