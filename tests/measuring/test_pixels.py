@@ -18,6 +18,7 @@ from kilobench.learn.quantise import quantise
 from kilobench.learn.untrained import finished
 from kilobench.measuring.evaluate import evaluate
 from kilobench.plugins.registry import load_registry
+from kilobench.record import accuracy
 from tests.learn.trained import digits, tones
 
 REGISTRY = load_registry()
@@ -36,7 +37,7 @@ def test_boards_and_evaluation_get_the_bytes_of_the_data(recipe: str, tmp_path: 
     emit(bare, tmp_path / "bare", "m")
     classes = HostModel(tmp_path / "bare").run(quantise_input(bare, split.test_x)).argmax(axis=1)
     evaluation = evaluate(graph, tmp_path / "pixels", "m", split, silent)
-    assert np.array_equal(evaluation.correct, classes == split.test_y)
+    assert evaluation.quality == accuracy(classes == split.test_y)
     assert evaluation.reference.inputs.dtype == np.uint8
 
 
