@@ -389,7 +389,6 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from kilobench.mlperf.page import mlperf_pages
     from kilobench.render import render
     from kilobench.results.store import Store
-    from kilobench.results.table import rows_of
 
     store = Store(options.output / "records")
     records = store.read_all()
@@ -399,7 +398,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     if site.exists() and not (site / "assets" / "explore.js").exists():
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
     whole = not missing("pages")
-    others = mlperf_pages(options.output, rows_of(records))
+    others = mlperf_pages(options.output, records)
     written = render(records, options.output, too_large=store.read_too_large(), others=others, plots=whole, site=whole)
     if not written:
         raise UserError(f"{store.folder} holds no records of accuracies; pages show no others")

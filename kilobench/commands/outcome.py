@@ -19,7 +19,7 @@ def report(outcome: Outcome, store: Store | None, output: Path, console: Console
     """The table, how many cells there are of what, and the pages; None writes none."""
     from kilobench.mlperf.page import mlperf_pages  # slow to import, and no part of a dry run
     from kilobench.render import render
-    from kilobench.results.table import rows_of, terminal
+    from kilobench.results.table import terminal
 
     if outcome.records:
         show(console, terminal(outcome.records))
@@ -29,7 +29,7 @@ def report(outcome: Outcome, store: Store | None, output: Path, console: Console
     skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
     console.print(counts + skipped, highlight=False)
     if store is not None and (records := store.read_all() if outcome.records else []):
-        others = mlperf_pages(output, rows_of(records))
+        others = mlperf_pages(output, records)
         written = render(records, output, too_large=store.read_too_large(), others=others, plots=not missing("pages"))
         pages = output / "README.md" if written else "none, which are of accuracies alone"
         console.print(f"pages: {pages}", highlight=False, soft_wrap=True)

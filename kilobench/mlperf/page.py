@@ -15,9 +15,11 @@ from kilobench.mlperf.plot import Point, strips
 from kilobench.mlperf.published import Result, read_published
 from kilobench.mlperf.ratios import Ratio, ratios
 from kilobench.mlperf.reports import REFERENCE_BOARD, SUITE, Reference, read_references
+from kilobench.record import Record
 from kilobench.render.markdown import markdown_table
 from kilobench.render.page import Page
 from kilobench.results.rows import Row, Rows
+from kilobench.results.table import rows_of
 
 TRAINED = {
     "ic01": ("cifar10", "resnet8"),
@@ -54,13 +56,17 @@ class Entry:
         return self.cycles / self.macs
 
 
-def mlperf_pages(output: Path, rows: Rows) -> list[Page]:
-    """The page of the reports in ``output``, or none where there are none; ``rows`` are those of the records.
+def mlperf_pages(output: Path, records: Sequence[Record]) -> list[Page]:
+    """The page of the reports in ``output``, or none where there are none, and of the networks of its benchmarks in the records.
 
     Raises UserError where a report or the published results are not what they should be.
     """
     references = read_references(output / SUITE)
-    return [mlperf_page(references, read_published(), rows)] if references else []
+    if not references:
+        return []
+    tasks = {task for task, _ in TRAINED.values()}
+    rows = rows_of([record for record in records if record.task in tasks])
+    return [mlperf_page(references, read_published(), rows)]
 
 
 def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows: Rows) -> Page:

@@ -70,8 +70,7 @@ def test_the_page_is_the_golden_one() -> None:
 
 def test_the_committed_page_is_that_of_the_committed_reports() -> None:
     """After new reports, records or another template: python -m kilobench leaderboard."""
-    rows = rows_of(Store(ROOT / "leaderboard" / "records").read_all())
-    (page,) = mlperf_pages(REPORTS.parent, rows)
+    (page,) = mlperf_pages(REPORTS.parent, Store(ROOT / "leaderboard" / "records").read_all())
     assert page.text == (REPORTS.parent / page.name).read_text()
 
 

@@ -99,7 +99,7 @@ def test_committed_pages_are_those_of_the_committed_records() -> None:
     store = Store(ROOT / "leaderboard" / "records")
     records = store.read_all()
     rows = rows_of(records)
-    for name, text in pages(rows, records, store.read_too_large(), mlperf_pages(ROOT / "leaderboard", rows)).items():
+    for name, text in pages(rows, records, store.read_too_large(), mlperf_pages(ROOT / "leaderboard", records)).items():
         assert text == (ROOT / "leaderboard" / name).read_text(), name
 
 

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models as the firmware of MLPerf Tiny's benchmarks."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kilobench.arguments import parser
 from kilobench.cli import main
 from kilobench.compile.ends import PIXELS
 from kilobench.compile.graph import DType, Graph
 from kilobench.compile.simulate import simulate
 from kilobench.contracts import UserError
+from kilobench.data.mlperf import BENCHMARKS
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry
 from kilobench.report.benchmark import as_benchmark
@@ -115,3 +119,13 @@ def test_emulate_says_what_it_cannot_do(arguments: list[str], told: str, capsys:
     with pytest.raises(SystemExit) if "ic1" in arguments else pytest.MonkeyPatch.context():
         assert main(["emulate", *arguments, "--board", BOARD]) == 2
     assert capsys.readouterr().err.startswith(f"kilobench: {told}")
+
+
+def test_the_command_line_offers_every_benchmark() -> None:
+    """Its parser names them by itself: what it imports, every command waits for."""
+    for name in BENCHMARKS:
+        assert parser().parse_args(["measure", "m.tflite", "--as", name]).benchmark == name
+    with pytest.raises(SystemExit):
+        parser().parse_args(["measure", "m.tflite", "--as", "sww01"])
+    loaded = "import sys, kilobench.arguments as a; a.parser(); assert 'kilobench.data' not in sys.modules"
+    subprocess.run([sys.executable, "-c", loaded], check=True, timeout=60)
