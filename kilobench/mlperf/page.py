@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from kilobench.contracts import UserError
 from kilobench.data.mlperf import BENCHMARKS, STREAMING
 from kilobench.mlperf.plot import Point, strips
@@ -16,7 +14,7 @@ from kilobench.mlperf.published import Result, read_published
 from kilobench.mlperf.ratios import Ratio, ratios
 from kilobench.mlperf.reports import REFERENCE_BOARD, SUITE, Reference, read_references
 from kilobench.record import Record
-from kilobench.render.markdown import markdown_table
+from kilobench.render.markdown import markdown_table, markdown_templates
 from kilobench.render.page import Page
 from kilobench.results.rows import Row, Rows
 from kilobench.results.table import rows_of
@@ -75,13 +73,6 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
     for reference in references:
         if reference.model.benchmark not in named:
             raise UserError(f"{SUITE}: there is a report {reference.name}, but none of {reference.model.benchmark}")
-    environment = Environment(
-        loader=PackageLoader("kilobench.mlperf"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     main = [named[name] for name in SHORT if name in named]
     entries = {one.name: entries_of(one.name, references, results, rows) for one in main}
     values = {
@@ -93,7 +84,7 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
         "inputs": sorted({one.facts.judged.inputs for one in references if one.facts.judged}),
         "rounds": sorted({result.round for result in results}),
     }
-    template = environment.get_template(f"{SUITE}.md.j2")
+    template = markdown_templates("kilobench.mlperf").get_template(f"{SUITE}.md.j2")
     title = "MLPerf Tiny"
     summary = "the reference models in our C and networks trained here beside published results of silicon"
     text, site = (template.render(site=site, **values) for site in (False, True))
@@ -137,6 +128,7 @@ def _is_of(row: Row, benchmark: str) -> bool:
 
 def _trained(row: Row) -> Entry:
     training = f", {row['training']}" if row["training"] else ""
+    training += " on part of the data" if row["partial"] else ""
     return Entry(
         row["board"], row["clock_hz"] / 1e6, row["cycles"], sum(row["macs"].values()),
         f"{_OURS}, `{row['network']}` trained here{training}", row["timing"].split()[0],

@@ -57,6 +57,17 @@ _LEFT = {
 }
 
 
+def markdown_templates(package: str) -> Environment:
+    """Those of a package, which leave no traces of their statements, and know no undefined names."""
+    return Environment(
+        loader=PackageLoader(package),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
 def pages(
     rows: Rows,
     records: Sequence[Record],
@@ -70,13 +81,7 @@ def pages(
     ``others`` come ready-made, and README.md leads to them. For the ``site``, <div>s for interactive plots and tables stand where
     pages have images and tables of recipes.
     """
-    environment = Environment(
-        loader=PackageLoader("kilobench.render"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = markdown_templates("kilobench.render")
     environment.globals.update(slug=slug, site=site, places=PLACES, **_origin(records))
     rows = [{**row, "cells": _cells(row)} for row in rows]
 
