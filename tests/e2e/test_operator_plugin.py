@@ -41,7 +41,7 @@ def test_a_network_runs_with_it(place: Path) -> None:
     done = run(place)
     assert "1 measured, 0 cached, 0 failed" in done.stdout, done.stdout + done.stderr
     (record,) = Store(place / "out/records").read_all()
-    assert [layer.kind for layer in record.layers] == ["conv2d", "channel_scale", "conv2d"]
+    assert [layer.kind for layer in record.layers] == ["pixels", "conv2d", "channel_scale", "conv2d"]
     assert record.accuracy.mean > 0.5
     assert "0 measured, 1 cached" in run(place).stdout
 
