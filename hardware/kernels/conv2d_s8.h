@@ -16,10 +16,19 @@
 #include "kb_columns.h"
 #include "kb_inline.h"
 
+/* Where two_pixels goes on with outputs: the numbers of the channels, and the output of the first pixel, from which
+   that of the second is `next` bytes on; none is below those of `lows`, four times the same. */
+typedef struct {
+    const int32_t *channel;
+    int8_t *out;
+    int32_t next;
+    uint32_t lows;
+} ending;
+
 /* Sums of one chunk of taps for all quads: of the pixels x and y, or of x alone. The weights of a quad end `skip` bytes
    before those of the next begin. `taps` is a multiple of 4. */
 static void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads,
-                       int32_t skip);
+                       int32_t skip, ending *end);
 static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip);
 
 #if defined(__ARM_FEATURE_DSP)
@@ -37,7 +46,7 @@ KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t
         const int32_t taps = kb_min(KB_CONV2D_S8_CHUNK, p->taps - k), skip = 4 * (p->taps - taps);
         int32_t *const part = k ? sum + count : sum;
         if (pixels == 2)
-            two_pixels(x + k, x + step + k, p->weight + 2 * k, part, taps, quads, skip);
+            two_pixels(x + k, x + step + k, p->weight + 2 * k, part, taps, quads, skip, 0);
         else
             one_pixel(x + k, p->weight + 2 * k, part, taps, quads, skip);
         for (int32_t i = 0; k && i < count; i++)
@@ -45,12 +54,12 @@ KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t
     }
 }
 
-/* Outputs of `pixels` pixels, 1 or 2, from their sums. */
-KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
+/* Outputs of `pixels` pixels, 1 or 2, from their sums, from channel `o` on. */
+KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, int32_t o, const kb_conv2d_s8_params *p)
 {
     const int32_t channels = p->window.out.channels;
-    const int32_t *channel = p->channel;
-    for (int32_t o = 0; o < channels; o++, channel += 4, out++)
+    const int32_t *channel = p->channel + 4 * o;
+    for (sum += o * pixels, out += o; o < channels; o++, channel += 4, out++)
         for (int32_t i = 0; i < pixels; i++) {
 #ifdef KB_TWICE
             const int32_t acc = 2 * *sum++ + channel[0];
@@ -63,66 +72,93 @@ KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_c
         }
 }
 
+/* Two pixels, the second `step` halves after the first. */
+KB_INLINE void make_two(const int16_t *first, int32_t step, int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
+{
+    const int32_t channels = p->window.out.channels, whole = FINISHES && p->quick ? channels / 4 : 0;
+    const int32_t left = (channels + 3) / 4 - whole, taps = p->taps <= KB_CONV2D_S8_CHUNK ? p->taps : 0;
+    ending end = {p->channel, out, channels, ((uint32_t)p->low & 0xFF) * 0x01010101};
+    if (!taps)
+        accumulate(first, step, 2, sum, whole + left, p);
+    if (whole)
+        two_pixels(first, first + step, p->weight, sum, taps, whole, 0, &end);
+    if (taps && left)
+        two_pixels(first, first + step, p->weight + 2 * taps * whole, sum + 8 * whole, taps, left, 0, 0);
+    if (left)
+        finish(sum, out, 2, 4 * whole, p);
+}
+
 /* One row of `count` columns. */
 KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32_t column, int32_t count)
 {
     if (column == channels) {
         expand(to, from, channels * count);
-    } else if (channels == 1) {
-        for (; count > 0; count--, to += column)
-            *to = *from++;
-    } else {
-        for (; count > 0; count--, to += column, from += channels)
+        return;
+    }
+    KB_NO_UNROLL
+    for (; count > 0; count--, to += column, from += channels) {
+        if (channels >= 8) {
             expand(to, from, channels);
+            continue;
+        }
+        KB_NO_UNROLL
+        for (int32_t c = 0; c < channels; c++)
+            to[c] = from[c];
     }
 }
 
-/* `count` columns from x on, rows y on. What fills up a column is multiplied by weights of 0 and left as it is. */
-KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t count)
+/* `count` columns from x on, rows y on, of a map of `width`. What fills up a column is multiplied by weights of 0 and left as it is. */
+KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t count,
+                   int32_t width)
 {
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels, zero = p->in_zero, column = p->column;
-    const kb_span inside = kb_clip(x, count, g->in.width);
+    const kb_span inside = kb_clip(x, count, width);
     for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
         if (row < 0 || row >= g->in.height) {
             kb_pad(to, zero, channels, column, count);
             continue;
         }
-        const int8_t *from = in + (row * g->in.width + x + inside.from) * channels;
+        const int8_t *from = in + (row * width + x + inside.from) * channels;
         kb_pad(to, zero, channels, column, inside.from);
         copy_row(to + inside.from * column, from, channels, column, inside.to - inside.from);
         kb_pad(to + inside.to * column, zero, channels, column, count - inside.to);
     }
 }
 
-KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r)
+/* Part of one row of the output. */
+KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, int32_t y,
+                           int32_t x, int32_t x_end, int32_t width)
 {
     const kb_window *g = &p->window;
     const int32_t step = g->stride_w * p->column, channels = g->out.channels, quads = (channels + 3) / 4;
     int32_t *const sum = scratch;
     int16_t *const columns = (int16_t *)(sum + p->sums);
-    for (int32_t y = r->y; y < r->y_end; y++)
-        for (int32_t x = r->x; x < r->x_end; x += p->block) {
-            const int32_t count = kb_min(p->block, r->x_end - x);
-            int8_t *to = out + (y * g->out.width + x) * channels;
-            fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
-                 (count - 1) * g->stride_w + g->kernel_w);
-            for (int32_t i = 0; i + 1 < count; i += 2) {
-                const int16_t *const first = columns + i * step;
-                if (p->taps <= KB_CONV2D_S8_CHUNK)
-                    two_pixels(first, first + step, p->weight, sum, p->taps, quads, 0);
-                else
-                    accumulate(first, step, 2, sum, quads, p);
-                if (p->quick)
-                    finish_two(sum, to + i * channels, p);
-                else
-                    finish(sum, to + i * channels, 2, p);
-            }
-            if (count % 2) {
-                accumulate(columns + (count - 1) * step, 0, 1, sum, quads, p);
-                finish(sum, to + (count - 1) * channels, 1, p);
-            }
+    for (; x < x_end; x += p->block) {
+        const int32_t count = kb_min(p->block, x_end - x);
+        int8_t *to = out + x * channels;
+        fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
+             (count - 1) * g->stride_w + g->kernel_w, width);
+        for (int32_t i = 0; i + 1 < count; i += 2)
+            make_two(columns + i * step, step, sum, to + i * channels, p);
+        if (count % 2) {
+            accumulate(columns + (count - 1) * step, 0, 1, sum, quads, p);
+            finish(sum, to + (count - 1) * channels, 1, 0, p);
         }
+    }
+}
+
+/* Rows of which every pixel is made of one, all of them, are one long row. */
+KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r)
+{
+    const kb_window *g = &p->window;
+    const int32_t width = g->in.width;
+    if (g->kernel_h * g->kernel_w == 1 && g->out.height == g->in.height && g->out.width == width &&
+        r->x_end - r->x == width)
+        convolve_row(in, out, scratch, p, 0, r->y * width, r->y_end * width, g->in.height * width);
+    else
+        for (int32_t y = r->y; y < r->y_end; y++)
+            convolve_row(in, out + y * g->out.width * g->out.channels, scratch, p, y, r->x, r->x_end, width);
 }
 
 #endif

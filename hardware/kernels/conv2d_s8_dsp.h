@@ -6,6 +6,9 @@
 
 #include "kb_inline.h"
 
+/* two_pixels makes outputs of sums. */
+#define FINISHES 1
+
 /* Functions in assembly read their parameters from registers. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
@@ -18,25 +21,49 @@
     "ldr r12, [r0], #4\n ldr lr, [r1], #4\n ldr r3, [r2], #4\n" PAIR("r6", "r7", "r4", "r5")                          \
     "ldr r3, [r2], #4\n" PAIR("r10", "r11", "r8", "r9")
 
-/* 56 bytes a step: the first turn of the loop of eight steps is entered where what is left over begins. */
+/* The outputs of two pixels and one channel from their sums, by the bias, multiplier, offset and shift in r0 to r3. */
+#ifdef KB_TWICE
+#define SCALE(a, b)                                                                                                   \
+    "add.w " a ", r0, " a ", lsl #1\n add.w " b ", r0, " b ", lsl #1\n"                                               \
+    "smmlar r0, " a ", r1, r2\n add.w " a ", r0, " a ", asr #31\n"                                                    \
+    "smmlar r0, " b ", r1, r2\n add.w " b ", r0, " b ", asr #31\n"
+#else
+#define SCALE(a, b)                                                                                                   \
+    "add " a ", " a ", r0\n add " b ", " b ", r0\n smmla " a ", " a ", r1, r2\n smmla " b ", " b ", r1, r2\n"
+#endif
+#define FINISH(a, b)                                                                                                  \
+    "ldm r12!, {r0-r3}\n" SCALE(a, b)                                                                                 \
+    "asr " a ", " a ", r3\n asr " b ", " b ", r3\n ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"
+
+/* 56 bytes a step: the first turn of the loop of eight steps is entered where what is left over begins. Without taps
+   the sums are read; with `end`, outputs are made of them. */
 KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum,
-                                                int32_t taps, int32_t quads, int32_t skip)
+                                                int32_t taps, int32_t quads, int32_t skip, ending *end)
 {
-    __asm__("push {r4-r11, lr}\n sub sp, #12\n str r3, [sp]\n" /* at 48, 52, 56: taps, quads, skip */
-            "1: ldr r3, [sp, #48]\n add r12, r2, r3, lsl #2\n str r12, [sp, #4]\n"
+    __asm__("push {r4-r11, lr}\n sub sp, #20\n stm sp, {r0-r3}\n" /* at 56, 60, 64, 68: taps, quads, skip, end */
+            ".balign 4\n"
+            "1: ldr.w r3, [sp, #56]\n cmp.w r3, #0\n beq.w 6f\n add r12, r2, r3, lsl #2\n str r12, [sp, #8]\n"
             "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n"
             "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
             "ubfx r3, r3, #1, #3\n cbz r3, 2f\n rsb r3, r3, #8\n rsb r3, r3, r3, lsl #3\n"
             "adr r12, 2f\n add r12, r12, r3, lsl #3\n orr r12, r12, #1\n bx r12\n"
             ".balign 4\n"
-            "2:\n" STEP STEP STEP STEP STEP STEP STEP STEP "ldr r3, [sp, #4]\n cmp r2, r3\n bne.w 2b\n"
+            "2:\n" STEP STEP STEP STEP STEP STEP STEP STEP "ldr r3, [sp, #8]\n cmp r2, r3\n bne.w 2b\n"
             "subs r6, r6, r4\n subs r7, r7, r5\n sub r10, r10, r8\n sub r11, r11, r9\n"
             "asrs r6, r6, #8\n asrs r7, r7, #8\n asr r10, r10, #8\n asr r11, r11, #8\n"
-            "ldr r3, [sp]\n stmia r3!, {r4-r11}\n str r3, [sp]\n"
-            "ldr r3, [sp, #48]\n ldr r4, [sp, #56]\n ldr r5, [sp, #52]\n"
-            "sub r0, r0, r3, lsl #1\n sub r1, r1, r3, lsl #1\n add r2, r4\n"
-            "subs r5, #1\n str r5, [sp, #52]\n bne.w 1b\n"
-            "add sp, #12\n pop {r4-r11, pc}\n");
+            ".balign 4\n"
+            "3: ldr.w lr, [sp, #68]\n cmp lr, #0\n beq.w 5f\n ldr.w r12, [lr]\n"
+            FINISH("r4", "r5") FINISH("r6", "r7") FINISH("r8", "r9") FINISH("r10", "r11")
+            "str r12, [lr]\n ldr r0, [lr, #4]\n ldr r1, [lr, #8]\n ldr r2, [lr, #12]\n"
+            "bfi r4, r6, #8, #8\n bfi r4, r8, #16, #8\n bfi r4, r10, #24, #8\n"
+            "bfi r5, r7, #8, #8\n bfi r5, r9, #16, #8\n bfi r5, r11, #24, #8\n"
+            "ssub8 r3, r4, r2\n sel r4, r4, r2\n ssub8 r3, r5, r2\n sel r5, r5, r2\n"
+            "str r5, [r0, r1]\n str r4, [r0], #4\n str r0, [lr, #4]\n"
+            "4: ldr r0, [sp]\n ldr r1, [sp, #4]\n ldr r2, [sp, #8]\n ldr r4, [sp, #64]\n ldr r5, [sp, #60]\n"
+            "add r2, r4\n subs r5, #1\n str r5, [sp, #60]\n bne.w 1b\n"
+            "add sp, #20\n pop {r4-r11, pc}\n"
+            "5: ldr r3, [sp, #12]\n stmia r3!, {r4-r11}\n str r3, [sp, #12]\n b 4b\n"
+            "6: ldr r3, [sp, #12]\n ldmia r3!, {r4-r11}\n str r3, [sp, #12]\n b 3b\n");
 }
 
 /* Four taps of one pixel with both pairs. */
@@ -67,39 +94,8 @@ KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_
     }
 }
 
-/* Both sums (in a and b) plus the bias, scaled and rounded. */
-#ifdef KB_TWICE
-#define SCALE                                                                                                          \
-    "add.w %[a], %[z], %[a], lsl #1\n add.w %[b], %[z], %[b], lsl #1\n"                                                \
-    "smmlar %[z], %[a], %[m], %[o]\n smmlar %[o], %[b], %[m], %[o]\n"                                                  \
-    "add.w %[a], %[z], %[a], asr #31\n add.w %[b], %[o], %[b], asr #31\n"
-#else
-#define SCALE                                                                                                          \
-    "add %[a], %[a], %[z]\n add %[b], %[b], %[z]\n smmla %[a], %[a], %[m], %[o]\n smmla %[b], %[b], %[m], %[o]\n"
-#endif
-
-/* finish for two pixels where every shift is above 0. */
-KB_APART void finish_two(const int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
-{
-    const int32_t channels = p->window.out.channels, low = p->low;
-    const int32_t *channel = p->channel, *const end = channel + 4 * channels;
-    int8_t *next = out + channels;
-    while (channel != end) {
-        int32_t bias, multiplier, offset, shift, a, b;
-        __asm__("ldr %[m], [%[c], #4]\n ldr %[o], [%[c], #8]\n ldr %[s], [%[c], #12]\n ldr %[z], [%[c]], #16\n"
-                "ldr %[a], [%[x]], #8\n ldr %[b], [%[x], #-4]\n" SCALE
-                "asr %[a], %[a], %[s]\n asr %[b], %[b], %[s]\n ssat %[a], #8, %[a]\n ssat %[b], #8, %[b]\n"
-                "cmp %[a], %[low]\n it lt\n movlt %[a], %[low]\n cmp %[b], %[low]\n it lt\n movlt %[b], %[low]\n"
-                "strb %[a], [%[out]], #1\n strb %[b], [%[next]], #1\n"
-                : [m] "=&r"(multiplier), [o] "=&r"(offset), [s] "=&r"(shift), [z] "=&r"(bias), [a] "=&r"(a),
-                  [b] "=&r"(b), [c] "+r"(channel), [x] "+r"(sum), [out] "+r"(out), [next] "+r"(next)
-                : [low] "r"(low)
-                : "memory", "cc");
-    }
-}
-
 /* `count` values to 16 bits. */
-KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
+KB_APART void expand(int16_t *to, const int8_t *from, int32_t count)
 {
     for (; count >= 8; count -= 8) {
         uint32_t a, b, c, d;

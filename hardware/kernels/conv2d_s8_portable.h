@@ -5,6 +5,9 @@
 
 #include "kb_inline.h"
 
+/* two_pixels leaves outputs to `finish`. */
+#define FINISHES 0
+
 /* `pair`: the sums of one pair of a quad, for x and the pixel `distance` bytes after it. */
 #if defined(__ARM_ARCH_6M__)
 #include "conv2d_s8_v6m.h"
@@ -23,8 +26,9 @@ KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_
 #endif
 
 KB_APART void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps,
-                         int32_t quads, int32_t skip)
+                         int32_t quads, int32_t skip, ending *end)
 {
+    (void)end;
     for (; quads > 0; quads--, sum += 8, w += 2 * taps + skip / 2) {
         pair(x, (int32_t)(y - x) * 2, w, sum, taps);
         pair(x, (int32_t)(y - x) * 2, w + 2, sum + 4, taps);
@@ -41,9 +45,6 @@ KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_
         sum[2] = both[0], sum[3] = both[2];
     }
 }
-
-/* finish for two pixels. */
-#define finish_two(sum, out, p) finish(sum, out, 2, p)
 
 /* `count` values to 16 bits. */
 KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)

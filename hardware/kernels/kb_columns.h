@@ -8,6 +8,7 @@
 /* Padding: the same value in `count` columns of `channels`. */
 KB_APART void kb_pad(int16_t *to, int32_t value, int32_t channels, int32_t column, int32_t count)
 {
+    KB_NO_UNROLL
     for (; count > 0; count--, to += column) {
         KB_NO_UNROLL
         for (int32_t c = 0; c < channels; c++)

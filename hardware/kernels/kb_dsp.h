@@ -32,6 +32,12 @@ static inline uint32_t kb_sxtab16_odd(uint32_t a, uint32_t x)
     return (uint32_t)__sxtab16((int32_t)a, (int32_t)(x >> 8 | x << 24));
 }
 
+/* Halfwords shifted to the left, where both stay in range. */
+static inline uint32_t kb_shift16(uint32_t a, int32_t left)
+{
+    return (a & 0xFFFF0000) << left | (a << left & 0xFFFF);
+}
+
 /* acc plus the products of the low and of the high halfwords. */
 static inline int32_t kb_smlad(uint32_t a, uint32_t b, int32_t acc)
 {

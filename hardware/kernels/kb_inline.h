@@ -40,6 +40,9 @@ KB_INLINE int32_t kb_words(int32_t channels)
     return (channels + 31) / 32;
 }
 
+/* What a pointer leads to is read by assembly that the compiler does not look into. */
+#define KB_STORED(pointer) __asm__ volatile("" ::"r"(pointer) : "memory")
+
 /* The taps [from, to) of a kernel starting at `start` that lie inside a map of `size`; empty ranges have from == to. */
 typedef struct {
     int32_t start, from, to;

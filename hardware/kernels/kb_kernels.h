@@ -10,6 +10,8 @@
 
 /* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.h) stays exact. */
 #define KB_CONV2D_S8_CHUNK 512
+/* Words that a window of kb_depthwise_conv2d_wide_s8 may have in a run. */
+#define KB_DEPTHWISE_RUN 8
 /* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
 #define KB_BITS_FEW 8
 /* Taps of a binary convolution: its counts have 16 bits. */
@@ -91,12 +93,12 @@ typedef struct {
 typedef struct {
     kb_window window;
     const int8_t *weight;
-    const int32_t *bias;
-    const int32_t *multiplier, *shift;
-    /* Words of scratch for a channel, and whole rows of the output: depthwise_conv2d_s8_dsp.h. */
-    int32_t taps;    /* per kernel row */
-    int32_t columns; /* per input row */
-    int32_t sums;    /* per output row, even */
+    /* [channels][3]: bias, multiplier, shift to the right, and 256 times that of sum and bias to the left before: the
+       output is the upper word of (sum << left + bias) * multiplier, shifted to the right and rounded. */
+    const int32_t *channel;
+    /* Outputs of a tile in scratch, along and across its neighbours, which lie along rows or, if turned, columns:
+       depthwise_planes.h. */
+    int32_t turned, along, across;
     int32_t in_zero, out_zero, low;
 } kb_depthwise_conv2d_s8_params;
 
@@ -371,6 +373,16 @@ void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const 
                             const kb_region *r);
 void kb_tflite_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                                    const kb_region *r);
+/* Of kernels of 3 x 3 with a stride of 1 or 2, and four channels or more. */
+void kb_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                                const kb_region *r);
+void kb_tflite_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch,
+                                       const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
+/* Of other kernels of many taps. */
+void kb_depthwise_conv2d_wide_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                                 const kb_region *r);
+void kb_tflite_depthwise_conv2d_wide_s8(const int8_t *in, int8_t *out, void *scratch,
+                                        const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
 void kb_grouped_conv2d_f32(const float *in, float *out, void *scratch, const kb_grouped_conv2d_f32_params *p,
                            const kb_region *r);
 void kb_grouped_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_grouped_conv2d_s8_params *p,

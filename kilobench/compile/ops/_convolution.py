@@ -19,6 +19,7 @@ from kilobench.compile.ops._integers import (
     lowest,
     requantise,
     saturate,
+    step_of,
 )
 from kilobench.compile.ops._window import MAX_WINDOW, Windowed
 
@@ -91,19 +92,23 @@ class Convolution(Windowed):
         """Whether it is int8 that rounds twice, by its own kernel: that doubles accumulators, which 32 bits have to hold."""
         if self.general or (self.source.dtype, self.output.dtype) != ("int8", "int8"):
             return False
-        largest = self._reach() + np.abs(self.params["bias"].astype(np.int64))
-        suits = (2 * largest <= INT32_MAX) | self.settled() & (2 * self._reach() <= INT32_MAX)
+        suits = self._doubles() | self.settled() & (2 * self._reach() <= INT32_MAX)
         return bool((self.params["shift"] > TWICE).all() and suits.all())
 
     def settled(self) -> NDArray[np.bool_]:
-        """Which channels the kernel of two roundings sets to a constant, as it can."""
-        return np.zeros(self.output.shape[2], dtype=np.bool_)
+        """Which channels have the same output whatever int8 is read."""
+        least, most = self.extremes()
+        return least == most
 
     def extremes(self) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         """The least and the largest output of each channel, whatever int8 is read."""
         ends = (self.params["bias"].astype(np.int64) + side * self._reach() for side in (-1, 1))
         least, most = (saturate(self, requantise(acc, self.params["multiplier"], self.params["shift"])) for acc in ends)
         return least, most
+
+    def _doubles(self) -> NDArray[np.bool_]:
+        """Which channels' accumulators 32 bits hold twice."""
+        return 2 * (self._reach() + np.abs(self.params["bias"].astype(np.int64))) <= INT32_MAX
 
     def _reach(self) -> NDArray[np.int64]:
         """By which an accumulator may differ from the bias."""
@@ -164,9 +169,24 @@ class Convolution(Windowed):
         return np.concatenate(blocks)
 
     def channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
-        """As ``channel`` of kb_conv2d_s8_params."""
-        multiplier, shift = self.params["multiplier"], self.params["shift"]
-        return channel_table(bias, multiplier, shift, self.output.zero_point, self.twice)
+        """As ``channel`` of kb_conv2d_s8_params. Sums that take few values, as those of channels that training has left almost
+        dead, are made a step of what the factor 1/4 and the shift 23 leave: floor((acc - first) / 2**25) + y.
+        """
+        zero, twice = self.output.zero_point, self.twice
+        table = channel_table(bias, self.params["multiplier"], self.params["shift"], zero, twice)
+        odd = (table[:, 3] <= 0) | (twice & ~self._doubles())
+        for channel, (y, first) in self.steps(odd, 2**24).items():
+            place = min(max(y + zero, -256), 255)
+            begin = int(bias[channel]) - first
+            table[channel] = (2 * begin, 1 << 29, place << 23, 23) if twice else (begin, 1 << 30, place << 23, 23)
+        return table
+
+    def steps(self, odd: NDArray[np.bool_], most: int) -> dict[int, tuple[int, int]]:
+        """``step_of`` the channels whose numbers are ``odd`` and that reach less than ``most``."""
+        reach = self._reach()
+        numbers = self.params["bias"], reach, self.params["multiplier"], self.params["shift"]
+        found = {int(c): step_of(*(int(of[c]) for of in numbers)) for c in np.flatnonzero(odd & (reach < most))}
+        return {channel: step for channel, step in found.items() if step is not None}
 
     # Meaning
 

@@ -67,6 +67,24 @@ def channel_table(
     return np.stack([bias, multiplier, offset, np.where(quick, after, -shift)], axis=1).astype(np.int32)
 
 
+def step_of(bias: int, reach: int, multiplier: int, shift: int) -> tuple[int, int] | None:
+    """What ``requantise`` makes of accumulators that are at most ``reach`` from the bias: (y, first) where it is y from
+    ``first`` on and y - 1 below; None if it takes more values.
+    """
+
+    def value(acc: int) -> int:
+        return int(requantise(np.array([acc]), np.array([multiplier]), np.array([shift]))[0])
+
+    low, high = bias - reach, bias + reach
+    most = value(high)
+    if most - value(low) > 1:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if value(middle) == most else (middle + 1, high)
+    return most, low
+
+
 def check_accumulator(operator: Operator, largest: Any) -> None:
     """Raises ValueError if sums of this magnitude, per channel or for all, leave int32 with the bias of an int8 output."""
     if operator.output.dtype == "int8" and "bias" in operator.params:

@@ -141,18 +141,8 @@ class Conv2d(Convolution):
         weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
         bias = self.params["bias"] - self.source.zero_point * columns.sum(axis=1)
         channel = self.channel_table(bias)
-        if self.twice:  # channels that training has left without weights, but with a bias of 2**30
-            constant = 2 * self.extremes()[0].astype(np.int32) + 1
-            channel[self.settled()] = np.stack([0 * constant, 0 * constant, constant, 0 * constant + 1], 1)[
-                self.settled()
-            ]
         numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
         return {"weight": weight, "channel": channel, "quick": int((channel[:, 3] > 0).all()), **numbers}
-
-    def settled(self) -> NDArray[np.bool_]:
-        """Those whose least output is their largest."""
-        least, most = self.extremes()
-        return least == most
 
     def _s16(self) -> dict[str, Field]:
         """Weights at 16 bits; see conv2d_s16.c."""
@@ -177,7 +167,7 @@ class Conv2d(Convolution):
     def _column(self) -> int:
         """Halves per column of the input in scratch; whole words where every pixel has to start at one."""
         column = int(self.attrs["kernel"][0]) * self.source.shape[2]
-        odd = self.attrs["stride"][1] % 2 and self.output.shape[1] > 1
+        odd = self.attrs["stride"][1] % 2 and self._row() > 1
         return column + column % 2 if odd else column
 
     def _ordered_taps(self) -> int:
@@ -185,13 +175,19 @@ class Conv2d(Convolution):
         together = 4 if self.source.dtype == "int8" else 2
         return int(-(-self.attrs["kernel"][1] * self._column() // together) * together)
 
+    def _row(self) -> int:
+        """Pixels of a row; where every pixel of int8 is made of one, rows are one long row."""
+        height, width, _ = self.output.shape
+        pointwise = self.attrs["kernel"] == (1, 1) and self.output.shape[:2] == self.source.shape[:2]
+        return height * width if pointwise and self.source.dtype == "int8" else width
+
     def _block(self) -> int:
         """Output pixels whose columns are in scratch together."""
         kernel_w, stride, width = self.attrs["kernel"][1], self.attrs["stride"][1], self.output.shape[1]
         fitting = (_COLUMNS_BYTES // 2 // self._column() - kernel_w) // stride + 1
         if self.source.dtype == "int16":
             return int(min(max(4, fitting // 4 * 4), width))
-        return int(max(2, min(fitting, width + 1) // 2 * 2)) if width > 1 else 1
+        return int(max(2, min(fitting, width + 1) // 2 * 2)) if self._row() > 1 else 1
 
     def _sums(self) -> int:
         """Words of scratch for the sums of an int8 convolution."""

@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.compile.operator import Field, require
 from kilobench.compile.ops._convolution import Convolution
-from kilobench.compile.ops._integers import REQUANTISED
+from kilobench.compile.ops._depthwise import Axis, Plan, plan
+from kilobench.compile.ops._integers import INT32_MAX, REQUANTISED, TWICE
+
+_MOST_RIGHT, _MOST_LEFT = 23, 8
+"""Shifts that the kernels can bear (kb_depthwise.h)."""
 
 
 class DepthwiseConv2d(Convolution):
@@ -36,9 +42,10 @@ class DepthwiseConv2d(Convolution):
         return made
 
     def is_general(self) -> bool:
-        """Or several output channels of each, or windows without a tap inside the map."""
+        """Or several output channels of each, windows without a tap inside the map, or factors out of the ordinary."""
         padded = any(side >= k for both, k in zip(self.paddings(), self.attrs["kernel"], strict=True) for side in both)
-        return super().is_general() or self.output.shape[2] != self.source.shape[2] or padded
+        several = self.output.shape[2] != self.source.shape[2]
+        return super().is_general() or several or padded or (self.source.dtype == "int8" and self._channel is None)
 
     def check(self) -> None:
         """The accumulator."""
@@ -49,19 +56,69 @@ class DepthwiseConv2d(Convolution):
         """As a convolution with groups."""
         return self.compute_floats(values[0]) if self.source.dtype == "float32" else self.compute_integers(values[0])
 
+    # For the kernels
+
+    @property
+    def kernel(self) -> str:
+        """Of int8 there is one for what most networks have, and one for kernels of many taps."""
+        name = super().kernel
+        return name.replace("_s8", f"_{self._plan.kind}_s8") if self._plan and self._plan.kind else name
+
+    @property
+    def struct(self) -> str:
+        """The same of all."""
+        return "kb_depthwise_conv2d_s8_params" if self._plan else super().struct
+
+    def window(self) -> Field:
+        """Without taps that never lie in the map."""
+        rows, columns = self.touched()
+        top, left = self.attrs["padding"]
+        sizes = (len(rows), len(columns), *self.attrs["stride"], top - rows.start, left - columns.start)
+        return super().window() if self.general else (self.source.shape, self.output.shape, *sizes)
+
     def constants(self) -> dict[str, Field]:
-        """Of int8 with words of scratch."""
-        return super().constants() | (self._words() if self.source.dtype == "int8" else {})
+        """Without those taps; of int8 a table of channels, and the tile."""
+        rows, columns = self.touched()
+        weight = {"weight": self.params["weight"][rows.start : rows.stop, columns.start : columns.stop]}
+        if not self._plan or self._channel is None:
+            return super().constants() | weight
+        numbers: dict[str, Field] = {key: getattr(self._plan, key) for key in ("turned", "along", "across")}
+        return {**weight, "channel": self._channel} | numbers
 
     def scratch_bytes(self) -> int:
-        """For four int8 channels: kernel_h rows and the kernel, twice, as 16-bit values; and a row of int32 sums each."""
-        if self.source.dtype != "int8" or self.source.shape[2] < 4 or self.general:
-            return 0
-        kernel_h, words = self.attrs["kernel"][0], self._words()
-        return int(4 * 4 * (kernel_h * (words["columns"] + 2 * words["taps"]) + words["sums"]))
+        """Planes of four channels and, of kernels of many taps, their weights."""
+        return self._plan.scratch_bytes if self._plan else 0
 
-    def _words(self) -> dict[str, int]:
-        """Of scratch for a channel: taps per kernel row, columns per input row, sums per output row, even."""
-        width = self.output.shape[1]
-        taps, sums = (self.attrs["kernel"][1] + 2) // 2, width + width % 2
-        return {"taps": taps, "columns": (sums - 1) * self.attrs["stride"][1] // 2 + taps, "sums": sums}
+    @cached_property
+    def _plan(self) -> Plan | None:
+        """How int8 is done, if not by the general kernel."""
+        if self.source.dtype != "int8" or self.general:
+            return None
+        (top, left), (high, wide, _) = self.attrs["padding"], self.output.shape
+        axes = [
+            Axis(self.source.shape[axis], made, len(taps), self.attrs["stride"][axis], pad - taps.start)
+            for axis, (made, taps, pad) in enumerate(zip((high, wide), self.touched(), (top, left), strict=True))
+        ]
+        return plan(*axes, self.source.shape[2])
+
+    @cached_property
+    def _channel(self) -> NDArray[np.int32] | None:
+        """``channel`` of kb_depthwise_conv2d_s8_params; None for factors that the kernels cannot bear (kb_depthwise.h). Sums
+        that take few values are made a step of what the factor 2**-8 and the shift 14 leave: floor((acc - first) / 2**22) + y.
+        """
+        bias, multiplier, shift = (self.params[key].astype(np.int64) for key in ("bias", "multiplier", "shift"))
+        twice, reach = bool((shift > TWICE).all()), self._reach()
+        right = shift - (TWICE + 31 if twice else 32)
+        left = np.ones_like(right) if twice else np.maximum(1 - right, 0)
+        odd = (right > _MOST_RIGHT) | (twice & ~self._doubles())
+        for channel, (y, first) in self.steps(odd, 2**19).items():
+            place = min(max(y, -255), 255)
+            begin = (place << 22) - (1 << 21) - (int(bias[channel] - reach[channel]) if y > 255 else first)
+            # with two roundings, what rounds the first time, and what that takes from negative sums, is made up for
+            bias[channel] += begin + ((256 if place <= 0 else 0) - 128 if twice else 0)
+            multiplier[channel], right[channel], left[channel] = (1 << 23, 14, 1) if twice else (1 << 24, 14, 0)
+        right = right + (0 if twice else left)
+        bears = (reach + np.abs(bias) << left <= INT32_MAX).all() and (left <= _MOST_LEFT).all()
+        if not bears or (right < 1).any() or (right > _MOST_RIGHT).any():
+            return None
+        return np.stack([bias << left, multiplier, right + 256 * left], axis=1).astype(np.int32)

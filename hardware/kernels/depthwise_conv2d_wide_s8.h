@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* int8 depthwise convolution of kernels of many taps, by whose kernels it is included: with KB_TWICE before, results are
+   rounded twice. A pair of outputs at a time, each of which has its own words of weights: where the stride is odd, those
+   of the second begin with a half that is 0. Cores without the DSP extension make it as any other
+   (depthwise_conv2d_s8.h). */
+#ifndef KB_DEPTHWISE_CONV2D_WIDE_S8_H
+#define KB_DEPTHWISE_CONV2D_WIDE_S8_H
+
+#ifdef __ARM_FEATURE_DSP
+#include "depthwise_planes.h"
+
+/* Functions in assembly read their parameters from registers. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+/* What the loop over the outputs of a channel reads, each at four times its place; where a column of pairs begins and
+   ends moves on with it. Of a tile of one row, the column is the row. A window's words lie in runs, one after the other down a word of the plane. */
+typedef struct {
+    int32_t bias, multiplier, offset, right;
+    int32_t beside;              /* 16: from the first output of a pair to the second; of the last pair 0 if it has one */
+    int32_t below, down;         /* 20, 24: from an output to the next one across, and from its window to the next */
+    int8_t *end;                 /* 28: of a column */
+    const uint32_t *plane;       /* 32 */
+    int8_t *out;                 /* 36 */
+    const uint32_t *weights;     /* 40: [runs][length][2] */
+    const uint32_t *weights_end; /* 44 */
+    int32_t length;              /* 48: of a run, up to KB_DEPTHWISE_RUN */
+    int32_t skip;                /* 52: from the end of a run to the next one */
+    int32_t second;              /* 56: from a word of the first output to that of the second */
+} walk;
+
+/* clang-format off */
+/* A sum scaled and rounded by the multiplier in r8 and the offset in r9, which is lost. */
+#ifdef KB_TWICE
+#define SCALE(sum) "add.w r9, r9, " sum ", asr #31\n smmlar " sum ", " sum ", r8, r9\n"
+#define AGAIN "ldr.w r9, [r3, #8]\n"
+#else
+#define SCALE(sum) "smmla " sum ", " sum ", r8, r9\n"
+#define AGAIN
+#endif
+
+/* A word of both windows: 24 bytes. */
+#define WORD                                                                                                          \
+    "ldr.w r10, [r4, r6]\n ldr.w r8, [r4], #16\n ldr.w r11, [r5, #4]\n ldr.w r9, [r5], #8\n"                          \
+    "smlad r12, r8, r9, r12\n smlad lr, r10, r11, lr\n"
+
+/* A column of pairs of a channel. The first run is entered where as many words are left as it has. */
+KB_APART __attribute__((naked)) void column(const walk *w)
+{
+    __asm__("push {r4-r11, lr}\n mov r3, r0\n ldr r0, [r3, #32]\n ldr r1, [r3, #36]\n ldr r2, [r3, #44]\n"
+            "ldr r6, [r3, #56]\n ldr r7, [r3, #48]\n add.w r7, r7, r7, lsl #1\n"
+            "adr r8, 3f\n sub.w r7, r8, r7, lsl #3\n orr r7, r7, #1\n"
+            ".balign 4\n"
+            "1: ldr.w r12, [r3]\n ldr.w r5, [r3, #40]\n mov.w lr, r12\n mov.w r4, r0\n"
+            "2: bx r7\n nop\n"
+            WORD WORD WORD WORD WORD WORD WORD WORD
+            "3: ldr.w r8, [r3, #52]\n cmp.w r5, r2\n add.w r4, r4, r8\n bne.w 2b\n"
+            "ldr.w r8, [r3, #4]\n ldr.w r9, [r3, #8]\n" SCALE("r12") AGAIN SCALE("lr")
+            "ldr.w r8, [r3, #12]\n ldr.w r9, [r3, #16]\n"
+            "asr.w r12, r12, r8\n asr.w lr, lr, r8\n ssat lr, #8, lr\n ssat r12, #8, r12\n"
+            "strb.w lr, [r1, r9]\n strb.w r12, [r1]\n"
+            "ldr.w r8, [r3, #20]\n ldr.w r9, [r3, #24]\n ldr.w r10, [r3, #28]\n"
+            "add.w r1, r1, r8\n add.w r0, r0, r9\n cmp.w r1, r10\n bne.w 1b\n"
+            "pop {r4-r11, pc}\n");
+}
+/* clang-format on */
+
+/* Words of four channels, `plane` words apart, of neighbours in `a` and `b`. */
+KB_INLINE void pair(uint32_t a_even, uint32_t a_odd, uint32_t b_even, uint32_t b_odd, int32_t plane, uint32_t *to)
+{
+    to[0] = (a_even & 0xFFFF) | b_even << 16;
+    to[plane] = (a_odd & 0xFFFF) | b_odd << 16;
+    to[2 * plane] = a_even >> 16 | (b_even & 0xFFFF0000);
+    to[3 * plane] = a_odd >> 16 | (b_odd & 0xFFFF0000);
+}
+
+/* The weights of four channels, [QUAD][words along][rows across][2]. */
+KB_APART void spread_weights(const tile *t, const int8_t *w, int32_t words, uint32_t *to)
+{
+    const int32_t rows = t->across.kernel, plane = 2 * words * rows, step = t->along.weight;
+    const int odd = t->along.stride % 2;
+    KB_NO_UNROLL
+    for (int32_t row = 0; row < rows; row++, to += 2, w += t->across.weight) {
+        uint32_t before_even = 0, before_odd = 0, *word = to;
+        const int8_t *from = w;
+        KB_NO_UNROLL
+        for (int32_t left = t->along.kernel; word < to + plane; left -= 2, from += 2 * step, word += 2 * rows) {
+            const uint32_t a = left > 0 ? kb_load4(from) : 0, b = left > 1 ? kb_load4(from + step) : 0;
+            const uint32_t a_even = kb_sxtb16(a), a_odd = kb_sxtb16_odd(a);
+            const uint32_t b_even = kb_sxtb16(b), b_odd = kb_sxtb16_odd(b);
+            pair(a_even, a_odd, b_even, b_odd, plane, word);
+            if (odd)
+                pair(before_even, before_odd, a_even, a_odd, plane, word + 1);
+            else
+                pair(a_even, a_odd, b_even, b_odd, plane, word + 1);
+            before_even = b_even, before_odd = b_odd;
+        }
+    }
+}
+
+KB_APART void quad(const tile *t, int32_t c)
+{
+    const axis *along = &t->along, *across = &t->across;
+    const int32_t odd = along->stride % 2, words = (along->kernel + 1 + odd) / 2, taps = words * across->kernel;
+    const int32_t next = 4 * QUAD * across->extent, flat = across->extent == across->kernel && taps <= KB_DEPTHWISE_RUN;
+    const int32_t line = across->to - across->from == 1, onward = along->stride * next;
+    const int32_t length = flat ? taps : across->kernel;
+    uint32_t *const weights = t->planes + QUAD * along->extent * across->extent;
+    spread_weights(t, t->p->weight + c, words, weights);
+    for (int32_t j = 0; j < QUAD; j++) {
+        const scaling s = scaling_of(t->p->channel + 3 * (c + j), t->p->out_zero);
+        uint32_t *const own = weights + 2 * taps * j;
+        KB_NO_UNROLL
+        for (int32_t i = 0; s.left && i < 2 * taps; i++)
+            own[i] = kb_shift16(own[i], s.left);
+        int32_t pairs = line ? kb_max((along->to - along->from) / 2, 1) : 1;
+        walk w = {s.bias, s.multiplier, s.offset, s.right, along->out, line ? 2 * along->out : across->out,
+                  line ? onward : 4 * QUAD * across->stride, 0, t->planes + j, t->out + c + j, own, own + 2 * taps, length,
+                  next - 4 * QUAD * length, along->stride / 2 * next};
+        for (int32_t left = along->to - along->from; left > 0; left -= 2 * pairs) {
+            if (left == 1)
+                pairs = 1, w.beside = 0;
+            w.end = w.out + (line ? pairs : across->to - across->from) * w.below;
+            KB_STORED(&w);
+            column(&w);
+            w.plane += pairs * onward / 4;
+            w.out += 2 * pairs * along->out;
+        }
+    }
+}
+
+#define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
+#else
+#include "depthwise_conv2d_s8.h"
+
+#define CONVOLVE(in, out, scratch, p, r) ((void)(scratch), convolve(in, out, p, r))
+#endif
+
+#endif

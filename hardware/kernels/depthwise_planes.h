@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* int8 depthwise convolution on cores with the DSP extension, by whose kernels it is included: four channels of a tile
+   of the map at a time. The input under a tile is spread into planes of 16-bit values less the zero point, with zeros
+   for padding, one plane for each channel; a word holds two neighbours, so that one instruction adds two products.
+
+   Neighbours lie along one axis of the map and windows walk across it: along rows, or where the operator says so
+   (`turned`) along columns. Planes are [words along][rows across][QUAD]. */
+#ifndef KB_DEPTHWISE_PLANES_H
+#define KB_DEPTHWISE_PLANES_H
+
+#include "kb_depthwise.h"
+#include "kb_dsp.h"
+
+#define QUAD 4
+
+/* An axis of the map: its size; bytes from one value to the next of the input, the output and the weights; windows; and
+   the tile: its outputs [from, to), and the input under them, `extent` words along or rows across, from `start` on. */
+typedef struct {
+    int32_t size, in, out, weight, kernel, stride, pad, from, to, start, extent;
+} axis;
+
+/* A tile: where its input and output are for channel 0, the words of a row that lie in the map (skipped ones, whether
+   the first and the last have but one value, and whole ones between) and the rows that do. */
+typedef struct {
+    const kb_depthwise_conv2d_s8_params *p;
+    axis along, across;
+    uint32_t *planes;
+    const int8_t *in;
+    int8_t *out;
+    int32_t skip, half_first, whole, half_last;
+    kb_range rows;
+} tile;
+
+/* What is done with the planes of four channels from c on. */
+static void quad(const tile *t, int32_t c);
+
+/* A column of words with two values each, of `rows` rows: of four channels from `from` on, which are `line` bytes below
+   one another and `step` beside. */
+KB_INLINE void spread_both(const int8_t *from, int32_t step, int32_t line, int32_t rows, uint32_t offset, uint32_t *to)
+{
+    uint32_t a, b, c, d, e;
+    __asm__ volatile(".balign 4\n"
+            "1: ldr.w %[c], [%[from], %[step]]\n ldr.w %[a], [%[from]]\n add.w %[from], %[from], %[line]\n"
+            "sxtab16 %[d], %[offset], %[c], ror #8\n sxtab16 %[c], %[offset], %[c]\n"
+            "sxtab16 %[b], %[offset], %[a], ror #8\n sxtab16 %[a], %[offset], %[a]\n"
+            "pkhbt %[e], %[a], %[c], lsl #16\n pkhtb %[c], %[c], %[a], asr #16\n"
+            "pkhbt %[a], %[b], %[d], lsl #16\n pkhtb %[d], %[d], %[b], asr #16\n"
+            "str.w %[a], [%[to], #4]\n str.w %[c], [%[to], #8]\n str.w %[d], [%[to], #12]\n"
+            "str.w %[e], [%[to]], #16\n subs.w %[rows], %[rows], #1\n bne.w 1b\n"
+            : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [from] "+r"(from), [to] "+r"(to),
+              [rows] "+r"(rows)
+            : [step] "r"(step), [line] "r"(line), [offset] "r"(offset)
+            : "memory", "cc");
+}
+
+/* The same of words whose first, or else second, value is padding. */
+KB_INLINE void spread_one(const int8_t *from, int32_t line, int32_t rows, uint32_t offset, uint32_t *to, int first)
+{
+    KB_NO_UNROLL
+    for (; rows > 0; rows--, from += line, to += QUAD) {
+        const uint32_t x = kb_load4(from), even = kb_sxtab16(offset, x), odd = kb_sxtab16_odd(offset, x);
+        to[0] = first ? even << 16 : even & 0xFFFF;
+        to[1] = first ? odd << 16 : odd & 0xFFFF;
+        to[2] = first ? even & 0xFFFF0000 : even >> 16;
+        to[3] = first ? odd & 0xFFFF0000 : odd >> 16;
+    }
+}
+
+/* The input of four channels from c on; what is padding has been set to zero. */
+KB_APART void spread(const tile *t, int32_t c)
+{
+    const uint32_t minus_zero = (uint32_t)-t->p->in_zero & 0xFFFF, offset = minus_zero << 16 | minus_zero;
+    const int32_t step = t->along.in, line = t->across.in, next = QUAD * t->across.extent;
+    const int32_t rows = t->rows.to - t->rows.from;
+    const int8_t *from = t->in + c;
+    uint32_t *to = t->planes + t->skip * next + t->rows.from * QUAD;
+    if (t->half_first) {
+        spread_one(from, line, rows, offset, to, 1);
+        from += step;
+        to += next;
+    }
+    if (t->across.extent == 1 && t->whole > 0) {
+        spread_both(from, step, 2 * step, t->whole, offset, to);
+        from += 2 * step * t->whole;
+        to += next * t->whole;
+    } else {
+        KB_NO_UNROLL
+        for (int32_t left = t->whole; left > 0; left--, from += 2 * step, to += next)
+            spread_both(from, step, line, rows, offset, to);
+    }
+    if (t->half_last)
+        spread_one(from, line, rows, offset, to, 0);
+}
+
+/* Raises the outputs of four channels from c on to `low`. */
+KB_APART void clamp(const tile *t, int32_t c)
+{
+    const uint32_t lows = ((uint32_t)t->p->low & 0xFF) * 0x01010101;
+    int8_t *line = t->out + c;
+    for (int32_t y = t->across.from; y < t->across.to; y++, line += t->across.out) {
+        int8_t *to = line;
+        KB_NO_UNROLL
+        for (int32_t x = t->along.from; x < t->along.to; x++, to += t->along.out) {
+            const uint32_t larger = kb_max4(kb_load4(to), lows);
+            __builtin_memcpy(to, &larger, 4);
+        }
+    }
+}
+
+KB_APART void make(tile *t)
+{
+    const axis *along = &t->along, *across = &t->across;
+    const int32_t before = kb_max(-along->start, 0), last = t->p->window.in.channels - QUAD;
+    const int32_t inside = kb_min(2 * along->extent, along->size - along->start) - before;
+    t->skip = before / 2;
+    t->half_first = before % 2;
+    t->whole = (inside - t->half_first) / 2;
+    t->half_last = (inside - t->half_first) % 2;
+    t->rows.from = kb_max(-across->start, 0);
+    t->rows.to = kb_min(across->extent, across->size - across->start);
+    t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;
+    t->out += across->from * across->out + along->from * along->out;
+    KB_NO_UNROLL
+    for (int32_t i = 0; i < QUAD * along->extent * across->extent; i++)
+        t->planes[i] = 0;
+    for (int32_t next = 0; next < last + QUAD; next += QUAD) {
+        const int32_t c = kb_min(next, last);
+        spread(t, c);
+        quad(t, c);
+        if (t->p->low > -128)
+            clamp(t, c);
+    }
+}
+
+/* All channels, of which there are four or more. */
+KB_INLINE void by_tiles(const int8_t *in, int8_t *out, uint32_t *planes, const kb_depthwise_conv2d_s8_params *p,
+                        const kb_region *r)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->in.channels;
+    const axis columns = {g->in.width, channels, channels, channels, g->kernel_w, g->stride_w, g->pad_w, 0, 0, 0, 0};
+    const axis rows = {g->in.height, g->in.width * channels, g->out.width * channels, g->kernel_w * channels,
+                       g->kernel_h, g->stride_h, g->pad_h, 0, 0, 0, 0};
+    const kb_range wide = p->turned ? (kb_range){r->y, r->y_end} : (kb_range){r->x, r->x_end};
+    const kb_range high = p->turned ? (kb_range){r->x, r->x_end} : (kb_range){r->y, r->y_end};
+    axis along = p->turned ? rows : columns, across = p->turned ? columns : rows;
+    for (across.from = high.from; across.from < high.to; across.from = across.to) {
+        across.to = kb_min(across.from + p->across, high.to);
+        across.start = across.from * across.stride - across.pad;
+        across.extent = (across.to - across.from - 1) * across.stride + across.kernel;
+        for (along.from = wide.from; along.from < wide.to; along.from = along.to) {
+            along.to = kb_min(along.from + p->along, wide.to);
+            along.start = along.from * along.stride - along.pad;
+            along.extent = (((along.to - along.from - 1) | 1) * along.stride + along.kernel + 1) / 2;
+            tile t = {p, along, across, planes, in, out, 0, 0, 0, 0, {0, 0}};
+            make(&t);
+        }
+    }
+}
+
+#endif
