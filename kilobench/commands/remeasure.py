@@ -102,7 +102,7 @@ def remeasure(plan: Plan, registry: Registry, workers: int, console: Console) ->
     made = [pair for pair, cell in zip(pairs, cells, strict=True) if pair[1].cell == cell]
     _show_changes(made, console)
     for reason, count in outcome.unknown.items():
-        _say(console, f"{count} re-measured, not predicted again: {reason}")
+        _say(console, f"{count} not predicted again: {reason}")
     over = list(_over(store, now.values()))
     lost = [f"fits its board no more: {store.path(after)}" for before, after in made if before.fits and not after.fits]
     _tell(console, [*over, *lost, *outcome.failed])

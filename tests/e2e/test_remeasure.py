@@ -132,7 +132,7 @@ def test_accuracy_is_believed_only_where_it_is_predicted(tmp_path: Path, capsys:
     store = published(tmp_path / "board", ["int8"])
     record = lie(tmp_path / "board", renamed(only(tmp_path / "board")[1]) | {"cell": "0" * 32})
     assert remeasure(store, "--workers", "0") == 0
-    assert "1 re-measured, not predicted again: it is of version 1 of its task" in capsys.readouterr().out
+    assert "1 not predicted again: it is of version 1 of its task" in capsys.readouterr().out
     (made,) = store.read_all()
     assert made.trust == "re-measured" and made.accuracy == record.accuracy
 
