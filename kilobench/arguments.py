@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from importlib.metadata import version
@@ -146,7 +147,7 @@ def _benchmark(parser: argparse.ArgumentParser) -> None:
 
 
 def _contributing(commands: Any) -> None:
-    """The commands for results of others."""
+    """The commands for what is published, or is to be."""
     submitting = commands.add_parser("submit", help="check the records and models of a folder, and put them into place")
     submitting.add_argument("folder", type=Path, help="as kilobench run --output makes it")
     _allow_partial(submitting)
@@ -158,6 +159,24 @@ def _contributing(commands: Any) -> None:
     )
     submitting.add_argument("--report", type=Path, metavar="FILE", help="what changes, as Markdown")
     _output(submitting)
+    renewing = commands.add_parser(
+        "remeasure", help="make the costs of published records anew from their models, as after a change of kernels"
+    )
+    for name in ("--task", "--recipe", "--board"):
+        renewing.add_argument(name, help="only records of it")
+    renewing.add_argument("--again", action="store_true", help="those made by the code of today, too")
+    renewing.add_argument(
+        "--check", action="store_true", help="only name those made by other code, by their keys; exit code 1 if any are"
+    )
+    _allow_partial(renewing)
+    renewing.add_argument(
+        "--workers",
+        type=_whole(0, 1024),
+        default=os.cpu_count(),
+        metavar="N",
+        help="processes that work at a time (as many as there are cores); 0: all in this one",
+    )
+    _output(renewing)
 
 
 def _where(parser: argparse.ArgumentParser) -> None:

@@ -255,6 +255,7 @@ def _require_writable(option: str, folder: Path) -> None:
 def _executor(registry: Any, options: argparse.Namespace, units: Any) -> Any:
     from kilobench.plugins.names import imported
     from kilobench.runs.executors import GIB, InProcess, Limits, Processes
+    from kilobench.runs.work import Workshop
 
     limits = Limits(float(options.time_limit), options.memory_limit * GIB)
     if options.ray and units:
@@ -263,7 +264,7 @@ def _executor(registry: Any, options: argparse.Namespace, units: Any) -> Any:
         return RayExecutor(options.ray, limits, registry.plugins)
     if options.workers or imported() or any(unit.plugins for unit in units.values()):
         return Processes(options.workers or 1, limits, registry.plugins)
-    return InProcess(registry)
+    return InProcess(Workshop(registry))
 
 
 def _log(options: argparse.Namespace) -> int:
@@ -463,6 +464,23 @@ def _submit(options: argparse.Namespace) -> int:
     return 0
 
 
+def _remeasure(options: argparse.Namespace) -> int:
+    if not options.check:
+        require("train", "kilobench remeasure")
+    from kilobench.commands import remeasure
+    from kilobench.results.store import Store
+    from kilobench.screen import console as screen
+
+    registry, console = _registry(options), screen()
+    chosen = {"task": options.task, "recipe": options.recipe, "board": options.board}
+    plan = remeasure.plan(Store(options.output / "records"), registry, again=options.again, **chosen)
+    if options.check:
+        return remeasure.check(plan, console)
+    _require_writable("--output", options.output)
+    _require_cache()
+    return remeasure.remeasure(plan, registry, options.workers, console)
+
+
 def _compare(options: argparse.Namespace) -> int:
     from kilobench.results.compare import compare
 
@@ -513,6 +531,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "measure": _measure,
     "export": _export,
     "submit": _submit,
+    "remeasure": _remeasure,
     "compare": _compare,
     "advise": _advise,
     "new": _new,

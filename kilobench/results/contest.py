@@ -74,17 +74,25 @@ def unequal(group: Sequence[Record], newest: Mapping[str, int]) -> str:
     return ""
 
 
-def over_budget(record: Record) -> str:
-    """What a record exceeds of the budget that it is for, on the board of that budget; empty where it keeps it."""
+def excesses(record: Record) -> list[tuple[str, float, float]]:
+    """What a record takes too much of, how much it takes, and its budget: bytes of flash and RAM, milliseconds of time.
+
+    None where it keeps its budget, or that is on another board.
+    """
     if not record.budget or (budget := parse_budget(record.budget, "")).board != record.board:
-        return ""
+        return []
     latency = 1000 * (record.cycles or math.inf) / record.clock_hz
     taken = (
         ("flash", record.flash_bytes, budget.flash_bytes),
         ("RAM", record.ram_bytes, budget.ram_bytes),
         ("time", latency, budget.latency_ms),
     )
-    return ", ".join(f"{name} {value:g} of {limit:g}" for name, value, limit in taken if value > limit)
+    return [(name, value, limit) for name, value, limit in taken if value > limit]
+
+
+def over_budget(record: Record) -> str:
+    """What a record exceeds of the budget that it is for, on the board of that budget; empty where it keeps it."""
+    return ", ".join(f"{name} {value:g} of {limit:g}" for name, value, limit in excesses(record))
 
 
 def incomparable(a: Record, b: Record) -> str:

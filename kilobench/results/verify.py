@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,24 @@ def facts_of(record: Record) -> dict[str, object]:
     return {name: getattr(record, name) for name in ModelFacts.model_fields}
 
 
+def recounted(model: EvaluatedModel) -> EvaluatedModel:
+    """A model with all that can be counted of its graph counted again, and its reference outputs computed again."""
+    graph, about = model.graph, model.about
+    with temporary_folder() as folder:
+        memory = emit(graph, folder, "counted")
+        found = reference(graph, HostModel(folder), MEASURED_INPUTS)
+    facts = about.model.model_copy(update={"macs": macs(graph), "parameters": parameters(graph)})
+    counted = {"model": facts, "arena_lower_bound": memory.lower_bound_bytes, "peak": memory.peak}
+    return replace(model, reference=found, about=about.model_copy(update=counted))
+
+
+def require_told(record: Record, model: EvaluatedModel) -> None:
+    """Raise Refuted where a record does not say of its model what the model's file says."""
+    told = model.about.model
+    if differing := [name for name, value in facts_of(record).items() if getattr(told, name) != value]:
+        raise Refuted(f"{', '.join(differing)}: not that of its model")
+
+
 class Verifier:
     """Makes the records of a store again. Data that is not on this machine is downloaded, where that can be done."""
 
@@ -83,12 +101,12 @@ class Verifier:
         if unlike := self._unlike(record, model.graph):
             return Verdict("claimed", unlike)
         if record.link != "emulator":
-            unknown = self._predicted(record, model)
+            unknown = self.predicted(record, model)
             predicted = f"not predicted again: {unknown}" if unknown else "predicted again"
             return Verdict("claimed", f"real board: not repeated, {predicted}")
         self._measured(record, model)
         self._sized(record)
-        if unknown := self._predicted(record, model):
+        if unknown := self.predicted(record, model):
             trust: Trust = "claimed" if record.partial else "re-measured"
             return Verdict(trust, f"measured again, not predicted again: {unknown}")
         return Verdict("verified", "measured again, predicted again")
@@ -102,24 +120,18 @@ class Verifier:
 
     def _facts(self, record: Record, model: EvaluatedModel) -> None:
         """What the record says of its model is what the model's file says, and what can be counted of it."""
-        about, graph = model.about, model.graph
-        said = about.model
-        differing = [name for name, value in facts_of(record).items() if getattr(said, name) != value]
-        if differing:
-            raise Refuted(f"{', '.join(differing)}: not that of its model")
-        with temporary_folder() as folder:
-            memory = emit(graph, folder, "submitted")
-            found = reference(graph, HostModel(folder), MEASURED_INPUTS)
+        require_told(record, model)
+        again = recounted(model)
         counted: tuple[tuple[str, object, object], ...] = (
-            ("macs", said.macs, macs(graph)),
-            ("parameters", said.parameters, parameters(graph)),
-            ("ram.arena_lower_bound", about.arena_lower_bound, memory.lower_bound_bytes),
-            ("ram.peak", about.peak, memory.peak),
+            ("macs", model.about.model.macs, again.about.model.macs),
+            ("parameters", model.about.model.parameters, again.about.model.parameters),
+            ("ram.arena_lower_bound", model.about.arena_lower_bound, again.about.arena_lower_bound),
+            ("ram.peak", model.about.peak, again.about.peak),
         )
         for name, stated, wanted in counted:
             if stated != wanted:
                 raise Refuted(f"{name}: its model has {wanted}, not {stated}")
-        stored = model.reference
+        stored, found = model.reference, again.reference
         if not (np.array_equal(stored.outputs, found.outputs) and np.array_equal(stored.checksums, found.checksums)):
             raise Refuted("its model file holds other outputs than its graph gives, or of other inputs")
 
@@ -183,7 +195,7 @@ class Verifier:
                 f"which takes {found.cost.flash_bytes}"
             )
 
-    def _predicted(self, record: Record, model: EvaluatedModel) -> str:
+    def predicted(self, record: Record, model: EvaluatedModel) -> str:
         """Why the accuracy cannot be told here; empty if it is right. Raises Refuted if it is not."""
         task: Task = self._registry.get("tasks", record.task)
         split = self._split(task, record)

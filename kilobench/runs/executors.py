@@ -22,7 +22,7 @@ from kilobench.contracts import CellError, PassingError, UserError
 from kilobench.files import DISK_FULL, NO_MEMORY, lacking, waited
 from kilobench.lines import one_line, reason
 from kilobench.paths import log_path
-from kilobench.plugins.registry import Registry, load_registry
+from kilobench.plugins.registry import load_registry
 from kilobench.runs.units import Unit
 from kilobench.scratch import disks, process_folder
 
@@ -33,6 +33,25 @@ _OWN_CRASHES = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
 """Signals by which a process dies of itself; by others it is killed, or its disk was full (SIGBUS, of mapped files)."""
 
 
+class Step(Protocol):
+    """What processes do: a unit of a run, or other work that says as much of itself."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from others."""
+        ...
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Modules from outside this project that it needs."""
+        ...
+
+    @property
+    def on_real_board(self) -> bool:
+        """Whether it needs one, which may be unplugged, or in use."""
+        ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one unit may take."""
@@ -41,11 +60,11 @@ class Limits:
     bytes: int = 0
     """Of data memory of a worker process; 0 for all that the machine has."""
 
-    def exceeded(self, unit: Unit) -> Failed:
+    def exceeded(self, unit: Step) -> Failed:
         """How a unit ends that takes too long."""
         return Failed(unit.key, f"it took longer than {self.seconds:g} s (--time-limit)", lasting=True)
 
-    def died(self, unit: Unit, code: int) -> Failed:
+    def died(self, unit: Step, code: int) -> Failed:
         """How a unit ends whose process does; ``code`` as of multiprocessing, negative for a signal.
 
         Who kills it (the system, where memory is short, or a person) says nothing of the unit: that passes. A crash of its own is
@@ -142,7 +161,7 @@ def workshop(sources: tuple[str, ...], plugins: tuple[str, ...]) -> Any:
     return Workshop(load_registry(sources, plugins))
 
 
-def attempt(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
+def attempt(unit: Step, made: Callable[[], Any], say: Any) -> Finished | Failed:
     """Do a unit in the workshop that is made for it; every exception becomes a Failed. ``say`` gets a Progressed now and then."""
     start, said = monotonic(), -1.0
 
@@ -170,7 +189,7 @@ def attempt(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
         return _ended(unit, error)
 
 
-def _ended(unit: Unit, error: BaseException) -> Failed:
+def _ended(unit: Step, error: BaseException) -> Failed:
     """How a unit ends that raises what it should not; PyTorch has errors of its own where memory or disk are short."""
     short = isinstance(error, MemoryError)
     lacked = NO_MEMORY if short else lacking(error if isinstance(error, OSError) else reason(error))
@@ -182,7 +201,7 @@ def _ended(unit: Unit, error: BaseException) -> Failed:
     return Failed(unit.key, reason(error), lasting=not isinstance(error, OSError))
 
 
-def attempt_logged(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | Failed:
+def attempt_logged(unit: Step, made: Callable[[], Any], say: Any) -> Finished | Failed:
     """``attempt``, and what is written meanwhile goes to the unit's log."""
     try:
         with logged(unit.key):
@@ -197,17 +216,16 @@ def attempt_logged(unit: Unit, made: Callable[[], Any], say: Any) -> Finished | 
 class InProcess:
     """One unit at a time in this process: for a debugger. Nothing is contained, so that it is not for units with plug-ins."""
 
-    def __init__(self, registry: Registry) -> None:
-        from kilobench.runs.work import Workshop
-
-        self._workshop = Workshop(registry)
-        self._next: Unit | None = None
+    def __init__(self, workshop: Any) -> None:
+        """``workshop``: what does units, as kilobench.runs.work.Workshop."""
+        self._workshop = workshop
+        self._next: Step | None = None
 
     def free(self) -> bool:
         """See Executor."""
         return self._next is None
 
-    def submit(self, unit: Unit) -> None:
+    def submit(self, unit: Step) -> None:
         """See Executor."""
         self._next = unit
 
@@ -230,22 +248,27 @@ class Processes:
     process of its own, since their code may change whatever it likes in it; the others share those that last.
     """
 
-    def __init__(self, count: int, limits: Limits, sources: Sequence[str] = ()) -> None:
-        """``count`` units at a time; ``sources``: where plug-ins are (load_registry). Raises UserError without Linux."""
+    def __init__(
+        self, count: int, limits: Limits, sources: Sequence[str] = (), made: Callable[..., Any] = workshop
+    ) -> None:
+        """``count`` units at a time; ``sources``: where plug-ins are (load_registry). Raises UserError without Linux.
+
+        ``made``: a function of a module, as ``workshop``, that makes what does units in a worker.
+        """
         if sys.platform != "linux":
             raise UserError("worker processes need Linux; --workers 0 does all in this one")
-        self._count, self._limits, self._sources = count, limits, tuple(sources)
+        self._count, self._limits, self._made = count, limits, partial(made, tuple(sources))
         self._workers: list[_Worker] = []
 
     def free(self) -> bool:
         """See Executor."""
         return sum(worker.unit is not None for worker in self._workers) < self._count
 
-    def submit(self, unit: Unit) -> None:
+    def submit(self, unit: Step) -> None:
         """See Executor."""
         worker = next((worker for worker in self._workers if worker.unit is None), None)
         if worker is None or unit.plugins:
-            worker = _Worker(self._limits, self._sources)
+            worker = _Worker(self._limits, self._made)
             self._workers.append(worker)
         worker.begin(unit)
 
@@ -269,11 +292,11 @@ class Processes:
 class _Worker:
     """One process, started when it is first needed, and again after it has died."""
 
-    def __init__(self, limits: Limits, sources: tuple[str, ...]) -> None:
-        self.unit: Unit | None = None
+    def __init__(self, limits: Limits, made: Callable[..., Any]) -> None:
+        self.unit: Step | None = None
         self.pipe: Any = None
         self._process: Any = None
-        self._limits, self._sources = limits, sources
+        self._limits, self._made = limits, made
         self._clock = Clock()
         self._plugins = False
 
@@ -282,7 +305,7 @@ class _Worker:
         """Whether it has done a unit with plug-ins, and is good for nothing else."""
         return self._plugins and self.unit is None
 
-    def begin(self, unit: Unit) -> None:
+    def begin(self, unit: Step) -> None:
         """Raises PassingError where the machine has no room for one more process."""
         if self._process is None:
             self._start()
@@ -296,7 +319,7 @@ class _Worker:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             self.pipe, theirs = context.Pipe()
-            arguments = theirs, os.getpid(), self._limits.bytes, self._sources
+            arguments = theirs, os.getpid(), self._limits.bytes, self._made
             process = context.Process(target=_serve, args=arguments, daemon=False)
             process.start()
             theirs.close()
@@ -343,7 +366,7 @@ class _Worker:
         self._process, self.unit = None, None
 
 
-def _serve(pipe: Any, parent: int, memory: int, sources: tuple[str, ...]) -> None:
+def _serve(pipe: Any, parent: int, memory: int, made: Callable[..., Any]) -> None:
     """A worker process: units come in, events go out. It ends with its parent, however that ends."""
     os.setsid()  # a group of its own, which ends with it; and Ctrl-C is for the parent
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -356,7 +379,7 @@ def _serve(pipe: Any, parent: int, memory: int, sources: tuple[str, ...]) -> Non
             unit = pipe.recv()
         except EOFError:
             return
-        pipe.send(attempt_logged(unit, partial(workshop, sources, unit.plugins), pipe.send))
+        pipe.send(attempt_logged(unit, partial(made, unit.plugins), pipe.send))
 
 
 def settle() -> None:

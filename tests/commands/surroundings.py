@@ -39,6 +39,7 @@ VERBS = {
     "measure": ["measure", "nothing.safetensors", "--board", "nucleo_l476rg"],
     "export": ["export", "nothing.safetensors", "--to", "c"],
     "submit": ["submit", "results", "--check"],
+    "remeasure": ["remeasure", "--check", "--output", "nothing"],
     "compare": ["compare", "int8", "xnor", "--records", "results/records"],
     "advise": ["advise", "--task", "fsdd[classes=5]", "--board", "nucleo_l476rg", "--records", "results/records"],
     "new": ["new", "method", "mine", "--to", "plugins"],

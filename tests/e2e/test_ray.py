@@ -23,6 +23,7 @@ from kilobench.runs.executors import InProcess, Limits  # noqa: E402
 from kilobench.runs.plan import Cell, plan, points  # noqa: E402
 from kilobench.runs.ray_executor import RayExecutor  # noqa: E402
 from kilobench.runs.run import Outcome, run_cells, work_for  # noqa: E402
+from kilobench.runs.work import Workshop  # noqa: E402
 from tests.caches import new_cache  # noqa: E402
 
 BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")
@@ -84,7 +85,7 @@ def test_records_are_those_of_one_process_and_work_is_done_where_it_belongs(
     assert not (caches["boards"] / "models").exists()
     assert len(list((caches["head"] / "records").glob("*.json"))) == 4
     monkeypatch.setenv("KILOBENCH_CACHE", str(caches["alone"]))
-    assert timeless(run(InProcess(load_registry()))) == timeless(outcome)
+    assert timeless(run(InProcess(Workshop(load_registry())))) == timeless(outcome)
 
 
 def test_a_host_that_dies_is_replaced(cluster: Cluster, caches: dict[str, Path]) -> None:

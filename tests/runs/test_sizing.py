@@ -170,7 +170,7 @@ def test_a_search_that_the_user_can_mend_is_one(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"digits int8: size for flash=64KiB,board=.*: stiff has no width that could be"
     ):
-        sizing.search(work, lambda units: InProcess(registry), Console(file=StringIO()))
+        sizing.search(work, lambda units: InProcess(Workshop(registry)), Console(file=StringIO()))
 
 
 def test_a_pruned_networks_search_builds_the_smallest_alone() -> None:

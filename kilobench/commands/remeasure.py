@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kilobench remeasure``: the records of a leaderboard made again, so that all of them are of one engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kilobench.mlperf.reports import SUITE
+from kilobench.plugins.registry import Registry
+from kilobench.progress import OverallProgress, clock
+from kilobench.record import Record
+from kilobench.results.contest import excesses
+from kilobench.results.renew import Renewal, Renewer, renewable, renewals, renewer
+from kilobench.results.store import Store
+from kilobench.runs.executors import Failed, InProcess, Limits, Processes, Progressed
+from kilobench.screen import show
+
+Pair = tuple[Record, Record]
+"""A record before and after."""
+_UNITS = {"flash": "bytes of flash", "RAM": "bytes of RAM", "time": "ms"}
+"""Of what a record exceeds."""
+
+
+@dataclass
+class Plan:
+    """The chosen records of a leaderboard, and what there is to do for them."""
+
+    store: Store
+    records: list[Record]
+    """That can be made again."""
+    others: int
+    """That cannot: claimed, or of a real board."""
+    renewals: list[Renewal]
+
+    @property
+    def stale(self) -> list[Record]:
+        """The records that are to be made again."""
+        return [record for renewal in self.renewals for record in renewal.records]
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        left = f", {self.others} claimed or of real boards and left alone" if self.others else ""
+        return f"{len(self.records)} records, {len(self.stale)} to make again{left}"
+
+
+@dataclass
+class _Outcome:
+    """What became of it."""
+
+    failed: list[str] = field(default_factory=list)
+    """A line for each model that did."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Records by why they were not predicted again."""
+
+
+def plan(store: Store, registry: Registry, *, again: bool, **wanted: str | None) -> Plan:
+    """Of the records that have the ``wanted`` task, recipe and board, as of Store.select; ``again``: those of today's code too.
+
+    Builds nothing. Raises UserError where there are none, or one names what there is not.
+    """
+    chosen = store.select(**wanted)
+    records = [record for record in chosen if renewable(record)]
+    found = list(renewals(records, store, registry, again=again))
+    return Plan(store, records, len(chosen) - len(records), found)
+
+
+def check(plan: Plan, console: Console) -> int:
+    """Name the records that are of other code than today's, and those over their budget; 1 where there are any, else 0."""
+    _say(console, plan.summary)
+    for record in plan.stale:
+        _say(console, f"of other kernels, firmware or timing than today's: {plan.store.path(record)}")
+    over = list(_over(plan.store, plan.records))
+    _tell(console, over)
+    return 1 if plan.stale or over else 0
+
+
+def remeasure(plan: Plan, registry: Registry, workers: int, console: Console) -> int:
+    """Make the records of a plan again and write those that change; 1 where one fails or exceeds its budget, else 0.
+
+    ``workers`` processes at a time; 0: in this one, where no plug-ins are needed.
+    """
+    seconds = sum(one.seconds for one in plan.renewals)
+    _say(console, f"{plan.summary}; about {clock(seconds / max(1, workers))}" if seconds else plan.summary)
+    store, outcome = plan.store, _Outcome()
+    executor = _executor(plan, registry, workers)
+    with OverallProgress(console, seconds) as progress:
+        _do(plan.renewals, executor, progress, outcome)
+    now = {path: store.read(path) for path in map(store.path, plan.records)}
+    cells = [cell for one in plan.renewals for cell in one.cells]
+    pairs = [(record, now[store.path(record)]) for record in plan.stale]
+    made = [pair for pair, cell in zip(pairs, cells, strict=True) if pair[1].cell == cell]
+    _show_changes(made, console)
+    for reason, count in outcome.unknown.items():
+        _say(console, f"{count} not predicted again: {reason}")
+    over = list(_over(store, now.values()))
+    lost = [f"fits its board no more: {store.path(after)}" for before, after in made if before.fits and not after.fits]
+    _tell(console, [*over, *lost, *outcome.failed])
+    _say(console, _next(store.folder.parent))
+    return 1 if over or lost or outcome.failed else 0
+
+
+def _executor(plan: Plan, registry: Registry, workers: int) -> InProcess | Processes:
+    if workers or any(one.plugins for one in plan.renewals):
+        return Processes(workers or 1, Limits(), registry.plugins, partial(renewer, plan.store.folder))
+    return InProcess(Renewer(plan.store, registry))
+
+
+def _do(
+    renewals: Sequence[Renewal], executor: InProcess | Processes, progress: OverallProgress, outcome: _Outcome
+) -> None:
+    """All of them; when the last of a task is done, a line says so."""
+    waiting, busy = list(reversed(renewals)), dict[str, Renewal]()
+    left = Counter(one.records[0].task for one in renewals)
+    try:
+        while waiting or busy:
+            if waiting and executor.free():
+                one = waiting.pop()
+                busy[one.key] = one
+                progress.begin(one.key, one.label, one.seconds)
+                executor.submit(one)
+                continue
+            for event in executor.events():
+                if isinstance(event, Progressed):
+                    progress.update(event.key, event.text, event.done, event.total)
+                    continue
+                done = busy.pop(event.key)
+                if isinstance(event, Failed):
+                    outcome.failed.append(f"failed: {done.label}: {event.reason}")
+                elif event.line:
+                    outcome.unknown[event.line] += len(done.records)
+                task = done.records[0].task
+                left[task] -= 1
+                progress.end(event.key, None if left[task] else f"{task} done")
+    finally:
+        executor.close()
+
+
+def _changes(before: Record, after: Record) -> tuple[float, float, float]:
+    """Of flash and RAM in bytes, of cycles in %."""
+    cycles = 100 * (after.cycles / before.cycles - 1) if after.cycles and before.cycles else 0.0
+    return after.flash_bytes - before.flash_bytes, after.ram_bytes - before.ram_bytes, cycles
+
+
+def _show_changes(made: Sequence[Pair], console: Console) -> None:
+    """By how much figures changed: a row for each task, recipe and board of which some did."""
+    table = Table(title="change: least / median / most", title_justify="left", title_style="bold")
+    table.box, table.pad_edge = None, False
+    for name in ("task", "recipe", "board"):
+        table.add_column(name)
+    for name in ("records", "flash bytes", "RAM bytes", "cycles %"):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def place(pair: Pair) -> tuple[str, str, str]:
+        return pair[1].task, pair[1].recipe, pair[1].board
+
+    for where, group in groupby(sorted(made, key=place), place):
+        columns = list(zip(*(_changes(*pair) for pair in group), strict=True))
+        if any(map(any, columns)):
+            spreads = map(_spread, columns, (0, 0, 1))
+            table.add_row(*map(escape, where), str(len(columns[0])), *spreads)
+    if table.row_count:
+        show(console, table)
+    same = sum(not any(_changes(*pair)) for pair in made)
+    _say(console, f"{len(made)} records made again, {same} of them with the flash, RAM and cycles that they had")
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    low, middle, high = (f"{value:+z.{digits}f}" for value in (min(values), median(values), max(values)))
+    return low if low == high else f"{low} / {middle} / {high}"
+
+
+def _over(store: Store, records: Iterable[Record]) -> Iterator[str]:
+    """A line for each limit that a record exceeds: no page may rank it, and no measuring mends it."""
+    for record in records:
+        for name, value, limit in excesses(record):
+            yield (
+                f"over its budget by {value - limit:g} {_UNITS[name]} ({value:g} of {limit:g}): {store.path(record)}; "
+                f"remove it and train anew: {record.command}"
+            )
+
+
+def _next(folder: Path) -> str:
+    """What pages show besides records, and the pages."""
+    reports = len(list((folder / SUITE).glob("*.json")))
+    suite = f"kilobench run {SUITE} makes the {reports} reports of {folder / SUITE} anew, and " if reports else ""
+    return f"next: {suite}kilobench leaderboard the pages"
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell(console: Console, lines: Iterable[str]) -> None:
+    """What to act on."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
