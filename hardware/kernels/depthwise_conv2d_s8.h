@@ -7,28 +7,30 @@
 #include "kb_depthwise.h"
 #include "kb_dsp.h"
 
-/* The taps of a pixel that lie in the map, of channel 0, and where its output is; for depthwise_conv2d_s8_dsp.h, each at
-   four times its place. */
+/* The taps of a pixel that lie in the map, of its first channel, and where its output is; for
+   depthwise_conv2d_s8_dsp.h, each at four times its place. */
 typedef struct {
     const int8_t *x, *w;
-    int32_t rows, row, x_line, w_line; /* bytes of a row; from one to the next */
+    int32_t rows, row, x_line, w_line; /* bytes of a row of weights; from one row to the next */
     int8_t *out;
-    int32_t channels;
+    int32_t w_step;
     const int32_t *channel; /* 32 */
     int32_t in_zero, out_zero, low;
+    int32_t x_step, count; /* channels */
 } patch;
 
 /* `count` channels from c on. */
 KB_INLINE void block(const patch *t, int32_t c, int32_t count)
 {
-    const int8_t *x = t->x + c, *w = t->w + c;
+    const int8_t *x_row = t->x + c, *w_row = t->w + c;
     int32_t acc[4] = {0, 0, 0, 0};
     KB_NO_UNROLL
-    for (int32_t rows = t->rows; rows > 0; rows--, x += t->x_line, w += t->w_line) {
+    for (int32_t rows = t->rows; rows > 0; rows--, x_row += t->x_line, w_row += t->w_line) {
+        const int8_t *x = x_row, *w = w_row, *const end = w + t->row;
         KB_NO_UNROLL
-        for (int32_t i = 0; i < t->row; i += t->channels)
+        for (; w != end; x += t->x_step, w += t->w_step)
             for (int32_t j = 0; j < count; j++)
-                acc[j] += (x[i + j] - t->in_zero) * w[i + j];
+                acc[j] += (x[j] - t->in_zero) * w[j];
     }
     for (int32_t j = 0; j < count; j++) {
         const scaling s = scaling_of(t->channel + 3 * (c + j), t->out_zero);
@@ -42,32 +44,58 @@ KB_INLINE void block(const patch *t, int32_t c, int32_t count)
 KB_INLINE void pixel(const patch *t)
 {
 #define STEP(c, count) block(t, c, count)
-    KB_FOR_CHANNELS(t->channels, STEP);
+    KB_FOR_CHANNELS(t->count, STEP);
 #undef STEP
 }
 #endif
 
-KB_INLINE void convolve(const int8_t *in, int8_t *out, const kb_depthwise_conv2d_s8_params *p, const kb_region *r)
+/* `count` channels from c on, of an input whose pixels are `step` bytes, and which begins with channel c. */
+KB_INLINE void convolve(const int8_t *in, int8_t *out, const kb_depthwise_conv2d_s8_params *p, const kb_region *r,
+                        int32_t step, int32_t c, int32_t count)
 {
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels;
-    patch t = {.x_line = g->in.width * channels, .w_line = g->kernel_w * channels, .channels = channels,
-               .channel = p->channel, .in_zero = p->in_zero, .out_zero = p->out_zero, .low = p->low};
+    patch t = {.x_line = g->in.width * step,
+               .w_line = g->kernel_w * channels,
+               .w_step = channels,
+               .channel = p->channel + 3 * c,
+               .in_zero = p->in_zero,
+               .out_zero = p->out_zero,
+               .low = p->low,
+               .x_step = step,
+               .count = count};
     for (int32_t y = r->y; y < r->y_end; y++) {
         const kb_span row = kb_clip(y * g->stride_h - g->pad_h, g->kernel_h, g->in.height);
-        t.out = out + (y * g->out.width + r->x) * channels;
+        t.out = out + (y * g->out.width + r->x) * channels + c;
         for (int32_t x = r->x; x < r->x_end; x++, t.out += channels) {
             const kb_span column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
-            t.x = in + ((row.start + row.from) * g->in.width + column.start + column.from) * channels;
-            t.w = p->weight + (row.from * g->kernel_w + column.from) * channels;
-            t.row = (column.to - column.from) * channels;
+            const int32_t taps = column.to - column.from;
+            t.x = in + ((row.start + row.from) * g->in.width + column.start + column.from) * step;
+            t.w = p->weight + (row.from * g->kernel_w + column.from) * channels + c;
+            t.row = taps * channels;
             t.rows = row.to - row.from;
-            if (t.row == t.x_line && t.row == t.w_line) { /* taps that follow one another: as one row */
+            if (taps == g->in.width && taps == g->kernel_w) { /* rows that follow one another: as one */
                 t.row *= t.rows;
                 t.rows = 1;
             }
             pixel(&t);
         }
+    }
+}
+
+/* For kernels whose output may lie where the input lay: then four channels at a time, of which a copy is made. */
+KB_INLINE void convolve_copies(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                               const kb_region *r)
+{
+    const int32_t channels = p->window.in.channels, size = p->window.in.height * p->window.in.width;
+    if (in != out) {
+        convolve(in, out, p, r, channels, 0, channels);
+        return;
+    }
+    for (int32_t c = 0; c < channels; c += 4) {
+        for (int32_t i = 0; i < size; i++)
+            __builtin_memcpy((int8_t *)scratch + 4 * i, in + i * channels + c, 4);
+        convolve(scratch, out, p, r, 4, c, 4);
     }
 }
 

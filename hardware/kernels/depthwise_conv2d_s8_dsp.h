@@ -48,7 +48,7 @@ KB_APART __attribute__((naked)) void make_quads(const patch *t, int32_t c, int32
 
 KB_INLINE void pixel(const patch *t)
 {
-    const int32_t channels = t->channels;
+    const int32_t channels = t->count;
     KB_STORED(t);
     if (channels < 4) {
         for (int32_t c = 0; c < channels; c++)

@@ -132,7 +132,7 @@ KB_APART void quad(const tile *t, int32_t c)
 #else
 #include "depthwise_conv2d_s8.h"
 
-#define CONVOLVE(in, out, scratch, p, r) ((void)(scratch), convolve(in, out, p, r))
+#define CONVOLVE(in, out, scratch, p, r) convolve_copies(in, out, scratch, p, r)
 #endif
 
 #endif

@@ -7,5 +7,5 @@ KB_KERNEL void kb_tflite_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void
                                              const kb_depthwise_conv2d_s8_params *p, const kb_region *r)
 {
     (void)scratch;
-    convolve(in, out, p, r);
+    convolve(in, out, p, r, p->window.in.channels, 0, p->window.in.channels);
 }

@@ -83,7 +83,7 @@ def _in_place(graph: Graph, cut: list[Step]) -> dict[str, str]:
     whole = {step.ops[0] for step in cut if len(step.ops) == 1}
     result: dict[str, str] = {}
     for index, op in enumerate(graph.ops):
-        if operator(op.kind).in_place and index in whole:
+        if index in whole and bind(graph, op).in_place:
             size = graph.tensors[op.output].bytes
             free = [
                 name

@@ -78,8 +78,6 @@ class Operator:
     inputs: ClassVar[int | None] = 1
     """How many tensors it reads, all of one type and, unless ``check_sources`` says otherwise, shape; None for any number, of
     which its kernel gets an array of pointers."""
-    in_place: ClassVar[bool] = False
-    """Whether its output may lie where one of its inputs lay, if it is as large and made as a whole."""
     in_strips: ClassVar[bool] = False
     """Whether its kernel takes a region, and makes that part of the output of those parts of the input that ``along`` names."""
     min_pixels: ClassVar[int] = 1
@@ -97,6 +95,11 @@ class Operator:
         self.op, self.sources, self.source, self.output = op, tuple(sources), sources[0], output
         defaults = {key: value.default for key, value in self.attributes.items() if value.optional}
         self.attrs, self.params = defaults | op.attrs, op.params
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its output may lie where one of its inputs lay, if it is as large and made as a whole."""
+        return False
 
     # What it means
 

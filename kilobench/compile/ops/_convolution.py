@@ -82,6 +82,19 @@ class Convolution(Windowed):
 
     # For the kernels
 
+    def crops(self) -> bool:
+        """Whether its kernel gets no taps that never lie in the map."""
+        return self.source.dtype != "bit" and not self.general
+
+    def window(self) -> Field:
+        """Without those taps."""
+        if not self.crops():
+            return super().window()
+        rows, columns = self.touched()
+        top, left = self.attrs["padding"]
+        sizes = (len(rows), len(columns), *self.attrs["stride"], top - rows.start, left - columns.start)
+        return (self.source.shape, self.output.shape, *sizes)
+
     @cached_property
     def general(self) -> bool:
         """``is_general``, which may read all weights, once."""

@@ -9,7 +9,7 @@ from itertools import chain
 
 from kilobench.compile.kernels import constant
 
-_PLANES_BYTES = 2048
+_PLANES_BYTES = 3072
 """Wanted size of the planes, which hold the input of four channels under a tile of the output at 16 bits."""
 _FOUR_WORDS = 16
 """Bytes of a word of four planes."""
@@ -41,14 +41,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Plan:
-    """The kind of kernel; outputs of a tile along and across, along being down the columns if ``turned``; cycles of a
-    Cortex-M4 for four channels, roughly.
+    """The kind of kernel; outputs of a tile along and across, along being down the columns if ``turned``; whether all channels
+    of a tile that is the whole map are read before they are written; cycles of a Cortex-M4 for four channels, roughly.
     """
 
     kind: str
     turned: int
     along: int
     across: int
+    whole: bool
     scratch_bytes: int
     cycles: float
 
@@ -59,14 +60,15 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
     rows, taps = vertical.taps() * horizontal.made, vertical.taps() * horizontal.taps()
     if horizontal.size == horizontal.kernel and not horizontal.pad:  # one row after the other
         rows = pixels
-    plans = [Plan("", 0, 0, 0, 0, 100 * pixels + 11 * rows + 14 * taps)]
+    plans = [Plan("", 0, 0, 0, False, 0, 100 * pixels + 11 * rows + 14 * taps)]
     if channels >= 4:
-        ways = chain(_tiles(horizontal, vertical, 0), _tiles(vertical, horizontal, 1))
+        whole = channels % 4 == 0
+        ways = chain(_tiles(horizontal, vertical, 0, whole), _tiles(vertical, horizontal, 1, whole))
         plans += [way for way in ways if way.scratch_bytes <= 2 * _PLANES_BYTES]
     return min(plans, key=lambda plan: plan.cycles)
 
 
-def _tiles(along: Axis, across: Axis, turned: int) -> Iterator[Plan]:
+def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
     """Of every even width the highest that has the wanted size, by either kernel."""
     is_3x3 = along.kernel == across.kernel == 3 and along.stride == across.stride in (1, 2)
     for width in range(2, along.made + 2, 2):
@@ -74,14 +76,15 @@ def _tiles(along: Axis, across: Axis, turned: int) -> Iterator[Plan]:
         fitting = (_PLANES_BYTES // bytes_of_row - across.kernel) // across.stride + 1
         height = min(max(fitting, 1), across.made)
         planes = bytes_of_row * across.rows(height)
+        size = turned, width, height, whole and width >= along.made and height >= across.made
         if is_3x3:
-            yield Plan("3x3", turned, width, height, planes, _cycles_3x3(along, across, width, height))
+            yield Plan("3x3", *size, planes, _cycles_3x3(along, across, width, height))
         elif across.kernel <= constant("KB_DEPTHWISE_RUN"):
             taps = along.kernel + along.stride % 2
             words = (taps + 1) // 2
             weights = 2 * _FOUR_WORDS * words * across.kernel
             cycles = _cycles_wide(along, across, width, height, words)
-            yield Plan("wide", turned, width, height, planes + weights, cycles)
+            yield Plan("wide", *size, planes + weights, cycles)
 
 
 def _spread(along: Axis, across: Axis, width: int, height: int) -> tuple[int, int]:

@@ -123,9 +123,14 @@ class Conv2d(Convolution):
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
 
+    def _weight(self) -> NDArray[Any]:
+        """Of the taps of the window."""
+        rows, columns = self.touched()
+        return self.params["weight"][:, rows.start : rows.stop, columns.start : columns.stop]
+
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them."""
-        weight = self.params["weight"]
+        weight = self._weight()
         filled = np.zeros((-(-len(weight) // 4) * 4, *weight.shape[1:]), dtype=np.float32)
         filled[: len(weight)] = weight
         blocks = filled.reshape(-1, 4, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
@@ -158,7 +163,7 @@ class Conv2d(Convolution):
 
     def _weight_columns(self) -> NDArray[np.int32]:
         """Weights [O, KW * halves of a column]."""
-        weight = self.params["weight"].astype(np.int32)
+        weight = self._weight().astype(np.int32)
         outputs, kernel_h, kernel_w, channels = weight.shape
         columns = np.zeros((outputs, kernel_w, self._column()), dtype=np.int32)
         columns[:, :, : kernel_h * channels] = weight.transpose(0, 2, 1, 3).reshape(outputs, kernel_w, -1)
@@ -166,24 +171,24 @@ class Conv2d(Convolution):
 
     def _column(self) -> int:
         """Halves per column of the input in scratch; whole words where every pixel has to start at one."""
-        column = int(self.attrs["kernel"][0]) * self.source.shape[2]
+        column = len(self.touched()[0]) * self.source.shape[2]
         odd = self.attrs["stride"][1] % 2 and self._row() > 1
         return column + column % 2 if odd else column
 
     def _ordered_taps(self) -> int:
         """Per pixel, filled up to what the kernel's inner loop takes at a time."""
         together = 4 if self.source.dtype == "int8" else 2
-        return int(-(-self.attrs["kernel"][1] * self._column() // together) * together)
+        return int(-(-len(self.touched()[1]) * self._column() // together) * together)
 
     def _row(self) -> int:
         """Pixels of a row; where every pixel of int8 is made of one, rows are one long row."""
         height, width, _ = self.output.shape
-        pointwise = self.attrs["kernel"] == (1, 1) and self.output.shape[:2] == self.source.shape[:2]
+        pointwise = [len(taps) for taps in self.touched()] == [1, 1] and self.output.shape[:2] == self.source.shape[:2]
         return height * width if pointwise and self.source.dtype == "int8" else width
 
     def _block(self) -> int:
         """Output pixels whose columns are in scratch together."""
-        kernel_w, stride, width = self.attrs["kernel"][1], self.attrs["stride"][1], self.output.shape[1]
+        kernel_w, stride, width = len(self.touched()[1]), self.attrs["stride"][1], self.output.shape[1]
         fitting = (_COLUMNS_BYTES // 2 // self._column() - kernel_w) // stride + 1
         if self.source.dtype == "int16":
             return int(min(max(4, fitting // 4 * 4), width))

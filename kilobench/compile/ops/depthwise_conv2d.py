@@ -59,6 +59,11 @@ class DepthwiseConv2d(Convolution):
     # For the kernels
 
     @property
+    def in_place(self) -> bool:
+        """If all of four channels is read before any of it is written."""
+        return self._plan is not None and self._plan.whole
+
+    @property
     def kernel(self) -> str:
         """Of int8 there is one for what most networks have, and one for kernels of many taps."""
         name = super().kernel
@@ -68,13 +73,6 @@ class DepthwiseConv2d(Convolution):
     def struct(self) -> str:
         """The same of all."""
         return "kb_depthwise_conv2d_s8_params" if self._plan else super().struct
-
-    def window(self) -> Field:
-        """Without taps that never lie in the map."""
-        rows, columns = self.touched()
-        top, left = self.attrs["padding"]
-        sizes = (len(rows), len(columns), *self.attrs["stride"], top - rows.start, left - columns.start)
-        return super().window() if self.general else (self.source.shape, self.output.shape, *sizes)
 
     def constants(self) -> dict[str, Field]:
         """Without those taps; of int8 a table of channels, and the tile."""
