@@ -74,11 +74,11 @@ def _sides(padding: str, size: int, kernel: int, stride: int) -> Pair:
     return {"none": (0, 0), "half": (half, half), "after": (0, kernel // 2)}[padding]
 
 
-def _square(size: int, channels: int, kernel: int = 1, stride: int = 1, padding: str = "half", out: int = 0) -> Layer:
+def square(size: int, channels: int, kernel: int = 1, stride: int = 1, padding: str = "half", out: int = 0) -> Layer:
     return Layer((size, size, channels), (kernel, kernel), (stride, stride), padding, out)
 
 
-def _narrow(taps: int, channels: int, size: int, padding: str = "half") -> list[Layer]:
+def narrow(taps: int, channels: int, size: int, padding: str = "half") -> list[Layer]:
     """A kernel of one column on a map of one column, and the same of rows."""
     return [
         Layer((size, 1, channels), (taps, 1), (1, 1), padding),
@@ -88,30 +88,34 @@ def _narrow(taps: int, channels: int, size: int, padding: str = "half") -> list[
 
 EDGES: dict[str, list[Layer]] = {
     "depthwise_conv2d": [
-        *(_square(16, 32, kernel) for kernel in (3, 5, 7)),
-        *(_square(16, 32, 3, stride, padding) for stride in (1, 2, 3) for padding in ("none", "half", "same", "after")),
-        *(_square(6, 128, 3, 2), _square(12, 64, 3, 2), _square(3, 256, 3), _square(48, 8, 3), _square(48, 16, 3, 2, "same")),
-        *(_square(size, 64, kernel) for size in (1, 2, 3) for kernel in (3, 5, 7)),
+        *(square(16, 32, kernel) for kernel in (3, 5, 7)),
+        *(square(16, 32, 3, stride, padding) for stride in (1, 2, 3) for padding in ("none", "half", "same", "after")),
+        *(square(6, 128, 3, 2), square(12, 64, 3, 2), square(3, 256, 3), square(48, 8, 3), square(48, 16, 3, 2, "same")),
+        *(square(size, 64, kernel) for size in (1, 2, 3) for kernel in (3, 5, 7)),
         Layer((25, 5, 64), (3, 3), (1, 1), "half"),
-        *_narrow(3, 40, 30), *_narrow(5, 128, 28), *_narrow(10, 128, 24, "same"), *_narrow(10, 128, 24, "none"),
-        *_narrow(15, 128, 15), *_narrow(15, 40, 15, "none"),
+        *narrow(3, 40, 30), *narrow(5, 128, 28), *narrow(10, 128, 24, "same"), *narrow(10, 128, 24, "none"),
+        *narrow(15, 128, 15), *narrow(15, 40, 15, "none"),
     ],
     "conv2d": [
-        _square(16, 32, 3, out=32), *(_square(16, 64, 3, out=out) for out in (8, 16, 64)),
-        *(_square(16, 16, 3, 2, padding, 32) for padding in ("half", "same")),
-        *(_square(8, channels, out=64) for channels in (32, 64, 256)), _square(16, 32, out=32),
-        *(_square(1, read, out=out) for read, out in ((1024, 64), (256, 2), (64, 12), (128, 128), (128, 8), (8, 128))),
-        Layer((49, 10, 1), (10, 4), (2, 2), "same", 64), _square(32, 3, 3, 1, out=16), _square(48, 3, 3, 2, "same", 8),
-        *(_square(size, 32, 3, out=32) for size in (1, 2, 3)),
+        square(16, 32, 3, out=32), *(square(16, 64, 3, out=out) for out in (8, 16, 64)),
+        *(square(16, 16, 3, 2, padding, 32) for padding in ("half", "same")),
+        *(square(8, channels, out=64) for channels in (32, 64, 256)), square(16, 32, out=32),
+        *(square(1, read, out=out) for read, out in ((1024, 64), (256, 2), (64, 12), (128, 128), (128, 8), (8, 128))),
+        Layer((49, 10, 1), (10, 4), (2, 2), "same", 64), square(32, 3, 3, 1, out=16), square(48, 3, 3, 2, "same", 8),
+        *(square(size, 32, 3, out=32) for size in (1, 2, 3)),
         Layer((30, 1, 40), (3, 1), (1, 1), "half", 32), Layer((1, 64, 40), (1, 9), (1, 2), "same", 32),
     ],
-    "max_pool": [_square(32, 16, 2, 2, "none"), _square(16, 32, 3, 2), Layer((1, 64, 32), (1, 50), (1, 50)), _square(8, 64, 8, 8, "none")],
-    "avg_pool": [_square(8, 64, 8, 8, "none"), _square(3, 256, 3, 3, "none"), Layer((25, 5, 64), (25, 5)), _square(16, 32, 2, 2, "none")],
-    "binarize": [_square(16, channels) for channels in (8, 16, 31, 64)],
-    "add": [_square(16, 32)],
-    "prelu": [_square(16, 32)],
-    "pixels": [_square(32, 3), _square(96, 3)],
-    "softmax": [_square(1, 10), _square(1, 12)],
+    "max_pool": [
+        square(32, 16, 2, 2, "none"), square(16, 32, 3, 2), square(8, 64, 8, 8, "none"), Layer((1, 64, 32), (1, 50), (1, 50)),
+    ],
+    "avg_pool": [
+        square(16, 32, 2, 2, "none"), square(8, 64, 8, 8, "none"), square(3, 256, 3, 3, "none"), Layer((25, 5, 64), (25, 5)),
+    ],
+    "binarize": [square(16, channels) for channels in (8, 16, 31, 64)],
+    "add": [square(16, 32)],
+    "prelu": [square(16, 32)],
+    "pixels": [square(32, 3), square(96, 3)],
+    "softmax": [square(1, 10), square(1, 12)],
 }  # fmt: skip
 """Layers of networks, and those at which kernels went wrong."""
 
@@ -125,11 +129,6 @@ class Point:
     text: str
     """Its shapes and attributes."""
     case: Case
-
-    @property
-    def name(self) -> str:
-        """Unlike those of all others."""
-        return f"{self.operator} {self.text}"
 
     @property
     def bound(self) -> Operator:
@@ -147,10 +146,10 @@ def survey(kinds: set[str], count: int) -> list[Point]:
     are the same.
     """
     return [
-        point
+        one
         for kind, read, made in every_operator()
         if kind in kinds
-        for point in _of(kind, read, made, count if issubclass(operator(kind), Windowed) else -(-count // _PLAIN_SHARE))
+        for one in _of(kind, read, made, count if issubclass(operator(kind), Windowed) else -(-count // _PLAIN_SHARE))
     ]
 
 
@@ -159,8 +158,8 @@ def _of(kind: str, read: DType, made: DType, count: int) -> list[Point]:
 
     def add(layer: Layer, most: int) -> None:
         with suppress(ValueError):  # it does not suit the operator, or is too much work
-            point = _point(kind, read, made, layer, most)
-            found.setdefault(point.text, point)
+            made_of = point(kind, read, made, layer, most)
+            found.setdefault(made_of.text, made_of)
 
     for layer in EDGES.get(kind, []):
         add(layer, EDGE_WORK)
@@ -179,19 +178,21 @@ def _grid(seed: str) -> Iterator[Layer]:
         yield Layer((*size, r.choice(CHANNELS)), kernel, stride, r.choice(PADDINGS), r.choice(CHANNELS))
 
 
-def _point(kind: str, read: DType, made: DType, layer: Layer, most: int) -> Point:
-    """Raises ValueError for a layer that this operator cannot be, or that is too large."""
+def point(kind: str, read: DType, made: DType, layer: Layer, most: int = 0) -> Point:
+    """Raises ValueError for a layer that this operator cannot be; where ``most`` is not 0, or that is more work or too large."""
     seed = crc32(repr(layer).encode())
     b = _Builder(seed, layer)
     source = b.tensor(layer.shape, read)
     if issubclass(operator(kind), Windowed):
-        b.windowed(kind, source, made, most * (8 if read == "bit" else 1))
+        b.windowed(kind, source, made, most)
     else:
         b.plain(kind, source, made)
     graph = Graph(b.tensors, tuple(b.ops), source.name, (b.ops[-1].output,))
     bound = bind(graph, graph.ops[-1])
-    require(max(tensor.bytes for tensor in (*bound.sources, bound.output)) <= MAX_BYTES, "is too large")
-    return Point(f"{kind} {read} -> {made}", _text(bound), Case("", graph, _inputs(graph, seed)))
+    largest = max(tensor.bytes for tensor in (*bound.sources, bound.output))
+    require(not most or largest <= MAX_BYTES, "is too large")
+    name, text = f"{kind} {read} -> {made}", _text(bound)
+    return Point(name, text, Case(f"{name} {text}", graph, _inputs(graph, seed)))
 
 
 class _Builder(Builder):
@@ -205,12 +206,14 @@ class _Builder(Builder):
         return self._layer.window()
 
     def windowed(self, kind: str, source: Any, made: DType, most: int) -> None:
-        """Raises ValueError where the window does not suit, or takes more than ``most`` products."""
+        """Raises ValueError where the window does not suit, or takes more than ``most`` products, of bits eight times as many."""
         kernel, out = self._layer.kernel, self._layer.out or source.shape[2]
         convolves = issubclass(operator(kind), Convolution)
         channels = out if kind == "conv2d" else source.shape[2]
         bound = self.made(kind, source, self.window(), channels)
-        require(bound.work() <= most and bound.weights() <= max(MAX_WEIGHTS, most // 40), "is too much work")
+        most *= 8 if source.dtype == "bit" else 1
+        fits = bound.work() <= most and bound.weights() <= max(MAX_WEIGHTS, most // 40)
+        require(not most or fits, "is too much work")
         if kind == "conv2d":
             self.conv(source, made, out, kernel)
         elif convolves:

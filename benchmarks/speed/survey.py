@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import log2, prod
@@ -27,8 +26,8 @@ from kilobench.plugins.operators import operator_files
 from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:
+    from benchmarks.speed.layers import Rig
     from benchmarks.speed.points import Point
-    from tests.fuzz.batch import Target
 
 LIMIT = 2.0
 """Times the median that a layer may cost without a reason."""
@@ -65,11 +64,20 @@ class Measured:
         return self.cycles / (self.taps * prod(self.made))
 
 
+def _broadcasts(text: str) -> bool:
+    """Whether it reads maps of several shapes to combine them."""
+    return "axis" not in text and len(set(text.split(" ")[0].split("+"))) > 1
+
+
 REASONS: list[tuple[str, Callable[[Measured], bool], str]] = [
     ("", lambda one: one.cycles < FEW_CYCLES, "the call itself: few values"),
     ("conv2d bit", lambda one: one.made[2] < 8, "a word has 32 outputs, however few there are"),
     ("conv2d", lambda one: one.made[2] < 4, "four outputs are made together, however few there are"),
     ("depthwise", lambda one: one.made[2] < 4, "four channels are made together, however few there are"),
+    ("conv2d bit", lambda one: one.read[2] < 8, "a word has 32 inputs, however few there are"),
+    ("conv2d int16", lambda one: one.made[1] < 4, "four pixels of a row are made together, however few there are"),
+    ("concat", lambda one: "axis=2" in one.text and one.made[2] < 32, "pieces of few values are copied one by one"),
+    ("", lambda one: _broadcasts(one.text), "of a map that repeats, values are read one by one"),
     ("", lambda one: one.macs == 0 and one.made[2] < 8, "few channels share what a pixel costs"),
 ]
 """Operators (how their names begin), which of their layers, and why these may cost more than twice what others do."""
@@ -118,27 +126,15 @@ def judge(layers: list[Measured]) -> list[Judged]:
     return sorted(judged, key=lambda one: -one.times)
 
 
-def measure(points: list[Point], target: Target, progress: Callable[[str, float, float], None]) -> Iterator[Measured]:
-    """Every point on the emulated board; raises CellError for one that fails or whose output is not the simulation's."""
-    from kilobench.scratch import temporary_folder
-    from tests.fuzz.batch import Batch, engine
-
-    with temporary_folder() as folder:
-        progress("compiling kernels", 0, len(points))
-        common = [Path(__file__).with_suffix(".c"), engine(target, folder)]
-        for first in range(0, len(points), IMAGE):
-            part = points[first : first + IMAGE]
-            batch = Batch([point.case for point in part], folder / str(first))
-            elf = batch.program(target, common, batch.folder)
-            for number, (point, answer) in enumerate(zip(part, batch.answers(elf, target.board), strict=True)):
-                cycles, _, check = answer.partition(" ")
-                wanted = f"{zlib.crc32(point.case.expected[0].tobytes()):08x}"
-                if check != wanted:
-                    raise CellError(f"{point.name}: {target.board.name} answers {answer!r}, not the checksum {wanted}")
-                bound = point.bound
-                shapes = bound.source.shape, bound.output.shape
-                yield Measured(point.operator, point.text, *shapes, point.taps, bound.macs(), int(cycles))
-                progress(point.operator, first + number + 1, len(points))
+def measure(points: list[Point], rig: Rig, progress: Callable[[str, float, float], None]) -> Iterator[Measured]:
+    """Every point; raises CellError for one whose output is not the simulation's."""
+    for first in range(0, len(points), IMAGE):
+        part = points[first : first + IMAGE]
+        for number, (point, cycles) in enumerate(zip(part, rig.cycles([one.case for one in part]), strict=True)):
+            progress(point.operator, first + number, len(points))
+            bound = point.bound
+            shapes = bound.source.shape, bound.output.shape
+            yield Measured(point.operator, point.text, *shapes, point.taps, bound.macs(), cycles)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -168,18 +164,20 @@ def _run(options: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from benchmarks.speed.layers import Rig
     from benchmarks.speed.points import survey
     from kilobench.contracts import Board
     from kilobench.plugins.boards import require_emulated
     from kilobench.plugins.registry import load_registry
     from kilobench.progress import shown
-    from tests.fuzz.batch import Target
+    from kilobench.scratch import temporary_folder
 
     board: Board = load_registry().get("boards", options.board)
     require_emulated(board)
     points = survey(set(options.operators or known), options.points)
-    with shown("survey", Console(stderr=True)) as progress:
-        layers = list(measure(points, Target(board, toolchain=options.toolchain), progress))
+    with shown("survey", Console(stderr=True)) as progress, temporary_folder() as folder:
+        progress("compiling the kernels", 0, len(points))
+        layers = list(measure(points, Rig(board, options.toolchain, folder), progress))
     if options.output:
         whole = {"board": board.name, "toolchain": options.toolchain, "layers": [vars(layer) for layer in layers]}
         options.output.write_text(json.dumps(whole, indent=0))
