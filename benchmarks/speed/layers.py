@@ -11,21 +11,17 @@ from kilobench.toolchain import Toolchain
 from tests.fuzz.batch import Batch, Case, Target, engine
 
 
-class Rig:
-    """An emulated board and a toolchain, with the kernels compiled once, in ``folder``."""
-
-    def __init__(self, board: Board, toolchain: Toolchain, folder: Path) -> None:
-        self._target = Target(board, toolchain=toolchain)
-        self._common = [Path(__file__).with_suffix(".c"), engine(self._target, folder)]
-
-    def cycles(self, cases: list[Case]) -> Iterator[int]:
-        """Of each graph's last operator on its one input; raises CellError where the output is not the simulation's."""
-        with temporary_folder() as folder:
-            batch = Batch(cases, folder)
-            elf = batch.program(self._target, self._common, folder)
-            for case, answer in zip(cases, batch.answers(elf, self._target.board), strict=True):
-                cycles, _, check = answer.partition(" ")
-                wanted = f"{zlib.crc32(case.expected[0].tobytes()):08x}"
-                if check != wanted:
-                    raise CellError(f"{case.name}: the board answers {answer!r}, not the checksum {wanted}")
-                yield int(cycles)
+def cycles(cases: list[Case], board: Board, toolchain: Toolchain = "zig") -> Iterator[int]:
+    """Of each graph's last operator on its one input, on an emulated board; raises CellError where the output is not the
+    simulation's.
+    """
+    target = Target(board, toolchain=toolchain)
+    with temporary_folder() as folder:
+        batch = Batch(cases, folder)
+        elf = batch.program(target, [Path(__file__).with_suffix(".c"), engine(target)], folder)
+        for case, answer in zip(cases, batch.answers(elf, board), strict=True):
+            spent, _, check = answer.partition(" ")
+            wanted = f"{zlib.crc32(case.expected[0].tobytes()):08x}"
+            if check != wanted:
+                raise CellError(f"{case.name}: {board.name} answers {answer!r}, not the checksum {wanted}")
+            yield int(spent)

@@ -53,8 +53,8 @@ class Net:
 
     title: str
     graph: Callable[[], Graph]
-    reach: float
-    aim: float
+    reach: float | None
+    aim: float | None
     anchors: str
     board: str = M4
     over: str = ""
@@ -197,6 +197,6 @@ NETS = {
     "kws_fp32": Net("KWS in fp32", lambda: ds_cnn("full"), 3.2, 2.6, "-"),
     "binary_prelu": Net("binary conv 3x3, 16x16x64 -> 64, PReLU", _prelu_after_binary, 0.8, 0.25, "-"),
     "kws_m0plus": Net("KWS on M0+, times M4", ds_cnn, 3.5, 3, "silicon 4.2-5.8", M0PLUS, "kws"),
-    "ic_m7": Net("IC on M7, times M4", resnet8, 0.74, 0.57, "silicon 0.55-0.71", "nucleo_h743zi", "ic"),
-    "ic_m33": Net("IC on M33, times M4", resnet8, 1, 0.86, "silicon 0.77-0.90", "nucleo_u575zi_q", "ic"),
+    "ic_m7": Net("IC on M7, times M4", resnet8, None, None, "silicon 0.55-0.71", "nucleo_h743zi", "ic"),
+    "ic_m33": Net("IC on M33, times M4", resnet8, None, None, "silicon 0.77-0.90", "nucleo_u575zi_q", "ic"),
 }

@@ -26,8 +26,9 @@ from kilobench.plugins.operators import operator_files
 from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:
-    from benchmarks.speed.layers import Rig
     from benchmarks.speed.points import Point
+    from kilobench.contracts import Board
+    from kilobench.toolchain import Toolchain
 
 LIMIT = 2.0
 """Times the median that a layer may cost without a reason."""
@@ -126,15 +127,22 @@ def judge(layers: list[Measured]) -> list[Judged]:
     return sorted(judged, key=lambda one: -one.times)
 
 
-def measure(points: list[Point], rig: Rig, progress: Callable[[str, float, float], None]) -> Iterator[Measured]:
+def measure(
+    points: list[Point], board: Board, toolchain: Toolchain, progress: Callable[[str, float, float], None]
+) -> Iterator[Measured]:
     """Every point; raises CellError for one whose output is not the simulation's."""
+    from benchmarks.speed.layers import cycles
+
     for first in range(0, len(points), IMAGE):
+        progress(f"compiling {points[first].operator}", first, len(points))
         part = points[first : first + IMAGE]
-        for number, (point, cycles) in enumerate(zip(part, rig.cycles([one.case for one in part]), strict=True)):
-            progress(point.operator, first + number, len(points))
+        for number, (point, spent) in enumerate(
+            zip(part, cycles([p.case for p in part], board, toolchain), strict=True)
+        ):
             bound = point.bound
             shapes = bound.source.shape, bound.output.shape
-            yield Measured(point.operator, point.text, *shapes, point.taps, bound.macs(), cycles)
+            yield Measured(point.operator, point.text, *shapes, point.taps, bound.macs(), spent)
+            progress(point.operator, first + number + 1, len(points))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -160,24 +168,24 @@ def _run(options: argparse.Namespace) -> int:
     for name in options.operators:
         if name not in known:
             raise UserError(f"there is no operator {name!r}{nearest(name, known)}")
+    if options.points < 0:
+        raise UserError(f"--points {options.points}: give a number from 0 on")
+    if options.output and not options.output.parent.is_dir():
+        raise UserError(f"--output {options.output}: there is no folder {options.output.parent}")
     before = _read(options.against) if options.against else None
 
     from rich.console import Console
 
-    from benchmarks.speed.layers import Rig
     from benchmarks.speed.points import survey
-    from kilobench.contracts import Board
     from kilobench.plugins.boards import require_emulated
     from kilobench.plugins.registry import load_registry
     from kilobench.progress import shown
-    from kilobench.scratch import temporary_folder
 
     board: Board = load_registry().get("boards", options.board)
     require_emulated(board)
     points = survey(set(options.operators or known), options.points)
-    with shown("survey", Console(stderr=True)) as progress, temporary_folder() as folder:
-        progress("compiling the kernels", 0, len(points))
-        layers = list(measure(points, Rig(board, options.toolchain, folder), progress))
+    with shown("survey", Console(stderr=True)) as progress:
+        layers = list(measure(points, board, options.toolchain, progress))
     if options.output:
         whole = {"board": board.name, "toolchain": options.toolchain, "layers": [vars(layer) for layer in layers]}
         options.output.write_text(json.dumps(whole, indent=0))

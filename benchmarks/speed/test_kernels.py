@@ -13,7 +13,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.speed.conftest import Report
-from benchmarks.speed.layers import Rig
+from benchmarks.speed.layers import cycles
 from benchmarks.speed.points import Point
 from benchmarks.speed.rows import LAYERS, M4, NETS, RATIOS, Net, resnet8
 from kilobench.compile.counts import macs
@@ -30,35 +30,25 @@ from tests.compile.graphs import Builder, random_inputs
 from tests.fuzz.batch import Case
 
 CLOCK_HZ = 120e6
-Measure = Callable[..., list[float]]
 HOST = {"host_int8": ("int8 ResNet-8", 1.0), "host_binary": ("binary conv 3x3, 16x16x64 -> 64, four", 10.0)}
 """G MAC/s of one core that host C should reach."""
 
 
-@pytest.fixture(scope="session")
-def each(tmp_path_factory: pytest.TempPathFactory) -> Measure:
+def each(points: list[Point], board: str, toolchain: Toolchain = "zig") -> list[float]:
     """Cycles per MAC, or per value, of points on a board."""
-
-    @cache
-    def rig(board: str, toolchain: Toolchain) -> Rig:
-        return Rig(load_registry().get("boards", board), toolchain, tmp_path_factory.mktemp("engine"))
-
-    def measure(points: list[Point], board: str, toolchain: Toolchain = "zig") -> list[float]:
-        cycles = rig(board, toolchain).cycles([point.case for point in points])
-        bounds = (point.bound for point in points)
-        counts = (bound.macs() or int(np.prod(bound.output.shape)) for bound in bounds)
-        return [made / count for made, count in zip(cycles, counts, strict=True)]
-
-    return measure
+    spent = cycles([point.case for point in points], load_registry().get("boards", board), toolchain)
+    bounds = (point.bound for point in points)
+    counts = (bound.macs() or int(np.prod(bound.output.shape)) for bound in bounds)
+    return [made / count for made, count in zip(spent, counts, strict=True)]
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_layer(benchmark: BenchmarkFixture, name: str, each: Measure, report: Report) -> None:
+def test_layer(benchmark: BenchmarkFixture, name: str, report: Report) -> None:
     row = LAYERS[name]
     points = row.points()
     zig = benchmark.pedantic(each, (points, row.board), rounds=1)
     figures, by_gcc = {"kernel": name, "cycles_per_mac": max(zig)}, None
-    if "int8 ->" in points[0].operator and shutil.which(GCC):
+    if shutil.which(GCC):
         gcc = each(points, row.board, "gcc")
         by_gcc = figures["gcc_over_zig"] = max(a / b for a, b in zip(gcc, zig, strict=True))
     cells = (row.title, max(zig), row.reach, row.aim, row.anchors, by_gcc)
@@ -66,46 +56,48 @@ def test_layer(benchmark: BenchmarkFixture, name: str, each: Measure, report: Re
 
 
 @pytest.mark.parametrize("name", RATIOS)
-def test_ratio(benchmark: BenchmarkFixture, name: str, each: Measure, report: Report) -> None:
+def test_ratio(benchmark: BenchmarkFixture, name: str, report: Report) -> None:
     row = RATIOS[name]
     points, others = row.points(), row.others()
-    cycles = benchmark.pedantic(each, ([*points, *others], M4), rounds=1)
-    ratio = max(a / b for a, b in zip(cycles[: len(points)], cycles[len(points) :], strict=True))
+    costs = benchmark.pedantic(each, ([*points, *others], M4), rounds=1)
+    ratio = max(a / b for a, b in zip(costs[: len(points)], costs[len(points) :], strict=True))
     report("ratios of cycles", {"kernel": name, "ratio": ratio}, (row.title, ratio, row.reach, row.aim))
 
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Net], tuple[int, int, int]]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, int, int]]:
     """Cycles, runtime flash and multiply-accumulates of a network's firmware on its board."""
 
     @cache
-    def measure(net: Net) -> tuple[int, int, int]:
+    def measure(net: Net, toolchain: Toolchain = "zig") -> tuple[int, int, int]:
         graph, board, folder = net.graph(), load_registry().get("boards", net.board), tmp_path_factory.mktemp("net")
         case = Case(net.title, graph, random_inputs(graph, 1, 0))
         emit(graph, folder, "network")
-        firmware = build(folder, board, folder / "build", "zig")
+        firmware = build(folder, board, folder / "build", toolchain)
         with EmulatedBoard(firmware.elf, firmware.linked) as emulated:
             session = Session(emulated, board.name)
             session.load(case.input_bytes)
             layers = session.layers()
         if graph.tensors[graph.output].dtype != "float32":
             assert layers[-1][2] == zlib.crc32(case.expected[0].tobytes())
-        return sum(cycles for _, cycles, _ in layers), sizes(firmware.elf).runtime, sum(macs(graph).values())
+        return sum(spent for _, spent, _ in layers), sizes(firmware.elf).runtime, sum(macs(graph).values())
 
     return measure
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_network(
-    benchmark: BenchmarkFixture, name: str, measured: Callable[[Net], tuple[int, int, int]], report: Report
+    benchmark: BenchmarkFixture, name: str, measured: Callable[..., tuple[int, int, int]], report: Report
 ) -> None:
     net = NETS[name]
-    cycles, flash, products = benchmark.pedantic(measured, (net,), rounds=1)
-    value = cycles / (measured(NETS[net.over])[0] if net.over else products)
-    ms = None if net.over else 1000 * cycles / CLOCK_HZ
-    figures = {"network": name, "cycles": cycles, "ms": ms, "runtime_flash_bytes": flash}
+    spent, flash, products = benchmark.pedantic(measured, (net,), rounds=1)
+    value = spent / (measured(NETS[net.over])[0] if net.over else products)
+    ms = None if net.over else 1000 * spent / CLOCK_HZ
+    figures = {"network": name, "cycles": spent, "ms": ms, "runtime_flash_bytes": flash}
     figures |= {"times_m4" if net.over else "cycles_per_mac": value}
-    report("networks", figures, (net.title, value, net.reach, net.aim, net.anchors, cycles, ms, net.best, flash))
+    if by_gcc := measured(net, "gcc")[0] / spent if shutil.which(GCC) else None:
+        figures["gcc_over_zig"] = by_gcc
+    report("networks", figures, (net.title, value, net.reach, net.aim, net.anchors, spent, ms, net.best, flash, by_gcc))
 
 
 def binary_network() -> Graph:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kilobench.closure import digest_of, hashed
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, pack
 from kilobench.compile.host import FLAGS
@@ -29,8 +30,10 @@ from kilobench.compile.simulate import simulate
 from kilobench.contracts import Board, CellError
 from kilobench.device.build import _options, enlarged, linker_script
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.paths import hardware_dir
-from kilobench.toolchain import GCC, Toolchain, clean_environment, failure, zig
+from kilobench.files import intact, write_kept
+from kilobench.paths import cache_dir, hardware_dir
+from kilobench.scratch import temporary_folder
+from kilobench.toolchain import GCC, Toolchain, clean_environment, failure, toolchain_name, zig
 
 INPUTS = 2
 """Of every graph."""
@@ -140,7 +143,7 @@ class Batch:
         """What the emulated board answers by case: the CRC-32 of every output in hex, or what went wrong."""
         folder = self.folder / str(target)
         folder.mkdir()
-        elf = self.program(target, [_HERE / "main.c", _HERE / "fuzz.c", engine(target, folder)], folder)
+        elf = self.program(target, [_HERE / "main.c", _HERE / "fuzz.c", engine(target)], folder)
         return list(self.answers(elf, target.board))
 
     def program(self, target: Target, others: list[Path], folder: Path) -> Path:
@@ -202,15 +205,21 @@ class Batch:
         return '#include "fuzz.h"\n' + "".join(declarations) + table
 
 
-def engine(target: Target, folder: Path) -> Path:
-    """What all programs for a target have in common, as one object in ``folder``."""
-    (folder / "board_config.h").write_text(
-        f'#define KB_BOARD_NAME "{target.board.name}"\n#define KB_CLOCK_HZ 1000000u\n'
-    )
-    sources = [*_kernels(), *(hardware_dir() / "firmware" / name for name in _SOURCES)]
-    made = folder / "engine.o"
-    _compile(target.toolchain, [*target.flags, "-r", "-nostdlib"], sources, folder, made)
-    return made
+def engine(target: Target) -> Path:
+    """What all programs for a target have in common, as one object, made once and kept in the cache."""
+    firmware = hardware_dir() / "firmware"
+    sources = [*_kernels(), *(firmware / name for name in _SOURCES)]
+    headers = sorted({header for source in sources for header in source.parent.glob("*.h")} | set(firmware.glob("*.h")))
+    name = hashed(digest_of([*sources, *headers]), target.flags, toolchain_name(target.toolchain), target.board.name)
+    path = cache_dir() / "engines" / f"{name}.o"
+    if not intact(path):
+        with temporary_folder() as folder:
+            config = f'#define KB_BOARD_NAME "{target.board.name}"\n#define KB_CLOCK_HZ 1000000u\n'
+            (folder / "board_config.h").write_text(config)
+            made = folder / "engine.o"
+            _compile(target.toolchain, [*target.flags, "-r", "-nostdlib"], sources, folder, made)
+            write_kept(path, made.read_bytes())
+    return path
 
 
 def _kernels() -> list[Path]:
