@@ -137,8 +137,18 @@ class Point:
 
     @property
     def taps(self) -> float:
-        """Multiply-accumulates, or else values that it reads, per output value."""
-        return self.bound.work() / int(np.prod(self.bound.output.shape))
+        """Multiply-accumulates per output value, taps on padding included, or else values that it reads."""
+        bound = self.bound
+        if isinstance(bound, Windowed) and not bound.macs():
+            return _inside(bound, 0) * _inside(bound, 1)
+        return bound.work() / int(np.prod(bound.output.shape))
+
+
+def _inside(bound: Windowed, axis: int) -> float:
+    """Taps of a window along an axis that lie inside the map, on average."""
+    starts = np.arange(bound.output.shape[axis]) * bound.attrs["stride"][axis] - bound.paddings()[axis][0]
+    ends = np.minimum(starts + bound.attrs["kernel"][axis], bound.source.shape[axis])
+    return float(np.mean(ends - np.maximum(starts, 0)))
 
 
 def survey(kinds: set[str], count: int) -> list[Point]:

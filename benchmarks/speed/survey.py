@@ -4,9 +4,9 @@
     python -m benchmarks.speed.survey [OPERATOR ...] [--board B] [--toolchain T] [--points N] [--output FILE] [--against FILE]
 
 Cycles are measured in the firmware on an emulated board, many layers in one program, and every output is held to the simulation.
-A layer is compared with those of its operator that have about as many products (or values read) per output: where it takes more
-than twice their median per product, or per output value of operators without products, that has a reason below, or is a cliff.
-The exit code is 1 if there is one, or a wrong output.
+A layer is compared with those of its operator that have about as many products, or else values read, per output. One that takes
+more than twice their median per product, or value read, has a reason below, or is a cliff. The exit code is 1 if there is one, or
+a wrong output.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ IMAGE = 64
 SHOWN, WORST = 3, 10
 """Rows of an operator without a cliff, and of all."""
 FEW_CYCLES = 1000
+"""Of a layer that is little more than a call."""
 _HEAD = ("cycles each", "median", "times", "layer", "reason")
 
 
@@ -77,6 +78,8 @@ REASONS: list[tuple[str, Callable[[Measured], bool], str]] = [
     ("depthwise", lambda one: one.made[2] < 4, "four channels are made together, however few there are"),
     ("conv2d bit", lambda one: one.read[2] < 8, "a word has 32 inputs, however few there are"),
     ("conv2d int16", lambda one: one.made[1] < 4, "four pixels of a row are made together, however few there are"),
+    ("max_pool bit", lambda one: one.made[2] < 16, "a word has 32 channels, however few there are"),
+    ("max_pool int8", lambda one: one.made[2] % 4 > 0, "channels are made sixteen, four and one at a time"),
     ("concat", lambda one: "axis=2" in one.text and one.made[2] < 32, "pieces of few values are copied one by one"),
     ("", lambda one: _broadcasts(one.text), "of a map that repeats, values are read one by one"),
     ("", lambda one: one.macs == 0 and one.made[2] < 8, "few channels share what a pixel costs"),
@@ -115,15 +118,13 @@ class Judged:
 
 
 def judge(layers: list[Measured]) -> list[Judged]:
-    """Worst first. Peers are layers of the operator whose taps are within a factor of two, or so many that are nearest."""
+    """Worst first. Peers are layers of the operator whose taps are within a factor of two, and LEAST_PEERS that are nearest."""
     judged = []
     for layer in layers:
         alike = [other for other in layers if other.operator == layer.operator]
-        far = sorted((abs(log2(other.taps / layer.taps)), other.each) for other in alike)
-        near = [each for distance, each in far if distance <= 1]
-        judged.append(
-            Judged(layer, median(near if len(near) >= LEAST_PEERS else [each for _, each in far[:LEAST_PEERS]]))
-        )
+        far = sorted((abs(log2(other.taps / layer.taps)), other.rate) for other in alike)
+        near = [rate for place, (distance, rate) in enumerate(far) if distance <= 1 or place < LEAST_PEERS]
+        judged.append(Judged(layer, median(near)))
     return sorted(judged, key=lambda one: -one.times)
 
 
@@ -136,9 +137,8 @@ def measure(
     for first in range(0, len(points), IMAGE):
         progress(f"compiling {points[first].operator}", first, len(points))
         part = points[first : first + IMAGE]
-        for number, (point, spent) in enumerate(
-            zip(part, cycles([p.case for p in part], board, toolchain), strict=True)
-        ):
+        spent_by = cycles([point.case for point in part], board, toolchain)
+        for number, (point, spent) in enumerate(zip(part, spent_by, strict=True)):
             bound = point.bound
             shapes = bound.source.shape, bound.output.shape
             yield Measured(point.operator, point.text, *shapes, point.taps, bound.macs(), spent)

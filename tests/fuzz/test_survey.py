@@ -32,6 +32,13 @@ def test_a_layer_is_held_beside_those_of_as_many_products_per_output() -> None:
     assert {round(one.times, 6) for one in judge([*LAYERS, *many])} == {1}
 
 
+def test_windows_that_read_more_values_may_cost_as_much_more() -> None:
+    pools = [replace(layer, macs=0, taps=taps, cycles=taps * layer.cycles) for layer in LAYERS for taps in (4, 9)]
+    assert {round(one.times, 6) for one in judge(pools)} == {1}
+    slow = replace(pools[5], cycles=3 * pools[5].cycles)
+    assert [one.layer for one in judge([*pools, slow]) if one.is_cliff] == [slow]
+
+
 def test_a_few_values_may_cost_more() -> None:
     tiny = replace(LAYERS[0], made=(1, 1, 4), macs=64, cycles=FEW_CYCLES - 1)
     worst = judge([*LAYERS, tiny])[0]
