@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* On a board: reads the number of a model (four hex digits), runs it on its input and sends a line with the cycles of its
-   last operator and the CRC-32 of its output. */
+/* On a board: reads the number of a model (four hex digits), runs it on its input and sends a line with the cycles of
+   its last operator and the CRC-32 of its output. */
 #include "batch.h"
 #include "crc32.h"
 #include "fuzz.h"
