@@ -223,7 +223,7 @@ def _print_operators(judged: list[Judged]) -> None:
 
 
 def _print_changes(before: list[Judged], after: list[Judged]) -> None:
-    """By operator, and the worst of both, side by side."""
+    """By operator, and the worst of both without a reason, side by side."""
     then, now = ({(one.layer.operator, one.layer.text): one for one in side} for side in (before, after))
     ratios = {key: now[key].layer.cycles / one.layer.cycles for key, one in then.items() if key in now}
     by_operator: dict[str, list[float]] = {}
@@ -233,7 +233,8 @@ def _print_changes(before: list[Judged], after: list[Judged]) -> None:
     print("## Cycles of now over those of before\n")
     _print_table(("operator", "layers", "least", "median", "most"), rows)
     for title, side in (("before", then), ("now", now)):
-        worst = sorted(ratios, key=lambda key: -side[key].times)[:WORST]
+        unexplained = [key for key in ratios if not side[key].reason]
+        worst = sorted(unexplained, key=lambda key: -side[key].times)[:WORST]
         print(f"## The worst ten {title}\n")
         numbers = [
             (then[key].layer.each, now[key].layer.each, ratios[key], then[key].times, now[key].times) for key in worst
