@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-COMPILED = ("zig", "objects", "hooks", "host")
+COMPILED = ("zig", "objects", "hooks", "host", "engines")
 """What a cache holds of the compiler: safe for several processes at a time."""
 
 

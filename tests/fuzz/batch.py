@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import re
 import shlex
+import subprocess
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,14 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kilobench.closure import digest_of, hashed
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, pack
-from kilobench.compile.host import FLAGS, zig
+from kilobench.compile.host import FLAGS
 from kilobench.compile.simulate import simulate
 from kilobench.contracts import Board, CellError
 from kilobench.device.build import _options, enlarged, linker_script
 from kilobench.device.emulator import EmulatedBoard
-from kilobench.paths import hardware_dir
+from kilobench.files import intact, write_kept
+from kilobench.paths import cache_dir, hardware_dir
+from kilobench.scratch import temporary_folder
+from kilobench.toolchain import GCC, Toolchain, clean_environment, failure, toolchain_name, zig
 
 INPUTS = 2
 """Of every graph."""
@@ -91,9 +96,16 @@ class Target:
 
     board: Board
     traps: bool = False
+    toolchain: Toolchain = "zig"
 
     def __str__(self) -> str:
         return f"{self.board.name} with traps" if self.traps else self.board.name
+
+    @property
+    def flags(self) -> list[str]:
+        """Of the compiler, for this board's core."""
+        options = _options(self.board.core, self.toolchain)
+        return [*shlex.split(options["custom_compile_flags"]), *(_TRAPS if self.traps else [])]
 
 
 class Batch:
@@ -114,7 +126,8 @@ class Batch:
     def host(self) -> list[list[NDArray[Any]]]:
         """Outputs of host C by case and input, empty where it wrote outside of its arena; CellError if it does not compile."""
         made = self.folder / "host.so"
-        self._compile([*FLAGS, "-shared"], [], made)
+        sources = [*_kernels(), _HERE / "fuzz.c", *self.sources]
+        _compile("zig", [*FLAGS, "-shared"], sources, self.folder, made)
         library = ctypes.CDLL(str(made))
         library.fuzz_run.restype = ctypes.c_void_p
         memory = (ctypes.c_double * ((self._arena_bytes + 2 * _GUARD) // 8 + 1))()
@@ -128,39 +141,43 @@ class Batch:
 
     def emulated(self, target: Target) -> list[str]:
         """What the emulated board answers by case: the CRC-32 of every output in hex, or what went wrong."""
-        folder, board = self.folder / str(target), target.board
+        folder = self.folder / str(target)
         folder.mkdir()
-        (folder / "board_config.h").write_text(f'#define KB_BOARD_NAME "{board.name}"\n#define KB_CLOCK_HZ 1000000u\n')
-        (folder / "link.ld").write_text(linker_script(enlarged(board)))
-        elf = folder / "firmware.elf"
-        options = _options(board.core, "zig")
-        flags = [*shlex.split(options["custom_compile_flags"]), "-Wl,--gc-sections", "-T", str(folder / "link.ld")]
-        sources = [hardware_dir() / "firmware" / name for name in _SOURCES]
-        flags += _TRAPS if target.traps else []
-        self._compile([*flags, f"-I{folder}"], [*sources, _HERE / "main.c"], elf)
-        answers: list[str] = []
-        while len(answers) < len(self.cases):
-            answers += self._answers(elf, board, len(answers))
-        return answers
+        elf = self.program(target, [_HERE / "main.c", _HERE / "fuzz.c", engine(target)], folder)
+        return list(self.answers(elf, target.board))
 
-    def _answers(self, elf: Path, board: Board, first: int) -> Iterator[str]:
-        """From case ``first`` up to the end or to the first that brings the board down."""
-        with EmulatedBoard(elf, enlarged(board), max_cycles=MAX_CYCLES) as emulated:
-            for index in range(first, len(self.cases)):
-                emulated.write(f"{index:04x}".encode())
-                try:
-                    yield emulated.readline().decode().strip()
-                except CellError as error:
-                    yield str(error)
-                    return
+    def program(self, target: Target, others: list[Path], folder: Path) -> Path:
+        """The firmware in ``folder``: the cases and ``others``, its main function and the ``engine``."""
+        (folder / "link.ld").write_text(linker_script(enlarged(target.board)))
+        flags = [*target.flags, "-Wl,--gc-sections", "-Wl,--build-id=none", "-T", str(folder / "link.ld")]
+        made = folder / "firmware.elf"
+        _compile(target.toolchain, flags, [*others, *self.sources], self.folder, made)
+        return made
+
+    @property
+    def sources(self) -> list[Path]:
+        """The C of all cases."""
+        return sorted(self.folder.glob("*.c"))
+
+    def answers(self, elf: Path, board: Board) -> Iterator[str]:
+        """The line of every case; for one that brings the board down, how it did, and the board starts again."""
+        first = 0
+        while first < len(self.cases):
+            with EmulatedBoard(elf, enlarged(board), max_cycles=MAX_CYCLES) as emulated:
+                for index in range(first, len(self.cases)):
+                    first += 1
+                    emulated.write(f"{index:04x}".encode())
+                    try:
+                        yield emulated.readline().decode().strip()
+                    except CellError as error:
+                        yield str(error)
+                        break
 
     def _write(self, index: int, case: Case) -> int:
-        """model.c and the inputs; the size of its arena."""
+        """model.c; the size of its arena."""
         folder = self.folder / f"{index}"
         folder.mkdir()
-        layout = emit(case.graph, folder, "fuzz")
-        (folder / "inputs").write_bytes(case.input_bytes)
-        return layout.arena_bytes
+        return emit(case.graph, folder, "fuzz").arena_bytes
 
     def _unit(self, indices: range) -> str:
         """One C file of some model.c and their inputs."""
@@ -172,7 +189,7 @@ class Batch:
             text += "".join(f"#define {name} {name}_{index}\n" for name in names)
             text += f'#include "{index}/model.c"\n'
             text += "".join(f"#undef {name}\n" for name in [*names, "KB_ARENA_BYTES", "KB_OUTPUT_BYTES"])
-            text += f'_Alignas(16) const unsigned char fuzz_inputs_{index}[] = {{\n#embed "{index}/inputs"\n}};\n'
+            text += f"_Alignas(16) const unsigned char fuzz_inputs_{index}[] =\n{_literals(self.cases[index].input_bytes)};\n"
         return text
 
     def _table(self) -> str:
@@ -187,12 +204,45 @@ class Batch:
         table = f"const fuzz_model fuzz_models[] = {{\n{''.join(rows)}}};\n"
         return '#include "fuzz.h"\n' + "".join(declarations) + table
 
-    def _compile(self, flags: list[str], sources: list[Path], made: Path) -> None:
-        kernels, firmware = hardware_dir() / "kernels", hardware_dir() / "firmware"
-        everything = [*sorted(kernels.glob("*.c")), _HERE / "fuzz.c", *sources, *sorted(self.folder.glob("*.c"))]
-        includes = [f"-I{folder}" for folder in (kernels, firmware, _HERE, self.folder)]
-        what = f"the batch in {self.folder}"
-        zig("cc", *flags, "-Wno-c23-extensions", *includes, *map(str, everything), output=made, what=what)
+
+def engine(target: Target) -> Path:
+    """What all programs for a target have in common, as one object, made once and kept in the cache."""
+    firmware = hardware_dir() / "firmware"
+    sources = [*_kernels(), *(firmware / name for name in _SOURCES)]
+    headers = sorted({header for source in sources for header in source.parent.glob("*.h")} | set(firmware.glob("*.h")))
+    name = hashed(digest_of([*sources, *headers]), target.flags, toolchain_name(target.toolchain), target.board.name)
+    path = cache_dir() / "engines" / f"{name}.o"
+    if not intact(path):
+        with temporary_folder() as folder:
+            config = f'#define KB_BOARD_NAME "{target.board.name}"\n#define KB_CLOCK_HZ 1000000u\n'
+            (folder / "board_config.h").write_text(config)
+            made = folder / "engine.o"
+            _compile(target.toolchain, [*target.flags, "-r", "-nostdlib"], sources, folder, made)
+            write_kept(path, made.read_bytes())
+    return path
+
+
+def _kernels() -> list[Path]:
+    return sorted((hardware_dir() / "kernels").glob("*.c"))
+
+
+def _literals(data: bytes) -> str:
+    """Bytes as C's string literals, which compilers read faster than numbers."""
+    lines = (data[first : first + 64] for first in range(0, len(data), 64))
+    return "\n".join('"' + "".join(f"\\x{byte:02x}" for byte in line) + '"' for line in lines)
+
+
+def _compile(toolchain: Toolchain, flags: list[str], sources: list[Path], folder: Path, made: Path) -> None:
+    """``made`` of these sources; ``folder`` holds headers of their own."""
+    firmware = hardware_dir() / "firmware"
+    includes = [f"-I{path}" for path in (hardware_dir() / "kernels", firmware, _HERE, folder)]
+    arguments, what = [*flags, *includes, *map(str, sources)], f"{made.name} of {folder}"
+    if toolchain == "zig":
+        return zig("cc", *arguments, output=made, what=what)
+    command = [GCC, *arguments, "-lgcc", "-o", str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), check=False)
+    if done.returncode:
+        raise failure(f"{what} does not compile", done.stderr, done.returncode)
 
 
 def differences(cases: Iterable[Case], folder: Path, targets: Iterable[Target]) -> dict[str, str]:
