@@ -153,7 +153,7 @@ KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_c
 {
     const kb_window *g = &p->window;
     const int32_t width = g->in.width;
-    if (g->kernel_h * g->kernel_w == 1 && g->out.height == g->in.height && g->out.width == width &&
+    if (g->kernel_h * g->kernel_w * g->stride_h * g->stride_w == 1 && g->out.height == g->in.height && g->out.width == width &&
         r->x_end - r->x == width)
         convolve_row(in, out, scratch, p, 0, r->y * width, r->y_end * width, g->in.height * width);
     else

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,15 @@ from kilobench.compile.ops._integers import (
     step_of,
 )
 from kilobench.compile.ops._window import MAX_WINDOW, Windowed
+
+
+class Least(NamedTuple):
+    """Kernel, stride and padding, vertical first, and which rows and columns of the weights those are."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    taps: tuple[slice, slice]
 
 
 class Convolution(Windowed):
@@ -82,18 +91,21 @@ class Convolution(Windowed):
 
     # For the kernels
 
-    def crops(self) -> bool:
-        """Whether its kernel gets no taps that never lie in the map."""
-        return self.source.dtype != "bit" and not self.general
+    @cached_property
+    def least(self) -> Least:
+        """Its windows, with no more taps than lie in the map for some of them, and no more stride than shows."""
+        rows, columns = self.touched()
+        steps = tuple(step if made > 1 else 1 for step, made in zip(self.attrs["stride"], self.output.shape, strict=False))
+        top, left = self.attrs["padding"]
+        kernel, padding = (len(rows), len(columns)), (top - rows.start, left - columns.start)
+        return Least(kernel, (steps[0], steps[1]), padding, np.s_[rows.start : rows.stop, columns.start : columns.stop])
 
     def window(self) -> Field:
-        """Without those taps."""
-        if not self.crops():
+        """With as little as that, but of bits or by the general kernel."""
+        if self.source.dtype == "bit" or self.general:
             return super().window()
-        rows, columns = self.touched()
-        top, left = self.attrs["padding"]
-        sizes = (len(rows), len(columns), *self.attrs["stride"], top - rows.start, left - columns.start)
-        return (self.source.shape, self.output.shape, *sizes)
+        least = self.least
+        return (self.source.shape, self.output.shape, *least.kernel, *least.stride, *least.padding)
 
     @cached_property
     def general(self) -> bool:

@@ -119,14 +119,13 @@ class Conv2d(Convolution):
             return _bits.scratch_bytes(self)
         if self.source.dtype == "float32" or self.general:
             return 0
-        stride, taps = self.attrs["stride"][1], self._ordered_taps()
+        stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
 
     def _weight(self) -> NDArray[Any]:
         """Of the taps of the window."""
-        rows, columns = self.touched()
-        return self.params["weight"][:, rows.start : rows.stop, columns.start : columns.stop]
+        return self.params["weight"][:, *self.least.taps]
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them."""
@@ -171,24 +170,24 @@ class Conv2d(Convolution):
 
     def _column(self) -> int:
         """Halves per column of the input in scratch; whole words where every pixel has to start at one."""
-        column = len(self.touched()[0]) * self.source.shape[2]
-        odd = self.attrs["stride"][1] % 2 and self._row() > 1
+        column = self.least.kernel[0] * self.source.shape[2]
+        odd = self.least.stride[1] % 2 and self._row() > 1
         return column + column % 2 if odd else column
 
     def _ordered_taps(self) -> int:
         """Per pixel, filled up to what the kernel's inner loop takes at a time."""
         together = 4 if self.source.dtype == "int8" else 2
-        return int(-(-len(self.touched()[1]) * self._column() // together) * together)
+        return int(-(-self.least.kernel[1] * self._column() // together) * together)
 
     def _row(self) -> int:
         """Pixels of a row; where every pixel of int8 is made of one, rows are one long row."""
         height, width, _ = self.output.shape
-        pointwise = [len(taps) for taps in self.touched()] == [1, 1] and self.output.shape[:2] == self.source.shape[:2]
+        pointwise = self.least[:3] == ((1, 1), (1, 1), (0, 0)) and self.output.shape[:2] == self.source.shape[:2]
         return height * width if pointwise and self.source.dtype == "int8" else width
 
     def _block(self) -> int:
         """Output pixels whose columns are in scratch together."""
-        kernel_w, stride, width = len(self.touched()[1]), self.attrs["stride"][1], self.output.shape[1]
+        kernel_w, stride, width = self.least.kernel[1], self.least.stride[1], self.output.shape[1]
         fitting = (_COLUMNS_BYTES // 2 // self._column() - kernel_w) // stride + 1
         if self.source.dtype == "int16":
             return int(min(max(4, fitting // 4 * 4), width))

@@ -76,8 +76,7 @@ class DepthwiseConv2d(Convolution):
 
     def constants(self) -> dict[str, Field]:
         """Without those taps; of int8 a table of channels, and the tile."""
-        rows, columns = self.touched()
-        weight = {"weight": self.params["weight"][rows.start : rows.stop, columns.start : columns.stop]}
+        weight = {"weight": self.params["weight"][self.least.taps]}
         if not self._plan or self._channel is None:
             return super().constants() | weight
         numbers: dict[str, Field] = {key: getattr(self._plan, key) for key in ("turned", "along", "across")}
@@ -92,12 +91,9 @@ class DepthwiseConv2d(Convolution):
         """How int8 is done, if not by the general kernel."""
         if self.source.dtype != "int8" or self.general:
             return None
-        (top, left), (high, wide, _) = self.attrs["padding"], self.output.shape
-        axes = [
-            Axis(self.source.shape[axis], made, len(taps), self.attrs["stride"][axis], pad - taps.start)
-            for axis, (made, taps, pad) in enumerate(zip((high, wide), self.touched(), (top, left), strict=True))
-        ]
-        return plan(*axes, self.source.shape[2])
+        sizes = self.source.shape, self.output.shape, *self.least[:3]
+        rows, columns = (Axis(*numbers) for numbers in zip(*sizes, strict=False))
+        return plan(rows, columns, self.source.shape[2])
 
     @cached_property
     def _channel(self) -> NDArray[np.int32] | None:
