@@ -29,7 +29,8 @@ typedef struct {
    before those of the next begin. `taps` is a multiple of 4. */
 static void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads,
                        int32_t skip, ending *end);
-static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip);
+static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip,
+                      ending *end);
 
 #if defined(__ARM_FEATURE_DSP)
 #include "conv2d_s8_dsp.h"
@@ -37,29 +38,32 @@ static void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t 
 #include "conv2d_s8_portable.h"
 #endif
 
-/* However many taps: all sums of `pixels` pixels, 1 or 2, the second `step` halves after the first. */
-KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int32_t quads,
-                         const kb_conv2d_s8_params *p)
+/* However many taps: the sums of `quads` quads from q on of `pixels` pixels, 1 or 2, the second `step` halves after the
+   first; with `end` outputs, of one chunk. */
+KB_APART void accumulate(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int32_t q, int32_t quads,
+                         ending *end, const kb_conv2d_s8_params *p)
 {
     const int32_t count = 4 * pixels * quads;
+    const int16_t *w = p->weight + 2 * p->taps * q;
     for (int32_t k = 0; k < p->taps; k += KB_CONV2D_S8_CHUNK) {
         const int32_t taps = kb_min(KB_CONV2D_S8_CHUNK, p->taps - k), skip = 4 * (p->taps - taps);
         int32_t *const part = k ? sum + count : sum;
         if (pixels == 2)
-            two_pixels(x + k, x + step + k, p->weight + 2 * k, part, taps, quads, skip, 0);
+            two_pixels(x + k, x + step + k, w + 2 * k, part, taps, quads, skip, end);
         else
-            one_pixel(x + k, p->weight + 2 * k, part, taps, quads, skip);
+            one_pixel(x + k, w + 2 * k, part, taps, quads, skip, end);
+        KB_NO_UNROLL
         for (int32_t i = 0; k && i < count; i++)
             sum[i] += part[i];
     }
 }
 
-/* Outputs of `pixels` pixels, 1 or 2, from their sums, from channel `o` on. */
+/* Outputs of `pixels` pixels from their sums, from channel `o` on. */
 KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, int32_t o, const kb_conv2d_s8_params *p)
 {
     const int32_t channels = p->window.out.channels;
     const int32_t *channel = p->channel + 4 * o;
-    for (sum += o * pixels, out += o; o < channels; o++, channel += 4, out++)
+    for (; o < channels; o++, channel += 4)
         for (int32_t i = 0; i < pixels; i++) {
 #ifdef KB_TWICE
             const int32_t acc = 2 * *sum++ + channel[0];
@@ -68,24 +72,27 @@ KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, int32_t o,
             const int32_t acc = *sum++ + channel[0];
             const int32_t value = KB_BY_CHANNEL(acc, channel, p->out_zero);
 #endif
-            out[i * channels] = kb_saturate(value, p->low);
+            out[i * channels + o] = kb_saturate(value, p->low);
         }
 }
 
-/* Two pixels, the second `step` halves after the first. */
-KB_INLINE void make_two(const int16_t *first, int32_t step, int32_t *sum, int8_t *out, const kb_conv2d_s8_params *p)
+/* Outputs of `pixels` pixels, whose columns are at x. */
+KB_APART void make(const int16_t *x, int32_t step, int32_t pixels, int32_t *sum, int8_t *out,
+                   const kb_conv2d_s8_params *p)
 {
-    const int32_t channels = p->window.out.channels, whole = FINISHES && p->quick ? channels / 4 : 0;
-    const int32_t left = (channels + 3) / 4 - whole, taps = p->taps <= KB_CONV2D_S8_CHUNK ? p->taps : 0;
+    const int32_t channels = p->window.out.channels, quads = (channels + 3) / 4;
+    const int whole = p->taps <= KB_CONV2D_S8_CHUNK;
+    int32_t done = FINISHES && p->quick && (whole || pixels == 2) ? channels / 4 : 0;
     ending end = {p->channel, out, channels, ((uint32_t)p->low & 0xFF) * 0x01010101};
-    if (!taps)
-        accumulate(first, step, 2, sum, whole + left, p);
-    if (whole)
-        two_pixels(first, first + step, p->weight, sum, taps, whole, 0, &end);
-    if (taps && left)
-        two_pixels(first, first + step, p->weight + 2 * taps * whole, sum + 8 * whole, taps, left, 0, 0);
-    if (left)
-        finish(sum, out, 2, 4 * whole, p);
+    if (done) {
+        accumulate(x, step, pixels, sum, 0, done, whole ? &end : 0, p);
+        if (!whole)
+            two_pixels(x, x, p->weight, sum, 0, done, 0, &end);
+    }
+    if (done < quads) {
+        accumulate(x, step, pixels, sum, done, quads - done, 0, p);
+        finish(sum, out, pixels, 4 * done, p);
+    }
 }
 
 /* One row of `count` columns. */
@@ -131,7 +138,9 @@ KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const k
                            int32_t x, int32_t x_end, int32_t width)
 {
     const kb_window *g = &p->window;
-    const int32_t step = g->stride_w * p->column, channels = g->out.channels, quads = (channels + 3) / 4;
+    const int32_t step = g->stride_w * p->column, channels = g->out.channels;
+    const int simple = FINISHES && p->quick && channels % 4 == 0 && p->taps <= KB_CONV2D_S8_CHUNK;
+    const uint32_t lows = ((uint32_t)p->low & 0xFF) * 0x01010101;
     int32_t *const sum = scratch;
     int16_t *const columns = (int16_t *)(sum + p->sums);
     for (; x < x_end; x += p->block) {
@@ -139,12 +148,16 @@ KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const k
         int8_t *to = out + x * channels;
         fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
              (count - 1) * g->stride_w + g->kernel_w, width);
-        for (int32_t i = 0; i + 1 < count; i += 2)
-            make_two(columns + i * step, step, sum, to + i * channels, p);
-        if (count % 2) {
-            accumulate(columns + (count - 1) * step, 0, 1, sum, quads, p);
-            finish(sum, to + (count - 1) * channels, 1, 0, p);
+        for (int32_t i = 0; i + 1 < count; i += 2) {
+            const int16_t *const first = columns + i * step;
+            ending end = {p->channel, to + i * channels, channels, lows};
+            if (simple)
+                two_pixels(first, first + step, p->weight, sum, p->taps, channels / 4, 0, &end);
+            else
+                make(first, step, 2, sum, end.out, p);
         }
+        if (count % 2)
+            make(columns + (count - 1) * step, 0, 1, sum, to + (count - 1) * channels, p);
     }
 }
 

@@ -6,7 +6,7 @@
 
 #include "kb_inline.h"
 
-/* two_pixels makes outputs of sums. */
+/* two_pixels and one_pixel make outputs of sums. */
 #define FINISHES 1
 
 /* Functions in assembly read their parameters from registers. */
@@ -66,33 +66,47 @@ KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t 
             "6: ldr r3, [sp, #12]\n ldmia r3!, {r4-r11}\n str r3, [sp, #12]\n b 3b\n");
 }
 
-/* Four taps of one pixel with both pairs. */
+/* Four taps of one pixel with both pairs: 72 bytes. */
 #define FOUR_TAPS                                                                                                     \
-    "ldr %[p], [%[w]], #16\n ldr %[u], [%[x]], #8\n ldr %[q], [%[w], #-12]\n ldr %[r], [%[w], #-8]\n"                 \
-    "ldr %[t], [%[w], #-4]\n ldr %[v], [%[x], #-4]\n"                                                                 \
-    "smlad %[s0], %[p], %[u], %[s0]\n smlad %[s1], %[q], %[u], %[s1]\n sxtb16 %[p], %[p]\n sxtb16 %[q], %[q]\n"       \
-    "smlad %[b0], %[p], %[u], %[b0]\n smlad %[b1], %[q], %[u], %[b1]\n"                                               \
-    "smlad %[s0], %[r], %[v], %[s0]\n smlad %[s1], %[t], %[v], %[s1]\n sxtb16 %[r], %[r]\n sxtb16 %[t], %[t]\n"       \
-    "smlad %[b0], %[r], %[v], %[b0]\n smlad %[b1], %[t], %[v], %[b1]\n"
-#define OPERANDS                                                                                                      \
-    : [s0] "+r"(s0), [s1] "+r"(s1), [b0] "+r"(b0), [b1] "+r"(b1), [w] "+r"(w), [x] "+r"(at), [p] "=&r"(p),            \
-      [q] "=&r"(q), [r] "=&r"(r), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v)                                            \
-    : [end] "r"(end)                                                                                                  \
-    : "memory", "cc"
-/* clang-format on */
+    "ldr.w r8, [r1], #16\n ldr.w r12, [r0], #8\n ldr r9, [r1, #-12]\n ldr r10, [r1, #-8]\n"                       \
+    "ldr r11, [r1, #-4]\n ldr lr, [r0, #-4]\n"                                                                    \
+    "smlad r4, r8, r12, r4\n smlad r5, r9, r12, r5\n sxtb16 r8, r8\n sxtb16 r9, r9\n"                                 \
+    "smlad r6, r8, r12, r6\n smlad r7, r9, r12, r7\n"                                                                 \
+    "smlad r4, r10, lr, r4\n smlad r5, r11, lr, r5\n sxtb16 r10, r10\n sxtb16 r11, r11\n"                             \
+    "smlad r6, r10, lr, r6\n smlad r7, r11, lr, r7\n"
+/* The output of one channel from its sum, by what r12 points to. */
+#ifdef KB_TWICE
+#define FINISH_ONE(a)                                                                                                 \
+    "ldm r12!, {r8-r11}\n add.w " a ", r8, " a ", lsl #1\n smmlar r8, " a ", r9, r10\n"                            \
+    "add.w " a ", r8, " a ", asr #31\n asr.w " a ", " a ", r11\n ssat " a ", #8, " a "\n"
+#else
+#define FINISH_ONE(a)                                                                                                 \
+    "ldm r12!, {r8-r11}\n add.w " a ", " a ", r8\n smmla " a ", " a ", r9, r10\n"                                  \
+    "asr.w " a ", " a ", r11\n ssat " a ", #8, " a "\n"
+#endif
 
-KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip)
+/* As two_pixels, but with taps. */
+KB_APART __attribute__((naked)) void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps,
+                                               int32_t quads, int32_t skip, ending *end)
 {
-    for (; quads > 0; quads--, sum += 4, w += skip / 2) {
-        const int16_t *at = x, *const end = w + 2 * taps;
-        int32_t s0 = 0, s1 = 0, b0 = 0, b1 = 0, p, q, r, t, u, v;
-        if (taps & 4)
-            __asm__(FOUR_TAPS OPERANDS);
-        if (taps >= 8)
-            __asm__(".balign 4\n1:\n" FOUR_TAPS FOUR_TAPS "cmp %[w], %[end]\n bne.w 1b\n" OPERANDS);
-        sum[0] = b0, sum[1] = (s0 - b0) >> 8, sum[2] = b1, sum[3] = (s1 - b1) >> 8;
-    }
+    __asm__("push {r4-r11, lr}\n sub sp, #12\n str r0, [sp]\n str r3, [sp, #4]\n" /* at 48, 52, 56: quads, skip, end */
+            ".balign 4\n"
+            "1: ldr.w r0, [sp]\n ldr.w r8, [sp, #4]\n"
+            "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n"
+            "add.w r3, r1, r8, lsl #2\n tst.w r8, #4\n bne.w 3f\n"
+            ".balign 4\n"
+            "2:\n" FOUR_TAPS "3:\n" FOUR_TAPS "cmp.w r1, r3\n bne.w 2b\n"
+            "sub.w r4, r4, r6\n sub.w r5, r5, r7\n asr.w r4, r4, #8\n asr.w r5, r5, #8\n"
+            "ldr.w lr, [sp, #56]\n cmp.w lr, #0\n beq.w 5f\n ldr.w r12, [lr]\n"
+            FINISH_ONE("r6") FINISH_ONE("r4") FINISH_ONE("r7") FINISH_ONE("r5")
+            "str.w r12, [lr]\n ldr.w r8, [lr, #4]\n ldr.w r9, [lr, #12]\n"
+            "bfi r6, r4, #8, #8\n bfi r6, r7, #16, #8\n bfi r6, r5, #24, #8\n"
+            "ssub8 r10, r6, r9\n sel r6, r6, r9\n str.w r6, [r8], #4\n str.w r8, [lr, #4]\n"
+            "4: ldr.w r8, [sp, #52]\n ldr.w r9, [sp, #48]\n add.w r1, r1, r8\n subs.w r9, r9, #1\n"
+            "str.w r9, [sp, #48]\n bne.w 1b\n add sp, #12\n pop {r4-r11, pc}\n"
+            "5: str.w r4, [r2, #4]\n str.w r7, [r2, #8]\n str.w r5, [r2, #12]\n str.w r6, [r2], #16\n b 4b\n");
 }
+/* clang-format on */
 
 /* `count` values to 16 bits. */
 KB_APART void expand(int16_t *to, const int8_t *from, int32_t count)

@@ -5,7 +5,7 @@
 
 #include "kb_inline.h"
 
-/* two_pixels leaves outputs to `finish`. */
+/* two_pixels and one_pixel leave outputs to `finish`. */
 #define FINISHES 0
 
 /* `pair`: the sums of one pair of a quad, for x and the pixel `distance` bytes after it. */
@@ -35,8 +35,10 @@ KB_APART void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, i
     }
 }
 
-KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip)
+KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip,
+                        ending *end)
 {
+    (void)end;
     for (; quads > 0; quads--, sum += 4, w += 2 * taps + skip / 2) {
         int32_t both[4];
         pair(x, 0, w, both, taps);

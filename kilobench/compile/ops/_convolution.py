@@ -201,7 +201,7 @@ class Convolution(Windowed):
         table = channel_table(bias, self.params["multiplier"], self.params["shift"], zero, twice)
         odd = (table[:, 3] <= 0) | (twice & ~self._doubles())
         for channel, (y, first) in self.steps(odd, 2**24).items():
-            place = min(max(y + zero, -256), 255)
+            place = min(max(y + zero, -200), 200)
             begin = int(bias[channel]) - first
             table[channel] = (2 * begin, 1 << 29, place << 23, 23) if twice else (begin, 1 << 30, place << 23, 23)
         return table
