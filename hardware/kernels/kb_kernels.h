@@ -48,7 +48,7 @@ static inline kb_range kb_read_by(kb_range made, int32_t kernel, int32_t stride,
 typedef struct {
     kb_window window;
     const float *weight; /* [ceil(out channels / 4)][kernel_h][kernel_w][in channels][4] */
-    const float *bias;
+    const float *bias;   /* as many */
     int32_t relu;
 } kb_conv2d_f32_params;
 
