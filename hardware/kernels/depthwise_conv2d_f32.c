@@ -73,11 +73,13 @@ KB_INLINE void make(const kb_tile *t, int32_t pixels, int32_t count)
     float acc[4 * KB_TILE], *out = t->out;
     for (int32_t i = 0; i < count * pixels; i++)
         acc[i] = 0.0f;
+    KB_NO_UNROLL
     for (int32_t ky = t->rows; ky > 0; ky--, x += t->next_x, w += t->next_w)
-        for (int32_t kx = t->columns; kx > 0; kx--, x += t->channels, w += t->channels)
-            for (int32_t k = 0; k < pixels; k++)
-                for (int32_t j = 0; j < count; j++)
-                    acc[count * k + j] += x[k * t->pitch + j] * w[j];
+        KB_NO_UNROLL
+    for (int32_t kx = t->columns; kx > 0; kx--, x += t->channels, w += t->channels)
+        for (int32_t k = 0; k < pixels; k++)
+            for (int32_t j = 0; j < count; j++)
+                acc[count * k + j] += x[k * t->pitch + j] * w[j];
     for (int32_t k = 0; k < pixels; k++, out += t->out_pitch)
         for (int32_t j = 0; j < count; j++)
             out[j] = kb_masked_relu(acc[count * k + j] + t->bias[j], kb_relu_mask(t->relu));

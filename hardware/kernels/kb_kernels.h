@@ -86,7 +86,7 @@ typedef struct {
     const float *weight;
     const float *bias;
     int32_t relu;
-} kb_depthwise_conv2d_f32_params;
+} kb_depthwise_conv2d_f32_params, kb_depthwise_conv2d_3x3_f32_params;
 
 typedef struct {
     kb_window window;
@@ -364,6 +364,9 @@ void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_
 void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2d_s16_params *p, const kb_region *r);
 void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
                              const kb_region *r);
+/* The same for kernels of 3x3, stride 1 and padding 1, and an even number of channels. */
+void kb_depthwise_conv2d_3x3_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
+                                 const kb_region *r);
 /* With two roundings: `channel` has twice the bias, and what is shifted after the first of them. */
 void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
                          const kb_region *r);

@@ -49,6 +49,14 @@ class DepthwiseConv2d(Convolution):
         """As a convolution with groups."""
         return self.compute_floats(values[0]) if self.source.dtype == "float32" else self.compute_integers(values[0])
 
+    @property
+    def kernel(self) -> str:
+        """Of float32 there is one more, for 3x3 taps around each pixel of pairs of channels."""
+        window = self.attrs["kernel"], self.attrs["stride"], self.paddings()
+        around = window == ((3, 3), (1, 1), ((1, 1), (1, 1))) and self.source.shape[2] % 2 == 0
+        special = around and self.source.dtype == "float32" and not self.general
+        return "kb_depthwise_conv2d_3x3_f32" if special else super().kernel
+
     def constants(self) -> dict[str, Field]:
         """Of int8 with words of scratch."""
         return super().constants() | (self._words() if self.source.dtype == "int8" else {})
