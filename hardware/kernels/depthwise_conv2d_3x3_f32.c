@@ -17,8 +17,9 @@ typedef struct {
     const float *x[3]; /* the three columns of taps */
     int32_t step[3]; /* of each, from row to row; of zeros, none */
     float *out;
-    int32_t
-        passes; /* twice the rows that are the last one of an output, plus 1 if an output ends below the map, minus 2 */
+    /* Twice how many rows are the last one of an output, plus 1 if there is an output that ends beside the map,
+     * minus 2. */
+    int32_t passes;
 } column;
 
 /* clang-format off */

@@ -47,10 +47,14 @@ KB_INLINE void kb_for_tiles(const float *in, float *out, const float *weight, co
             kb_tile t;
             t.rows = row.to - row.from;
             t.columns = column.to - column.from;
+            if (t.columns == width && t.columns == g->kernel_w) { /* taps without gaps are one row */
+                t.columns *= t.rows;
+                t.rows = 1;
+            }
             t.channels = channels;
             t.taps = t.columns * channels;
-            t.next_x = (width - t.columns) * channels;
-            t.next_w = (g->kernel_w - t.columns) * depth;
+            t.next_x = (width - (column.to - column.from)) * channels;
+            t.next_w = (g->kernel_w - (column.to - column.from)) * depth;
             t.x = in + ((row.start + row.from) * g->in.width + column.start + column.from) * channels;
             t.w = weight + (row.from * g->kernel_w + column.from) * depth;
             t.out = out + (y * g->out.width + x) * g->out.channels;
