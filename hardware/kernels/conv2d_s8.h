@@ -114,7 +114,8 @@ KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32
     }
 }
 
-/* `count` columns from x on, rows y on, of a map of `width`. What fills up a column is multiplied by weights of 0 and left as it is. */
+/* `count` columns from x on, rows y on, of a map of `width`. What fills up a column is multiplied by weights of 0 and
+ * left as it is. */
 KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t count,
                    int32_t width)
 {
@@ -166,8 +167,8 @@ KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_c
 {
     const kb_window *g = &p->window;
     const int32_t width = g->in.width;
-    if (g->kernel_h * g->kernel_w * g->stride_h * g->stride_w == 1 && g->out.height == g->in.height && g->out.width == width &&
-        r->x_end - r->x == width)
+    if (g->kernel_h * g->kernel_w * g->stride_h * g->stride_w == 1 && g->out.height == g->in.height &&
+        g->out.width == width && r->x_end - r->x == width)
         convolve_row(in, out, scratch, p, 0, r->y * width, r->y_end * width, g->in.height * width);
     else
         for (int32_t y = r->y; y < r->y_end; y++)

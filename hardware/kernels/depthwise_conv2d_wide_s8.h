@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 depthwise convolution of kernels of many taps, by whose kernels it is included: with KB_TWICE before, results are
-   rounded twice. A pair of outputs at a time, each of which has its own words of weights: where the stride is odd, those
-   of the second begin with a half that is 0. Cores without the DSP extension make it as any other
+/* int8 depthwise convolution of kernels of many taps, by whose kernels it is included: with KB_TWICE before, results
+   are rounded twice. A pair of outputs at a time, each of which has its own words of weights: where the stride is odd,
+   those of the second begin with a half that is 0. Cores without the DSP extension make it as any other
    (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_WIDE_S8_H
 #define KB_DEPTHWISE_CONV2D_WIDE_S8_H
@@ -13,19 +13,20 @@
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
 /* What the loop over the outputs of a channel reads, each at four times its place; where a column of pairs begins and
-   ends moves on with it. Of a tile of one row, the column is the row. A window's words lie in runs, one after the other down a word of the plane. */
+   ends moves on with it. Of a tile of one row, the column is the row. A window's words lie in runs, one after the other
+   down a word of the plane. */
 typedef struct {
     int32_t bias, multiplier, offset, right;
-    int32_t beside;              /* 16: from the first output of a pair to the second; of the last pair 0 if it has one */
-    int32_t below, down;         /* 20, 24: from an output to the next one across, and from its window to the next */
-    int8_t *end;                 /* 28: of a column */
-    const uint32_t *plane;       /* 32 */
-    int8_t *out;                 /* 36 */
-    const uint32_t *weights;     /* 40: [runs][length][2] */
+    int32_t beside; /* 16: from the first output of a pair to the second; of the last pair 0 if it has one */
+    int32_t below, down; /* 20, 24: from an output to the next one across, and from its window to the next */
+    int8_t *end; /* 28: of a column */
+    const uint32_t *plane; /* 32 */
+    int8_t *out; /* 36 */
+    const uint32_t *weights; /* 40: [runs][length][2] */
     const uint32_t *weights_end; /* 44 */
-    int32_t length;              /* 48: of a run, up to KB_DEPTHWISE_RUN */
-    int32_t skip;                /* 52: from the end of a run to the next one */
-    int32_t second;              /* 56: from a word of the first output to that of the second */
+    int32_t length; /* 48: of a run, up to KB_DEPTHWISE_RUN */
+    int32_t skip; /* 52: from the end of a run to the next one */
+    int32_t second; /* 56: from a word of the first output to that of the second */
 } walk;
 
 /* clang-format off */
@@ -113,9 +114,21 @@ KB_APART void quad(const tile *t, int32_t c)
         for (int32_t i = 0; s.left && i < 2 * taps; i++)
             own[i] = kb_shift16(own[i], s.left);
         int32_t pairs = line ? kb_max((along->to - along->from) / 2, 1) : 1;
-        walk w = {s.bias, s.multiplier, s.offset, s.right, along->out, line ? 2 * along->out : across->out,
-                  line ? onward : 4 * QUAD * across->stride, 0, t->planes + j, t->out + c + j, own, own + 2 * taps, length,
-                  next - 4 * QUAD * length, along->stride / 2 * next};
+        walk w = {s.bias,
+                  s.multiplier,
+                  s.offset,
+                  s.right,
+                  along->out,
+                  line ? 2 * along->out : across->out,
+                  line ? onward : 4 * QUAD * across->stride,
+                  0,
+                  t->planes + j,
+                  t->out + c + j,
+                  own,
+                  own + 2 * taps,
+                  length,
+                  next - 4 * QUAD * length,
+                  along->stride / 2 * next};
         for (int32_t left = along->to - along->from; left > 0; left -= 2 * pairs) {
             if (left == 1)
                 pairs = 1, w.beside = 0;

@@ -40,17 +40,17 @@ KB_INLINE void spread_both(const int8_t *from, int32_t step, int32_t line, int32
 {
     uint32_t a, b, c, d, e;
     __asm__ volatile(".balign 4\n"
-            "1: ldr.w %[c], [%[from], %[step]]\n ldr.w %[a], [%[from]]\n add.w %[from], %[from], %[line]\n"
-            "sxtab16 %[d], %[offset], %[c], ror #8\n sxtab16 %[c], %[offset], %[c]\n"
-            "sxtab16 %[b], %[offset], %[a], ror #8\n sxtab16 %[a], %[offset], %[a]\n"
-            "pkhbt %[e], %[a], %[c], lsl #16\n pkhtb %[c], %[c], %[a], asr #16\n"
-            "pkhbt %[a], %[b], %[d], lsl #16\n pkhtb %[d], %[d], %[b], asr #16\n"
-            "str.w %[a], [%[to], #4]\n str.w %[c], [%[to], #8]\n str.w %[d], [%[to], #12]\n"
-            "str.w %[e], [%[to]], #16\n subs.w %[rows], %[rows], #1\n bne.w 1b\n"
-            : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [from] "+r"(from), [to] "+r"(to),
-              [rows] "+r"(rows)
-            : [step] "r"(step), [line] "r"(line), [offset] "r"(offset)
-            : "memory", "cc");
+                     "1: ldr.w %[c], [%[from], %[step]]\n ldr.w %[a], [%[from]]\n add.w %[from], %[from], %[line]\n"
+                     "sxtab16 %[d], %[offset], %[c], ror #8\n sxtab16 %[c], %[offset], %[c]\n"
+                     "sxtab16 %[b], %[offset], %[a], ror #8\n sxtab16 %[a], %[offset], %[a]\n"
+                     "pkhbt %[e], %[a], %[c], lsl #16\n pkhtb %[c], %[c], %[a], asr #16\n"
+                     "pkhbt %[a], %[b], %[d], lsl #16\n pkhtb %[d], %[d], %[b], asr #16\n"
+                     "str.w %[a], [%[to], #4]\n str.w %[c], [%[to], #8]\n str.w %[d], [%[to], #12]\n"
+                     "str.w %[e], [%[to]], #16\n subs.w %[rows], %[rows], #1\n bne.w 1b\n"
+                     : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [from] "+r"(from),
+                       [to] "+r"(to), [rows] "+r"(rows)
+                     : [step] "r"(step), [line] "r"(line), [offset] "r"(offset)
+                     : "memory", "cc");
 }
 
 /* The same of words whose first, or else second, value is padding. */
@@ -139,8 +139,17 @@ KB_INLINE void by_tiles(const int8_t *in, int8_t *out, uint32_t *planes, const k
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels;
     const axis columns = {g->in.width, channels, channels, channels, g->kernel_w, g->stride_w, g->pad_w, 0, 0, 0, 0};
-    const axis rows = {g->in.height, g->in.width * channels, g->out.width * channels, g->kernel_w * channels,
-                       g->kernel_h, g->stride_h, g->pad_h, 0, 0, 0, 0};
+    const axis rows = {g->in.height,
+                       g->in.width * channels,
+                       g->out.width * channels,
+                       g->kernel_w * channels,
+                       g->kernel_h,
+                       g->stride_h,
+                       g->pad_h,
+                       0,
+                       0,
+                       0,
+                       0};
     const kb_range wide = p->turned ? (kb_range){r->y, r->y_end} : (kb_range){r->x, r->x_end};
     const kb_range high = p->turned ? (kb_range){r->x, r->x_end} : (kb_range){r->y, r->y_end};
     axis along = p->turned ? rows : columns, across = p->turned ? columns : rows;

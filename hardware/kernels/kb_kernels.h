@@ -50,7 +50,7 @@ static inline kb_range kb_read_by(kb_range made, int32_t kernel, int32_t stride,
 typedef struct {
     kb_window window;
     const float *weight; /* [ceil(out channels / 4)][kernel_h][kernel_w][in channels][4] */
-    const float *bias;
+    const float *bias;   /* as many */
     int32_t relu;
 } kb_conv2d_f32_params;
 
@@ -88,7 +88,7 @@ typedef struct {
     const float *weight;
     const float *bias;
     int32_t relu;
-} kb_depthwise_conv2d_f32_params;
+} kb_depthwise_conv2d_f32_params, kb_depthwise_conv2d_3x3_f32_params;
 
 typedef struct {
     kb_window window;
@@ -366,6 +366,9 @@ void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_
 void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2d_s16_params *p, const kb_region *r);
 void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
                              const kb_region *r);
+/* The same for kernels of 3x3, stride 1 and padding 1, and an even number of channels. */
+void kb_depthwise_conv2d_3x3_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
+                                 const kb_region *r);
 /* With two roundings: `channel` has twice the bias, and what is shifted after the first of them. */
 void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
                          const kb_region *r);

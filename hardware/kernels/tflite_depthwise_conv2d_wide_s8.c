@@ -4,7 +4,7 @@
 #include "depthwise_conv2d_wide_s8.h"
 
 KB_KERNEL void kb_tflite_depthwise_conv2d_wide_s8(const int8_t *in, int8_t *out, void *scratch,
-                                                 const kb_depthwise_conv2d_s8_params *p, const kb_region *r)
+                                                  const kb_depthwise_conv2d_s8_params *p, const kb_region *r)
 {
     CONVOLVE(in, out, scratch, p, r);
 }

@@ -95,7 +95,9 @@ class Convolution(Windowed):
     def least(self) -> Least:
         """Its windows, with no more taps than lie in the map for some of them, and no more stride than shows."""
         rows, columns = self.touched()
-        steps = tuple(step if made > 1 else 1 for step, made in zip(self.attrs["stride"], self.output.shape, strict=False))
+        steps = tuple(
+            step if made > 1 else 1 for step, made in zip(self.attrs["stride"], self.output.shape, strict=False)
+        )
         top, left = self.attrs["padding"]
         kernel, padding = (len(rows), len(columns)), (top - rows.start, left - columns.start)
         return Least(kernel, (steps[0], steps[1]), padding, np.s_[rows.start : rows.stop, columns.start : columns.stop])

@@ -128,12 +128,12 @@ class Conv2d(Convolution):
         return self.params["weight"][:, *self.least.taps]
 
     def _f32(self) -> dict[str, Field]:
-        """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them."""
-        weight = self._weight()
-        filled = np.zeros((-(-len(weight) // 4) * 4, *weight.shape[1:]), dtype=np.float32)
-        filled[: len(weight)] = weight
+        """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
+        weight, bias = self._weight(), self.params["bias"]
+        missing = -len(bias) % 4
+        filled = np.concatenate([weight, np.zeros((missing, *weight.shape[1:]), dtype=np.float32)])
         blocks = filled.reshape(-1, 4, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
-        return {**self.params, "weight": blocks}
+        return {"weight": blocks, "bias": np.concatenate([bias, np.zeros(missing, dtype=np.float32)])}
 
     def _s8(self) -> dict[str, Field]:
         """Weights of two output channels in each half word, of four side by side; see conv2d_s8.h."""

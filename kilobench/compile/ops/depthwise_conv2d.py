@@ -65,14 +65,14 @@ class DepthwiseConv2d(Convolution):
 
     @property
     def kernel(self) -> str:
-        """Of int8 there is one for what most networks have, and one for kernels of many taps."""
-        name = super().kernel
-        return name.replace("_s8", f"_{self._plan.kind}_s8") if self._plan and self._plan.kind else name
+        """Of int8 and float32 there is one for what most networks have, 3 x 3 taps; of int8 one for many taps."""
+        kind = self._plan.kind if self._plan else "3x3" if self._is_3x3_f32() else ""
+        return super().kernel.replace("conv2d_", f"conv2d_{kind}_") if kind else super().kernel
 
     @property
     def struct(self) -> str:
-        """The same of all."""
-        return "kb_depthwise_conv2d_s8_params" if self._plan else super().struct
+        """The same of all of a type."""
+        return super().struct.replace("_3x3_", "_").replace("_wide_", "_")
 
     def constants(self) -> dict[str, Field]:
         """Without those taps; of int8 a table of channels, and the tile."""
@@ -85,6 +85,11 @@ class DepthwiseConv2d(Convolution):
     def scratch_bytes(self) -> int:
         """Planes of four channels and, of kernels of many taps, their weights."""
         return self._plan.scratch_bytes if self._plan else 0
+
+    def _is_3x3_f32(self) -> bool:
+        """Whether it is float32 with 3 x 3 taps around each pixel, of pairs of channels."""
+        around = self.least[:3] == ((3, 3), (1, 1), (1, 1)) and self.output.shape == self.source.shape
+        return self.source.dtype == "float32" and around and self.source.shape[2] % 2 == 0 and not self.general
 
     @cached_property
     def _plan(self) -> Plan | None:
