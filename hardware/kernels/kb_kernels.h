@@ -88,7 +88,7 @@ typedef struct {
     const float *weight;
     const float *bias;
     int32_t relu;
-} kb_depthwise_conv2d_f32_params, kb_depthwise_conv2d_3x3_f32_params;
+} kb_depthwise_conv2d_f32_params;
 
 typedef struct {
     kb_window window;

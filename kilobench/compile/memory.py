@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kilobench.compile.graph import Graph
-from kilobench.compile.operator import bind, operator
+from kilobench.compile.operator import bind
 from kilobench.compile.schedule import Step, steps
 
 ALIGNMENT = 16
