@@ -104,6 +104,11 @@ KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32
     }
     KB_NO_UNROLL
     for (; count > 0; count--, to += column, from += channels) {
+        if (channels == 3) { /* colours */
+            const int8_t red = from[0], green = from[1], blue = from[2];
+            to[0] = red, to[1] = green, to[2] = blue;
+            continue;
+        }
         if (channels >= 8) {
             expand(to, from, channels);
             continue;

@@ -41,12 +41,14 @@ KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t 
                                                 int32_t taps, int32_t quads, int32_t skip, ending *end)
 {
     __asm__("push {r4-r11, lr}\n sub sp, #20\n stm sp, {r0-r3}\n" /* at 56, 60, 64, 68: taps, quads, skip, end */
+            "ldr r3, [sp, #56]\n adr r12, 6f\n cbz r3, 1f\n"
+            "ubfx r3, r3, #1, #3\n rsb r3, r3, #8\n and r3, r3, #7\n rsb r3, r3, r3, lsl #3\n"
+            "adr r12, 2f\n add r12, r12, r3, lsl #3\n"
+            "1: orr r12, r12, #1\n str r12, [sp, #16]\n"
             ".balign 4\n"
-            "1: ldr.w r3, [sp, #56]\n cmp.w r3, #0\n beq.w 6f\n add r12, r2, r3, lsl #2\n str r12, [sp, #8]\n"
+            "7: ldr.w r3, [sp, #56]\n ldr.w r12, [sp, #16]\n add.w r3, r2, r3, lsl #2\n str.w r3, [sp, #8]\n"
             "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n"
-            "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
-            "ubfx r3, r3, #1, #3\n cbz r3, 2f\n rsb r3, r3, #8\n rsb r3, r3, r3, lsl #3\n"
-            "adr r12, 2f\n add r12, r12, r3, lsl #3\n orr r12, r12, #1\n bx r12\n"
+            "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n bx r12\n"
             ".balign 4\n"
             "2:\n" STEP STEP STEP STEP STEP STEP STEP STEP "ldr r3, [sp, #8]\n cmp r2, r3\n bne.w 2b\n"
             "subs r6, r6, r4\n subs r7, r7, r5\n sub r10, r10, r8\n sub r11, r11, r9\n"
@@ -60,9 +62,10 @@ KB_APART __attribute__((naked)) void two_pixels(const int16_t *x, const int16_t 
             "ssub8 r3, r4, r2\n sel r4, r4, r2\n ssub8 r3, r5, r2\n sel r5, r5, r2\n"
             "str r5, [r0, r1]\n str r4, [r0], #4\n str r0, [lr, #4]\n"
             "4: ldr r0, [sp]\n ldr r1, [sp, #4]\n ldr r2, [sp, #8]\n ldr r4, [sp, #64]\n ldr r5, [sp, #60]\n"
-            "add r2, r4\n subs r5, #1\n str r5, [sp, #60]\n bne.w 1b\n"
+            "add r2, r4\n subs r5, #1\n str r5, [sp, #60]\n bne.w 7b\n"
             "add sp, #20\n pop {r4-r11, pc}\n"
             "5: ldr r3, [sp, #12]\n stmia r3!, {r4-r11}\n str r3, [sp, #12]\n b 4b\n"
+            ".balign 4\n"
             "6: ldr r3, [sp, #12]\n ldmia r3!, {r4-r11}\n str r3, [sp, #12]\n b 3b\n");
 }
 

@@ -120,9 +120,12 @@ KB_APART void make(tile *t)
     t->rows.to = kb_min(across->extent, across->size - across->start);
     t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;
     t->out += across->from * across->out + along->from * along->out;
-    KB_NO_UNROLL
-    for (int32_t i = 0; i < QUAD * along->extent * across->extent; i++)
-        t->planes[i] = 0;
+    if (t->skip + t->half_first + t->whole < along->extent || t->rows.to - t->rows.from < across->extent) {
+        uint32_t *word = t->planes;
+        KB_NO_UNROLL
+        for (int32_t left = along->extent * across->extent; left > 0; left--, word += QUAD)
+            word[0] = word[1] = word[2] = word[3] = 0;
+    }
     for (int32_t next = 0; next < last + QUAD; next += QUAD) {
         const int32_t c = kb_min(next, last);
         spread(t, c);
