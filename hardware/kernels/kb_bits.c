@@ -38,28 +38,38 @@ void kb_bits_row(kb_bits *b, int32_t y, int32_t x)
     b->listed = x * g->stride_w - g->pad_w;
 }
 
+/* Append the offset of every set bit of a word: `offset` is that of bit 31, and 4 more than that of bit 30. */
+KB_INLINE uint16_t *list_word(uint32_t word, uint16_t *end, int32_t offset)
+{
+#ifdef __thumb2__
+    const int32_t step = -4;
+    /* One shift tests two bits, as carry and sign; instructions lie so that none is askew in flash. */
+#define TWO(shift)                                                                                                     \
+    "lsls.w %[word], %[word], #" shift "\n add %[offset], %[step]\n it cs\n strhcs.w %[offset], [%[end]], #2\n"        \
+    "add %[offset], %[step]\n it mi\n strhmi.w %[offset], [%[end]], #2\n"
+    offset -= step;
+    __asm__ volatile(".p2align 2\n 1:\n" TWO("1") TWO("2") TWO("2") TWO("2") "lsls.w %[word], %[word], #1\n bne 1b\n"
+                     : [word] "+r"(word), [end] "+r"(end), [offset] "+r"(offset)
+                     : [step] "r"(step)
+                     : "cc", "memory");
+#undef TWO
+#else
+    for (; word; word <<= 8, offset -= 32)
+        for (int32_t j = 0; j < 8; j++)
+            if (word << j >> 31)
+                *end++ = (uint16_t)(offset - 4 * j);
+#endif
+    return end;
+}
+
 /* Append the offsets of the set bits of one pixel's channels. */
 KB_INLINE uint16_t *list_pixel(const uint32_t *in, int32_t channels, uint16_t *end, int32_t offset)
 {
     KB_NO_UNROLL
     for (; channels > 0; channels -= 32) {
-        uint32_t word = *in++;
-        int32_t left = kb_min(32, channels);
-        KB_NO_UNROLL
-        for (; left > 4; left -= 8) { /* bits beyond the last channel are 0 */
-            for (int32_t j = 0; j < 8; j++)
-                if (word >> j & 1)
-                    *end++ = (uint16_t)(offset + 4 * j);
-            word >>= 8;
-            offset += 32;
-        }
-        KB_NO_UNROLL
-        for (; left > 0; left--) {
-            if (word & 1)
-                *end++ = (uint16_t)offset;
-            word >>= 1;
-            offset += 4;
-        }
+        const int32_t last = kb_min(32, channels) - 1;
+        end = list_word(*in++ << (31 - last), end, offset + 4 * last);
+        offset += 128;
     }
     return end;
 }
