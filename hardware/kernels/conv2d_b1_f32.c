@@ -3,7 +3,7 @@
 #include "kb_bits.h"
 
 #define STORE(to, sum, p, o)                                                                                           \
-    const float value = p->scale[o] * (float)(sum) + p->bias[o];                                                       \
-    *(to) = p->relu && value < 0.0f ? 0.0f : value
+    const float value = (p)->scale[o] * (float)(sum) + (p)->bias[o];                                                   \
+    *(to) = (p)->relu && value < 0.0f ? 0.0f : value
 
 KB_BITS_CONV2D(kb_conv2d_b1_f32, float, kb_conv2d_b1_f32_params, STORE)

@@ -279,17 +279,18 @@ KB_KERNEL void kb_bits_count(kb_bits *b, int32_t group, int32_t start)
 
 void kb_bits_sums(const kb_bits *b, int32_t sums[32])
 {
+    const int32_t constant = b->valid - 2 * b->set;
+    KB_NO_UNROLL
     for (int32_t j = 0; j < 8; j++) {
-        uint32_t low = 0, high = 0;
-        for (int32_t i = 0; i < b->bits; i++) {
-            const uint32_t four = b->count[i] >> j & 0x01010101u;
-            if (i < 8)
-                low |= four << i;
-            else
-                high |= four << (i - 8);
-        }
+        uint32_t low = 0, high = 0; /* a byte for each of four channels */
+#define TAKE(sum, i) sum = 2 * sum + (b->count[i] >> j & 0x01010101u)
+        KB_NO_UNROLL
+        for (int32_t i = b->bits; i-- > 8;)
+            TAKE(high, i);
+        TAKE(low, 7), TAKE(low, 6), TAKE(low, 5), TAKE(low, 4);
+        TAKE(low, 3), TAKE(low, 2), TAKE(low, 1), TAKE(low, 0);
+#undef TAKE
         for (int32_t k = 0; k < 4; k++)
-            sums[j + 8 * k] =
-                4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8)) + b->valid - 2 * b->set;
+            sums[j + 8 * k] = 4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8)) + constant;
     }
 }

@@ -61,8 +61,17 @@ void kb_bits_count(kb_bits *b, int32_t group, int32_t start);
 void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
 
 /* Defines a kernel whose output is no bits: `STORE(to, sum, p, o)` makes the value of channel `o` from its sum of
-   products of signs. */
+   products of signs. `finish` makes the values of one group. */
 #define KB_BITS_CONV2D(kernel, value, params, STORE)                                                                   \
+    KB_APART void finish(const int32_t *sums, const uint16_t *positive, value *to, const params *p, int32_t first)     \
+    {                                                                                                                  \
+        const params own = *p; /* which no store can change */                                                         \
+        const int32_t end = kb_min(first + 32, own.window.out.channels);                                               \
+        for (int32_t o = first; o < end; o++) {                                                                        \
+            STORE(to++, *sums++ - 2 * *positive++, &own, o);                                                           \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
     KB_KERNEL void kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)          \
     {                                                                                                                  \
         const kb_window *g = &p->window;                                                                               \
@@ -72,16 +81,14 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
         for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
             value *to = out + (y * g->out.width + r->x) * channels;                                                    \
             kb_bits_row(&b, y, r->x);                                                                                  \
-            for (int32_t x = r->x; x < r->x_end; x++) {                                                                \
+            for (int32_t x = r->x; x < r->x_end; x++, to += channels) {                                                \
                 kb_bits_pixel(&b, in, x);                                                                              \
                 const uint16_t *positive = p->positive + b.place * channels;                                           \
                 for (int32_t first = 0; first < channels; first += 32) {                                               \
                     int32_t sums[32];                                                                                  \
                     kb_bits_count(&b, first / 32, 0);                                                                  \
                     kb_bits_sums(&b, sums);                                                                            \
-                    for (int32_t o = first; o < kb_min(first + 32, channels); o++) {                                   \
-                        STORE(to++, sums[o - first] - 2 * positive[o], p, o);                                          \
-                    }                                                                                                  \
+                    finish(sums, positive + first, to + first, p, first);                                              \
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \

@@ -139,7 +139,7 @@ typedef struct {
     kb_window window;
     const uint32_t *weight;
     const uint16_t *positive; /* [cases][out channels] */
-    const int32_t *bias, *multiplier, *shift;
+    const int32_t *channel;   /* [out channels][3]: bias, multiplier and shift, as in kb_conv2d_s8_params */
     int32_t out_zero, low;
 } kb_conv2d_b1_s8_params;
 
@@ -201,7 +201,7 @@ typedef struct {
 
 typedef struct {
     kb_shape in;
-    const int32_t *threshold;
+    const int8_t *threshold; /* the largest value that does not reach it */
     const uint32_t *flip;
 } kb_binarize_s8_params;
 
@@ -248,7 +248,7 @@ typedef struct {
     const float *slope;
 } kb_prelu_f32_params;
 
-/* Factors as `channel` of kb_conv2d_s8_params, without a bias. */
+/* Factors as `channel` of kb_conv2d_s8_params, without a bias; positive shifts are for 256 times a value. */
 typedef struct {
     kb_shape in;
     int32_t positive[4];

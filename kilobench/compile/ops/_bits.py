@@ -48,7 +48,7 @@ def constants(conv: Convolution) -> dict[str, Field]:
     weight = unpack(conv.params["weight"], conv.source.shape[2])
     taps = weight[0].size
     words = np.pad(pack(weight.transpose(2, 1, 3, 0)).reshape(*tap_lists(conv), -1), ((0, 0), (0, 1), (0, 0)))
-    arrays: dict[str, Field] = {k: value for k, value in conv.params.items() if k not in ("weight", "threshold")}
+    arrays = _of_output(conv)
     arrays["weight"] = np.moveaxis(words, 2, 0)
     rows, columns = (_spans(conv, axis) for axis in (0, 1))
     windows = [weight[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
@@ -60,6 +60,13 @@ def constants(conv: Convolution) -> dict[str, Field]:
     else:
         arrays["positive"] = positive.astype(np.uint16)
     return arrays
+
+
+def _of_output(conv: Convolution) -> dict[str, Field]:
+    """What makes outputs of sums."""
+    if conv.output.dtype == "int8":
+        return {"channel": conv.channel_table(conv.params["bias"])[:, [0, 1, 3]]}
+    return {k: value for k, value in conv.params.items() if k not in ("weight", "threshold")}
 
 
 def _spans(conv: Convolution, axis: int) -> list[tuple[int, int]]:
