@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_bits.h"
 
-static kb_bits_cases cases(int32_t out, int32_t in, int32_t kernel, int32_t stride, int32_t padding)
-{
-    const int32_t edge = (padding + stride - 1) / stride;
-    const int32_t end = kb_max(0, in + padding - kernel + stride) / stride;
-    const int32_t skip = kb_max(0, end - edge - 1);
-    return (kb_bits_cases){edge, skip, out - skip};
-}
-
-static int32_t case_of(const kb_bits_cases *c, int32_t i)
-{
-    return kb_min(i, kb_max(c->edge, i - c->skip));
-}
-
 void kb_bits_begin(kb_bits *b, const kb_window *g, const uint32_t *weight, void *scratch)
 {
     const int32_t column = g->kernel_h * g->in.channels;
@@ -26,8 +13,9 @@ void kb_bits_begin(kb_bits *b, const kb_window *g, const uint32_t *weight, void 
     b->lists = scratch;
     b->carries = (uint32_t *)(void *)(b->lists + b->list_count * b->list_size);
     b->bits = kb_bits_of(b->taps);
-    b->rows = cases(g->out.height, g->in.height, g->kernel_h, g->stride_h, g->pad_h);
-    b->columns = cases(g->out.width, g->in.width, g->kernel_w, g->stride_w, g->pad_w);
+    b->width = g->in.width;
+    b->rows = kb_bits_cases_of(g->out.height, g->in.height, g->kernel_h, g->stride_h, g->pad_h);
+    b->columns = kb_bits_cases_of(g->out.width, g->in.width, g->kernel_w, g->stride_w, g->pad_w);
 }
 
 void kb_bits_row(kb_bits *b, int32_t y, int32_t x)
@@ -136,9 +124,9 @@ static void list_columns(kb_bits *b, const uint32_t *in)
 void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x)
 {
     const kb_window *g = b->window;
-    b->column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
+    b->column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, b->width);
     b->valid = (b->row.to - b->row.from) * (b->column.to - b->column.from) * g->in.channels;
-    b->place = case_of(&b->rows, b->y) * b->columns.count + case_of(&b->columns, x);
+    b->place = kb_bits_case(&b->rows, b->y) * b->columns.count + kb_bits_case(&b->columns, x);
     if (b->list_taps == b->taps)
         list_window(b, in);
     else
@@ -279,7 +267,6 @@ KB_KERNEL void kb_bits_count(kb_bits *b, int32_t group, int32_t start)
 
 void kb_bits_sums(const kb_bits *b, int32_t sums[32])
 {
-    const int32_t constant = b->valid - 2 * b->set;
     KB_NO_UNROLL
     for (int32_t j = 0; j < 8; j++) {
         uint32_t low = 0, high = 0; /* a byte for each of four channels */
@@ -291,6 +278,6 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32])
         TAKE(low, 3), TAKE(low, 2), TAKE(low, 1), TAKE(low, 0);
 #undef TAKE
         for (int32_t k = 0; k < 4; k++)
-            sums[j + 8 * k] = 4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8)) + constant;
+            sums[j + 8 * k] = 4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8));
     }
 }

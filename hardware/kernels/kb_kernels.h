@@ -16,6 +16,8 @@
 #define KB_BITS_MAX_TAPS 65535
 /* Taps of one list: their byte offsets have 16 bits. */
 #define KB_BITS_MAX_COLUMN 16383
+/* Taps in a column from which two pixels share a word of up to 16 output channels; four share one of 8 with any. */
+#define KB_BITS_SHARED 96
 
 typedef struct {
     int32_t height, width, channels;
@@ -380,6 +382,12 @@ void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_co
                       const kb_region *r);
 void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
                      const kb_region *r);
+void kb_conv2d_b1_shared(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
+                         const kb_region *r);
+void kb_conv2d_b1_shared_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
+                             const kb_region *r);
+void kb_conv2d_b1_shared_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
+                            const kb_region *r);
 void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);
