@@ -1,32 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_shared.h"
 
-/* acc >= threshold of all lanes, as 2c + taps - m >= level, where `level` has slice 1/2 first
-   (kilobench/compile/ops/_bits.py), for all pixels; taps - m and level are each pixel's in its own lanes. */
+/* Slice `slice` of the level of each pixel, in its own lanes. */
+KB_INLINE uint32_t level_of(const kb_shared *s, const uint32_t *levels, int32_t slice, int32_t differing)
+{
+    const int32_t lanes = 32 / s->together, slices = s->bits.bits + 1;
+    uint32_t level = levels[s->pixels[0].place * slices + slice], own = ~0u >> (32 - lanes);
+    KB_NO_UNROLL
+    for (int32_t i = 1; i < differing; i++) {
+        own <<= lanes;
+        level ^= (level ^ levels[s->pixels[i].place * slices + slice]) & own;
+    }
+    return level;
+}
+
+/* acc >= threshold of all lanes, as 2c + taps - m >= level, where `level` has slice 1/2 first and is in all lanes
+   (kilobench/compile/ops/_bits.py); taps - m is of 16 bits, and each pixel's in its own lanes. */
 KB_APART uint32_t reached(const kb_shared *s, const uint32_t *levels, int32_t taps)
 {
-    const kb_bits *b = &s->bits;
-    const int32_t lanes = 32 / s->together, slices = b->bits + 1;
+    const int32_t lanes = 32 / s->together, count = s->count;
+    const int32_t differing = s->pixels[0].place == s->pixels[count - 1].place ? 1 : count;
     const uint32_t lane = ~0u >> (32 - lanes), unit = lanes == 8 ? 0x01010101 : 0x00010001;
-    const int32_t same = s->pixels[0].place == s->pixels[s->count - 1].place;
-    uint32_t low = 0, high = 0, carry = 0, borrow = 0;
+    uint32_t low = 0, high = 0; /* bytes of taps - m, by pixel */
     KB_NO_UNROLL
-    for (int32_t i = 0; i < s->count; i++) {
+    for (int32_t i = 0; i < count; i++) {
         const int32_t start = taps - s->pixels[i].set;
         low |= (uint32_t)(start & 255) << lanes * i;
         high |= (uint32_t)(start >> 8) << lanes * i;
     }
+    uint32_t carry = 0, borrow = level_of(s, levels, 0, differing) & ~((low & unit) * lane);
     KB_NO_UNROLL
-    for (int32_t slice = 0; slice < slices; slice++) {
-        uint32_t level = levels[s->pixels[0].place * slices + slice], own = lane << lanes;
-        KB_NO_UNROLL
-        for (int32_t i = 1; i < s->count && !same; i++, own <<= lanes)
-            level ^= (level ^ levels[s->pixels[i].place * slices + slice]) & own;
-        const uint32_t start = (low & unit) * lane, count = slice ? b->count[slice - 1] : 0, odd = start ^ count;
-        const uint32_t below = ~(odd ^ carry);
-        carry = (start & count) | (odd & carry);
+    for (int32_t slice = 1; slice <= s->bits.bits; slice++) {
+        low = slice == 8 ? high : low >> 1;
+        const uint32_t start = (low & unit) * lane, c = s->bits.count[slice - 1], odd = start ^ c;
+        const uint32_t below = ~(odd ^ carry), level = level_of(s, levels, slice, differing);
+        carry = (start & c) | (odd & carry);
         borrow = (below & (level | borrow)) | (level & borrow);
-        low = slice == 7 ? high : low >> 1;
     }
     return carry | ~borrow;
 }

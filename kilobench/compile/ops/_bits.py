@@ -31,16 +31,17 @@ def check_counters(conv: Convolution, taps: int) -> None:
 
 def shared(conv: Convolution) -> bool:
     """Whether it has few output channels, words of which are shared by pixels (kb_shared.h)."""
-    (kernel_h, kernel_w), (_, width, channels), stride = conv.attrs["kernel"], conv.output.shape, conv.attrs["stride"][1]
-    column = kernel_h * conv.source.shape[2]
-    four = channels <= 8 and width >= 4 and column > constant("KB_BITS_FEW")
-    two = 8 < channels <= 16 and width >= 2 and column >= constant("KB_BITS_SHARED")
-    return stride <= kernel_w and (four or two)
+    return _together(conv) > 1
 
 
 def _together(conv: Convolution) -> int:
-    """Output pixels that share a word."""
-    return (2 if conv.output.shape[2] > 8 else 4) if shared(conv) else 1
+    """Output pixels that share a word; their taps together have 15 bits."""
+    (kernel_h, kernel_w), (_, width, channels) = conv.attrs["kernel"], conv.output.shape
+    stride = conv.attrs["stride"][1]
+    column, pixels = kernel_h * conv.source.shape[2], 4 if channels <= 8 else 2 if channels <= 16 else 1
+    least = constant("KB_BITS_FEW") + 1 if pixels == 4 else constant("KB_BITS_SHARED")
+    fits = column >= least and column * (kernel_w + (pixels - 1) * stride) < 2**15
+    return pixels if fits and width >= pixels and stride <= kernel_w else 1
 
 
 def tap_lists(conv: Convolution) -> tuple[int, int]:
