@@ -90,13 +90,23 @@ static int32_t next(const kb_bits *b, int32_t slot)
 }
 
 /* One list of all the pixel's set taps. */
-static void list_window(kb_bits *b, const uint32_t *in)
+KB_APART void list_window(kb_bits *b, const uint32_t *in)
 {
+    const kb_window *g = b->window;
+    const int32_t channels = g->in.channels, words = kb_words(channels);
+    const int32_t first = (b->row.start + b->row.from) * g->in.width + b->column.start + b->column.from;
+    const uint32_t *row = in + first * words;
     uint16_t *end = b->lists + 1;
-    const int32_t bytes = 4 * b->window->kernel_h * b->window->in.channels;
     KB_NO_UNROLL
-    for (int32_t kx = b->column.from; kx < b->column.to; kx++)
-        end = list_column(b, in, b->column.start + kx, end, kx * bytes);
+    for (int32_t ky = b->row.from; ky < b->row.to; ky++) {
+        const uint32_t *pixel = row;
+        KB_NO_UNROLL
+        for (int32_t kx = b->column.from; kx < b->column.to; kx++) {
+            end = list_pixel(pixel, channels, end, 4 * (kx * g->kernel_h + ky) * channels);
+            pixel += words;
+        }
+        row += g->in.width * words;
+    }
     close_list(b, b->lists, end);
     b->used = (kb_range){0, 1};
     b->slot = 0;

@@ -41,7 +41,7 @@ def _together(conv: Convolution) -> int:
     column, pixels = kernel_h * conv.source.shape[2], 4 if channels <= 8 else 2 if channels <= 16 else 1
     least = constant("KB_BITS_FEW") + 1 if pixels == 4 else constant("KB_BITS_SHARED")
     fits = column >= least and column * (kernel_w + (pixels - 1) * stride) < 2**15
-    return pixels if fits and width >= pixels and stride <= kernel_w else 1
+    return pixels if fits and width >= pixels and stride < kernel_w else 1
 
 
 def tap_lists(conv: Convolution) -> tuple[int, int]:
