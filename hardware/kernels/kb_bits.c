@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_bits.h"
 
-static kb_bits_cases cases(int32_t out, int32_t in, int32_t kernel, int32_t stride, int32_t padding)
-{
-    const int32_t edge = (padding + stride - 1) / stride;
-    const int32_t end = kb_max(0, in + padding - kernel + stride) / stride;
-    const int32_t skip = kb_max(0, end - edge - 1);
-    return (kb_bits_cases){edge, skip, out - skip};
-}
-
-static int32_t case_of(const kb_bits_cases *c, int32_t i)
-{
-    return kb_min(i, kb_max(c->edge, i - c->skip));
-}
-
 void kb_bits_begin(kb_bits *b, const kb_window *g, const uint32_t *weight, void *scratch)
 {
     const int32_t column = g->kernel_h * g->in.channels;
@@ -26,8 +13,9 @@ void kb_bits_begin(kb_bits *b, const kb_window *g, const uint32_t *weight, void 
     b->lists = scratch;
     b->carries = (uint32_t *)(void *)(b->lists + b->list_count * b->list_size);
     b->bits = kb_bits_of(b->taps);
-    b->rows = cases(g->out.height, g->in.height, g->kernel_h, g->stride_h, g->pad_h);
-    b->columns = cases(g->out.width, g->in.width, g->kernel_w, g->stride_w, g->pad_w);
+    b->width = g->in.width;
+    b->rows = kb_bits_cases_of(g->out.height, g->in.height, g->kernel_h, g->stride_h, g->pad_h);
+    b->columns = kb_bits_cases_of(g->out.width, g->in.width, g->kernel_w, g->stride_w, g->pad_w);
 }
 
 void kb_bits_row(kb_bits *b, int32_t y, int32_t x)
@@ -38,28 +26,38 @@ void kb_bits_row(kb_bits *b, int32_t y, int32_t x)
     b->listed = x * g->stride_w - g->pad_w;
 }
 
+/* Append the offset of every set bit of a word: `offset` is that of bit 31, and 4 more than that of bit 30. */
+KB_INLINE uint16_t *list_word(uint32_t word, uint16_t *end, int32_t offset)
+{
+#ifdef __thumb2__
+    const int32_t step = -4;
+    /* One shift tests two bits, as carry and sign; instructions lie so that none is askew in flash. */
+#define TWO(shift)                                                                                                     \
+    "lsls.w %[word], %[word], #" shift "\n add %[offset], %[step]\n it cs\n strhcs.w %[offset], [%[end]], #2\n"        \
+    "add %[offset], %[step]\n it mi\n strhmi.w %[offset], [%[end]], #2\n"
+    offset -= step;
+    __asm__ volatile(".p2align 2\n 1:\n" TWO("1") TWO("2") TWO("2") TWO("2") "lsls.w %[word], %[word], #1\n bne 1b\n"
+                     : [word] "+r"(word), [end] "+r"(end), [offset] "+r"(offset)
+                     : [step] "r"(step)
+                     : "cc", "memory");
+#undef TWO
+#else
+    for (; word; word <<= 8, offset -= 32)
+        for (int32_t j = 0; j < 8; j++)
+            if (word << j >> 31)
+                *end++ = (uint16_t)(offset - 4 * j);
+#endif
+    return end;
+}
+
 /* Append the offsets of the set bits of one pixel's channels. */
 KB_INLINE uint16_t *list_pixel(const uint32_t *in, int32_t channels, uint16_t *end, int32_t offset)
 {
     KB_NO_UNROLL
     for (; channels > 0; channels -= 32) {
-        uint32_t word = *in++;
-        int32_t left = kb_min(32, channels);
-        KB_NO_UNROLL
-        for (; left > 4; left -= 8) { /* bits beyond the last channel are 0 */
-            for (int32_t j = 0; j < 8; j++)
-                if (word >> j & 1)
-                    *end++ = (uint16_t)(offset + 4 * j);
-            word >>= 8;
-            offset += 32;
-        }
-        KB_NO_UNROLL
-        for (; left > 0; left--) {
-            if (word & 1)
-                *end++ = (uint16_t)offset;
-            word >>= 1;
-            offset += 4;
-        }
+        const int32_t last = kb_min(32, channels) - 1;
+        end = list_word(*in++ << (31 - last), end, offset + 4 * last);
+        offset += 128;
     }
     return end;
 }
@@ -92,13 +90,23 @@ static int32_t next(const kb_bits *b, int32_t slot)
 }
 
 /* One list of all the pixel's set taps. */
-static void list_window(kb_bits *b, const uint32_t *in)
+KB_APART void list_window(kb_bits *b, const uint32_t *in)
 {
+    const kb_window *g = b->window;
+    const int32_t channels = g->in.channels, words = kb_words(channels);
+    const int32_t first = (b->row.start + b->row.from) * g->in.width + b->column.start + b->column.from;
+    const uint32_t *row = in + first * words;
     uint16_t *end = b->lists + 1;
-    const int32_t bytes = 4 * b->window->kernel_h * b->window->in.channels;
     KB_NO_UNROLL
-    for (int32_t kx = b->column.from; kx < b->column.to; kx++)
-        end = list_column(b, in, b->column.start + kx, end, kx * bytes);
+    for (int32_t ky = b->row.from; ky < b->row.to; ky++) {
+        const uint32_t *pixel = row;
+        KB_NO_UNROLL
+        for (int32_t kx = b->column.from; kx < b->column.to; kx++) {
+            end = list_pixel(pixel, channels, end, 4 * (kx * g->kernel_h + ky) * channels);
+            pixel += words;
+        }
+        row += g->in.width * words;
+    }
     close_list(b, b->lists, end);
     b->used = (kb_range){0, 1};
     b->slot = 0;
@@ -126,9 +134,9 @@ static void list_columns(kb_bits *b, const uint32_t *in)
 void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x)
 {
     const kb_window *g = b->window;
-    b->column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, g->in.width);
+    b->column = kb_clip(x * g->stride_w - g->pad_w, g->kernel_w, b->width);
     b->valid = (b->row.to - b->row.from) * (b->column.to - b->column.from) * g->in.channels;
-    b->place = case_of(&b->rows, b->y) * b->columns.count + case_of(&b->columns, x);
+    b->place = kb_bits_case(&b->rows, b->y) * b->columns.count + kb_bits_case(&b->columns, x);
     if (b->list_taps == b->taps)
         list_window(b, in);
     else
@@ -269,17 +277,17 @@ KB_KERNEL void kb_bits_count(kb_bits *b, int32_t group, int32_t start)
 
 void kb_bits_sums(const kb_bits *b, int32_t sums[32])
 {
+    KB_NO_UNROLL
     for (int32_t j = 0; j < 8; j++) {
-        uint32_t low = 0, high = 0;
-        for (int32_t i = 0; i < b->bits; i++) {
-            const uint32_t four = b->count[i] >> j & 0x01010101u;
-            if (i < 8)
-                low |= four << i;
-            else
-                high |= four << (i - 8);
-        }
+        uint32_t low = 0, high = 0; /* a byte for each of four channels */
+#define TAKE(sum, i) sum = 2 * sum + (b->count[i] >> j & 0x01010101u)
+        KB_NO_UNROLL
+        for (int32_t i = b->bits; i-- > 8;)
+            TAKE(high, i);
+        TAKE(low, 7), TAKE(low, 6), TAKE(low, 5), TAKE(low, 4);
+        TAKE(low, 3), TAKE(low, 2), TAKE(low, 1), TAKE(low, 0);
+#undef TAKE
         for (int32_t k = 0; k < 4; k++)
-            sums[j + 8 * k] =
-                4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8)) + b->valid - 2 * b->set;
+            sums[j + 8 * k] = 4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8));
     }
 }

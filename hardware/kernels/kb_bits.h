@@ -21,6 +21,19 @@ typedef struct {
     int32_t edge, skip, count;
 } kb_bits_cases;
 
+KB_INLINE kb_bits_cases kb_bits_cases_of(int32_t out, int32_t in, int32_t kernel, int32_t stride, int32_t padding)
+{
+    const int32_t edge = (padding + stride - 1) / stride;
+    const int32_t end = kb_max(0, in + padding - kernel + stride) / stride;
+    const int32_t skip = kb_max(0, end - edge - 1);
+    return (kb_bits_cases){edge, skip, out - skip};
+}
+
+KB_INLINE int32_t kb_bits_case(const kb_bits_cases *c, int32_t i)
+{
+    return kb_min(i, kb_max(c->edge, i - c->skip));
+}
+
 /* A walk over output pixels. */
 typedef struct {
     const kb_window *window;
@@ -29,6 +42,7 @@ typedef struct {
     uint32_t *carries;
     kb_bits_cases rows, columns;
     int32_t list_count, list_size, list_taps, taps, bits;
+    int32_t width; /* columns of the input that there are */
     int32_t y, listed; /* the row of the output, and the first column of the input that has no list yet */
     kb_span row, column;
     kb_range used; /* lists of this pixel; that of kernel column `used.from` lies at `slot`, the next ones after it */
@@ -57,12 +71,23 @@ void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x);
 /* Make b->count: `start` plus the count of every channel of a group at this pixel. */
 void kb_bits_count(kb_bits *b, int32_t group, int32_t start);
 
-/* The sums of products of signs at this pixel from the counts of one group, less 2p per channel. */
+/* Four times the counts of one group. */
 void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
 
-/* Defines a kernel whose output is no bits: `STORE(to, sum, p, o)` makes the value of channel `o` from its sum of
-   products of signs. */
-#define KB_BITS_CONV2D(kernel, value, params, STORE)                                                                   \
+/* Defines a kernel whose output is no bits, and the one of shared words (kb_shared.h): `STORE(to, sum, p, o)` makes the
+   value of channel `o` from its sum of products of signs. `finish` makes the values of one group at one pixel from four
+   times its counts; `rest` is n - 2m. */
+#define KB_BITS_CONV2D(kernel, shared_kernel, value, params, STORE)                                                    \
+    KB_APART void finish(const int32_t *sums, int32_t rest, const uint16_t *positive, value *to, const params *p,      \
+                         int32_t first)                                                                                \
+    {                                                                                                                  \
+        const params own = *p; /* which no store can change */                                                         \
+        const int32_t end = kb_min(first + 32, own.window.out.channels);                                               \
+        for (int32_t o = first; o < end; o++) {                                                                        \
+            STORE(to++, *sums++ + rest - 2 * *positive++, &own, o);                                                    \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
     KB_KERNEL void kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)          \
     {                                                                                                                  \
         const kb_window *g = &p->window;                                                                               \
@@ -72,17 +97,36 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
         for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
             value *to = out + (y * g->out.width + r->x) * channels;                                                    \
             kb_bits_row(&b, y, r->x);                                                                                  \
-            for (int32_t x = r->x; x < r->x_end; x++) {                                                                \
+            for (int32_t x = r->x; x < r->x_end; x++, to += channels) {                                                \
                 kb_bits_pixel(&b, in, x);                                                                              \
                 const uint16_t *positive = p->positive + b.place * channels;                                           \
                 for (int32_t first = 0; first < channels; first += 32) {                                               \
                     int32_t sums[32];                                                                                  \
                     kb_bits_count(&b, first / 32, 0);                                                                  \
                     kb_bits_sums(&b, sums);                                                                            \
-                    for (int32_t o = first; o < kb_min(first + 32, channels); o++) {                                   \
-                        STORE(to++, sums[o - first] - 2 * positive[o], p, o);                                          \
-                    }                                                                                                  \
+                    finish(sums, b.valid - 2 * b.set, positive + first, to + first, p, first);                         \
                 }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    KB_KERNEL void shared_kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)   \
+    {                                                                                                                  \
+        const kb_window *g = &p->window;                                                                               \
+        const int32_t channels = g->out.channels;                                                                      \
+        kb_shared s;                                                                                                   \
+        kb_shared_begin(&s, g, p->weight, scratch, r);                                                                 \
+        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
+            value *to = out + (y * g->out.width + r->x) * channels;                                                    \
+            kb_bits_row(&s.bits, y, 0);                                                                                \
+            for (int32_t x = r->x; x < r->x_end; x += s.together) {                                                    \
+                int32_t sums[32];                                                                                      \
+                kb_shared_pixels(&s, in, x);                                                                           \
+                kb_bits_count(&s.bits, 0, 0);                                                                          \
+                kb_bits_sums(&s.bits, sums);                                                                           \
+                for (int32_t i = 0; i < s.count; i++, to += channels)                                                  \
+                    finish(sums + 32 / s.together * i, s.pixels[i].valid - 2 * s.pixels[i].set,                        \
+                           p->positive + s.pixels[i].place * channels, to, p, 0);                                      \
             }                                                                                                          \
         }                                                                                                              \
     }

@@ -64,6 +64,17 @@ static inline uint32_t kb_max4(uint32_t a, uint32_t b)
     return larger;
 }
 
+/* Bit i is whether the signed byte i of a is above that of b. */
+static inline uint32_t kb_above4(uint32_t a, uint32_t b)
+{
+    uint32_t above;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %3, %4\n\tusad8 %0, %0, %3"
+            : "=&r"(above)
+            : "r"(b), "r"(a), "r"(0), "r"(0x08040201)
+            : "cc");
+    return above;
+}
+
 /* Four values from any address. */
 static inline uint32_t kb_load4(const int8_t *from)
 {

@@ -97,29 +97,21 @@ KB_INLINE int32_t kb_counted(kb_span span, int32_t kernel, int32_t before, int32
                 kb_counted(column, p->window.kernel_w, p->counted.left, p->window.in.width, p->counted.right)) -       \
      1)
 
-/* Binarization: bit = (x >= threshold of its channel) xor flip. `ordered` makes an integer of a value, of the same
-   order; `reached` is x >= threshold of up to 32 channels, the last one first. */
-#define KB_BINARIZE(kernel, value, params, ordered)                                                                    \
-    KB_INLINE uint32_t reached(const value *x, const int32_t *threshold, int32_t channels)                             \
-    {                                                                                                                  \
-        uint32_t bits = 0;                                                                                             \
-        for (int32_t i = channels; i-- > 0;)                                                                           \
-            bits = bits << 1 | (ordered(x[i]) >= threshold[i]);                                                        \
-        return bits;                                                                                                   \
-    }                                                                                                                  \
-                                                                                                                       \
+/* Binarization: `reached` makes the bits of up to 32 channels, to be flipped where `flip` says so. */
+#define KB_BINARIZE(kernel, value, params)                                                                             \
     KB_KERNEL void kernel(const value *in, uint32_t *out, const params *p, const kb_region *r)                         \
     {                                                                                                                  \
-        const int32_t channels = p->in.channels;                                                                       \
+        const params own = *p; /* which no store can change */                                                         \
+        const int32_t channels = own.in.channels;                                                                      \
         for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
-            const value *from = in + (y * p->in.width + r->x) * channels;                                              \
-            uint32_t *to = out + (y * p->in.width + r->x) * kb_words(channels);                                        \
-            for (int32_t x = r->x; x < r->x_end; x++) {                                                                \
+            const value *from = in + (y * own.in.width + r->x) * channels;                                             \
+            uint32_t *to = out + (y * own.in.width + r->x) * kb_words(channels);                                       \
+            for (int32_t left = r->x_end - r->x; left > 0; left--) {                                                   \
                 int32_t c = 0;                                                                                         \
                 for (; c + 32 <= channels; c += 32)                                                                    \
-                    *to++ = reached(from + c, p->threshold + c, 32) ^ p->flip[c / 32];                                 \
+                    *to++ = reached(from + c, own.threshold + c, 32) ^ own.flip[c / 32];                               \
                 if (c < channels)                                                                                      \
-                    *to++ = reached(from + c, p->threshold + c, channels - c) ^ p->flip[c / 32];                       \
+                    *to++ = reached(from + c, own.threshold + c, channels - c) ^ own.flip[c / 32];                     \
                 from += channels;                                                                                      \
             }                                                                                                          \
         }                                                                                                              \

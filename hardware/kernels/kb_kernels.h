@@ -18,6 +18,8 @@
 #define KB_BITS_MAX_TAPS 65535
 /* Taps of one list: their byte offsets have 16 bits. */
 #define KB_BITS_MAX_COLUMN 16383
+/* Taps in a column from which two pixels share a word of up to 16 output channels; four share one of 8 with any. */
+#define KB_BITS_SHARED 96
 
 typedef struct {
     int32_t height, width, channels;
@@ -141,7 +143,7 @@ typedef struct {
     kb_window window;
     const uint32_t *weight;
     const uint16_t *positive; /* [cases][out channels] */
-    const int32_t *bias, *multiplier, *shift;
+    const int32_t *channel;   /* [out channels][3]: bias, multiplier and shift, as in kb_conv2d_s8_params */
     int32_t out_zero, low;
 } kb_conv2d_b1_s8_params;
 
@@ -203,7 +205,7 @@ typedef struct {
 
 typedef struct {
     kb_shape in;
-    const int32_t *threshold;
+    const int8_t *threshold; /* the largest value that does not reach it */
     const uint32_t *flip;
 } kb_binarize_s8_params;
 
@@ -250,7 +252,7 @@ typedef struct {
     const float *slope;
 } kb_prelu_f32_params;
 
-/* Factors as `channel` of kb_conv2d_s8_params, without a bias. */
+/* Factors as `channel` of kb_conv2d_s8_params, without a bias; positive shifts are for 256 times a value. */
 typedef struct {
     kb_shape in;
     int32_t positive[4];
@@ -395,6 +397,12 @@ void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_co
                       const kb_region *r);
 void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
                      const kb_region *r);
+void kb_conv2d_b1_shared(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
+                         const kb_region *r);
+void kb_conv2d_b1_shared_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
+                             const kb_region *r);
+void kb_conv2d_b1_shared_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
+                            const kb_region *r);
 void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);

@@ -11,12 +11,14 @@ import pytest
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType, Graph, Tensor, pack
 from kilobench.compile.host import HostModel
+from kilobench.compile.operator import bind
 from kilobench.compile.simulate import simulate
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.plugins.registry import load_registry
-from tests.compile.graphs import Builder
+from tests.compile.graphs import Builder, random_inputs
+from tests.fuzz.batch import Case
 
 _CHANNELS = (1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 40, 64, 65, 96, 130)
 
@@ -73,6 +75,19 @@ def test_strips_equal_the_simulation(shape: tuple[int, int, int], seed: int, tmp
     assert any(len(step.ops) > 2 for step in emit(graph, tmp_path, "strips").steps)
     x = inputs(graph, 9)
     assert np.array_equal(HostModel(tmp_path).run(x), simulate(graph, x)[graph.output].reshape(len(x), -1))
+
+
+def test_strips_of_shared_words_equal_the_simulation(tmp_path: Path) -> None:
+    """Pixels of a word are counted from where a strip begins, and none reads what its strip has not."""
+    b = Builder(1)
+    source = b.tensor((1, 150, 33), "bit")
+    x = b.conv(source, "int8", 8, (1, 5), (1, 1), (0, 1))
+    graph = b.graph(source, b.pool(x, "max_pool", (1, 9), (1, 9)))
+    (step,) = emit(graph, tmp_path, "strips").steps
+    assert bind(graph, graph.ops[0]).kernel == "kb_conv2d_b1_shared_s8" and step.strips[0] % 4
+    case = Case("strips", graph, random_inputs(graph, 9, 0))
+    packed = np.frombuffer(case.input_bytes, np.uint8).reshape(9, -1)
+    assert np.array_equal(HostModel(tmp_path).run(packed), np.array(case.expected))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -29,11 +29,27 @@ def check_counters(conv: Convolution, taps: int) -> None:
     require(conv.output.dtype != "bit" or not conv.attrs["relu"], "has a ReLU of bits")
 
 
+def shared(conv: Convolution) -> bool:
+    """Whether it has few output channels, words of which are shared by pixels (kb_shared.h)."""
+    return _together(conv) > 1
+
+
+def _together(conv: Convolution) -> int:
+    """Output pixels that share a word; their taps together have 15 bits."""
+    (kernel_h, kernel_w), (_, width, channels) = conv.attrs["kernel"], conv.output.shape
+    stride = conv.attrs["stride"][1]
+    column, pixels = kernel_h * conv.source.shape[2], 4 if channels <= 8 else 2 if channels <= 16 else 1
+    least = constant("KB_BITS_FEW") + 1 if pixels == 4 else constant("KB_BITS_SHARED")
+    fits = column >= least and column * (kernel_w + (pixels - 1) * stride) < 2**15
+    return pixels if fits and width >= pixels and stride < kernel_w else 1
+
+
 def tap_lists(conv: Convolution) -> tuple[int, int]:
     """Lists of taps, one per column of the kernel or, where columns are short, one of all; and the taps of each."""
     kernel_h, kernel_w = conv.attrs["kernel"]
     column = kernel_h * conv.source.shape[2]
-    return (kernel_w, column) if column > constant("KB_BITS_FEW") else (1, kernel_w * column)
+    spanned = kernel_w + (_together(conv) - 1) * conv.attrs["stride"][1]
+    return (spanned, column) if column > constant("KB_BITS_FEW") else (1, kernel_w * column)
 
 
 def scratch_bytes(conv: Convolution) -> int:
@@ -44,22 +60,50 @@ def scratch_bytes(conv: Convolution) -> int:
 
 
 def constants(conv: Convolution) -> dict[str, Field]:
-    """Weights with a bit per output channel in every word, and what padding changes per case of window."""
+    """Weights with a bit per output channel, of each pixel, in every word, and what padding changes per case of window."""
     weight = unpack(conv.params["weight"], conv.source.shape[2])
-    taps = weight[0].size
-    words = np.pad(pack(weight.transpose(2, 1, 3, 0)).reshape(*tap_lists(conv), -1), ((0, 0), (0, 1), (0, 0)))
-    arrays: dict[str, Field] = {k: value for k, value in conv.params.items() if k not in ("weight", "threshold")}
-    arrays["weight"] = np.moveaxis(words, 2, 0)
+    taps, pixels = weight[0].size, _together(conv)
+    lists, listed = tap_lists(conv)
+    words = pack(_for_pixels(conv, weight).transpose(2, 1, 3, 0)).reshape(lists, listed, -1)
+    arrays = _of_output(conv)
+    arrays["weight"] = np.moveaxis(np.pad(words, ((0, 0), (0, 1), (0, 0))), 2, 0)
     rows, columns = (_spans(conv, axis) for axis in (0, 1))
     windows = [weight[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
     positive = np.stack([window.sum(axis=(1, 2, 3), dtype=np.int64) for window in windows])
     if "threshold" in conv.params:
         valid = np.array([window[0].size for window in windows])[:, None]
         least = positive - (valid - conv.params["threshold"].astype(np.int64)) // 2 + taps
-        arrays["level"] = _slices(np.clip(least, 0, 2 * taps + 1), taps)
+        arrays["level"] = _shared(_slices(np.clip(least, 0, 2 * taps + 1), lists * listed), pixels)
+        arrays["flip"] = _shared(conv.params["flip"], pixels)
     else:
         arrays["positive"] = positive.astype(np.uint16)
     return arrays
+
+
+def _for_pixels(conv: Convolution, weight: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Weights [O, KH, KW, I] as those of all lanes of all pixels of a word, 0 outside of a pixel's window."""
+    pixels, stride = _together(conv), conv.attrs["stride"][1]
+    if pixels == 1:
+        return weight
+    channels, kernel_h, kernel_w, inputs = weight.shape
+    made = np.zeros((pixels, 32 // pixels, kernel_h, kernel_w + (pixels - 1) * stride, inputs), np.uint8)
+    for pixel in range(pixels):
+        made[pixel, :channels, :, pixel * stride : pixel * stride + kernel_w] = weight
+    return made.reshape(32, kernel_h, -1, inputs)
+
+
+def _shared(words: NDArray[np.uint32], pixels: int) -> NDArray[np.uint32]:
+    """The low lanes of each word for all pixels of it."""
+    lanes = 32 // pixels
+    own = words & np.uint32(2**lanes - 1)
+    return np.bitwise_or.reduce([own << np.uint32(lanes * pixel) for pixel in range(pixels)])
+
+
+def _of_output(conv: Convolution) -> dict[str, Field]:
+    """What makes outputs of sums."""
+    if conv.output.dtype == "int8":
+        return {"channel": conv.channel_table(conv.params["bias"])[:, [0, 1, 3]]}
+    return {k: value for k, value in conv.params.items() if k not in ("weight", "threshold", "flip")}
 
 
 def _spans(conv: Convolution, axis: int) -> list[tuple[int, int]]:

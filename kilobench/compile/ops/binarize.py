@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.graph import unpack
+from kilobench.compile.graph import pack, unpack
 from kilobench.compile.operator import Field, Operator
 
 
@@ -31,10 +31,13 @@ class Binarize(Operator):
         """Shape, thresholds and flips.
 
         Float thresholds become integers in the order of the floats, so that cores without an FPU compare them too; of zeros,
-        that of -0.
+        that of -0. Those of int8 become the value below, which has 8 bits; what all values reach is what none reaches, flipped.
         """
         if self.source.dtype == "int8":
-            return {"in": self.source.shape, **self.params}
+            below = self.params["threshold"].astype(np.int64) - 1
+            always = below < -128
+            above = np.where(always, 127, np.minimum(below, 127)).astype(np.int8)
+            return {"in": self.source.shape, "threshold": above, "flip": self.params["flip"] ^ pack(always)}
         threshold = np.where(self.params["threshold"] == 0, np.float32(-0.0), self.params["threshold"])
         bits = threshold.astype(np.float32).view(np.int32)
         ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int32)

@@ -103,9 +103,16 @@ class Conv2d(Convolution):
 
     @property
     def kernel(self) -> str:
-        """Of bits there is one for each type of output."""
-        suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "") if self.source.dtype == "bit" else ""
-        return super().kernel + suffix
+        """Of bits there are two for each type of output."""
+        if self.source.dtype != "bit":
+            return super().kernel
+        suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
+        return super().kernel + ("_shared" if _bits.shared(self) else "") + suffix
+
+    @property
+    def struct(self) -> str:
+        """Those of shared words have that of the others."""
+        return super().struct.replace("_shared", "")
 
     def constants(self) -> dict[str, Field]:
         """In an order of their own for each type of input."""

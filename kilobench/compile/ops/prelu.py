@@ -53,7 +53,14 @@ class Prelu(Pointwise):
         if self.source.dtype == "float32":
             return {"in": self.source.shape, **self.params}
         zero, p = self.output.zero_point, self.params
-        positive = channel_table(np.zeros(1), p["multiplier"], p["shift"], zero)[0]
-        negative = channel_table(np.zeros(self.source.shape[2]), p["multiplier_negative"], p["shift_negative"], zero)
+        (positive,) = _factors(p["multiplier"], p["shift"], zero)
+        negative = _factors(p["multiplier_negative"], p["shift_negative"], zero)
         zeros = {"in_zero": self.source.zero_point, "out_zero": zero}
         return {"in": self.source.shape, "positive": tuple(positive.tolist()), "negative": negative, **zeros}
+
+
+def _factors(multiplier: NDArray[Any], shift: NDArray[Any], zero_point: int) -> NDArray[np.int32]:
+    """``channel`` of kb_kernels.h; positive shifts are for 256 times the value, as factors of about 1 have none otherwise."""
+    table = channel_table(np.zeros(len(shift)), multiplier, shift + 8, zero_point)
+    table[:, 3] = np.where(table[:, 3] > 0, table[:, 3], -shift)
+    return table
