@@ -10,6 +10,7 @@ from kilobench.compile.graph import pack, unpack
 from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Field, require
 from kilobench.compile.ops._convolution import Convolution
+from kilobench.compile.ops._integers import channel_table
 
 MAX_BIT_TAPS, MAX_BIT_COLUMN = constant("KB_BITS_MAX_TAPS"), constant("KB_BITS_MAX_COLUMN")
 """Of a binary convolution; of one list."""
@@ -102,7 +103,8 @@ def _shared(words: NDArray[np.uint32], pixels: int) -> NDArray[np.uint32]:
 def _of_output(conv: Convolution) -> dict[str, Field]:
     """What makes outputs of sums."""
     if conv.output.dtype == "int8":
-        return {"channel": conv.channel_table(conv.params["bias"])[:, [0, 1, 3]]}
+        numbers = (conv.params[key] for key in ("bias", "multiplier", "shift"))
+        return {"channel": channel_table(*numbers, conv.output.zero_point)[:, [0, 1, 3]]}
     return {k: value for k, value in conv.params.items() if k not in ("weight", "threshold", "flip")}
 
 
