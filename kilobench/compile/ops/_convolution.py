@@ -93,8 +93,8 @@ class Convolution(Windowed):
 
     @cached_property
     def least(self) -> Least:
-        """Its windows, with no more taps than lie in the map for some of them, and no more stride than shows."""
-        rows, columns = self.touched()
+        """Its windows, with no more stride than shows, and of depthwise convolutions no more taps than lie in the map for some."""
+        rows, columns = self.touched() if self.groups() > 1 else map(range, self.attrs["kernel"])
         steps = tuple(
             step if made > 1 else 1 for step, made in zip(self.attrs["stride"], self.output.shape, strict=False)
         )
