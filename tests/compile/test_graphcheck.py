@@ -174,12 +174,12 @@ def long(graph: Graph) -> Graph:
 def large_scratch(graph: Graph) -> Graph:
     """All maps are small, but the kernel's rows of columns take gigabytes."""
     b = Builder(0)
-    source = b.tensor((1, 1, 4), "int8")
+    source = b.tensor((1, 2**19 + 1, 1), "int8")
     size = 4001
-    window = {"kernel": (size, size), "stride": (1, 2**17), "padding": (size // 2, size // 2), "relu": False}
-    params = {key: np.ones(4, np.int32) for key in ("multiplier", "shift", "bias")}
-    params |= {"weight": np.zeros((size, size, 4), np.int8)}
-    return b.graph(source, b.op("depthwise_conv2d", [source], b.tensor((1, 1, 4), "int8"), window, params))
+    window = {"kernel": (size, size), "stride": (1, 2**19), "padding": (size // 2, size // 2), "relu": False}
+    params = {key: np.ones(1, np.int32) for key in ("multiplier", "shift", "bias")}
+    params |= {"weight": np.zeros((1, size, size, 1), np.int8)}
+    return b.graph(source, b.op("conv2d", [source], b.tensor((1, 2, 1), "int8"), window, params))
 
 
 def many_cases(graph: Graph) -> Graph:

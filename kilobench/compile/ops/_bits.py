@@ -103,8 +103,8 @@ def _shared(words: NDArray[np.uint32], pixels: int) -> NDArray[np.uint32]:
 def _of_output(conv: Convolution) -> dict[str, Field]:
     """What makes outputs of sums."""
     if conv.output.dtype == "int8":
-        numbers = (conv.params[key] for key in ("bias", "multiplier", "shift"))
-        return {"channel": channel_table(*numbers, conv.output.zero_point)[:, [0, 1, 3]]}
+        bias, multiplier, shift = (conv.params[key] for key in ("bias", "multiplier", "shift"))
+        return {"channel": channel_table(bias, multiplier, shift, conv.output.zero_point)[:, [0, 1, 3]]}
     return {k: value for k, value in conv.params.items() if k not in ("weight", "threshold", "flip")}
 
 

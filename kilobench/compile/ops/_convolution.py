@@ -197,15 +197,20 @@ class Convolution(Windowed):
 
     def channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
         """As ``channel`` of kb_conv2d_s8_params. Sums that take few values, as those of channels that training has left almost
-        dead, are made a step of what the factor 1/4 and the shift 23 leave: floor((acc - first) / 2**25) + y.
+        dead, are made a constant, or a step of what the factor 1/4 and the shift 23 leave: floor((acc - first) / 2**25) + y.
         """
         zero, twice = self.output.zero_point, self.twice
         table = channel_table(bias, self.params["multiplier"], self.params["shift"], zero, twice)
         odd = (table[:, 3] <= 0) | (twice & ~self._doubles())
-        for channel, (y, first) in self.steps(odd, 2**24).items():
+        if not odd.any():
+            return table
+        least, most = self.extremes()
+        for channel, (y, first) in self.steps(odd & (least < most), 2**24).items():
             place = min(max(y + zero, -200), 200)
             begin = int(bias[channel]) - first
             table[channel] = (2 * begin, 1 << 29, place << 23, 23) if twice else (begin, 1 << 30, place << 23, 23)
+        settled = odd & (least == most)
+        table[settled] = [(0, 0, 2 * int(value) + 1, 1) for value in least[settled]] or 0
         return table
 
     def steps(self, odd: NDArray[np.bool_], most: int) -> dict[int, tuple[int, int]]:

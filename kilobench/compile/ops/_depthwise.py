@@ -11,6 +11,8 @@ from kilobench.compile.kernels import constant
 
 _PLANES_BYTES = 3072
 """Wanted size of the planes, which hold the input of four channels under a tile of the output at 16 bits."""
+_MANY = 256
+"""Windows along an axis, beyond which those that reach beyond the map do not count."""
 _FOUR_WORDS = 16
 """Bytes of a word of four planes."""
 
@@ -26,7 +28,9 @@ class Axis:
     pad: int
 
     def taps(self) -> int:
-        """Of all windows, those that lie in the map."""
+        """Of all windows, those that lie in the map; of many windows about those."""
+        if self.made > _MANY:
+            return self.made * self.kernel
         starts = range(-self.pad, self.made * self.stride - self.pad, self.stride)
         return sum(min(start + self.kernel, self.size) - max(start, 0) for start in starts)
 
@@ -64,7 +68,7 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
     if channels >= 4:
         whole = channels % 4 == 0
         ways = chain(_tiles(horizontal, vertical, 0, whole), _tiles(vertical, horizontal, 1, whole))
-        plans += [way for way in ways if way.scratch_bytes <= 2 * _PLANES_BYTES]
+        plans += ways
     return min(plans, key=lambda plan: plan.cycles)
 
 
@@ -73,6 +77,8 @@ def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan
     is_3x3 = along.kernel == across.kernel == 3 and along.stride == across.stride in (1, 2)
     for width in range(2, along.made + 2, 2):
         bytes_of_row = _FOUR_WORDS * along.words(width)
+        if bytes_of_row * across.kernel > 2 * _PLANES_BYTES:
+            return
         fitting = (_PLANES_BYTES // bytes_of_row - across.kernel) // across.stride + 1
         height = min(max(fitting, 1), across.made)
         planes = bytes_of_row * across.rows(height)

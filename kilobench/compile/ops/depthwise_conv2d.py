@@ -58,6 +58,11 @@ class DepthwiseConv2d(Convolution):
 
     # For the kernels
 
+    @cached_property
+    def twice(self) -> bool:
+        """Whether it is int8 that rounds twice; sums too large to be doubled are steps."""
+        return self._plan is not None and bool((self.params["shift"] > TWICE).all())
+
     @property
     def in_place(self) -> bool:
         """If all of four channels is read before any of it is written."""
