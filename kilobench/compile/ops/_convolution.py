@@ -93,7 +93,7 @@ class Convolution(Windowed):
 
     @cached_property
     def least(self) -> Least:
-        """Its windows, with no more stride than shows, and of depthwise convolutions no more taps than lie in the map for some."""
+        """Its windows: no more stride than shows, and of depthwise convolutions no taps that never lie in the map."""
         rows, columns = self.touched() if self.groups() > 1 else map(range, self.attrs["kernel"])
         steps = tuple(
             step if made > 1 else 1 for step, made in zip(self.attrs["stride"], self.output.shape, strict=False)
