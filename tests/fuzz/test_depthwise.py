@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kernel of int8 depthwise convolutions, by all ways in which its tiles can lie, is on all cores what the simulation says; and
+so where it overwrites its input, and where channels are nearly dead.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kilobench.compile.graph import Graph
+from kilobench.compile.memory import plan
+from kilobench.compile.operator import bind
+from kilobench.compile.ops._integers import TWICE
+from kilobench.plugins.registry import load_registry
+from tests.compile.graphs import Builder, Pair, random_inputs
+from tests.fuzz.batch import INPUTS, Case, Target, differences
+
+SHAPES: list[tuple[tuple[int, int, int], Pair, Pair, Pair]] = [
+    ((16, 16, 8), (3, 3), (1, 1), (1, 1)),
+    ((25, 5, 12), (3, 3), (1, 1), (1, 1)),
+    ((5, 25, 7), (3, 3), (1, 1), (0, 1)),
+    ((31, 40, 5), (3, 3), (1, 1), (1, 1)),
+    ((13, 12, 9), (3, 3), (2, 2), (1, 1)),
+    ((30, 33, 4), (3, 3), (2, 2), (1, 0)),
+    ((9, 9, 6), (3, 3), (3, 3), (1, 1)),
+    ((9, 8, 5), (3, 3), (1, 2), (1, 1)),
+    ((2, 2, 8), (3, 3), (1, 1), (1, 1)),
+    ((1, 1, 9), (3, 3), (1, 1), (1, 1)),
+    ((12, 11, 6), (5, 5), (1, 1), (2, 2)),
+    ((12, 11, 6), (5, 5), (2, 2), (2, 2)),
+    ((14, 9, 4), (7, 7), (1, 1), (3, 3)),
+    ((10, 12, 5), (4, 6), (1, 1), (1, 2)),
+    ((12, 12, 4), (5, 4), (2, 3), (2, 1)),
+    ((6, 60, 4), (2, 8), (1, 1), (0, 4)),
+    ((40, 1, 12), (3, 1), (1, 1), (1, 0)),
+    ((60, 1, 8), (10, 1), (1, 1), (4, 0)),
+    ((1, 60, 8), (1, 5), (1, 2), (0, 2)),
+    ((15, 1, 13), (15, 1), (1, 1), (7, 0)),
+    ((7, 7, 3), (3, 3), (1, 1), (1, 1)),
+]
+
+
+def graph(seed: int, shape: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Pair) -> Graph:
+    """The convolution between two others, so that nothing else keeps its input. Every third has two roundings, every second some
+    channels that need long shifts.
+    """
+    b = Builder(seed, wild=False)
+    source = b.tensor(shape, "int8")
+    x = b.conv(source, "int8", shape[2], (1, 1), (1, 1), (0, 0))
+    made = b.depthwise(x, kernel, stride, padding)
+    params = b.ops[-1].params
+    if seed % 2:
+        dead = np.arange(shape[2]) % 3 == 0
+        params["shift"] = np.where(dead, 57 + np.arange(shape[2]) % 6, params["shift"]).astype(np.int32)
+        params["bias"] = np.where(dead, b.random.integers(-(2**29), 2**29, shape[2]), params["bias"]).astype(np.int32)
+    if seed % 3 == 0:
+        params["shift"] = (params["shift"] + TWICE).astype(np.int32)
+    return b.graph(source, b.conv(made, "int8", 4, (1, 1), (1, 1), (0, 0)))
+
+
+@pytest.fixture(scope="module")
+def graphs() -> list[Graph]:
+    return [graph(seed, *shape) for seed, shape in enumerate(SHAPES * 2)]
+
+
+def test_all_kernels_are_the_same_everywhere(graphs: list[Graph], tmp_path: Path) -> None:
+    kinds = {bind(graph, graph.ops[1]).kernel for graph in graphs}
+    names = ("depthwise_conv2d_s8", "depthwise_conv2d_3x3_s8", "depthwise_conv2d_wide_s8")
+    assert kinds >= {f"kb_{twice}{name}" for twice in ("", "tflite_") for name in names}
+    cases = [Case(f"graph {index}", graph, random_inputs(graph, INPUTS, index)) for index, graph in enumerate(graphs)]
+    boards = load_registry()
+    targets = [Target(boards.get("boards", name)) for name in ("nucleo_l4r5zi", "raspberry_pi_pico")]
+    assert not differences(cases, tmp_path / "batch", targets)
+
+
+def test_what_is_read_before_it_is_written_takes_no_map_of_its_own(graphs: list[Graph]) -> None:
+    over = [graph for graph in graphs if bind(graph, graph.ops[1]).in_place]
+    same = [g for g in over if g.tensors[g.ops[1].output].bytes == g.tensors[g.ops[1].inputs[0]].bytes]
+    assert len(same) >= 4
+    for g in same:
+        offsets = plan(g).offsets
+        assert offsets[g.ops[1].output] == offsets[g.ops[1].inputs[0]]
