@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every kernel of int8 depthwise convolutions, by all ways in which its tiles can lie, is on all cores what the simulation says; and
+"""Every kernel of int8 depthwise convolutions, by all ways in which its tiles lie, is what the simulation says on all cores, and
 so where it overwrites its input, and where channels are nearly dead.
 """
 
