@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.caches import new_cache
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,3 +28,13 @@ def nothing_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that another test has edited is no code of this process that has changed, nor are its operators found."""
     monkeypatch.setattr("kilobench.closure._asked", {})
     monkeypatch.setattr("kilobench.plugins.operators._used", {})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what keys depend on."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("kilobench", "methods", "tasks", "networks", "hardware", "benchmarks"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    return copy

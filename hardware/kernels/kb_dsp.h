@@ -44,12 +44,6 @@ static inline int32_t kb_smlad(uint32_t a, uint32_t b, int32_t acc)
     return __smlad((int32_t)a, (int32_t)b, acc);
 }
 
-/* acc plus the product of a's low halfword and b's high one. */
-static inline int32_t kb_smlabt(uint32_t a, uint32_t b, int32_t acc)
-{
-    return __smlabt((int32_t)a, (int32_t)b, acc);
-}
-
 /* Clamped to int8. */
 static inline int32_t kb_ssat8(int32_t a)
 {

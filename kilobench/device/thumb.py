@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import capstone
@@ -28,10 +29,15 @@ class BlockCost:
 
 def decoded(code: bytes, address: int) -> list[Decoded]:
     """The Thumb instructions in ``code``, which lie at ``address``; raises ValueError for bytes that are none."""
-    instructions = list(_decoder().disasm(code, address))
-    if sum(instruction.size for instruction in instructions) != len(code):
-        raise ValueError(f"no instruction at {address + sum(i.size for i in instructions):#x}")
-    return [Decoded(instruction) for instruction in instructions]
+    with _ONE_AT_A_TIME:
+        instructions = list(_decoder().disasm(code, address))
+        if sum(instruction.size for instruction in instructions) != len(code):
+            raise ValueError(f"no instruction at {address + sum(i.size for i in instructions):#x}")
+        return [Decoded(instruction) for instruction in instructions]
+
+
+_ONE_AT_A_TIME = Lock()
+"""Boards are emulated in several threads, which share a decoder that keeps state, as of IT blocks, outside of Python's lock."""
 
 
 @cache

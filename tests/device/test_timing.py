@@ -3,12 +3,16 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
+from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
 from kilobench.contracts import Core
+from kilobench.device import thumb
 from kilobench.device.thumb import BlockCost
 from kilobench.device.timing import block_cost
 from kilobench.plugins.registry import load_registry
@@ -168,3 +172,24 @@ def test_taken_branches_cost_one_more_and_two_to_a_misaligned_wide_instruction(t
 def test_bytes_that_are_no_instructions_are_refused() -> None:
     with pytest.raises(ValueError, match="0x1000"):
         block_cost(b"\xff\xff\xff\xff", 0x1000, "cortex-m4")
+
+
+def test_threads_decode_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder keeps state, outside of Python's lock; a block that it misread would be priced wrongly for good."""
+    decoder, inside, most = thumb._decoder(), 0, 0
+
+    class Watched:
+        def disasm(self, code: bytes, address: int) -> list[Any]:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            sleep(0.002)
+            found = list(decoder.disasm(code, address))
+            inside -= 1
+            return found
+
+    monkeypatch.setattr(thumb, "_decoder", Watched)
+    block = bytes.fromhex("08bf0130") * 20
+    with ThreadPoolExecutor(4) as pool:
+        costs = list(pool.map(lambda _: block_cost(block, 0x8000000, "cortex-m4"), range(12)))
+    assert most == 1 and len(set(costs)) == 1

@@ -2,7 +2,6 @@
 """``kilobench remeasure``: after a change of kernels all records are of the new ones, without training."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -43,15 +42,11 @@ def remeasure(store: Store, *options: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def edited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def edited(project: Path) -> Path:
     """A copy of the project, one of whose kernels has changed."""
-    copy = tmp_path_factory.mktemp("project")
-    for name in ("kilobench", "methods", "tasks", "networks", "hardware", "benchmarks"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", copy)
-    kernel = copy / "hardware" / "kernels" / "pixels_u8.c"
+    kernel = project / "hardware" / "kernels" / "pixels_u8.c"
     kernel.write_text(kernel.read_text().replace("{", SLOWER, 1))
-    return copy
+    return project
 
 
 def test_a_change_of_kernels_is_found_and_mended(edited: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,16 +34,6 @@ print(json.dumps(keys))
 ALL = {"train", "stage", "evaluate", "measure"}
 METHOD = "from kilobench.api import Method\nclass Mine(Method):\n    'Mine.'\n    name, reference = 'mine', 'none'\n"
 APPLY = "    def apply(self, model, job):\n        return model\n"
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what keys depend on."""
-    copy = tmp_path_factory.mktemp("project")
-    for name in ("kilobench", "methods", "tasks", "networks", "hardware", "benchmarks"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", copy)
-    return copy
 
 
 def keys(project: Path, plugins: Path | None = None, path: Path | None = None, **options: object) -> dict[str, str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,12 +26,11 @@ from kilobench.compile.ops._window import MAX_WINDOW, Windowed
 
 
 class Least(NamedTuple):
-    """Kernel, stride and padding, vertical first, and which rows and columns of the weights those are."""
+    """Kernel, stride and padding, vertical first."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
-    taps: tuple[slice, slice]
 
 
 class Convolution(Windowed):
@@ -91,23 +91,25 @@ class Convolution(Windowed):
 
     # For the kernels
 
+    def kept(self) -> tuple[range, range]:
+        """Rows and columns of the weights that its kernel gets."""
+        height, width = self.attrs["kernel"]
+        return range(height), range(width)
+
     @cached_property
     def least(self) -> Least:
-        """Its windows: no more stride than shows, and of depthwise convolutions no taps that never lie in the map."""
-        rows, columns = self.touched() if self.groups() > 1 else map(range, self.attrs["kernel"])
-        steps = tuple(
+        """Its windows, of the taps that are kept, and with no more stride than shows."""
+        (rows, columns), (top, left) = self.kept(), self.attrs["padding"]
+        high, wide = (
             step if made > 1 else 1 for step, made in zip(self.attrs["stride"], self.output.shape, strict=False)
         )
-        top, left = self.attrs["padding"]
-        kernel, padding = (len(rows), len(columns)), (top - rows.start, left - columns.start)
-        return Least(kernel, (steps[0], steps[1]), padding, np.s_[rows.start : rows.stop, columns.start : columns.stop])
+        return Least((len(rows), len(columns)), (high, wide), (top - rows.start, left - columns.start))
 
     def window(self) -> Field:
         """With as little as that, but of bits or by the general kernel."""
         if self.source.dtype == "bit" or self.general:
             return super().window()
-        least = self.least
-        return (self.source.shape, self.output.shape, *least.kernel, *least.stride, *least.padding)
+        return (self.source.shape, self.output.shape, *chain.from_iterable(self.least))
 
     @cached_property
     def general(self) -> bool:

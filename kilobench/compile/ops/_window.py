@@ -43,15 +43,6 @@ class Windowed(Operator):
         (top, left), (below, right) = self.attrs["padding"], self.attrs["extra"]
         return (top, top + below), (left, left + right)
 
-    def touched(self) -> tuple[range, range]:
-        """Rows and columns of the kernel that lie in the map for some window, and maybe some between those."""
-        starts = self.attrs["padding"], self.attrs["stride"], self.output.shape, self.source.shape, self.attrs["kernel"]
-        rows, columns = (
-            range(max(0, pad - (made - 1) * step), min(kernel, size + pad))
-            for pad, step, made, size, kernel in zip(*starts, strict=False)
-        )
-        return rows, columns
-
     def inside(self) -> bool:
         """Whether no window has a tap on padding."""
         return self.attrs["padding"] == (0, 0) and all(

@@ -130,13 +130,9 @@ class Conv2d(Convolution):
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
 
-    def _weight(self) -> NDArray[Any]:
-        """Of the taps of the window."""
-        return self.params["weight"][:, *self.least.taps]
-
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
-        weight, bias = self._weight(), self.params["bias"]
+        weight, bias = self.params["weight"], self.params["bias"]
         missing = -len(bias) % 4
         filled = np.concatenate([weight, np.zeros((missing, *weight.shape[1:]), dtype=np.float32)])
         blocks = filled.reshape(-1, 4, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
@@ -169,7 +165,7 @@ class Conv2d(Convolution):
 
     def _weight_columns(self) -> NDArray[np.int32]:
         """Weights [O, KW * halves of a column]."""
-        weight = self._weight().astype(np.int32)
+        weight = self.params["weight"].astype(np.int32)
         outputs, kernel_h, kernel_w, channels = weight.shape
         columns = np.zeros((outputs, kernel_w, self._column()), dtype=np.int32)
         columns[:, :, : kernel_h * channels] = weight.transpose(0, 2, 1, 3).reshape(outputs, kernel_w, -1)
@@ -177,24 +173,24 @@ class Conv2d(Convolution):
 
     def _column(self) -> int:
         """Halves per column of the input in scratch; whole words where every pixel has to start at one."""
-        column = self.least.kernel[0] * self.source.shape[2]
+        column = int(self.attrs["kernel"][0]) * self.source.shape[2]
         odd = self.least.stride[1] % 2 and self._row() > 1
         return column + column % 2 if odd else column
 
     def _ordered_taps(self) -> int:
         """Per pixel, filled up to what the kernel's inner loop takes at a time."""
         together = 4 if self.source.dtype == "int8" else 2
-        return int(-(-self.least.kernel[1] * self._column() // together) * together)
+        return int(-(-self.attrs["kernel"][1] * self._column() // together) * together)
 
     def _row(self) -> int:
         """Pixels of a row; where every pixel of int8 is made of one, rows are one long row."""
         height, width, _ = self.output.shape
-        pointwise = self.least[:3] == ((1, 1), (1, 1), (0, 0)) and self.output.shape[:2] == self.source.shape[:2]
+        pointwise = self.least == ((1, 1), (1, 1), (0, 0)) and self.output.shape[:2] == self.source.shape[:2]
         return height * width if pointwise and self.source.dtype == "int8" else width
 
     def _block(self) -> int:
         """Output pixels whose columns are in scratch together."""
-        kernel_w, stride, width = self.least.kernel[1], self.least.stride[1], self.output.shape[1]
+        kernel_w, stride, width = self.attrs["kernel"][1], self.least.stride[1], self.output.shape[1]
         fitting = (_COLUMNS_BYTES // 2 // self._column() - kernel_w) // stride + 1
         if self.source.dtype == "int16":
             return int(min(max(4, fitting // 4 * 4), width))

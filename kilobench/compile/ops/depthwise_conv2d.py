@@ -58,6 +58,21 @@ class DepthwiseConv2d(Convolution):
 
     # For the kernels
 
+    def kept(self) -> tuple[range, range]:
+        """Those that lie in the map for some window, and maybe some between."""
+        numbers = (
+            self.attrs["padding"],
+            self.attrs["stride"],
+            self.output.shape,
+            self.source.shape,
+            self.attrs["kernel"],
+        )
+        rows, columns = (
+            range(max(0, pad - (made - 1) * step), min(kernel, size + pad))
+            for pad, step, made, size, kernel in zip(*numbers, strict=False)
+        )
+        return rows, columns
+
     @cached_property
     def twice(self) -> bool:
         """Whether it is int8 that rounds twice; sums too large to be doubled are steps."""
@@ -81,7 +96,8 @@ class DepthwiseConv2d(Convolution):
 
     def constants(self) -> dict[str, Field]:
         """Without those taps; of int8 a table of channels, and the tile."""
-        weight = {"weight": self.params["weight"][self.least.taps]}
+        rows, columns = self.kept()
+        weight = {"weight": self.params["weight"][rows.start : rows.stop, columns.start : columns.stop]}
         if not self._plan or self._channel is None:
             return super().constants() | weight
         numbers: dict[str, Field] = {key: getattr(self._plan, key) for key in ("turned", "along", "across")}
@@ -93,7 +109,7 @@ class DepthwiseConv2d(Convolution):
 
     def _is_3x3_f32(self) -> bool:
         """Whether it is float32 with 3 x 3 taps around each pixel, of pairs of channels."""
-        around = self.least[:3] == ((3, 3), (1, 1), (1, 1)) and self.output.shape == self.source.shape
+        around = self.least == ((3, 3), (1, 1), (1, 1)) and self.output.shape == self.source.shape
         return self.source.dtype == "float32" and around and self.source.shape[2] % 2 == 0 and not self.general
 
     @cached_property
@@ -101,7 +117,7 @@ class DepthwiseConv2d(Convolution):
         """How int8 is done, if not by the general kernel."""
         if self.source.dtype != "int8" or self.general:
             return None
-        sizes = self.source.shape, self.output.shape, *self.least[:3]
+        sizes = self.source.shape, self.output.shape, *self.least
         rows, columns = (Axis(*numbers) for numbers in zip(*sizes, strict=False))
         return plan(rows, columns, self.source.shape[2])
 
