@@ -374,6 +374,12 @@ void kb_depthwise_conv2d_3x3_f32(const float *in, float *out, void *scratch, con
 /* With two roundings: `channel` has twice the bias, and what is shifted after the first of them. */
 void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
                          const kb_region *r);
+/* Of kernels of 1 x 1 with a stride of 1 and no padding, channels in and out a multiple of four, at most
+   KB_CONV2D_S8_CHUNK taps, `quick` numbers, and outputs of less than 16 bits before they saturate. */
+void kb_pointwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
+                            const kb_region *r);
+void kb_tflite_pointwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
+                                   const kb_region *r);
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                             const kb_region *r);
 void kb_tflite_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,16 +104,16 @@ class Conv2d(Convolution):
 
     @property
     def kernel(self) -> str:
-        """Of bits there are two for each type of output."""
+        """Of bits there are two for each type of output; of int8 one for what most pointwise layers are."""
         if self.source.dtype != "bit":
-            return super().kernel
+            return super().kernel.replace("conv2d_s8", "pointwise_conv2d_s8") if self._in_pairs() else super().kernel
         suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
         return super().kernel + ("_shared" if _bits.shared(self) else "") + suffix
 
     @property
     def struct(self) -> str:
-        """Those of shared words have that of the others."""
-        return super().struct.replace("_shared", "")
+        """Those of shared words have that of the others, and pointwise ones."""
+        return super().struct.replace("_shared", "").replace("_pointwise", "")
 
     def constants(self) -> dict[str, Field]:
         """In an order of their own for each type of input."""
@@ -146,10 +147,18 @@ class Conv2d(Convolution):
         ordered[:outputs, : columns.shape[1]] = columns
         pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
         weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
-        bias = self.params["bias"] - self.source.zero_point * columns.sum(axis=1)
-        channel = self.channel_table(bias)
         numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
-        return {"weight": weight, "channel": channel, "quick": int((channel[:, 3] > 0).all()), **numbers}
+        return {"weight": weight, "channel": self._channel, "quick": int(self._is_quick()), **numbers}
+
+    @cached_property
+    def _channel(self) -> NDArray[np.int32]:
+        """``channel`` of kb_conv2d_s8_params: padding being the zero point, sums are of what is read as it is."""
+        sums = self.params["weight"].sum(axis=(1, 2, 3), dtype=np.int32)
+        return self.channel_table(self.params["bias"] - self.source.zero_point * sums)
+
+    def _is_quick(self) -> bool:
+        """Whether all shifts are positive."""
+        return bool((self._channel[:, 3] > 0).all())
 
     def _s16(self) -> dict[str, Field]:
         """Weights at 16 bits; see conv2d_s16.c."""
@@ -182,11 +191,26 @@ class Conv2d(Convolution):
         together = 4 if self.source.dtype == "int8" else 2
         return int(-(-self.attrs["kernel"][1] * self._column() // together) * together)
 
+    def _is_pointwise(self) -> bool:
+        """Whether every pixel of int8 is made of one."""
+        one = self.least == ((1, 1), (1, 1), (0, 0)) and self.output.shape[:2] == self.source.shape[:2]
+        return self.source.dtype == "int8" and one
+
+    def _in_pairs(self) -> bool:
+        """Whether it is pointwise as kb_pointwise_conv2d_s8 can make it."""
+        fours = self.source.shape[2] % 4 == self.output.shape[2] % 4 == 0 and not self.general
+        short = self.taps() <= constant("KB_CONV2D_S8_CHUNK") and self._row() > 1
+        return self._is_pointwise() and fours and short and self._is_quick() and self._fits_halves()
+
+    def _fits_halves(self) -> bool:
+        """Whether requantised sums have 16 bits, before they saturate to 8."""
+        most = self._reach() + np.abs(self.params["bias"].astype(np.int64))
+        return bool((requantise(most, self.params["multiplier"], self.params["shift"]) < 2**15 - 256).all())
+
     def _row(self) -> int:
-        """Pixels of a row; where every pixel of int8 is made of one, rows are one long row."""
+        """Pixels of a row; where it is pointwise, rows are one long row."""
         height, width, _ = self.output.shape
-        pointwise = self.least == ((1, 1), (1, 1), (0, 0)) and self.output.shape[:2] == self.source.shape[:2]
-        return height * width if pointwise and self.source.dtype == "int8" else width
+        return height * width if self._is_pointwise() else width
 
     def _block(self) -> int:
         """Output pixels whose columns are in scratch together."""
