@@ -5,9 +5,6 @@
 
 #include "kb_inline.h"
 
-/* two_pixels and one_pixel leave outputs to `finish`. */
-#define FINISHES 0
-
 /* `pair`: the sums of one pair of a quad, for x and the pixel `distance` bytes after it. */
 #if defined(__ARM_ARCH_6M__)
 #include "conv2d_s8_v6m.h"
@@ -25,26 +22,53 @@ KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_
 }
 #endif
 
-KB_APART void two_pixels(const int16_t *x, const int16_t *y, const int16_t *w, int32_t *sum, int32_t taps,
-                         int32_t quads, int32_t skip, ending *end)
+/* The sums of a quad of channels of x and the pixel `distance` bytes after it: [channels][2]. */
+KB_INLINE void sum_quad(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)
 {
-    (void)end;
-    for (; quads > 0; quads--, sum += 8, w += 2 * taps + skip / 2) {
-        pair(x, (int32_t)(y - x) * 2, w, sum, taps);
-        pair(x, (int32_t)(y - x) * 2, w + 2, sum + 4, taps);
+    int32_t part[8];
+    for (int32_t i = 0; i < 8; i++)
+        sum[i] = 0;
+    for (int32_t k = 0; k < taps; k += KB_CONV2D_S8_CHUNK) {
+        const int32_t chunk = kb_min(KB_CONV2D_S8_CHUNK, taps - k);
+        pair(x + k, distance, w + 2 * k, part, chunk);
+        pair(x + k, distance, w + 2 * k + 2, part + 4, chunk);
+        for (int32_t i = 0; i < 8; i++)
+            sum[i] += part[i];
     }
 }
 
-KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps, int32_t quads, int32_t skip,
-                        ending *end)
+KB_INLINE int8_t finish(int32_t sum, const int32_t *channel)
 {
-    (void)end;
-    for (; quads > 0; quads--, sum += 4, w += 2 * taps + skip / 2) {
-        int32_t both[4];
-        pair(x, 0, w, both, taps);
-        sum[0] = both[0], sum[1] = both[2];
-        pair(x, 0, w + 2, both, taps);
-        sum[2] = both[0], sum[3] = both[2];
+#ifdef KB_TWICE
+    const int32_t acc = 2 * sum + channel[0];
+    const int32_t upper = kb_multiply_high_rounded(acc, channel[1], channel[2] + (acc >> 31));
+#else
+    const int32_t upper = kb_multiply_high(sum + channel[0], channel[1], channel[2]);
+#endif
+    return kb_saturate(upper >> channel[3], -128);
+}
+
+/* All outputs of `count` pixels, the columns of which begin at x, `step` halves apart; `next` is from an output to that
+   of the next pixel. */
+KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, int32_t next,
+                   const kb_conv2d_s8_params *p)
+{
+    const int32_t made = p->window.out.channels, last = kb_max(made - 4, 0), channels = kb_min(made, 4);
+    for (int32_t i = 0; i < count; i += 2, x += 2 * step, out += 2 * next) {
+        const int32_t both = i + 1 < count;
+        const int16_t *w = p->weight;
+        for (int32_t o = 0; o < made; o += 4, w += 2 * p->taps) {
+            const int32_t first = kb_min(o, last);
+            const int32_t *channel = p->channel + 4 * first;
+            int8_t *const to = out + first;
+            int32_t sum[8];
+            sum_quad(x, both ? 2 * step : 0, w, sum, p->taps);
+            for (int32_t c = 0; c < channels; c++, channel += 4) {
+                to[c] = finish(sum[2 * c], channel);
+                if (both)
+                    to[c + next] = finish(sum[2 * c + 1], channel);
+            }
+        }
     }
 }
 
@@ -54,6 +78,16 @@ KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
     KB_NO_UNROLL
     for (int32_t i = 0; i < count; i++)
         to[i] = from[i];
+}
+
+/* `count` pixels of three values, `column` halves apart. */
+KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t column, int32_t count)
+{
+    KB_NO_UNROLL
+    for (; count > 0; count--, to += column, from += 3) {
+        const int8_t red = from[0], green = from[1], blue = from[2];
+        to[0] = red, to[1] = green, to[2] = blue;
+    }
 }
 
 #endif

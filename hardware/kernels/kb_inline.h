@@ -132,11 +132,6 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
     ((channel)[3] > 0 ? kb_multiply_high(acc, (channel)[1], (channel)[2]) >> (channel)[3]                              \
                       : kb_requantise(acc, (channel)[1], -(channel)[3]) + (zero))
 
-/* The same with two roundings, of twice the sum and bias; `channel` is that of kb_tflite_conv2d_s8. */
-#define KB_TWICE_BY_CHANNEL(acc, channel, zero)                                                                        \
-    ((channel)[3] > 0 ? (kb_multiply_high_rounded(acc, (channel)[1], (channel)[2]) + ((acc) >> 31)) >> (channel)[3]    \
-                      : kb_requantise((acc) >> 1, (channel)[1], -(channel)[3]) + (zero))
-
 /* Runs `STEP(o, count)` over all output channels, four at a time and the rest one at a time. */
 #define KB_FOR_CHANNELS(channels, STEP)                                                                                \
     do {                                                                                                               \

@@ -60,23 +60,21 @@ typedef struct {
 typedef struct {
     kb_window window;
     const int16_t *weight;
-    /* [out channels][4]: bias, multiplier, offset, shift: the output is (offset + the upper word of (sum + bias) *
-       multiplier) >> shift, offset doing the rounding and the zero point; with a negative shift, kb_requantise by
-       -shift. */
+    /* [out channels, or 4 of fewer][4]: bias, multiplier, offset, shift: the output is (offset + the upper word of (sum
+       + bias) * multiplier) >> shift, offset doing the rounding and the zero point. */
     const int32_t *channel;
-    int32_t quick;          /* whether all shifts are positive */
     int32_t column;         /* halves per column in scratch */
     int32_t taps;           /* per pixel, a multiple of 4 */
-    int32_t sums;           /* words of scratch for sums */
+    int32_t narrow;         /* bytes of scratch before the columns, for outputs of fewer than four channels */
     int32_t block;          /* output pixels whose columns fit into scratch */
-    int32_t in_zero, out_zero, low;
+    int32_t in_zero, low;
 } kb_conv2d_s8_params;
 
 /* int8 weights on an int16 input of zero point 0; see conv2d_s16.c. */
 typedef struct {
     kb_window window;
     const int16_t *weight;  /* [out channels][taps] */
-    const int32_t *channel; /* as in kb_conv2d_s8_params */
+    const int32_t *channel; /* as in kb_conv2d_s8_params; with a negative shift, kb_requantise by -shift */
     int32_t quick;          /* whether all shifts are positive */
     int32_t column;         /* halves per column in scratch */
     int32_t taps;           /* per pixel, even */
@@ -375,7 +373,7 @@ void kb_depthwise_conv2d_3x3_f32(const float *in, float *out, void *scratch, con
 void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
                          const kb_region *r);
 /* Of kernels of 1 x 1 with a stride of 1 and no padding, channels in and out a multiple of four, at most
-   KB_CONV2D_S8_CHUNK taps, `quick` numbers, and outputs of less than 16 bits before they saturate. */
+   KB_CONV2D_S8_CHUNK taps. */
 void kb_pointwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
                             const kb_region *r);
 void kb_tflite_pointwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,

@@ -55,7 +55,7 @@ def test_two_roundings_are_the_same_everywhere(tmp_path: Path) -> None:
         "kb_tflite_conv2d_s8",
         "kb_tflite_depthwise_conv2d_s8",
     }
-    assert "kb_conv2d_s8" in kernels
+    assert "kb_grouped_conv2d_s8" in kernels  # sums too large to be doubled
     cases = [Case(f"graph {index}", graph, random_inputs(graph, INPUTS, index)) for index, graph in enumerate(graphs)]
     boards = load_registry()
     targets = [Target(boards.get("boards", name)) for name in ("nucleo_l4r5zi", "raspberry_pi_pico", "nucleo_f103rb")]

@@ -118,8 +118,12 @@ class Convolution(Windowed):
 
     @cached_property
     def twice(self) -> bool:
-        """Whether it is int8 that rounds twice, by its own kernel: that doubles accumulators, which 32 bits have to hold."""
-        if self.general or (self.source.dtype, self.output.dtype) != ("int8", "int8"):
+        """Whether it is int8 that rounds twice, by its own kernel."""
+        return not self.general and self.may_round_twice()
+
+    def may_round_twice(self) -> bool:
+        """Whether it is int8 with two roundings and sums that 32 bits hold when they are doubled."""
+        if (self.source.dtype, self.output.dtype) != ("int8", "int8"):
             return False
         suits = self._doubles() | self.settled() & (2 * self._reach() <= INT32_MAX)
         return bool((self.params["shift"] > TWICE).all() and suits.all())
@@ -197,11 +201,11 @@ class Convolution(Windowed):
                 blocks += [np.concatenate([a.reshape(len(a), a[0].size) for a in (whole, rest)], axis=1).ravel()]
         return np.concatenate(blocks)
 
-    def channel_table(self, bias: NDArray[Any]) -> NDArray[np.int32]:
-        """As ``channel`` of kb_conv2d_s8_params. Sums that take few values, as those of channels that training has left almost
+    def channel_table(self, bias: NDArray[Any], twice: bool = False) -> NDArray[np.int32]:
+        """As ``channel`` of kb_conv2d_s8_params, of the kernels that round once or ``twice``. Sums that take few values, as those of channels that training has left almost
         dead, are made a constant, or a step of what the factor 1/4 and the shift 23 leave: floor((acc - first) / 2**25) + y.
         """
-        zero, twice = self.output.zero_point, self.twice
+        zero = self.output.zero_point
         table = channel_table(bias, self.params["multiplier"], self.params["shift"], zero, twice)
         odd = (table[:, 3] <= 0) | (twice & ~self._doubles())
         if not odd.any():

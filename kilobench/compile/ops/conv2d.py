@@ -71,9 +71,10 @@ class Conv2d(Convolution):
         return made
 
     def is_general(self) -> bool:
-        """Or groups, or a weight of -128, which two in a half word cannot be (conv2d_s8.h)."""
-        low = self.source.dtype == "int8" and self.params["weight"].min() < -127
-        return super().is_general() or self.groups() > 1 or bool(low)
+        """Or groups, or of int8 a weight of -128, which two in a half word cannot be (conv2d_s8.h), or a factor of 1/4 or more."""
+        if super().is_general() or self.groups() > 1:
+            return True
+        return self.source.dtype == "int8" and (bool(self.params["weight"].min() < -127) or bool((self._channel[:, 3] <= 0).any()))
 
     def check(self) -> None:
         """The accumulator, and counters and roundings of binary convolutions."""
@@ -115,6 +116,13 @@ class Conv2d(Convolution):
         """Those of shared words have that of the others, and pointwise ones."""
         return super().struct.replace("_shared", "").replace("_pointwise", "")
 
+    def fields(self) -> dict[str, Field]:
+        """The zero point of an int8 convolution's output is in its numbers of channels."""
+        fields = super().fields()
+        if self.source.dtype == "int8" and not self.general:
+            del fields["out_zero"]
+        return fields
+
     def constants(self) -> dict[str, Field]:
         """In an order of their own for each type of input."""
         if self.source.dtype == "bit":
@@ -129,7 +137,7 @@ class Conv2d(Convolution):
             return 0
         stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
-        return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
+        return int(2 * halves + self._narrow())
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
@@ -141,24 +149,23 @@ class Conv2d(Convolution):
 
     def _s8(self) -> dict[str, Field]:
         """Weights of two output channels in each half word, of four side by side; see conv2d_s8.h."""
-        columns = self._weight_columns()
-        outputs, taps = len(columns), self._ordered_taps()
-        ordered = np.zeros((-(-outputs // 4) * 4, taps), dtype=np.int32)
+        columns, taps = self._weight_columns(), self._ordered_taps()
+        outputs = len(columns)
+        ordered = np.zeros((max(outputs, 4), taps), dtype=np.int32)
         ordered[:outputs, : columns.shape[1]] = columns
+        quads = np.minimum(np.arange(0, outputs, 4), len(ordered) - 4)
+        ordered = ordered[(quads[:, None] + np.arange(4)).ravel()]
         pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
         weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
-        numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
-        return {"weight": weight, "channel": self._channel, "quick": int(self._is_quick()), **numbers}
+        channel = np.pad(self._channel, ((0, len(ordered) - outputs), (0, 0)))
+        numbers = {"column": self._column(), "taps": taps, "narrow": self._narrow(), "block": self._block()}
+        return {"weight": weight, "channel": channel, **numbers}
 
     @cached_property
     def _channel(self) -> NDArray[np.int32]:
         """``channel`` of kb_conv2d_s8_params: padding being the zero point, sums are of what is read as it is."""
         sums = self.params["weight"].sum(axis=(1, 2, 3), dtype=np.int32)
-        return self.channel_table(self.params["bias"] - self.source.zero_point * sums)
-
-    def _is_quick(self) -> bool:
-        """Whether all shifts are positive."""
-        return bool((self._channel[:, 3] > 0).all())
+        return self.channel_table(self.params["bias"] - self.source.zero_point * sums, self.may_round_twice())
 
     def _s16(self) -> dict[str, Field]:
         """Weights at 16 bits; see conv2d_s16.c."""
@@ -200,12 +207,7 @@ class Conv2d(Convolution):
         """Whether it is pointwise as kb_pointwise_conv2d_s8 can make it."""
         fours = self.source.shape[2] % 4 == self.output.shape[2] % 4 == 0 and not self.general
         short = self.taps() <= constant("KB_CONV2D_S8_CHUNK") and self._row() > 1
-        return self._is_pointwise() and fours and short and self._is_quick() and self._fits_halves()
-
-    def _fits_halves(self) -> bool:
-        """Whether requantised sums have 16 bits, before they saturate to 8."""
-        most = self._reach() + np.abs(self.params["bias"].astype(np.int64))
-        return bool((requantise(most, self.params["multiplier"], self.params["shift"]) < 2**15 - 256).all())
+        return self._is_pointwise() and fours and short
 
     def _row(self) -> int:
         """Pixels of a row; where it is pointwise, rows are one long row."""
@@ -220,7 +222,6 @@ class Conv2d(Convolution):
             return int(min(max(4, fitting // 4 * 4), width))
         return int(max(2, min(fitting, width + 1) // 2 * 2)) if self._row() > 1 else 1
 
-    def _sums(self) -> int:
-        """Words of scratch for the sums of an int8 convolution."""
-        outputs = -(-self.output.shape[2] // 4) * 4
-        return outputs * min(self._block(), 2) * (2 if self._ordered_taps() > constant("KB_CONV2D_S8_CHUNK") else 1)
+    def _narrow(self) -> int:
+        """Bytes of scratch for the outputs of an int8 convolution to fewer than four channels."""
+        return 4 * self._block() if self.source.dtype == "int8" and self.output.shape[2] < 4 else 0
