@@ -66,11 +66,14 @@ KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, 
 }
 
 /* Fewer than four channels of `count` pixels, from four of each. */
-KB_INLINE void copy_narrow(const int8_t *from, int8_t *to, int32_t channels, int32_t count)
+KB_RARE static void copy_narrow(const int8_t *from, int8_t *to, int32_t channels, int32_t count)
 {
-    for (; count > 0; count--, from += 4)
+    KB_NO_UNROLL
+    for (; count > 0; count--, from += 4) {
+        KB_NO_UNROLL
         for (int32_t c = 0; c < channels; c++)
             *to++ = from[c];
+    }
 }
 
 /* Part of one row of the output. */
@@ -85,12 +88,11 @@ KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const k
         int8_t *const to = out + x * channels;
         fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
              (count - 1) * g->stride_w + g->kernel_w, width);
-        if (channels < 4) {
-            make(columns, step, count, scratch, 4, p);
+        make(columns, step, count, p->narrow ? scratch : to, kb_max(channels, 4), p);
+        if (p->narrow)
             copy_narrow(scratch, to, channels, count);
-        } else
-            make(columns, step, count, to, channels, p);
-        kb_clamp(to, channels * count, p->low);
+        if (p->low > -128)
+            kb_clamp(to, channels * count, p->low);
     }
 }
 

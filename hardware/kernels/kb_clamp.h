@@ -7,11 +7,9 @@
 #include "kb_inline.h"
 
 /* `count` outputs to be `low` at least. */
-KB_INLINE void kb_clamp(int8_t *out, int32_t count, int32_t low)
+KB_RARE static void kb_clamp(int8_t *out, int32_t count, int32_t low)
 {
     int8_t *const end = out + count;
-    if (low == -128)
-        return;
 #ifdef __ARM_FEATURE_DSP
     const uint32_t lows = ((uint32_t)low & 0xFF) * 0x01010101;
     KB_NO_UNROLL

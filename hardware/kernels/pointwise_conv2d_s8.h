@@ -6,7 +6,7 @@
 #ifndef KB_POINTWISE_CONV2D_S8_H
 #define KB_POINTWISE_CONV2D_S8_H
 
-#include "kb_clamp.h"
+#include "kb_inline.h"
 
 #ifdef KB_TWICE
 #define REST kb_tflite_conv2d_s8
@@ -15,6 +15,7 @@
 #endif
 
 #ifdef __ARM_FEATURE_DSP
+#include "kb_clamp.h"
 #include "kb_quad.h"
 
 /* clang-format off */
@@ -84,7 +85,8 @@ KB_APART void row(const int8_t *in, int8_t *out, int16_t *scratch, const kb_conv
         KB_STORED(scratch);
         for (int32_t o = 0; o < made; o += 4, w += 2 * channels)
             quad(scratch, out + o, made, x_end, p->channel + 4 * o, w, w + 2 * channels);
-        kb_clamp(out, pixels * made, p->low);
+        if (p->low > -128)
+            kb_clamp(out, pixels * made, p->low);
     }
 }
 

@@ -20,6 +20,8 @@ from kilobench.compile.ops._window import MAX_WINDOW
 
 _COLUMNS_BYTES = 2048
 """Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
+_PAIRED = 8
+"""Pixels of a pointwise convolution from which a kernel of its own is worth its kilobyte."""
 
 
 class Conv2d(Convolution):
@@ -206,8 +208,8 @@ class Conv2d(Convolution):
     def _in_pairs(self) -> bool:
         """Whether it is pointwise as kb_pointwise_conv2d_s8 can make it."""
         fours = self.source.shape[2] % 4 == self.output.shape[2] % 4 == 0 and not self.general
-        short = self.taps() <= constant("KB_CONV2D_S8_CHUNK") and self._row() > 1
-        return self._is_pointwise() and fours and short
+        short = self.taps() <= constant("KB_CONV2D_S8_CHUNK")
+        return self._is_pointwise() and fours and short and self._row() >= _PAIRED
 
     def _row(self) -> int:
         """Pixels of a row; where it is pointwise, rows are one long row."""
