@@ -75,6 +75,8 @@ class Graph:
     ops: tuple[Op, ...]
     input: str
     outputs: tuple[str, ...]
+    left_out: int = 0
+    """Parameters of the model that make channels which never change (imports/dead_channels.py); they decide nothing."""
 
     @property
     def output(self) -> str:

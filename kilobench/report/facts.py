@@ -144,6 +144,8 @@ class Facts(_Part):
     macs: dict[Text, Count]
     """By type: fp32, int8, binary."""
     parameters: Count
+    left_out: Count = 0
+    """Parameters of the file that make channels which never change; the graph has none of them."""
     arena_bytes: Count
     arena_lower_bound: Count
     """The least that any placing of the feature maps could need."""
@@ -165,6 +167,7 @@ def facts_of(model: str, rounding: Literal["once", "tflite", ""], graph: Graph, 
         outputs=tuple(described(graph.tensors[name]) for name in graph.outputs),
         macs={kind: count for kind, count in macs(graph).items() if count},
         parameters=parameters(graph),
+        left_out=graph.left_out,
         arena_bytes=plan.arena_bytes,
         arena_lower_bound=plan.lower_bound_bytes,
         peak=one_line(plan.peak),

@@ -15,6 +15,7 @@ import numpy as np
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.imports import elementwise, moving, weighted
+from kilobench.compile.imports.dead_channels import without_dead_channels
 from kilobench.compile.imports.program import Node, Program
 from kilobench.compile.imports.shapes import check_program
 from kilobench.compile.imports.simplify import fold_constants, simplify
@@ -69,6 +70,7 @@ def lower_program(program: Program, rounding: Rounding = "once") -> Graph:
     try:
         graph = walk.graph()
         check_graph(graph)
+        graph = without_dead_channels(graph)
     except ValueError as error:
         raise UserError(str(error)) from None
     return graph
