@@ -82,14 +82,14 @@ KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const k
 {
     const kb_window *g = &p->window;
     const int32_t step = g->stride_w * p->column, channels = g->out.channels;
-    int16_t *const columns = (int16_t *)((int8_t *)scratch + p->narrow);
+    int16_t *const columns = (int16_t *)((int32_t *)scratch + p->sums);
     for (; x < x_end; x += p->block) {
         const int32_t count = kb_min(p->block, x_end - x);
         int8_t *const to = out + x * channels;
         fill(in, columns, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w,
              (count - 1) * g->stride_w + g->kernel_w, width);
-        make(columns, step, count, p->narrow ? scratch : to, kb_max(channels, 4), p);
-        if (p->narrow)
+        make(columns, step, count, channels < 4 ? scratch : to, kb_max(channels, 4), p);
+        if (channels < 4)
             copy_narrow(scratch, to, channels, count);
         if (p->low > -128)
             kb_clamp(to, channels * count, p->low);

@@ -65,7 +65,8 @@ typedef struct {
     const int32_t *channel;
     int32_t column;         /* halves per column in scratch */
     int32_t taps;           /* per pixel, a multiple of 4 */
-    int32_t narrow;         /* bytes of scratch before the columns, for outputs of fewer than four channels */
+    int32_t sums;           /* words of scratch before the columns: sums of two pixels, or outputs of fewer than four
+                               channels, which are made four at a time */
     int32_t block;          /* output pixels whose columns fit into scratch */
     int32_t in_zero, low;
 } kb_conv2d_s8_params;

@@ -139,7 +139,7 @@ class Conv2d(Convolution):
             return 0
         stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
-        return int(2 * halves + self._narrow())
+        return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
@@ -160,7 +160,7 @@ class Conv2d(Convolution):
         pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
         weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
         channel = np.pad(self._channel, ((0, len(ordered) - outputs), (0, 0)))
-        numbers = {"column": self._column(), "taps": taps, "narrow": self._narrow(), "block": self._block()}
+        numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
         return {"weight": weight, "channel": channel, **numbers}
 
     @cached_property
@@ -224,6 +224,7 @@ class Conv2d(Convolution):
             return int(min(max(4, fitting // 4 * 4), width))
         return int(max(2, min(fitting, width + 1) // 2 * 2)) if self._row() > 1 else 1
 
-    def _narrow(self) -> int:
-        """Bytes of scratch for the outputs of an int8 convolution to fewer than four channels."""
-        return 4 * self._block() if self.source.dtype == "int8" and self.output.shape[2] < 4 else 0
+    def _sums(self) -> int:
+        """Words of scratch before the columns of an int8 convolution."""
+        outputs, pixels = -(-self.output.shape[2] // 4) * 4, self._block()
+        return int(max(outputs * min(pixels, 2), pixels if self.output.shape[2] < 4 else 0))
