@@ -65,6 +65,14 @@ class Op:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What a model has and its graph has not, since it makes channels that never change (imports/dead_channels.py)."""
+
+    parameters: int = 0
+    macs: int = 0
+
+
+@dataclass(frozen=True)
 class Graph:
     """Operators in execution order.
 
@@ -75,8 +83,7 @@ class Graph:
     ops: tuple[Op, ...]
     input: str
     outputs: tuple[str, ...]
-    left_out: int = 0
-    """Parameters of the model that make channels which never change (imports/dead_channels.py); they decide nothing."""
+    left_out: LeftOut = LeftOut()
 
     @property
     def output(self) -> str:

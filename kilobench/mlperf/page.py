@@ -81,6 +81,7 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
         "ratios": markdown_table(_ratio_lines([ratio for one in main for ratio in ratios(one, results)])),
         "benchmarks": [_benchmark(one, entries[one.name]) for one in main],
         "toolchains": sorted({board.toolchain for one in references for board in one.facts.boards}),
+        "left_out": [_left_out(one) for one in main if one.facts.left_out_macs],
         "inputs": sorted({one.facts.judged.inputs for one in references if one.facts.judged}),
         "rounds": sorted({result.round for result in results}),
     }
@@ -176,6 +177,11 @@ def _ms(value: float) -> str:
 
 def _quality(benchmark: str, value: float) -> str:
     return f"{value:.2f}" if benchmark == "ad01" else f"{100 * value:.1f} %"
+
+
+def _left_out(reference: Reference) -> dict[str, str]:
+    """How much of a model is not made."""
+    return {"name": SHORT[reference.name], "share": f"{100 * reference.facts.left_out_macs / reference.macs:.0f} %"}
 
 
 def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:

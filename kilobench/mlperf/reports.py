@@ -29,7 +29,7 @@ class Reference:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
-        return sum(self.facts.macs.values())
+        return sum(self.facts.macs.values()) + self.facts.left_out_macs
 
     @property
     def quality(self) -> float | None:

@@ -144,8 +144,9 @@ class Facts(_Part):
     macs: dict[Text, Count]
     """By type: fp32, int8, binary."""
     parameters: Count
-    left_out: Count = 0
-    """Parameters of the file that make channels which never change; the graph has none of them."""
+    left_out_parameters: Count = 0
+    """Of the file; they make channels that never change, and the graph has none of them."""
+    left_out_macs: Count = 0
     arena_bytes: Count
     arena_lower_bound: Count
     """The least that any placing of the feature maps could need."""
@@ -167,7 +168,8 @@ def facts_of(model: str, rounding: Literal["once", "tflite", ""], graph: Graph, 
         outputs=tuple(described(graph.tensors[name]) for name in graph.outputs),
         macs={kind: count for kind, count in macs(graph).items() if count},
         parameters=parameters(graph),
-        left_out=graph.left_out,
+        left_out_parameters=graph.left_out.parameters,
+        left_out_macs=graph.left_out.macs,
         arena_bytes=plan.arena_bytes,
         arena_lower_bound=plan.lower_bound_bytes,
         peak=one_line(plan.peak),

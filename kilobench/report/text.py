@@ -40,9 +40,13 @@ def about(facts: Facts) -> str:
     )
     rounding = {"tflite": ", rounded as TFLite Micro does", "once": "", "": ""}[facts.rounding]
     outputs = ", ".join(facts.outputs)
-    left_out = f" ({facts.left_out} more make channels that never change, and are left out)" if facts.left_out else ""
-    parameters = f"{facts.parameters} parameters{left_out}"
-    return f"{facts.input} to {outputs}, {len(facts.layers)} layers, {total}, {parameters}{rounding}"
+    left_out = (
+        f"; {count(facts.left_out_macs)} and {facts.left_out_parameters} more make channels that never change: left out"
+        if facts.left_out_parameters
+        else ""
+    )
+    parameters = f"{facts.parameters} parameters{rounding}{left_out}"
+    return f"{facts.input} to {outputs}, {len(facts.layers)} layers, {total}, {parameters}"
 
 
 def told_quality(judged: Judged) -> str:

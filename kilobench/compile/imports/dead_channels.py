@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kilobench.compile.counts import parameters
-from kilobench.compile.graph import Graph, Op, Tensor
+from kilobench.compile.counts import macs, parameters
+from kilobench.compile.graph import Graph, LeftOut, Op, Tensor
 from kilobench.compile.operator import Operator, bind
 from kilobench.compile.ops.conv2d import Conv2d
 from kilobench.compile.ops.depthwise_conv2d import DepthwiseConv2d
@@ -34,7 +34,8 @@ def without_dead_channels(graph: Graph) -> Graph:
         return graph
     tensors = {name: _part(tensor, kept[name]) for name, tensor in graph.tensors.items()}
     cut = replace(graph, tensors=tensors, ops=tuple(_cut(op, folded, kept) for op in folded.ops))
-    return replace(cut, left_out=parameters(graph) - parameters(cut))
+    fewer = sum(macs(graph).values()) - sum(macs(cut).values())
+    return replace(cut, left_out=LeftOut(parameters(graph) - parameters(cut), fewer))
 
 
 def _fold(graph: Graph) -> tuple[Op, ...]:
