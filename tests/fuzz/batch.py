@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import re
 import shlex
+import shutil
 import subprocess
 import zlib
 from collections.abc import Iterable, Iterator
@@ -266,6 +267,17 @@ def differences(cases: Iterable[Case], folder: Path, targets: Iterable[Target]) 
         if problems:
             found[case.name] = "; ".join(problems)
     return found
+
+
+def disagreement(cases: list[Case], folder: Path, targets: list[Target]) -> str:
+    """What the ``differences`` are, if any, and the first operator of the first case that has one."""
+    found = differences(cases, folder / "batch", targets)
+    shutil.rmtree(folder / "batch")
+    if not found:
+        return ""
+    wrong = next(c for c in cases if c.name in found)
+    named = "\n".join(f"{name}: {what}" for name, what in found.items())
+    return f"{named}\n{first_difference(wrong, folder / 'prefixes', targets)}"
 
 
 def first_difference(case: Case, folder: Path, targets: Iterable[Target]) -> str:

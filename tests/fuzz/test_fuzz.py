@@ -5,7 +5,6 @@ KILOBENCH_FUZZ_GRAPHS=10000 is the size of a night; ``-v`` shows how far it is.
 """
 
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from kilobench.contracts import CellError
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry
 from tests.compile.graphs import every_operator, random_graph, random_inputs
-from tests.fuzz.batch import INPUTS, Case, Target, differences, first_difference
+from tests.fuzz.batch import INPUTS, Case, Target, differences, disagreement, first_difference
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
 M4, M0PLUS = (load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico"))
@@ -33,12 +32,8 @@ def case(seed: int) -> Case:
 @pytest.mark.parametrize("first", range(0, GRAPHS, BATCH), ids=lambda first: f"{first} of {GRAPHS}")
 def test_simulation_host_and_boards_agree(first: int, tmp_path: Path) -> None:
     cases = [case(seed) for seed in range(first, min(first + BATCH, GRAPHS))]
-    found = differences(cases, tmp_path / "batch", TARGETS)
-    shutil.rmtree(tmp_path / "batch")
-    if found:
-        wrong = next(c for c in cases if c.name in found)
-        named = "\n".join(f"{name}: {what}" for name, what in found.items())
-        pytest.fail(f"{named}\n{first_difference(wrong, tmp_path / 'prefixes', TARGETS)}", pytrace=False)
+    if wrong := disagreement(cases, tmp_path, TARGETS):
+        pytest.fail(wrong, pytrace=False)
 
 
 def test_the_graphs_cover_every_operator() -> None:
