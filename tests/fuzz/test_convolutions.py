@@ -72,22 +72,28 @@ def outputs(b: Builder) -> int:
 
 def rescale(b: Builder, op: Op) -> None:
     """Factors of 2**-20 to 1/2, or such that outputs lie in int8, some below, some of both in a layer; biases up to the limits
-    of int32, or of what a kernel of two roundings takes; and one rounding, two, or both in a layer.
+    of int32, or of what a kernel of two roundings takes; and one rounding, two, or both in a layer. Half of the layers
+    have few weights, some small, so that small shifts do not saturate, and sums lie half way between two values.
     """
     r, params = b.random, op.params
-    count, reach = len(params["bias"]), 255 * np.abs(params["weight"].astype(np.int64)).sum(axis=(1, 2, 3))
+    weight, bias = params["weight"], params["bias"]
+    if r.integers(2):
+        kept = r.random(weight.shape) < 4 / weight[0].size
+        weight = np.trunc(weight / 2 ** r.integers(8) * kept).astype(np.int8)
+        bias = bias // 256
+    count, reach = len(weight), 255 * np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3))
     low, high = np.sort(r.uniform(1, 20, 2))
     powers = r.uniform(low, high, count)
     usual = np.log2(np.maximum(reach, 1) / 100 / np.exp(r.uniform(0, 3, count)))
     dead = r.random(count) < r.choice([0, 0, 0.2])
     limit = (INT32_MAX >> r.integers(2)) - reach
-    bias = np.clip(params["bias"], -limit, limit)
+    bias = np.clip(bias, -limit, limit)
     far = r.random(count) < r.choice([0, 0, 0, 0, 0.1, 0.3, 1])
     bias = np.where(far, limit * r.choice([-1, 1, 0.5, -0.5], count), bias)
     exponent = np.where(dead, r.uniform(20, 32, count), np.maximum(usual, 1) if r.integers(3) else powers)
     m, t = multiplier(2.0**-exponent)
     twice = r.random(count) < r.choice([0, 0, 1, 1, 0.5])
-    params.update(bias=bias.astype(np.int32), multiplier=m, shift=(t + TWICE * twice).astype(np.int32))
+    params.update(weight=weight, bias=bias.astype(np.int32), multiplier=m, shift=(t + TWICE * twice).astype(np.int32))
 
 
 def traits(graph: Graph) -> set[str]:
