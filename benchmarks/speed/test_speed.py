@@ -2,12 +2,16 @@
 """Speed of what users wait for: host evaluation, emulation, planning and rendering. Compare within one run, as ratios."""
 
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import Literal, cast
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.speed.conftest import EMULATOR, Report
+from benchmarks.speed.rows import M4, NETS
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Tensor
 from kilobench.compile.host import HostModel
@@ -23,6 +27,8 @@ from kilobench.runs.suite import load_suite
 from tests.compile.graphs import Builder
 
 BOARDS = ("nucleo_l476rg", "raspberry_pi_pico")
+NETWORKS, GOAL = ("ic", "kws", "vww", "ad"), 150
+"""MLPerf Tiny's, and the millions of instructions a second that their median is to have."""
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +101,54 @@ def test_emulated_inference(
         benchmark.extra_info["instructions_per_second"] = round(rate)
         with capsys.disabled():
             print(f"\n{kind} on {name}: {rate / 1e6:.0f} million instructions a second")
+
+
+class Emulation:
+    """A network's firmware on an emulated board, and how fast it was."""
+
+    def __init__(self, graph: Graph, folder: Path) -> None:
+        emit(graph, folder, "network")
+        firmware = build(folder, load_registry().get("boards", M4), folder / "build", "zig")
+        begin = perf_counter()
+        self._board = EmulatedBoard(firmware.elf, firmware.linked)
+        self._session = Session(self._board, M4)
+        self._session.load(bytes(graph.tensors[graph.input].bytes))
+        self.start = perf_counter() - begin
+        self.seconds: list[float] = []
+        self.infer()
+        self.first = self.seconds.pop()
+
+    def infer(self) -> None:
+        """Once more, the results' way to the host included."""
+        begin, before = perf_counter(), self._board.instructions
+        self._session.infer()
+        self.seconds.append(perf_counter() - begin)
+        self.instructions = self._board.instructions - before
+
+    def figures(self) -> tuple[float, float, float]:
+        """Millions of instructions a second; ms until the first inference began, and that it took more than others."""
+        least = min(self.seconds)
+        return self.instructions / least / 1e6, 1e3 * self.start, 1e3 * (self.first - least)
+
+
+def test_emulated_networks(benchmark: BenchmarkFixture, report: Report, tmp_path: Path) -> None:
+    """The four in turn, so that what else runs on the machine slows them alike."""
+    emulations = {}
+    for name in NETWORKS:
+        (tmp_path / name).mkdir()
+        emulations[name] = Emulation(NETS[name].graph(), tmp_path / name)
+
+    def infer() -> None:
+        for emulation in emulations.values():
+            emulation.infer()
+
+    benchmark.pedantic(infer, rounds=10)
+    figures = {name: emulation.figures() for name, emulation in emulations.items()}
+    for name, (rate, start, more) in figures.items():
+        report(
+            EMULATOR,
+            {name: {"m_instructions_per_second": rate, "start_ms": start, "first_ms": more}},
+            (NETS[name].title, rate, None, start, more),
+        )
+    middle = median(rate for rate, *_ in figures.values())
+    report(EMULATOR, {"m_instructions_per_second": middle}, ("median", middle, GOAL, None, None))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from kilobench.compile.graph import Graph
@@ -10,6 +11,8 @@ from kilobench.compile.operator import bind
 from kilobench.compile.schedule import Step, steps
 
 ALIGNMENT = 16
+_PLACINGS = 100
+"""Which are tried at most, of a millisecond each for a network of usual size."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Plan:
     """The steps; offsets in bytes by tensor (a strip of it, where it never exists as a whole), and of scratch by operator.
 
     ``peak`` is the path of the operator that needs the most; ``lower_bound_bytes`` the least that any placing could need: the
-    largest sum of what is live at once.
+    largest sum, over the steps, of what is live at once: maps from the step that makes them to the last that reads them, strips
+    and scratch during their step, all of them aligned, and what is made in place once with what it overwrites.
     """
 
     steps: tuple[Step, ...]
@@ -41,7 +45,8 @@ def plan(graph: Graph) -> Plan:
     """Cut the graph into steps and place all that they need."""
     cut = steps(graph)
     needed = buffers(graph, cut)
-    offsets = _place(list(needed.values()))
+    live = [sum(b.bytes for b in needed.values() if b.first <= step <= b.last) for step in range(len(cut))]
+    offsets = _place(list(needed.values()), max(live))
     placed = dict(zip(needed, offsets, strict=True))
     in_place = _in_place(graph, cut)
     tensors = {name: offset for name, offset in placed.items() if isinstance(name, str)}
@@ -49,7 +54,6 @@ def plan(graph: Graph) -> Plan:
         tensors[name] = placed[_root(name, in_place)]
     scratch = {op: offset for op, offset in placed.items() if isinstance(op, int)}
     arena = max(offset + buffer.bytes for offset, buffer in zip(offsets, needed.values(), strict=True))
-    live = [sum(b.bytes for b in needed.values() if b.first <= step <= b.last) for step in range(len(cut))]
     peak = cut[live.index(max(live))].ops[-1]
     return Plan(tuple(cut), tensors, scratch, arena, max(live), graph.ops[peak].name)
 
@@ -105,10 +109,31 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _place(needed: list[Buffer]) -> list[int]:
-    """Greedy by size (Pisarchyk and Lee, arXiv 2001.03288, section 5): largest first, each at the lowest free offset."""
+def _place(needed: list[Buffer], enough: int) -> list[int]:
+    """Offsets in an arena of ``enough`` bytes, or of the fewest that are found.
+
+    First by size, the largest first (Pisarchyk and Lee, arXiv 2001.03288, section 5); while that takes more than enough, again
+    with what lies highest before all others. Of the orders that there are, one yields the smallest arena.
+    """
+    order = sorted(range(len(needed)), key=lambda i: (-needed[i].bytes, needed[i].first, i))
+    best: list[int] = []
+    least = math.inf
+    for _ in range(_PLACINGS):
+        offsets = _first_fit(needed, order)
+        ends = [offset + buffer.bytes for offset, buffer in zip(offsets, needed, strict=True)]
+        if max(ends) < least:
+            best, least = offsets, max(ends)
+        if least <= enough:
+            break
+        highest = ends.index(max(ends))
+        order = [highest, *(index for index in order if index != highest)]
+    return best
+
+
+def _first_fit(needed: list[Buffer], order: list[int]) -> list[int]:
+    """Each in turn at the lowest offset at which it meets none of those before."""
     offsets: dict[int, int] = {}
-    for index in sorted(range(len(needed)), key=lambda i: (-needed[i].bytes, needed[i].first, i)):
+    for index in order:
         buffer = needed[index]
         neighbours = sorted(
             (offset, offset + needed[other].bytes)
