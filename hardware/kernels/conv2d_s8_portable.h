@@ -23,16 +23,36 @@ KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_
 #endif
 
 /* The sums of a quad of channels of x and the pixel `distance` bytes after it: [channels][2]. */
-KB_INLINE void sum_quad(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)
+KB_APART void two_pixels(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)
 {
-    int32_t part[8];
-    for (int32_t i = 0; i < 8; i++)
-        sum[i] = 0;
+    KB_NO_UNROLL
+    for (int32_t i = 0; i < 2; i++, w += 2, sum += 4)
+        pair(x, distance, w, sum, taps);
+}
+
+/* The same of x alone, the second of each two being undefined. */
+KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t *sum, int32_t taps)
+{
+    int32_t both[4];
+    pair(x, 0, w, both, taps);
+    sum[0] = both[0], sum[2] = both[2];
+    pair(x, 0, w + 2, both, taps);
+    sum[4] = both[0], sum[6] = both[2];
+}
+
+/* The sums of all taps, chunk by chunk. */
+KB_INLINE void sum_quad(const int16_t *x, int32_t distance, int32_t both, const int16_t *w, int32_t *sum, int32_t taps)
+{
+    int32_t part[8] = {0};
     for (int32_t k = 0; k < taps; k += KB_CONV2D_S8_CHUNK) {
         const int32_t chunk = kb_min(KB_CONV2D_S8_CHUNK, taps - k);
-        pair(x + k, distance, w + 2 * k, part, chunk);
-        pair(x + k, distance, w + 2 * k + 2, part + 4, chunk);
-        for (int32_t i = 0; i < 8; i++)
+        int32_t *const to = k ? part : sum;
+        if (both)
+            two_pixels(x + k, distance, w + 2 * k, to, chunk);
+        else
+            one_pixel(x + k, w + 2 * k, to, chunk);
+        KB_NO_UNROLL
+        for (int32_t i = 0; k && i < 8; i++)
             sum[i] += part[i];
     }
 }
@@ -61,8 +81,8 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
             const int32_t first = kb_min(o, last);
             const int32_t *channel = p->channel + 4 * first;
             int8_t *const to = out + first;
-            int32_t sum[8];
-            sum_quad(x, both ? 2 * step : 0, w, sum, p->taps);
+            int32_t sum[8] = {0};
+            sum_quad(x, 2 * step, both, w, sum, p->taps);
             for (int32_t c = 0; c < channels; c++, channel += 4) {
                 to[c] = finish(sum[2 * c], channel);
                 if (both)
