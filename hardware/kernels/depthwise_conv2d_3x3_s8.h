@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8 depthwise convolution of kernels of 3 x 3 with a stride of 1 or 2, by whose kernels it is included: with
-   KB_TWICE before, results are rounded twice. A pair of outputs at a time, the weights of a channel staying in
+   KB_TWICE before, results are rounded twice. A block of two by two outputs at a time, the weights of a channel staying in
    registers. Cores without the DSP extension make it as any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_3X3_S8_H
 #define KB_DEPTHWISE_CONV2D_3X3_S8_H
@@ -11,82 +11,108 @@
 /* Functions in assembly read their parameters from registers. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-/* What the loops over the outputs of a channel read, each at four times its place; where a column begins and ends moves
-   on with it. */
+/* What the loops over the outputs of four channels read; assembly has a copy of its own on the stack, from 32 on, each at
+   four times its place. Of what is of a channel, the next one's is read from where they moved on to. */
 typedef struct {
-    int32_t bias, multiplier, offset, right;
-    int32_t beside; /* 16: from the first output of a pair to the second */
-    int32_t below;  /* 20: from an output to the next one across */
-    int8_t *end;    /* 24: of a column */
-    int32_t pairs;  /* 28: columns of two outputs */
-    int32_t single; /* 32: whether one of one output follows */
+    int32_t below;  /* 32: from an output to the next one across */
     int32_t next;   /* 36: bytes from a word of a plane to its neighbour */
-    const uint32_t *plane; /* 40 */
-    int8_t *out;           /* 44 */
+    int32_t beside; /* 40: from the first output of a pair to the second */
+    int32_t odd;    /* 44: whether a row of outputs is left by the blocks of two */
+    int32_t span;   /* 48: from the first output of a column to where its blocks end */
+    int32_t count;  /* 52: outputs along */
+    int32_t onward; /* 56: from where the blocks of a column end in the plane to the next column */
+    const uint32_t *weights; /* 60: [QUAD][6] */
+    const int32_t *channel;  /* 64 */
+    const uint32_t *plane;   /* 68 */
+    int8_t *out;             /* 72 */
+    int32_t zero;            /* 76: twice that of the output, and one */
+    int32_t channels;        /* 80: that are left */
 } walk;
 
 /* clang-format off */
-/* A sum, which begins with the bias, scaled and rounded by the multiplier in r10 and the offset in r11, which is lost. */
+/* Two sums scaled and rounded by the multiplier in r10 and the offset in r11. */
 #ifdef KB_TWICE
-#define SCALE(sum) "add.w r11, r11, " sum ", asr #31\n smmlar " sum ", " sum ", r10, r11\n"
-#define AGAIN "ldr.w r11, [r3, #8]\n"
+#define ONE_SCALED(sum) "add.w r2, r11, " sum ", asr #31\n smmlar " sum ", " sum ", r10, r2\n"
 #else
-#define SCALE(sum) "smmla " sum ", " sum ", r10, r11\n"
-#define AGAIN
+#define ONE_SCALED(sum) "smmla " sum ", " sum ", r10, r11\n"
 #endif
+#define SCALE(a, b) ONE_SCALED(a) ONE_SCALED(b)
+#define CUT(a, b) "asr.w " a ", " a ", r2\n asr.w " b ", " b ", r2\n ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"
+#define STORE(a, b) "strb.w " b ", [r10, r11]\n strb.w " a ", [r10]\n"
 
-/* A row of two windows one apart, from the words in r10 and r11: (w0, w1) in `low`, (w1, w2) in `high`. Of the first
-   row, both sums begin with the bias in r12. */
-#define ROW_1(low, high, begin, step)                                                                                 \
-    "ldr.w r11, [r0, r2]\n ldr.w r10, [r0], #" step "\n smlad lr, r11, " high ", " begin "\n"                         \
-    "smlad r12, r10, " low ", r12\n smlabt r12, r11, " high ", r12\n smlatb lr, r10, " low ", lr\n"
-/* The same for windows two apart, from three words. */
-#define ROW_2(low, high, begin, step)                                                                                 \
-    "ldr.w r10, [r0, r2, lsl #1]\n ldr.w r11, [r0, r2]\n smlabt lr, r10, " high ", " begin "\n"                       \
-    "smlabt r12, r11, " high ", r12\n smlad lr, r11, " low ", lr\n"                                                   \
-    "ldr.w r10, [r0], #" step "\n smlad r12, r10, " low ", r12\n"
-/* Of one window. */
-#define ROW(low, high, step)                                                                                          \
-    "ldr.w r11, [r0, r2]\n ldr.w r10, [r0], #" step "\n"                                                              \
-    "smlabt r12, r11, " high ", r12\n smlad r12, r10, " low ", r12\n"
+/* The words of a row of two windows one apart, which begin at r0, and what they add to the sums a and b with weights
+   (w0, w1) in `low` and (w1, w2) in `high`; b begins with `begin`. */
+#define LOAD_1(step) "ldr.w r11, [r0, r2]\n ldr.w r10, [r0], #" step "\n"
+#define ADD_1(a, b, begin, low, high)                                                                                 \
+    "smlad " b ", r11, " high ", " begin "\n smlad " a ", r10, " low ", " a "\n"                                      \
+    "smlabt " a ", r11, " high ", " a "\n smlatb " b ", r10, " low ", " b "\n"
+#define FIRST_1(a, b, begin) ADD_1(a, b, begin, "r4", "r7")
+#define SECOND_1(a, b) ADD_1(a, b, b, "r5", "r8")
+#define THIRD_1(a, b) ADD_1(a, b, b, "r6", "r9")
+/* The same of windows two apart; w2 of the rows is in the halves of r7 and the upper one of r8. */
+#define LOAD_2(step) "ldr.w r9, [r0, r2, lsl #1]\n ldr.w r11, [r0, r2]\n ldr.w r10, [r0], #" step "\n"
+#define ADD_2(a, b, begin, low, half, last)                                                                           \
+    "smlad " b ", r11, " low ", " begin "\n smlad " a ", r10, " low ", " a "\n"                                       \
+    "smlab" half " " a ", r11, " last ", " a "\n smlab" half " " b ", r9, " last ", " b "\n"
+#define FIRST_2(a, b, begin) ADD_2(a, b, begin, "r4", "b", "r7")
+#define SECOND_2(a, b) ADD_2(a, b, b, "r5", "t", "r7")
+#define THIRD_2(a, b) ADD_2(a, b, b, "r6", "t", "r8")
 
-#define COLUMNS(ROWS, last_step, words)                                                                               \
-    __asm__("push {r4-r11, lr}\n ldm.w r0, {r4-r9}\n mov r3, r1\n ldr r0, [r3, #40]\n ldr r1, [r3, #44]\n"            \
-            "ldr r2, [r3, #36]\n ldr r12, [r3, #28]\n cmp.w r12, #0\n beq 2f\n"                                       \
+#define BIAS(sum) "ldr.w " sum ", [sp]\n"
+/* The sums of two outputs in r1 and r3 and the two below in r12 and lr: the windows have two rows in common, or one. */
+#define SUMS_1                                                                                                        \
+    BIAS("r1") LOAD_1("16") FIRST_1("r1", "r3", "r1") BIAS("r12") LOAD_1("16") SECOND_1("r1", "r3")                   \
+    FIRST_1("r12", "lr", "r12") LOAD_1("16") THIRD_1("r1", "r3") SECOND_1("r12", "lr") LOAD_1("-16") THIRD_1("r12", "lr")
+#define SUMS_2                                                                                                        \
+    BIAS("r1") LOAD_2("16") FIRST_2("r1", "r3", "r1") LOAD_2("16") SECOND_2("r1", "r3")                               \
+    BIAS("r12") LOAD_2("16") THIRD_2("r1", "r3") FIRST_2("r12", "lr", "r12")                                          \
+    LOAD_2("16") SECOND_2("r12", "lr") LOAD_2("0") THIRD_2("r12", "lr")
+/* Of two outputs alone, in r1 and r3. */
+#define PAIR(LOAD, FIRST, SECOND, THIRD)                                                                              \
+    BIAS("r1") LOAD("16") FIRST("r1", "r3", "r1") LOAD("16") SECOND("r1", "r3") LOAD("-32") THIRD("r1", "r3")
+
+/* The channels; the columns of two outputs; the blocks of two by two. Of the one output of a last column, the second is
+   written to the same place before. From the stack pointer on: bias, multiplier, offset, shift; the output, from it to the
+   second one, where the blocks of the column end, and the outputs along that are left. */
+#define COLUMNS(REPACK, SUMS, ...)                                                                                    \
+    __asm__("push {r4-r11, lr}\n ldm.w r0, {r1-r12, lr}\n push.w {r1-r12, lr}\n sub sp, #32\n"                        \
+            "1: ldr r0, [sp, #60]\n ldr r1, [sp, #64]\n ldr r3, [sp, #76]\n"                                          \
+            "ldm r0!, {r4-r9}\n ldm r1!, {r10-r12}\n str r0, [sp, #60]\n str r1, [sp, #64]\n" REPACK                  \
+            "uxtb.w lr, r12\n sub.w r12, lr, #1\n lsl.w r12, r3, r12\n stm.w sp, {r10-r12, lr}\n"                     \
+            "ldr r0, [sp, #68]\n ldr.w r10, [sp, #72]\n ldr r3, [sp, #48]\n ldr.w r12, [sp, #40]\n"                   \
+            "ldr.w lr, [sp, #52]\n add.w r1, r0, #4\n add.w r2, r10, #1\n str r1, [sp, #68]\n str r2, [sp, #72]\n"    \
+            "add.w r3, r3, r10\n"                                                                                     \
+            "2: cmp.w lr, #1\n it eq\n moveq r12, #0\n"                                                               \
+            "str r3, [sp, #24]\n str.w r12, [sp, #20]\n str.w lr, [sp, #28]\n ldr r2, [sp, #36]\n"                    \
+            "str.w r10, [sp, #16]\n cmp r10, r3\n beq.w 4f\n"                                                         \
             ".balign 4\n"                                                                                             \
-            "1: ldr.w r12, [r3]\n"                                                                                    \
-            ROWS("r4", "r7", "r12", "16") ROWS("r5", "r8", "lr", "16") ROWS("r6", "r9", "lr", last_step)              \
-            "ldr.w r10, [r3, #4]\n ldr.w r11, [r3, #8]\n" SCALE("r12") AGAIN SCALE("lr")                              \
-            "ldr.w r10, [r3, #12]\n ldr.w r11, [r3, #16]\n"                                                           \
-            "asr.w r12, r12, r10\n asr.w lr, lr, r10\n ssat lr, #8, lr\n ssat r12, #8, r12\n"                         \
-            "strb.w lr, [r1, r11]\n strb.w r12, [r1]\n"                                                               \
-            "ldr.w r10, [r3, #20]\n ldr.w r11, [r3, #24]\n"                                                           \
-            "add.w r1, r1, r10\n cmp.w r1, r11\n bne.w 1b\n"                                                          \
-            "ldr r0, [r3, #40]\n ldr r1, [r3, #44]\n ldr r10, [r3, #16]\n ldr r12, [r3, #28]\n"                        \
-            "add.w r0, r0, r2" words "\n add.w r1, r1, r10, lsl #1\n add.w r11, r11, r10, lsl #1\n"                   \
-            "subs.w r12, r12, #1\n str r0, [r3, #40]\n str r1, [r3, #44]\n str r11, [r3, #24]\n str r12, [r3, #28]\n"   \
-            "bne.w 1b\n"                                                                                              \
-            "2: ldr r12, [r3, #32]\n cmp.w r12, #0\n beq 4f\n"                                          \
-            ".balign 4\n"                                                                                             \
-            "3: ldr.w r12, [r3]\n" ROW("r4", "r7", "16") ROW("r5", "r8", "16") ROW("r6", "r9", last_step)              \
-            "ldr.w r10, [r3, #4]\n ldr.w r11, [r3, #8]\n" SCALE("r12") "ldr.w r10, [r3, #12]\n"                       \
-            "asr.w r12, r12, r10\n ldr.w r10, [r3, #20]\n ldr.w r11, [r3, #24]\n ssat r12, #8, r12\n"                 \
-            "strb.w r12, [r1]\n add.w r1, r1, r10\n cmp.w r1, r11\n bne.w 3b\n"                                       \
-            "4: pop {r4-r11, pc}\n")
+            "3: " SUMS "ldr.w r10, [sp, #4]\n ldr.w r11, [sp, #8]\n" SCALE("r1", "r3") SCALE("r12", "lr")             \
+            "ldr.w r2, [sp, #12]\n" CUT("r1", "r3") CUT("r12", "lr")                                                  \
+            "ldr.w r11, [sp, #20]\n ldr.w r10, [sp, #16]\n ldr.w r2, [sp, #32]\n" STORE("r1", "r3")                   \
+            "add.w r10, r10, r2\n ldr.w r3, [sp, #24]\n" STORE("r12", "lr")                                           \
+            "add.w r10, r10, r2\n ldr.w r2, [sp, #36]\n str.w r10, [sp, #16]\n cmp.w r10, r3\n bne.w 3b\n"            \
+            "4: ldr r1, [sp, #44]\n cmp r1, #0\n beq.w 5f\n"                                                          \
+            ".balign 4\n" PAIR(__VA_ARGS__)                                                                           \
+            "ldr.w r10, [sp, #4]\n ldr.w r11, [sp, #8]\n" SCALE("r1", "r3") "ldr.w r2, [sp, #12]\n"                   \
+            "ldr.w r11, [sp, #20]\n ldr.w r10, [sp, #16]\n" CUT("r1", "r3") STORE("r1", "r3")                         \
+            "5: ldr.w lr, [sp, #28]\n ldr.w r12, [sp, #40]\n ldr r1, [sp, #56]\n ldr r3, [sp, #24]\n ldr r2, [sp, #48]\n" \
+            "add r0, r1\n add.w r3, r3, r12, lsl #1\n sub.w r10, r3, r2\n subs.w lr, lr, #2\n bgt.w 2b\n"             \
+            "ldr r1, [sp, #80]\n subs r1, #1\n str r1, [sp, #80]\n bne.w 1b\n"                                        \
+            "add sp, #84\n pop {r4-r11, pc}\n")
+
+/* All outputs of four channels. */
+KB_APART __attribute__((naked)) void columns(const walk *w)
+{
+    COLUMNS("", SUMS_1, LOAD_1, FIRST_1, SECOND_1, THIRD_1);
+}
+
+KB_APART __attribute__((naked)) void columns_2(const walk *w)
+{
+    COLUMNS("pkhtb r7, r8, r7, asr #16\n mov r8, r9\n", SUMS_2, LOAD_2, FIRST_2, SECOND_2, THIRD_2);
+}
 /* clang-format on */
 
-/* All outputs of a channel, whose weights are [row](w0, w1), then [row](w1, w2). */
-KB_APART __attribute__((naked)) void columns(const uint32_t *weights, walk *w)
-{
-    COLUMNS(ROW_1, "-16", "");
-}
-
-KB_APART __attribute__((naked)) void columns_2(const uint32_t *weights, walk *w)
-{
-    COLUMNS(ROW_2, "0", ", lsl #1");
-}
-
-/* The weights of four channels, as `columns` reads them. */
+/* The weights of four channels, [QUAD][2][rows]: of every row (w0, w1) and (w1, w2). */
 KB_APART void pair_weights(const tile *t, const int8_t *w, uint32_t *to)
 {
     KB_NO_UNROLL
@@ -108,25 +134,35 @@ KB_APART void pair_weights(const tile *t, const int8_t *w, uint32_t *to)
 KB_APART void quad(const tile *t, int32_t c)
 {
     const axis *along = &t->along, *across = &t->across;
-    const int32_t count = along->to - along->from, span = (across->to - across->from) * across->out;
+    const int32_t rows = across->to - across->from, next = 4 * QUAD * across->extent;
+    const int32_t *const channel = t->p->channel + 3 * c;
     uint32_t weights[QUAD * 6], *own = weights;
-    int8_t *out = t->out + c;
-    walk w = {.beside = along->out, .below = across->out, .single = count % 2, .next = 4 * QUAD * across->extent};
     pair_weights(t, t->p->weight + c, weights);
     KB_NO_UNROLL
-    for (int32_t j = 0; j < QUAD; j++, own += 6, out++) {
-        const scaling s = scaling_of(t->p->channel + 3 * (c + j), t->p->out_zero);
+    for (int32_t j = 0; j < QUAD; j++, own += 6) {
+        const int32_t left = channel[3 * j + 2] >> 8;
         KB_NO_UNROLL
-        for (int32_t i = 0; s.left && i < 6; i++)
-            own[i] = kb_shift16(own[i], s.left);
-        w.bias = s.bias, w.multiplier = s.multiplier, w.offset = s.offset, w.right = s.right;
-        w.end = out + span, w.pairs = count / 2, w.plane = t->planes + j, w.out = out;
-        KB_STORED(&w);
-        if (along->stride == 1)
-            columns(own, &w);
-        else
-            columns_2(own, &w);
+        for (int32_t i = 0; left && i < 6; i++)
+            own[i] = kb_shift16(own[i], left);
     }
+    const walk w = {across->out,
+                    next,
+                    along->out,
+                    rows % 2,
+                    rows / 2 * 2 * across->out,
+                    along->to - along->from,
+                    along->stride * (next - rows / 2 * 2 * 4 * QUAD),
+                    weights,
+                    channel,
+                    t->planes,
+                    t->out + c,
+                    2 * t->p->out_zero + 1,
+                    QUAD};
+    KB_STORED(&w);
+    if (along->stride == 1)
+        columns(&w);
+    else
+        columns_2(&w);
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
