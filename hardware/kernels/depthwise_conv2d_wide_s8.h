@@ -7,6 +7,7 @@
 #define KB_DEPTHWISE_CONV2D_WIDE_S8_H
 
 #ifdef __ARM_FEATURE_DSP
+#define PITCH(across) (across)->extent
 #include "depthwise_planes.h"
 
 /* Functions in assembly read their parameters from registers. */

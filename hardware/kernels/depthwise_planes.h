@@ -4,7 +4,8 @@
    for padding, one plane for each channel; a word holds two neighbours, so that one instruction adds two products.
 
    Neighbours lie along one axis of the map and windows walk across it: along rows, or where the operator says so
-   (`turned`) along columns. Planes are [words along][rows across][QUAD]. */
+   (`turned`) along columns. Planes are [words along][PITCH rows across][QUAD],
+   PITCH being a macro of the kernel's. */
 #ifndef KB_DEPTHWISE_PLANES_H
 #define KB_DEPTHWISE_PLANES_H
 
@@ -34,30 +35,40 @@ typedef struct {
 /* What is done with the planes of four channels from c on. */
 static void quad(const tile *t, int32_t c);
 
-/* A column of words with two values each, of `rows` rows: of four channels from `from` on, which are `line` bytes below
-   one another and `step` beside. */
-KB_INLINE void spread_both(const int8_t *from, int32_t step, int32_t line, int32_t rows, uint32_t offset, uint32_t *to)
+/* Words of two values `step` bytes apart, of four channels: `columns` of `rows` each, with values `right` and `down` bytes
+   apart, and columns of words `next` words. */
+KB_APART void spread_both(const int8_t *from, int32_t step, int32_t columns, int32_t right, int32_t rows, int32_t down,
+                          uint32_t offset, uint32_t *to, int32_t next)
 {
-    uint32_t a, b, c, d, e;
-    __asm__ volatile(".balign 4\n"
-                     "1: ldr.w %[c], [%[from], %[step]]\n ldr.w %[a], [%[from]]\n add.w %[from], %[from], %[line]\n"
-                     "sxtab16 %[d], %[offset], %[c], ror #8\n sxtab16 %[c], %[offset], %[c]\n"
-                     "sxtab16 %[b], %[offset], %[a], ror #8\n sxtab16 %[a], %[offset], %[a]\n"
-                     "pkhbt %[e], %[a], %[c], lsl #16\n pkhtb %[c], %[c], %[a], asr #16\n"
-                     "pkhbt %[a], %[b], %[d], lsl #16\n pkhtb %[d], %[d], %[b], asr #16\n"
-                     "str.w %[a], [%[to], #4]\n str.w %[c], [%[to], #8]\n str.w %[d], [%[to], #12]\n"
-                     "str.w %[e], [%[to]], #16\n subs.w %[rows], %[rows], #1\n bne.w 1b\n"
-                     : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [from] "+r"(from),
-                       [to] "+r"(to), [rows] "+r"(rows)
-                     : [step] "r"(step), [line] "r"(line), [offset] "r"(offset)
-                     : "memory", "cc");
+#define ROW                                                                                                            \
+    "ldr.w %[c], [%[x], %[step]]\n ldr.w %[a], [%[x]]\n add.w %[x], %[x], %[down]\n"                                   \
+    "pkhbt %[b], %[a], %[c], lsl #16\n pkhtb %[d], %[c], %[a], asr #16\n"                                              \
+    "sxtab16 %[a], %[offset], %[b]\n sxtab16 %[b], %[offset], %[b], ror #8\n"                                          \
+    "sxtab16 %[c], %[offset], %[d]\n sxtab16 %[d], %[offset], %[d], ror #8\n"                                          \
+    "str.w %[b], [%[word], #4]\n str.w %[c], [%[word], #8]\n str.w %[d], [%[word], #12]\n"                             \
+    "str.w %[a], [%[word]], #16\n"
+    KB_NO_UNROLL
+    for (; columns > 0; columns--, from += right, to += next) {
+        const int8_t *x = from;
+        uint32_t *word = to, a, b, c, d;
+        int32_t left = rows;
+        __asm__ volatile("tst.w %[left], #1\n bne.w 2f\n"
+                         ".balign 4\n"
+                         "1: " ROW "sub.w %[left], %[left], #1\n"
+                         "2: " ROW "subs.w %[left], %[left], #1\n bgt.w 1b\n"
+                         : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [x] "+r"(x), [word] "+r"(word),
+                           [left] "+r"(left)
+                         : [step] "r"(step), [down] "r"(down), [offset] "r"(offset)
+                         : "memory", "cc");
+    }
+#undef ROW
 }
 
-/* The same of words whose first, or else second, value is padding. */
-KB_INLINE void spread_one(const int8_t *from, int32_t line, int32_t rows, uint32_t offset, uint32_t *to, int first)
+/* The same of a column of words whose first, or else second, value is padding. */
+KB_INLINE void spread_one(const int8_t *from, int32_t rows, int32_t down, uint32_t offset, uint32_t *to, int first)
 {
     KB_NO_UNROLL
-    for (; rows > 0; rows--, from += line, to += QUAD) {
+    for (; rows > 0; rows--, from += down, to += QUAD) {
         const uint32_t x = kb_load4(from), even = kb_sxtab16(offset, x), odd = kb_sxtab16_odd(offset, x);
         to[0] = first ? even << 16 : even & 0xFFFF;
         to[1] = first ? odd << 16 : odd & 0xFFFF;
@@ -70,26 +81,21 @@ KB_INLINE void spread_one(const int8_t *from, int32_t line, int32_t rows, uint32
 KB_APART void spread(const tile *t, int32_t c)
 {
     const uint32_t minus_zero = (uint32_t)-t->p->in_zero & 0xFFFF, offset = minus_zero << 16 | minus_zero;
-    const int32_t step = t->along.in, line = t->across.in, next = QUAD * t->across.extent;
+    const int32_t step = t->along.in, line = t->across.in, next = QUAD * PITCH(&t->across);
     const int32_t rows = t->rows.to - t->rows.from;
     const int8_t *from = t->in + c;
     uint32_t *to = t->planes + t->skip * next + t->rows.from * QUAD;
     if (t->half_first) {
-        spread_one(from, line, rows, offset, to, 1);
+        spread_one(from, rows, line, offset, to, 1);
         from += step;
         to += next;
     }
-    if (t->across.extent == 1 && t->whole > 0) {
-        spread_both(from, step, 2 * step, t->whole, offset, to);
-        from += 2 * step * t->whole;
-        to += next * t->whole;
-    } else {
-        KB_NO_UNROLL
-        for (int32_t left = t->whole; left > 0; left--, from += 2 * step, to += next)
-            spread_both(from, step, line, rows, offset, to);
-    }
+    if (t->across.extent == 1 && t->whole > 0)
+        spread_both(from, step, 1, 0, t->whole, 2 * step, offset, to, 0);
+    else
+        spread_both(from, step, t->whole, 2 * step, rows, line, offset, to, next);
     if (t->half_last)
-        spread_one(from, line, rows, offset, to, 0);
+        spread_one(from + 2 * step * t->whole, rows, line, offset, to + next * t->whole, 0);
 }
 
 /* Raises the outputs of four channels from c on to `low`. */
@@ -123,7 +129,7 @@ KB_APART void make(tile *t)
     if (t->skip + t->half_first + t->whole < along->extent || t->rows.to - t->rows.from < across->extent) {
         uint32_t *word = t->planes;
         KB_NO_UNROLL
-        for (int32_t left = along->extent * across->extent; left > 0; left--, word += QUAD)
+        for (int32_t left = (along->extent - 1) * PITCH(across) + across->extent; left > 0; left--, word += QUAD)
             word[0] = word[1] = word[2] = word[3] = 0;
     }
     for (int32_t next = 0; next < last + QUAD; next += QUAD) {

@@ -73,24 +73,31 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
 
 
 def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
-    """Of every even width the highest that has the wanted size, by either kernel."""
+    """Of every even width that has the wanted size the highest, by either kernel."""
     is_3x3 = along.kernel == across.kernel == 3 and along.stride == across.stride in (1, 2)
+    is_wide = not is_3x3 and across.kernel <= constant("KB_DEPTHWISE_RUN")
     for width in range(2, along.made + 2, 2):
-        bytes_of_row = _FOUR_WORDS * along.words(width)
-        if bytes_of_row * across.kernel > 2 * _PLANES_BYTES:
-            return
-        fitting = (_PLANES_BYTES // bytes_of_row - across.kernel) // across.stride + 1
-        height = min(max(fitting, 1), across.made)
-        planes = bytes_of_row * across.rows(height)
-        size = turned, width, height, whole and width >= along.made and height >= across.made
+        words, is_last = along.words(width), width >= along.made
         if is_3x3:
-            yield Plan("3x3", *size, planes, _cycles_3x3(along, across, width, height))
-        elif across.kernel <= constant("KB_DEPTHWISE_RUN"):
-            taps = along.kernel + along.stride % 2
-            words = (taps + 1) // 2
-            weights = 2 * _FOUR_WORDS * words * across.kernel
-            cycles = _cycles_wide(along, across, width, height, words)
-            yield Plan("wide", *size, planes + weights, cycles)
+            rows = constant("KB_DEPTHWISE_ROWS")
+            height = min((rows - across.kernel) // across.stride + 1, across.made)
+            planes = _FOUR_WORDS * ((words - 1) * rows + across.rows(height))
+            if planes > _PLANES_BYTES:
+                return
+            is_whole = whole and is_last and height >= across.made
+            yield Plan("3x3", turned, width, height, is_whole, planes, _cycles_3x3(along, across, width, height))
+        elif is_wide:
+            bytes_of_row = _FOUR_WORDS * words
+            if bytes_of_row * across.kernel > 2 * _PLANES_BYTES:
+                return
+            fitting = (_PLANES_BYTES // bytes_of_row - across.kernel) // across.stride + 1
+            height = min(max(fitting, 1), across.made)
+            planes = bytes_of_row * across.rows(height)
+            taps = (along.kernel + along.stride % 2 + 1) // 2
+            weights = 2 * _FOUR_WORDS * taps * across.kernel
+            is_whole = whole and is_last and height >= across.made
+            cycles = _cycles_wide(along, across, width, height, taps)
+            yield Plan("wide", turned, width, height, is_whole, planes + weights, cycles)
 
 
 def _spread(along: Axis, across: Axis, width: int, height: int) -> tuple[int, int]:
@@ -101,10 +108,11 @@ def _spread(along: Axis, across: Axis, width: int, height: int) -> tuple[int, in
 
 def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
     tiles, words = _spread(along, across, width, height)
-    pairs, singles = along.made // 2 * across.made, along.made % 2 * across.made
-    columns = -(-along.made // 2) * -(-across.made // height)
-    slower = 6 if along.stride == 2 else 0
-    return 22 * words + 4 * ((47 + slower) * pairs + 32 * singles + 25 * columns + 150 * tiles)
+    columns = -(-along.made // 2)
+    blocks, odd = across.made // 2, across.made % 2
+    slower = 9 if along.stride == 2 else 0
+    made = columns * ((69 + slower) * blocks + (35 + slower / 2) * odd + 20 * -(-across.made // height))
+    return 16 * words + 300 * tiles + 4 * (made + 60 * tiles)
 
 
 def _cycles_wide(along: Axis, across: Axis, width: int, height: int, words: int) -> float:
