@@ -127,8 +127,11 @@ KB_APART void quad(const tile *t, int32_t c)
     const axis *along = &t->along, *across = &t->across;
     const int32_t rows = across->to - across->from, blocks = rows / 2, step = along->weight;
     const int32_t *const channel = t->p->channel + 3 * c;
+    const block taps = {step, across->weight, step - 3 * across->weight, 0, 2, 3};
     uint32_t weights[2 * 3 * QUAD];
-    spread_both(t->p->weight + c, step, 2, step, 3, across->weight, 0, weights, 3 * QUAD);
+    KB_STORED(&taps);
+    spread_both(t->p->weight + c, weights, 0, &taps);
+    KB_STORED(weights);
     shift_weights(channel, weights);
     const walk w = {across->out,
                     along->out,

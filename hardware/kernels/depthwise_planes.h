@@ -20,6 +20,12 @@ typedef struct {
     int32_t size, in, out, weight, kernel, stride, pad, from, to, start, extent;
 } axis;
 
+/* Values that become columns of words, in bytes, each at four times its place: from the first value of a word to the second;
+   from a row to the next; from below a column to the next, and so of the words; and how many columns and rows there are. */
+typedef struct {
+    int32_t step, down, right, next, columns, rows;
+} block;
+
 /* A tile: where its input and output are for channel 0, the words of a row that lie in the map (skipped ones, whether
    the first and the last have but one value, and whole ones between) and the rows that do. */
 typedef struct {
@@ -30,41 +36,33 @@ typedef struct {
     int8_t *out;
     int32_t skip, half_first, whole, half_last;
     kb_range rows;
+    block both; /* of whole words */
 } tile;
 
 /* What is done with the planes of four channels from c on. */
 static void quad(const tile *t, int32_t c);
 
-/* Words of two values `step` bytes apart, of four channels: `columns` of `rows` each, with values `right` and `down` bytes
-   apart, and columns of words `next` words. */
-KB_APART void spread_both(const int8_t *from, int32_t step, int32_t columns, int32_t right, int32_t rows, int32_t down,
-                          uint32_t offset, uint32_t *to, int32_t next)
+/* clang-format off */
+/* Words of two values, of four channels. */
+KB_APART __attribute__((naked)) void spread_both(const int8_t *from, uint32_t *to, uint32_t offset, const block *b)
 {
-#define ROW                                                                                                            \
-    "ldr.w %[c], [%[x], %[step]]\n ldr.w %[a], [%[x]]\n add.w %[x], %[x], %[down]\n"                                   \
-    "pkhbt %[b], %[a], %[c], lsl #16\n pkhtb %[d], %[c], %[a], asr #16\n"                                              \
-    "sxtab16 %[a], %[offset], %[b]\n sxtab16 %[b], %[offset], %[b], ror #8\n"                                          \
-    "sxtab16 %[c], %[offset], %[d]\n sxtab16 %[d], %[offset], %[d], ror #8\n"                                          \
-    "str.w %[b], [%[word], #4]\n str.w %[c], [%[word], #8]\n str.w %[d], [%[word], #12]\n"                             \
-    "str.w %[a], [%[word]], #16\n"
-    KB_NO_UNROLL
-    for (; columns > 0; columns--, from += right, to += next) {
-        const int8_t *x = from;
-        uint32_t *word = to, a, b, c, d;
-        int32_t left = rows;
-        __asm__ volatile("tst.w %[left], #1\n bne.w 2f\n"
-                         ".balign 4\n"
-                         "1: " ROW "sub.w %[left], %[left], #1\n"
-                         "2: " ROW "subs.w %[left], %[left], #1\n bgt.w 1b\n"
-                         : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [x] "+r"(x), [word] "+r"(word),
-                           [left] "+r"(left)
-                         : [step] "r"(step), [down] "r"(down), [offset] "r"(offset)
-                         : "memory", "cc");
-    }
+#define ROW                                                                                                           \
+    "ldr.w r10, [r0, r4]\n ldr.w r3, [r0]\n add.w r0, r0, r5\n"                                                       \
+    "pkhbt lr, r3, r10, lsl #16\n pkhtb r11, r10, r3, asr #16\n"                                                      \
+    "sxtab16 r3, r2, lr\n sxtab16 lr, r2, lr, ror #8\n sxtab16 r10, r2, r11\n sxtab16 r11, r2, r11, ror #8\n"         \
+    "str.w lr, [r1, #4]\n str.w r10, [r1, #8]\n str.w r11, [r1, #12]\n str.w r3, [r1], #16\n"
+    __asm__("push {r4-r11, lr}\n ldm.w r3, {r4-r9}\n cmp.w r8, #0\n beq 4f\n"
+            "1: mov.w r12, r9\n tst.w r9, #1\n bne.w 3f\n"
+            ".balign 4\n"
+            "2: " ROW "sub.w r12, r12, #1\n"
+            "3: " ROW "subs.w r12, r12, #1\n bgt.w 2b\n"
+            "add r0, r6\n add r1, r7\n subs.w r8, r8, #1\n bne.w 1b\n"
+            "4: pop {r4-r11, pc}\n");
 #undef ROW
 }
+/* clang-format on */
 
-/* The same of a column of words whose first, or else second, value is padding. */
+/* A column of words whose first, or else second, value is padding. */
 KB_INLINE void spread_one(const int8_t *from, int32_t rows, int32_t down, uint32_t offset, uint32_t *to, int first)
 {
     KB_NO_UNROLL
@@ -90,10 +88,8 @@ KB_APART void spread(const tile *t, int32_t c)
         from += step;
         to += next;
     }
-    if (t->across.extent == 1 && t->whole > 0)
-        spread_both(from, step, 1, 0, t->whole, 2 * step, offset, to, 0);
-    else
-        spread_both(from, step, t->whole, 2 * step, rows, line, offset, to, next);
+    KB_STORED(&t->both);
+    spread_both(from, to, offset, &t->both);
     if (t->half_last)
         spread_one(from + 2 * step * t->whole, rows, line, offset, to + next * t->whole, 0);
 }
@@ -124,6 +120,11 @@ KB_APART void make(tile *t)
     t->half_last = (inside - t->half_first) % 2;
     t->rows.from = kb_max(-across->start, 0);
     t->rows.to = kb_min(across->extent, across->size - across->start);
+    const int32_t high = t->rows.to - t->rows.from, step = along->in;
+    t->both = (block){step,       across->in, 2 * step - high * across->in, 4 * QUAD * (PITCH(across) - high),
+                      t->whole, high};
+    if (across->extent == 1) /* one column along the row */
+        t->both = (block){step, 2 * step, 0, 0, t->whole > 0, t->whole};
     t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;
     t->out += across->from * across->out + along->from * along->out;
     if (t->skip + t->half_first + t->whole < along->extent || t->rows.to - t->rows.from < across->extent) {
@@ -170,7 +171,7 @@ KB_INLINE void by_tiles(const int8_t *in, int8_t *out, uint32_t *planes, const k
             along.to = kb_min(along.from + p->along, wide.to);
             along.start = along.from * along.stride - along.pad;
             along.extent = (((along.to - along.from - 1) | 1) * along.stride + along.kernel + 1) / 2;
-            tile t = {p, along, across, planes, in, out, 0, 0, 0, 0, {0, 0}};
+            tile t = {p, along, across, planes, in, out, 0, 0, 0, 0, {0, 0}, {0, 0, 0, 0, 0, 0}};
             make(&t);
         }
     }
