@@ -9,9 +9,6 @@
 #define PITCH(across) KB_DEPTHWISE_ROWS
 #include "depthwise_planes.h"
 
-/* Functions in assembly read their parameters from registers. */
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-
 /* What the loops over the outputs of four channels read; assembly has a copy of its own on the stack, from 28 on, in which
    what is of a channel moves on to the next one. */
 typedef struct {

@@ -10,9 +10,6 @@
 #define PITCH(across) (across)->extent
 #include "depthwise_planes.h"
 
-/* Functions in assembly read their parameters from registers. */
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-
 /* What the loop over the outputs of a channel reads, each at four times its place; where a column of pairs begins and
    ends moves on with it. Of a tile of one row, the column is the row. A window's words lie in runs, one after the other
    down a word of the plane. */

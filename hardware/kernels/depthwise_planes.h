@@ -14,6 +14,9 @@
 
 #define QUAD 4
 
+/* Functions in assembly read their parameters from registers. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 /* An axis of the map: its size; bytes from one value to the next of the input, the output and the weights; windows; and
    the tile: its outputs [from, to), and the input under them, `extent` words along or rows across, from `start` on. */
 typedef struct {

@@ -9,7 +9,7 @@ from itertools import chain
 
 from kilobench.compile.kernels import constant
 
-_PLANES_BYTES = 3744
+_PLANES_BYTES = 4096
 """Wanted size of the planes, which hold the input of four channels under a tile of the output at 16 bits."""
 _MANY = 256
 """Windows along an axis, beyond which those that reach beyond the map do not count."""
