@@ -10,21 +10,22 @@
 #define PITCH(across) (across)->extent
 #include "depthwise_planes.h"
 
-/* What the loops over the outputs of a channel read, each at four times its place; where a column of pairs begins moves on
-   with them. Of a tile of one row, the column is the row. A window's words lie in runs, one after the other down a word of
-   the plane. */
+/* What the loops over the outputs of a channel read, each at four times its place. Of a tile of one row, the column of
+   pairs is the row. A window's words lie in runs, one after the other down a word of the plane. */
 typedef struct {
     int32_t bias, multiplier, offset, right;
-    int32_t beside; /* 16: from the first output of a pair to the second; of the last pair 0 if it has one */
+    int32_t beside;      /* 16: from the first output of a pair to the second, or 0 if there is none */
     int32_t below, down; /* 20, 24: from an output to the next one across, and from its window to the next */
-    int8_t *end; /* 28: of a column */
+    int8_t *end;         /* 28: of a column */
     const uint32_t *plane; /* 32 */
-    int8_t *out; /* 36 */
-    const uint32_t *weights; /* 40: [runs][length][2] */
+    int8_t *out;           /* 36 */
+    const uint32_t *weights;     /* 40: [runs][length][2] */
     const uint32_t *weights_end; /* 44 */
     int32_t length; /* 48: of a run, up to KB_DEPTHWISE_RUN */
-    int32_t skip; /* 52: from the end of a run to the next one */
+    int32_t skip;   /* 52: from the end of a run to the next one */
     int32_t second; /* 56: from a word of the first output to that of the second */
+    int8_t *twos;   /* 60: up to where pairs are made two at a time */
+    int32_t last;   /* 64: `beside` of a column's last pair */
 } walk;
 
 /* clang-format off */
@@ -45,42 +46,40 @@ typedef struct {
     "smlad r12, r8, r9, r12\n smlad lr, r10, r11, lr\n"
 /* Of two pairs, whose second is a word further down, a word of the four windows, of which `next` is loaded: 28 bytes. */
 #define WORDS(word, next)                                                                                             \
-    "ldr.w r7, [r5, #4]\n ldr.w r6, [r5], #8\n ldr.w " next ", [r4], #16\n smlad r12, " word ", r6, r12\n"            \
+    "ldr.w r7, [r5, #4]\n ldr.w r6, [r5], #8\n ldr.w " next ", [r4, #16]!\n smlad r12, " word ", r6, r12\n"           \
     "smlad lr, " word ", r7, lr\n smlad r10, " next ", r6, r10\n smlad r11, " next ", r7, r11\n"
 
-/* A column of pairs of a channel. The first run is entered where as many words are left as it has. */
-KB_APART __attribute__((naked)) void column(walk *w)
+/* A column of pairs of a channel: two at a time, then one. The first run is entered where as many words are left as it
+   has. */
+KB_APART __attribute__((naked)) void column(const walk *w)
 {
-    __asm__("push {r4-r11, lr}\n mov r3, r0\n ldr r0, [r3, #32]\n ldr r1, [r3, #36]\n ldr r2, [r3, #44]\n"
-            "ldr r7, [r3, #48]\n add.w r7, r7, r7, lsl #1\n adr r8, 3f\n sub.w r7, r8, r7, lsl #3\n orr r7, r7, #1\n"
-            ".balign 4\n"
-            "1: ldr.w r12, [r3]\n ldr.w r5, [r3, #40]\n ldr.w r6, [r3, #56]\n mov.w lr, r12\n mov.w r4, r0\n"
-            "2: bx r7\n nop\n"
-            WORD WORD WORD WORD WORD WORD WORD WORD
-            "3: ldr.w r8, [r3, #52]\n cmp.w r5, r2\n add.w r4, r4, r8\n bne.w 2b\n"
-            "mov.w r4, r7\n" NUMBERS SCALE("r12") SCALE("lr") CUT("r12", "lr") STORE("r12", "lr")
-            "mov.w r7, r4\n ldr.w r8, [r3, #20]\n ldr.w r9, [r3, #24]\n ldr.w r10, [r3, #28]\n"
-            "add.w r1, r1, r8\n add.w r0, r0, r9\n cmp.w r1, r10\n bne.w 1b\n"
-            "pop {r4-r11, pc}\n");
-}
-
-/* The same of two pairs at a time, where the second output of a pair has the words of the first. */
-KB_APART __attribute__((naked)) void column_of_two(walk *w)
-{
-    __asm__("push {r4-r11, lr}\n mov r3, r0\n ldr r0, [r3, #32]\n ldr r1, [r3, #36]\n ldr r4, [r3, #48]\n"
-            "rsb.w r4, r4, r4, lsl #3\n adr r2, 3f\n sub.w r2, r2, r4, lsl #2\n orr r2, r2, #1\n"
+    __asm__("push {r4-r11, lr}\n mov r3, r0\n ldr r0, [r3, #32]\n ldr r1, [r3, #36]\n ldr r6, [r3, #60]\n"
+            "cmp r1, r6\n beq.w 4f\n"
+            "ldr r4, [r3, #48]\n rsb.w r4, r4, r4, lsl #3\n adr r2, 3f\n sub.w r2, r2, r4, lsl #2\n orr r2, r2, #1\n"
             ".balign 4\n"
             "1: ldr.w r12, [r3]\n ldr.w r5, [r3, #40]\n mov.w r4, r0\n"
             "mov.w lr, r12\n mov.w r10, r12\n mov.w r11, r12\n"
-            "2: ldr.w r8, [r4], #16\n mov.w r9, r8\n bx r2\n nop\n"
+            "2: ldr.w r8, [r4]\n mov.w r9, r8\n bx r2\n nop\n"
             WORDS("r8", "r9") WORDS("r9", "r8") WORDS("r8", "r9") WORDS("r9", "r8")
             WORDS("r8", "r9") WORDS("r9", "r8") WORDS("r8", "r9") WORDS("r9", "r8")
             "3: ldr.w r6, [r3, #44]\n ldr.w r7, [r3, #52]\n cmp.w r5, r6\n add.w r4, r4, r7\n bne.w 2b\n"
             NUMBERS "ldr r4, [r3, #20]\n ldr r5, [r3, #24]\n"
             SCALE("r12") SCALE("lr") SCALE("r10") SCALE("r11") CUT("r12", "lr") CUT("r10", "r11")
-            STORE("r12", "lr") "add.w r1, r1, r4\n ldr r6, [r3, #28]\n" STORE("r10", "r11")
+            STORE("r12", "lr") "add.w r1, r1, r4\n ldr r6, [r3, #60]\n" STORE("r10", "r11")
             "add.w r1, r1, r4\n add.w r0, r0, r5, lsl #1\n cmp r1, r6\n bne.w 1b\n"
-            "str r0, [r3, #32]\n str r1, [r3, #36]\n pop {r4-r11, pc}\n");
+            "4: ldr r6, [r3, #28]\n cmp r1, r6\n beq.w 8f\n"
+            "ldr r2, [r3, #44]\n ldr r7, [r3, #48]\n add.w r7, r7, r7, lsl #1\n adr r8, 7f\n sub.w r7, r8, r7, lsl #3\n"
+            "orr r7, r7, #1\n"
+            ".balign 4\n"
+            "5: ldr.w r12, [r3]\n ldr.w r5, [r3, #40]\n ldr.w r6, [r3, #56]\n mov.w lr, r12\n mov.w r4, r0\n"
+            "6: bx r7\n nop\n"
+            WORD WORD WORD WORD WORD WORD WORD WORD
+            "7: ldr.w r8, [r3, #52]\n cmp.w r5, r2\n add.w r4, r4, r8\n bne.w 6b\n"
+            "mov.w r4, r7\n" NUMBERS SCALE("r12") SCALE("lr") CUT("r12", "lr")
+            "ldr.w r10, [r3, #28]\n ldr.w r8, [r3, #20]\n ldr.w r11, [r3, #24]\n add.w r8, r1, r8\n"
+            "cmp.w r8, r10\n it eq\n ldreq.w r9, [r3, #64]\n" STORE("r12", "lr")
+            "mov.w r1, r8\n mov.w r7, r4\n add.w r0, r0, r11\n bne.w 5b\n"
+            "8: pop {r4-r11, pc}\n");
 }
 /* clang-format on */
 
@@ -117,64 +116,40 @@ KB_APART void spread_weights(const tile *t, const int8_t *w, int32_t words, uint
     }
 }
 
-/* A column of `count` pairs; two at a time if they may be. */
-KB_INLINE void pairs_of(walk *w, const uint32_t *plane, int8_t *out, int32_t count, int by_two)
-{
-    w->plane = plane, w->out = out;
-    if (by_two && count > 1) {
-        w->end = out + count / 2 * 2 * w->below;
-        w->skip -= 4 * QUAD;
-        KB_STORED(w);
-        column_of_two(w);
-        w->skip += 4 * QUAD;
-    }
-    if (!by_two || count % 2) {
-        w->end = out + count * w->below;
-        KB_STORED(w);
-        column(w);
-    }
-}
-
 KB_APART void quad(const tile *t, int32_t c)
 {
     const axis *along = &t->along, *across = &t->across;
     const int32_t odd = along->stride % 2, words = (along->kernel + 1 + odd) / 2, taps = words * across->kernel;
     const int32_t next = 4 * QUAD * across->extent, flat = across->extent == across->kernel && taps <= KB_DEPTHWISE_RUN;
-    const int32_t line = across->to - across->from == 1, onward = along->stride * next;
-    const int32_t length = flat ? taps : across->kernel;
+    const int32_t count = along->to - along->from, rows = across->to - across->from, line = rows == 1;
+    const int32_t onward = along->stride * next, length = flat ? taps : across->kernel;
     const int by_two = along->stride == 1 && (line ? across->extent : across->stride) == 1;
-    uint32_t *const weights = t->planes + QUAD * along->extent * across->extent;
-    spread_weights(t, t->p->weight + c, words, weights);
-    for (int32_t j = 0; j < QUAD; j++) {
+    const int32_t whole = line ? count / 2 : rows, pairs = line ? (count + 1) / 2 : rows;
+    uint32_t *own = t->planes + QUAD * along->extent * across->extent;
+    walk w = {.below = line ? 2 * along->out : across->out,
+              .down = line ? onward : 4 * QUAD * across->stride,
+              .length = length,
+              .skip = next - 4 * QUAD * length,
+              .second = along->stride / 2 * next};
+    spread_weights(t, t->p->weight + c, words, own);
+    KB_NO_UNROLL
+    for (int32_t j = 0; j < QUAD; j++, own += 2 * taps) {
         const scaling s = scaling_of(t->p->channel + 3 * (c + j), t->p->out_zero);
-        uint32_t *const own = weights + 2 * taps * j;
         KB_NO_UNROLL
         for (int32_t i = 0; s.left && i < 2 * taps; i++)
             own[i] = kb_shift16(own[i], s.left);
-        walk w = {s.bias,
-                  s.multiplier,
-                  s.offset,
-                  s.right,
-                  along->out,
-                  line ? 2 * along->out : across->out,
-                  line ? onward : 4 * QUAD * across->stride,
-                  0,
-                  0,
-                  0,
-                  own,
-                  own + 2 * taps,
-                  length,
-                  next - 4 * QUAD * length,
-                  along->stride / 2 * next};
-        const uint32_t *plane = t->planes + j;
-        int8_t *out = t->out + c + j;
-        int32_t pairs = line ? kb_max((along->to - along->from) / 2, 1) : 1;
-        for (int32_t left = along->to - along->from; left > 0; left -= 2 * pairs) {
+        w.bias = s.bias, w.multiplier = s.multiplier, w.offset = s.offset, w.right = s.right;
+        w.weights = own, w.weights_end = own + 2 * taps;
+        w.plane = t->planes + j, w.out = t->out + c + j, w.beside = along->out;
+        KB_NO_UNROLL
+        for (int32_t left = count; left > 0; left -= line ? left : 2) {
+            w.last = left % 2 && (line || left == 1) ? 0 : along->out;
             if (left == 1)
-                pairs = 1, w.beside = 0;
-            pairs_of(&w, plane, out, line ? pairs : across->to - across->from, by_two);
-            plane += pairs * onward / 4;
-            out += 2 * pairs * along->out;
+                w.beside = 0;
+            w.twos = w.out + (by_two ? whole / 2 * 2 * w.below : 0), w.end = w.out + pairs * w.below;
+            KB_STORED(&w);
+            column(&w);
+            w.plane += onward / 4, w.out += 2 * along->out;
         }
     }
 }
