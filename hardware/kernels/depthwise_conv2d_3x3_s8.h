@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 depthwise convolution of kernels of 3 x 3 with a stride of 1 or 2, by whose kernels it is included: with
+/* int8 depthwise convolution of kernels of 3 x 3 with a stride of 1, 2 or 3, by whose kernels it is included: with
    KB_TWICE before, results are rounded twice. A block of two by two outputs at a time, the weights of a channel staying in
    registers. Cores without the DSP extension make it as any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_3X3_S8_H
@@ -57,6 +57,11 @@ typedef struct {
 #define SECOND_2(a, b) ADD_2(a, b, b, "r5", "t", "r7")
 #define THIRD_2(a, b) ADD_2(a, b, b, "r6", "t", "r8")
 
+/* The same of windows three apart, whose third word is loaded last. */
+#define ADD_3(a, b, begin, low, high, step)                                                                           \
+    "smlatb " b ", r11, " low ", " begin "\n smlad " a ", r10, " low ", " a "\n smlabt " a ", r11, " high ", " a "\n"   \
+    "ldr.w r10, [r0, #2 * " BESIDE " - " step "]\n smlad " b ", r10, " high ", " b "\n"
+
 #define BIAS(sum) "ldr.w " sum ", [sp]\n"
 /* The sums of two outputs in r1 and r3 and of the two below in r12 and lr, whose windows have two rows in common, or one. */
 #define SUMS_1                                                                                                        \
@@ -66,6 +71,10 @@ typedef struct {
     BIAS("r1") LOAD_2("16") FIRST_2("r1", "r3", "r1") LOAD_2("16") SECOND_2("r1", "r3")                               \
     BIAS("r12") LOAD_2("16") THIRD_2("r1", "r3") FIRST_2("r12", "lr", "r12")                                          \
     LOAD_2("16") SECOND_2("r12", "lr") LOAD_2("0") THIRD_2("r12", "lr")
+#define ROWS_3(a, b, last)                                                                                            \
+    BIAS(a) LOAD_1("16") ADD_3(a, b, a, "r4", "r7", "16") LOAD_1("16") ADD_3(a, b, b, "r5", "r8", "16")               \
+    LOAD_1(last) ADD_3(a, b, b, "r6", "r9", last)
+#define SUMS_3 ROWS_3("r1", "r3", "16") ROWS_3("r12", "lr", "16")
 /* Of two outputs alone, in r1 and r3. */
 #define PAIR(LOAD, FIRST, SECOND, THIRD)                                                                              \
     BIAS("r1") LOAD("16") FIRST("r1", "r3", "r1") LOAD("16") SECOND("r1", "r3") LOAD("-32") THIRD("r1", "r3")
@@ -73,7 +82,7 @@ typedef struct {
 /* The channels; the columns of two outputs; the blocks of two by two. Of the one output of a last column, the second is
    written to the same place before. On the stack: bias, multiplier, offset, shift; from an output to the second one; where
    the blocks of the column end; the outputs along that are left. */
-#define COLUMNS(REPACK, SUMS, ...)                                                                                    \
+#define COLUMNS(REPACK, SUMS, PAIR)                                                                                   \
     __asm__("push {r4-r11, lr}\n ldm.w r0, {r1-r12}\n push.w {r1-r12}\n sub sp, #28\n"                                \
             "1: ldr r0, [sp, #52]\n ldr r1, [sp, #56]\n ldr r3, [sp, #68]\n"                                          \
             "ldr r4, [r0]\n ldr r5, [r0, #16]\n ldr r6, [r0, #32]\n ldr r7, [r0, #48]\n ldr.w r8, [r0, #64]\n"        \
@@ -89,7 +98,7 @@ typedef struct {
             "ldr.w r10, [sp, #28]\n" STORE("r1", "r3") "add.w r2, r2, r10\n ldr.w r3, [sp, #20]\n"                    \
             STORE("r12", "lr") "add.w r2, r2, r10\n cmp.w r2, r3\n bne.w 3b\n"                                        \
             "4: ldr r1, [sp, #36]\n cmp r1, #0\n beq.w 5f\n"                                                          \
-            ".balign 4\n" PAIR(__VA_ARGS__)                                                                           \
+            ".balign 4\n" PAIR                                                                                        \
             "ldr.w r10, [sp, #4]\n ldr.w r11, [sp, #8]\n" SCALE("r1", "r3")                                           \
             "ldr.w r10, [sp, #12]\n ldr.w r11, [sp, #16]\n" CUT("r1", "r3") STORE("r1", "r3")                         \
             "5: ldr.w lr, [sp, #24]\n ldr.w r12, [sp, #32]\n ldr r1, [sp, #48]\n ldr r3, [sp, #20]\n ldr r2, [sp, #40]\n" \
@@ -100,12 +109,17 @@ typedef struct {
 /* All outputs of four channels. */
 KB_APART __attribute__((naked)) void columns(const walk *w)
 {
-    COLUMNS("", SUMS_1, LOAD_1, FIRST_1, SECOND_1, THIRD_1);
+    COLUMNS("", SUMS_1, PAIR(LOAD_1, FIRST_1, SECOND_1, THIRD_1));
 }
 
 KB_APART __attribute__((naked)) void columns_2(const walk *w)
 {
-    COLUMNS("pkhtb r7, r8, r7, asr #16\n mov r8, r9\n", SUMS_2, LOAD_2, FIRST_2, SECOND_2, THIRD_2);
+    COLUMNS("pkhtb r7, r8, r7, asr #16\n mov r8, r9\n", SUMS_2, PAIR(LOAD_2, FIRST_2, SECOND_2, THIRD_2));
+}
+
+KB_APART __attribute__((naked)) void columns_3(const walk *w)
+{
+    COLUMNS("", SUMS_3, ROWS_3("r1", "r3", "-32"));
 }
 /* clang-format on */
 
@@ -145,8 +159,10 @@ KB_APART void quad(const tile *t, int32_t c)
     KB_STORED(&w);
     if (along->stride == 1)
         columns(&w);
-    else
+    else if (along->stride == 2)
         columns_2(&w);
+    else
+        columns_3(&w);
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)

@@ -74,7 +74,7 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
 
 def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
     """Of every even width that has the wanted size the highest, by either kernel."""
-    is_3x3 = along.kernel == across.kernel == 3 and along.stride == across.stride in (1, 2)
+    is_3x3 = along.kernel == across.kernel == 3 and along.stride == across.stride in (1, 2, 3)
     is_wide = not is_3x3 and across.kernel <= constant("KB_DEPTHWISE_RUN")
     for width in range(2, along.made + 2, 2):
         words, is_last = along.words(width), width >= along.made
@@ -110,7 +110,7 @@ def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
     tiles, words = _spread(along, across, width, height)
     columns = -(-along.made // 2)
     blocks, odd = across.made // 2, across.made % 2
-    slower = 9 if along.stride == 2 else 0
+    slower = 9 * (along.stride - 1)
     made = columns * ((69 + slower) * blocks + (35 + slower / 2) * odd + 20 * -(-across.made // height))
     return 16 * words + 300 * tiles + 4 * (made + 60 * tiles)
 
