@@ -55,10 +55,9 @@ KB_APART __attribute__((naked)) void spread_both(const int8_t *from, uint32_t *t
     "sxtab16 r3, r2, lr\n sxtab16 lr, r2, lr, ror #8\n sxtab16 r10, r2, r11\n sxtab16 r11, r2, r11, ror #8\n"         \
     "str.w lr, [r1, #4]\n str.w r10, [r1, #8]\n str.w r11, [r1, #12]\n str.w r3, [r1], #16\n"
     __asm__("push {r4-r11, lr}\n ldm.w r3, {r4-r9}\n cmp.w r8, #0\n beq 4f\n"
-            "1: mov.w r12, r9\n tst.w r9, #1\n bne.w 3f\n"
+            "1: add.w r12, r9, #1\n lsrs.w r12, r12, #1\n bcc.w 3f\n"
             ".balign 4\n"
-            "2: " ROW "sub.w r12, r12, #1\n"
-            "3: " ROW "subs.w r12, r12, #1\n bgt.w 2b\n"
+            "2: " ROW "3: " ROW "subs.w r12, r12, #1\n bne.w 2b\n"
             "add r0, r6\n add r1, r7\n subs.w r8, r8, #1\n bne.w 1b\n"
             "4: pop {r4-r11, pc}\n");
 #undef ROW
@@ -112,6 +111,27 @@ KB_APART void clamp(const tile *t, int32_t c)
     }
 }
 
+KB_INLINE void zero(uint32_t *word, int32_t count)
+{
+    KB_NO_UNROLL
+    for (; count > 0; count--, word += QUAD)
+        word[0] = word[1] = word[2] = word[3] = 0;
+}
+
+/* Makes zero what of the planes is padding, but for what shares a word with the map. */
+KB_INLINE void clear(const tile *t)
+{
+    const int32_t extent = t->across.extent, end = t->skip + t->half_first + t->whole + t->half_last;
+    uint32_t *column = t->planes;
+    KB_NO_UNROLL
+    for (int32_t i = 0; i < t->along.extent; i++, column += QUAD * PITCH(&t->across)) {
+        const int inside = i >= t->skip && i < end;
+        zero(column, inside ? t->rows.from : extent);
+        if (inside)
+            zero(column + QUAD * t->rows.to, extent - t->rows.to);
+    }
+}
+
 KB_APART void make(tile *t)
 {
     const axis *along = &t->along, *across = &t->across;
@@ -130,12 +150,7 @@ KB_APART void make(tile *t)
         t->both = (block){step, 2 * step, 0, 0, t->whole > 0, t->whole};
     t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;
     t->out += across->from * across->out + along->from * along->out;
-    if (t->skip + t->half_first + t->whole < along->extent || t->rows.to - t->rows.from < across->extent) {
-        uint32_t *word = t->planes;
-        KB_NO_UNROLL
-        for (int32_t left = (along->extent - 1) * PITCH(across) + across->extent; left > 0; left--, word += QUAD)
-            word[0] = word[1] = word[2] = word[3] = 0;
-    }
+    clear(t);
     for (int32_t next = 0; next < last + QUAD; next += QUAD) {
         const int32_t c = kb_min(next, last);
         spread(t, c);
