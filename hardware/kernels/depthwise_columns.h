@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 depthwise convolution whose weights of a channel stay in six registers, on cores with the DSP extension: blocks of two
-   pairs of outputs. By whose kernels this is included; PITCH as depthwise_planes.h says. */
+/* int8 depthwise convolution whose weights of a channel stay in six registers, on cores with the DSP extension: blocks
+   of two pairs of outputs. By whose kernels this is included; PITCH as depthwise_planes.h says. */
 #ifndef KB_DEPTHWISE_COLUMNS_H
 #define KB_DEPTHWISE_COLUMNS_H
 
 #include "depthwise_planes.h"
 
-/* What the loops over the outputs of four channels read; assembly has a copy of its own on the stack, from 28 on, in which
-   what is of a channel moves on to the next one. */
+/* What the loops over the outputs of four channels read; assembly has a copy of its own on the stack, from 28 on, in
+   which what is of a channel moves on to the next one. */
 typedef struct {
     int32_t below;  /* 28: from an output to the next one across */
     int32_t beside; /* 32: from the first output of a pair to the second */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 depthwise convolution of kernels of up to five taps along one axis with a stride of 1, and one along the other, by
-   whose kernels it is included: with KB_TWICE before, results are rounded twice. Four outputs of a row, or column, at a
-   time. Cores without the DSP extension make it as any other (depthwise_conv2d_s8.h). */
+/* int8 depthwise convolution of kernels of up to five taps along one axis with a stride of 1, and one along the other,
+   by whose kernels it is included: with KB_TWICE before, results are rounded twice. Four outputs of a row, or column,
+   at a time. Cores without the DSP extension make it as any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_LINE_S8_H
 #define KB_DEPTHWISE_CONV2D_LINE_S8_H
 
@@ -50,18 +50,8 @@ KB_APART void quad(const tile *t, int32_t c)
     const int32_t beside = t->along.out, count = t->along.to - t->along.from, pairs = count / 2, blocks = pairs / 2;
     const int32_t *const channel = t->p->channel + 3 * c;
     uint32_t weights[6 * QUAD];
-    walk w = {2 * beside,
-              beside,
-              pairs % 2,
-              4 * blocks * beside,
-              2,
-              0,
-              weights,
-              channel,
-              t->planes,
-              t->out + c,
-              2 * t->p->out_zero + 1,
-              QUAD};
+    walk w = {2 * beside, beside,    pairs % 2,  4 * blocks * beside,    2,   0, weights,
+              channel,    t->planes, t->out + c, 2 * t->p->out_zero + 1, QUAD};
     line_weights(t, t->p->weight + c, weights);
     shift_weights(channel, weights);
     KB_STORED(&w);

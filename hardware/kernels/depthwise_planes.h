@@ -23,8 +23,9 @@ typedef struct {
     int32_t size, in, out, weight, kernel, stride, pad, from, to, start, extent;
 } axis;
 
-/* Values that become columns of words, in bytes, each at four times its place: from the first value of a word to the second;
-   from a row to the next; from below a column to the next, and so of the words; and how many columns and rows there are. */
+/* Values that become columns of words, in bytes, each at four times its place: from the first value of a word to the
+   second; from a row to the next; from below a column to the next, and so of the words; and how many columns and rows
+   there are. */
 typedef struct {
     int32_t step, down, right, next, columns, rows;
 } block;
@@ -78,7 +79,7 @@ KB_INLINE void spread_one(const int8_t *from, int32_t rows, int32_t down, uint32
 }
 
 /* The input of four channels from c on; what is padding has been set to zero. */
-KB_APART void spread(const tile *t, int32_t c)
+KB_INLINE void spread(const tile *t, int32_t c)
 {
     const uint32_t minus_zero = (uint32_t)-t->p->in_zero & 0xFFFF, offset = minus_zero << 16 | minus_zero;
     const int32_t step = t->along.in, line = t->across.in, next = QUAD * PITCH(&t->across);
@@ -144,8 +145,8 @@ KB_APART void make(tile *t)
     t->rows.from = kb_max(-across->start, 0);
     t->rows.to = kb_min(across->extent, across->size - across->start);
     const int32_t high = t->rows.to - t->rows.from, step = along->in;
-    t->both = (block){step,       across->in, 2 * step - high * across->in, 4 * QUAD * (PITCH(across) - high),
-                      t->whole, high};
+    t->both =
+        (block){step, across->in, 2 * step - high * across->in, 4 * QUAD * (PITCH(across) - high), t->whole, high};
     if (across->extent == 1) /* one column along the row */
         t->both = (block){step, 2 * step, 0, 0, t->whole > 0, t->whole};
     t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;

@@ -75,10 +75,10 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
 def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
     """Of every even width that has the wanted size the highest, by the kernels that can."""
     for width in range(2, along.made + 2, 2):
-        plans = [plan for plan in (_3x3(along, across, width), _line(along, across, width), _wide(along, across, width)) if plan]
-        if not plans:
+        ways = [way(along, across, width) for way in (_3x3, _line, _wide)]
+        if not any(ways):
             return
-        for kind, height, planes, cycles in plans:
+        for kind, height, planes, cycles in filter(None, ways):
             is_whole = whole and width >= along.made and height >= across.made
             yield Plan(kind, turned, width, height, is_whole, planes, cycles)
 
@@ -97,7 +97,7 @@ def _3x3(along: Axis, across: Axis, width: int) -> _Way | None:
 
 
 def _line(along: Axis, across: Axis, width: int) -> _Way | None:
-    """By the kernel of few taps along; the last word read may be one further."""
+    """By the kernel of few taps along, which reads up to two words more."""
     planes = _FOUR_WORDS * (along.words(width) + 2)
     few = across.kernel == along.stride == 1 and along.kernel <= constant("KB_DEPTHWISE_TAPS")
     return ("line", 1, planes, _cycles_line(along, across, width)) if few and planes <= _PLANES_BYTES else None
