@@ -122,34 +122,36 @@ KB_APART void quad(const tile *t, int32_t c)
     const int32_t odd = along->stride % 2, words = (along->kernel + 1 + odd) / 2, taps = words * across->kernel;
     const int32_t next = 4 * QUAD * across->extent, flat = across->extent == across->kernel && taps <= KB_DEPTHWISE_RUN;
     const int32_t count = along->to - along->from, rows = across->to - across->from, line = rows == 1;
-    const int32_t onward = along->stride * next, length = flat ? taps : across->kernel;
+    const int32_t onward = along->stride * next, length = flat ? taps : across->kernel, columns = (count + 1) / 2;
     const int by_two = along->stride == 1 && (line ? across->extent : across->stride) == 1;
-    const int32_t whole = line ? count / 2 : rows, pairs = line ? (count + 1) / 2 : rows;
+    const int32_t below = line ? 2 * along->out : across->out, beside = along->out, last = count % 2 ? 0 : beside;
+    const int32_t span = (line ? columns : rows) * below, twos = by_two * ((line ? count / 2 : rows) & ~1) * below;
+    const int32_t *channel = t->p->channel + 3 * c;
     uint32_t *own = t->planes + QUAD * along->extent * across->extent;
-    walk w = {.below = line ? 2 * along->out : across->out,
+    walk w = {.below = below,
               .down = line ? onward : 4 * QUAD * across->stride,
               .length = length,
               .skip = next - 4 * QUAD * length,
               .second = along->stride / 2 * next};
     spread_weights(t, t->p->weight + c, words, own);
     KB_NO_UNROLL
-    for (int32_t j = 0; j < QUAD; j++, own += 2 * taps) {
-        const scaling s = scaling_of(t->p->channel + 3 * (c + j), t->p->out_zero);
+    for (int32_t j = 0; j < QUAD; j++, own += 2 * taps, channel += 3) {
+        const scaling s = scaling_of(channel, t->p->out_zero);
         KB_NO_UNROLL
         for (int32_t i = 0; s.left && i < 2 * taps; i++)
             own[i] = kb_shift16(own[i], s.left);
         w.bias = s.bias, w.multiplier = s.multiplier, w.offset = s.offset, w.right = s.right;
         w.weights = own, w.weights_end = own + 2 * taps;
-        w.plane = t->planes + j, w.out = t->out + c + j, w.beside = along->out;
+        w.plane = t->planes + j, w.out = t->out + c + j;
+        w.beside = beside, w.last = line ? last : beside;
         KB_NO_UNROLL
-        for (int32_t left = count; left > 0; left -= line ? left : 2) {
-            w.last = left % 2 && (line || left == 1) ? 0 : along->out;
-            if (left == 1)
-                w.beside = 0;
-            w.twos = w.out + (by_two ? whole / 2 * 2 * w.below : 0), w.end = w.out + pairs * w.below;
+        for (int32_t left = line ? 1 : columns; left > 0; left--) {
+            if (left == 1 && !line)
+                w.beside = w.last = last;
+            w.twos = w.out + twos, w.end = w.out + span;
             KB_STORED(&w);
             column(&w);
-            w.plane += onward / 4, w.out += 2 * along->out;
+            w.plane += onward / 4, w.out += 2 * beside;
         }
     }
 }
