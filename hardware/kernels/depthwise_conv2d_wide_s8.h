@@ -7,61 +7,79 @@
 #define KB_DEPTHWISE_CONV2D_WIDE_S8_H
 
 #ifdef __ARM_FEATURE_DSP
+#define PITCH(across) (across)->extent
 #include "depthwise_planes.h"
 
-/* Functions in assembly read their parameters from registers. */
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-
-/* What the loop over the outputs of a channel reads, each at four times its place; where a column of pairs begins and
-   ends moves on with it. Of a tile of one row, the column is the row. A window's words lie in runs, one after the other
-   down a word of the plane. */
+/* What the loops over the outputs of a channel read, each at four times its place. Of a tile of one row, the column of
+   pairs is the row. A window's words lie in runs, one after the other down a word of the plane. */
 typedef struct {
     int32_t bias, multiplier, offset, right;
-    int32_t beside; /* 16: from the first output of a pair to the second; of the last pair 0 if it has one */
+    int32_t beside;      /* 16: from the first output of a pair to the second, or 0 if there is none */
     int32_t below, down; /* 20, 24: from an output to the next one across, and from its window to the next */
-    int8_t *end; /* 28: of a column */
+    int8_t *end;         /* 28: of a column */
     const uint32_t *plane; /* 32 */
-    int8_t *out; /* 36 */
-    const uint32_t *weights; /* 40: [runs][length][2] */
+    int8_t *out;           /* 36 */
+    const uint32_t *weights;     /* 40: [runs][length][2] */
     const uint32_t *weights_end; /* 44 */
     int32_t length; /* 48: of a run, up to KB_DEPTHWISE_RUN */
-    int32_t skip; /* 52: from the end of a run to the next one */
+    int32_t skip;   /* 52: from the end of a run to the next one */
     int32_t second; /* 56: from a word of the first output to that of the second */
+    int8_t *twos;   /* 60: up to where pairs are made two at a time */
+    int32_t last;   /* 64: `beside` of a column's last pair */
 } walk;
 
 /* clang-format off */
-/* A sum scaled and rounded by the multiplier in r8 and the offset in r9, which is lost. */
+/* A sum scaled and rounded by the multiplier in r6 and the offset in r7. */
 #ifdef KB_TWICE
-#define SCALE(sum) "add.w r9, r9, " sum ", asr #31\n smmlar " sum ", " sum ", r8, r9\n"
-#define AGAIN "ldr.w r9, [r3, #8]\n"
+#define SCALE(sum)                                                                                                    \
+    "smmulr " sum ", " sum ", r6\n add.w " sum ", " sum ", " sum ", asr #31\n add.w " sum ", " sum ", r7\n"
 #else
-#define SCALE(sum) "smmla " sum ", " sum ", r8, r9\n"
-#define AGAIN
+#define SCALE(sum) "smmla " sum ", " sum ", r6, r7\n"
 #endif
+#define CUT(a, b) "asr.w " a ", " a ", r8\n asr.w " b ", " b ", r8\n ssat " a ", #8, " a "\n ssat " b ", #8, " b "\n"
+#define STORE(a, b) "strb.w " b ", [r1, r9]\n strb.w " a ", [r1]\n"
+#define NUMBERS "ldr r6, [r3, #4]\n ldr r7, [r3, #8]\n ldr.w r8, [r3, #12]\n ldr.w r9, [r3, #16]\n"
 
-/* A word of both windows: 24 bytes. */
+/* Of a pair, a word of both windows: 24 bytes. */
 #define WORD                                                                                                          \
     "ldr.w r10, [r4, r6]\n ldr.w r8, [r4], #16\n ldr.w r11, [r5, #4]\n ldr.w r9, [r5], #8\n"                          \
     "smlad r12, r8, r9, r12\n smlad lr, r10, r11, lr\n"
+/* Of two pairs, whose second is a word further down, a word of the four windows, of which `next` is loaded: 28 bytes. */
+#define WORDS(word, next)                                                                                             \
+    "ldr.w r7, [r5, #4]\n ldr.w r6, [r5], #8\n ldr.w " next ", [r4, #16]!\n smlad r12, " word ", r6, r12\n"           \
+    "smlad lr, " word ", r7, lr\n smlad r10, " next ", r6, r10\n smlad r11, " next ", r7, r11\n"
 
-/* A column of pairs of a channel. The first run is entered where as many words are left as it has. */
+/* A column of pairs of a channel: two at a time, then one. The first run is entered where as many words are left as it
+   has. */
 KB_APART __attribute__((naked)) void column(const walk *w)
 {
-    __asm__("push {r4-r11, lr}\n mov r3, r0\n ldr r0, [r3, #32]\n ldr r1, [r3, #36]\n ldr r2, [r3, #44]\n"
-            "ldr r6, [r3, #56]\n ldr r7, [r3, #48]\n add.w r7, r7, r7, lsl #1\n"
-            "adr r8, 3f\n sub.w r7, r8, r7, lsl #3\n orr r7, r7, #1\n"
+    __asm__("push {r4-r11, lr}\n mov r3, r0\n ldr r0, [r3, #32]\n ldr r1, [r3, #36]\n ldr r6, [r3, #60]\n"
+            "cmp r1, r6\n beq.w 4f\n"
+            "ldr r4, [r3, #48]\n rsb.w r4, r4, r4, lsl #3\n adr r2, 3f\n sub.w r2, r2, r4, lsl #2\n orr r2, r2, #1\n"
             ".balign 4\n"
-            "1: ldr.w r12, [r3]\n ldr.w r5, [r3, #40]\n mov.w lr, r12\n mov.w r4, r0\n"
-            "2: bx r7\n nop\n"
+            "1: ldr.w r12, [r3]\n ldr.w r5, [r3, #40]\n mov.w r4, r0\n"
+            "mov.w lr, r12\n mov.w r10, r12\n mov.w r11, r12\n"
+            "2: ldr.w r8, [r4]\n mov.w r9, r8\n bx r2\n nop\n"
+            WORDS("r8", "r9") WORDS("r9", "r8") WORDS("r8", "r9") WORDS("r9", "r8")
+            WORDS("r8", "r9") WORDS("r9", "r8") WORDS("r8", "r9") WORDS("r9", "r8")
+            "3: ldr.w r6, [r3, #44]\n ldr.w r7, [r3, #52]\n cmp.w r5, r6\n add.w r4, r4, r7\n bne.w 2b\n"
+            NUMBERS "ldr r4, [r3, #20]\n ldr r5, [r3, #24]\n"
+            SCALE("r12") SCALE("lr") SCALE("r10") SCALE("r11") CUT("r12", "lr") CUT("r10", "r11")
+            STORE("r12", "lr") "add.w r1, r1, r4\n ldr r6, [r3, #60]\n" STORE("r10", "r11")
+            "add.w r1, r1, r4\n add.w r0, r0, r5, lsl #1\n cmp r1, r6\n bne.w 1b\n"
+            "4: ldr r6, [r3, #28]\n cmp r1, r6\n beq.w 8f\n"
+            "ldr r2, [r3, #44]\n ldr r7, [r3, #48]\n add.w r7, r7, r7, lsl #1\n adr r8, 7f\n sub.w r7, r8, r7, lsl #3\n"
+            "orr r7, r7, #1\n"
+            ".balign 4\n"
+            "5: ldr.w r12, [r3]\n ldr.w r5, [r3, #40]\n ldr.w r6, [r3, #56]\n mov.w lr, r12\n mov.w r4, r0\n"
+            "6: bx r7\n nop\n"
             WORD WORD WORD WORD WORD WORD WORD WORD
-            "3: ldr.w r8, [r3, #52]\n cmp.w r5, r2\n add.w r4, r4, r8\n bne.w 2b\n"
-            "ldr.w r8, [r3, #4]\n ldr.w r9, [r3, #8]\n" SCALE("r12") AGAIN SCALE("lr")
-            "ldr.w r8, [r3, #12]\n ldr.w r9, [r3, #16]\n"
-            "asr.w r12, r12, r8\n asr.w lr, lr, r8\n ssat lr, #8, lr\n ssat r12, #8, r12\n"
-            "strb.w lr, [r1, r9]\n strb.w r12, [r1]\n"
-            "ldr.w r8, [r3, #20]\n ldr.w r9, [r3, #24]\n ldr.w r10, [r3, #28]\n"
-            "add.w r1, r1, r8\n add.w r0, r0, r9\n cmp.w r1, r10\n bne.w 1b\n"
-            "pop {r4-r11, pc}\n");
+            "7: ldr.w r8, [r3, #52]\n cmp.w r5, r2\n add.w r4, r4, r8\n bne.w 6b\n"
+            "mov.w r4, r7\n" NUMBERS SCALE("r12") SCALE("lr") CUT("r12", "lr")
+            "ldr.w r10, [r3, #28]\n ldr.w r8, [r3, #20]\n ldr.w r11, [r3, #24]\n add.w r8, r1, r8\n"
+            "cmp.w r8, r10\n it eq\n ldreq.w r9, [r3, #64]\n" STORE("r12", "lr")
+            "mov.w r1, r8\n mov.w r7, r4\n add.w r0, r0, r11\n bne.w 5b\n"
+            "8: pop {r4-r11, pc}\n");
 }
 /* clang-format on */
 
@@ -103,40 +121,37 @@ KB_APART void quad(const tile *t, int32_t c)
     const axis *along = &t->along, *across = &t->across;
     const int32_t odd = along->stride % 2, words = (along->kernel + 1 + odd) / 2, taps = words * across->kernel;
     const int32_t next = 4 * QUAD * across->extent, flat = across->extent == across->kernel && taps <= KB_DEPTHWISE_RUN;
-    const int32_t line = across->to - across->from == 1, onward = along->stride * next;
-    const int32_t length = flat ? taps : across->kernel;
-    uint32_t *const weights = t->planes + QUAD * along->extent * across->extent;
-    spread_weights(t, t->p->weight + c, words, weights);
-    for (int32_t j = 0; j < QUAD; j++) {
-        const scaling s = scaling_of(t->p->channel + 3 * (c + j), t->p->out_zero);
-        uint32_t *const own = weights + 2 * taps * j;
+    const int32_t count = along->to - along->from, rows = across->to - across->from, line = rows == 1;
+    const int32_t onward = along->stride * next, length = flat ? taps : across->kernel, columns = (count + 1) / 2;
+    const int by_two = along->stride == 1 && (line ? across->extent : across->stride) == 1;
+    const int32_t below = line ? 2 * along->out : across->out, beside = along->out, last = count % 2 ? 0 : beside;
+    const int32_t span = (line ? columns : rows) * below, twos = by_two * ((line ? count / 2 : rows) & ~1) * below;
+    const int32_t *channel = t->p->channel + 3 * c;
+    uint32_t *own = t->planes + QUAD * along->extent * across->extent;
+    walk w = {.below = below,
+              .down = line ? onward : 4 * QUAD * across->stride,
+              .length = length,
+              .skip = next - 4 * QUAD * length,
+              .second = along->stride / 2 * next};
+    spread_weights(t, t->p->weight + c, words, own);
+    KB_NO_UNROLL
+    for (int32_t j = 0; j < QUAD; j++, own += 2 * taps, channel += 3) {
+        const scaling s = scaling_of(channel, t->p->out_zero);
         KB_NO_UNROLL
         for (int32_t i = 0; s.left && i < 2 * taps; i++)
             own[i] = kb_shift16(own[i], s.left);
-        int32_t pairs = line ? kb_max((along->to - along->from) / 2, 1) : 1;
-        walk w = {s.bias,
-                  s.multiplier,
-                  s.offset,
-                  s.right,
-                  along->out,
-                  line ? 2 * along->out : across->out,
-                  line ? onward : 4 * QUAD * across->stride,
-                  0,
-                  t->planes + j,
-                  t->out + c + j,
-                  own,
-                  own + 2 * taps,
-                  length,
-                  next - 4 * QUAD * length,
-                  along->stride / 2 * next};
-        for (int32_t left = along->to - along->from; left > 0; left -= 2 * pairs) {
-            if (left == 1)
-                pairs = 1, w.beside = 0;
-            w.end = w.out + (line ? pairs : across->to - across->from) * w.below;
+        w.bias = s.bias, w.multiplier = s.multiplier, w.offset = s.offset, w.right = s.right;
+        w.weights = own, w.weights_end = own + 2 * taps;
+        w.plane = t->planes + j, w.out = t->out + c + j;
+        w.beside = beside, w.last = line ? last : beside;
+        KB_NO_UNROLL
+        for (int32_t left = line ? 1 : columns; left > 0; left--) {
+            if (left == 1 && !line)
+                w.beside = w.last = last;
+            w.twos = w.out + twos, w.end = w.out + span;
             KB_STORED(&w);
             column(&w);
-            w.plane += pairs * onward / 4;
-            w.out += 2 * pairs * along->out;
+            w.plane += onward / 4, w.out += 2 * beside;
         }
     }
 }

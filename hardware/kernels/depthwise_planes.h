@@ -4,7 +4,8 @@
    for padding, one plane for each channel; a word holds two neighbours, so that one instruction adds two products.
 
    Neighbours lie along one axis of the map and windows walk across it: along rows, or where the operator says so
-   (`turned`) along columns. Planes are [words along][rows across][QUAD]. */
+   (`turned`) along columns. Planes are [words along][PITCH rows across][QUAD],
+   PITCH being a macro of the kernel's. */
 #ifndef KB_DEPTHWISE_PLANES_H
 #define KB_DEPTHWISE_PLANES_H
 
@@ -13,11 +14,21 @@
 
 #define QUAD 4
 
+/* Functions in assembly read their parameters from registers. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 /* An axis of the map: its size; bytes from one value to the next of the input, the output and the weights; windows; and
    the tile: its outputs [from, to), and the input under them, `extent` words along or rows across, from `start` on. */
 typedef struct {
     int32_t size, in, out, weight, kernel, stride, pad, from, to, start, extent;
 } axis;
+
+/* Values that become columns of words, in bytes, each at four times its place: from the first value of a word to the
+   second; from a row to the next; from below a column to the next, and so of the words; and how many columns and rows
+   there are. */
+typedef struct {
+    int32_t step, down, right, next, columns, rows;
+} block;
 
 /* A tile: where its input and output are for channel 0, the words of a row that lie in the map (skipped ones, whether
    the first and the last have but one value, and whole ones between) and the rows that do. */
@@ -29,35 +40,36 @@ typedef struct {
     int8_t *out;
     int32_t skip, half_first, whole, half_last;
     kb_range rows;
+    block both; /* of whole words */
 } tile;
 
 /* What is done with the planes of four channels from c on. */
 static void quad(const tile *t, int32_t c);
 
-/* A column of words with two values each, of `rows` rows: of four channels from `from` on, which are `line` bytes below
-   one another and `step` beside. */
-KB_INLINE void spread_both(const int8_t *from, int32_t step, int32_t line, int32_t rows, uint32_t offset, uint32_t *to)
+/* clang-format off */
+/* Words of two values, of four channels. */
+KB_APART __attribute__((naked)) void spread_both(const int8_t *from, uint32_t *to, uint32_t offset, const block *b)
 {
-    uint32_t a, b, c, d, e;
-    __asm__ volatile(".balign 4\n"
-                     "1: ldr.w %[c], [%[from], %[step]]\n ldr.w %[a], [%[from]]\n add.w %[from], %[from], %[line]\n"
-                     "sxtab16 %[d], %[offset], %[c], ror #8\n sxtab16 %[c], %[offset], %[c]\n"
-                     "sxtab16 %[b], %[offset], %[a], ror #8\n sxtab16 %[a], %[offset], %[a]\n"
-                     "pkhbt %[e], %[a], %[c], lsl #16\n pkhtb %[c], %[c], %[a], asr #16\n"
-                     "pkhbt %[a], %[b], %[d], lsl #16\n pkhtb %[d], %[d], %[b], asr #16\n"
-                     "str.w %[a], [%[to], #4]\n str.w %[c], [%[to], #8]\n str.w %[d], [%[to], #12]\n"
-                     "str.w %[e], [%[to]], #16\n subs.w %[rows], %[rows], #1\n bne.w 1b\n"
-                     : [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e), [from] "+r"(from),
-                       [to] "+r"(to), [rows] "+r"(rows)
-                     : [step] "r"(step), [line] "r"(line), [offset] "r"(offset)
-                     : "memory", "cc");
+#define ROW                                                                                                           \
+    "ldr.w r10, [r0, r4]\n ldr.w r3, [r0]\n add.w r0, r0, r5\n"                                                       \
+    "pkhbt lr, r3, r10, lsl #16\n pkhtb r11, r10, r3, asr #16\n"                                                      \
+    "sxtab16 r3, r2, lr\n sxtab16 lr, r2, lr, ror #8\n sxtab16 r10, r2, r11\n sxtab16 r11, r2, r11, ror #8\n"         \
+    "str.w lr, [r1, #4]\n str.w r10, [r1, #8]\n str.w r11, [r1, #12]\n str.w r3, [r1], #16\n"
+    __asm__("push {r4-r11, lr}\n ldm.w r3, {r4-r9}\n cmp.w r8, #0\n beq 4f\n"
+            "1: add.w r12, r9, #1\n lsrs.w r12, r12, #1\n bcc.w 3f\n"
+            ".balign 4\n"
+            "2: " ROW "3: " ROW "subs.w r12, r12, #1\n bne.w 2b\n"
+            "add r0, r6\n add r1, r7\n subs.w r8, r8, #1\n bne.w 1b\n"
+            "4: pop {r4-r11, pc}\n");
+#undef ROW
 }
+/* clang-format on */
 
-/* The same of words whose first, or else second, value is padding. */
-KB_INLINE void spread_one(const int8_t *from, int32_t line, int32_t rows, uint32_t offset, uint32_t *to, int first)
+/* A column of words whose first, or else second, value is padding. */
+KB_INLINE void spread_one(const int8_t *from, int32_t rows, int32_t down, uint32_t offset, uint32_t *to, int first)
 {
     KB_NO_UNROLL
-    for (; rows > 0; rows--, from += line, to += QUAD) {
+    for (; rows > 0; rows--, from += down, to += QUAD) {
         const uint32_t x = kb_load4(from), even = kb_sxtab16(offset, x), odd = kb_sxtab16_odd(offset, x);
         to[0] = first ? even << 16 : even & 0xFFFF;
         to[1] = first ? odd << 16 : odd & 0xFFFF;
@@ -67,29 +79,22 @@ KB_INLINE void spread_one(const int8_t *from, int32_t line, int32_t rows, uint32
 }
 
 /* The input of four channels from c on; what is padding has been set to zero. */
-KB_APART void spread(const tile *t, int32_t c)
+KB_INLINE void spread(const tile *t, int32_t c)
 {
     const uint32_t minus_zero = (uint32_t)-t->p->in_zero & 0xFFFF, offset = minus_zero << 16 | minus_zero;
-    const int32_t step = t->along.in, line = t->across.in, next = QUAD * t->across.extent;
+    const int32_t step = t->along.in, line = t->across.in, next = QUAD * PITCH(&t->across);
     const int32_t rows = t->rows.to - t->rows.from;
     const int8_t *from = t->in + c;
     uint32_t *to = t->planes + t->skip * next + t->rows.from * QUAD;
     if (t->half_first) {
-        spread_one(from, line, rows, offset, to, 1);
+        spread_one(from, rows, line, offset, to, 1);
         from += step;
         to += next;
     }
-    if (t->across.extent == 1 && t->whole > 0) {
-        spread_both(from, step, 2 * step, t->whole, offset, to);
-        from += 2 * step * t->whole;
-        to += next * t->whole;
-    } else {
-        KB_NO_UNROLL
-        for (int32_t left = t->whole; left > 0; left--, from += 2 * step, to += next)
-            spread_both(from, step, line, rows, offset, to);
-    }
+    KB_STORED(&t->both);
+    spread_both(from, to, offset, &t->both);
     if (t->half_last)
-        spread_one(from, line, rows, offset, to, 0);
+        spread_one(from + 2 * step * t->whole, rows, line, offset, to + next * t->whole, 0);
 }
 
 /* Raises the outputs of four channels from c on to `low`. */
@@ -107,6 +112,27 @@ KB_APART void clamp(const tile *t, int32_t c)
     }
 }
 
+KB_INLINE void zero(uint32_t *word, int32_t count)
+{
+    KB_NO_UNROLL
+    for (; count > 0; count--, word += QUAD)
+        word[0] = word[1] = word[2] = word[3] = 0;
+}
+
+/* Makes zero what of the planes is padding, but for what shares a word with the map. */
+KB_INLINE void clear(const tile *t)
+{
+    const int32_t extent = t->across.extent, end = t->skip + t->half_first + t->whole + t->half_last;
+    uint32_t *column = t->planes;
+    KB_NO_UNROLL
+    for (int32_t i = 0; i < t->along.extent; i++, column += QUAD * PITCH(&t->across)) {
+        const int inside = i >= t->skip && i < end;
+        zero(column, inside ? t->rows.from : extent);
+        if (inside)
+            zero(column + QUAD * t->rows.to, extent - t->rows.to);
+    }
+}
+
 KB_APART void make(tile *t)
 {
     const axis *along = &t->along, *across = &t->across;
@@ -118,14 +144,14 @@ KB_APART void make(tile *t)
     t->half_last = (inside - t->half_first) % 2;
     t->rows.from = kb_max(-across->start, 0);
     t->rows.to = kb_min(across->extent, across->size - across->start);
+    const int32_t high = t->rows.to - t->rows.from, step = along->in;
+    t->both =
+        (block){step, across->in, 2 * step - high * across->in, 4 * QUAD * (PITCH(across) - high), t->whole, high};
+    if (across->extent == 1) /* one column along the row */
+        t->both = (block){step, 2 * step, 0, 0, t->whole > 0, t->whole};
     t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;
     t->out += across->from * across->out + along->from * along->out;
-    if (t->skip + t->half_first + t->whole < along->extent || t->rows.to - t->rows.from < across->extent) {
-        uint32_t *word = t->planes;
-        KB_NO_UNROLL
-        for (int32_t left = along->extent * across->extent; left > 0; left--, word += QUAD)
-            word[0] = word[1] = word[2] = word[3] = 0;
-    }
+    clear(t);
     for (int32_t next = 0; next < last + QUAD; next += QUAD) {
         const int32_t c = kb_min(next, last);
         spread(t, c);
@@ -164,7 +190,7 @@ KB_INLINE void by_tiles(const int8_t *in, int8_t *out, uint32_t *planes, const k
             along.to = kb_min(along.from + p->along, wide.to);
             along.start = along.from * along.stride - along.pad;
             along.extent = (((along.to - along.from - 1) | 1) * along.stride + along.kernel + 1) / 2;
-            tile t = {p, along, across, planes, in, out, 0, 0, 0, 0, {0, 0}};
+            tile t = {p, along, across, planes, in, out, 0, 0, 0, 0, {0, 0}, {0, 0, 0, 0, 0, 0}};
             make(&t);
         }
     }

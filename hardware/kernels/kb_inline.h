@@ -25,6 +25,10 @@
 /* Hides what is known about a variable, so that a loop keeps one pointer instead of one per use of it. */
 #define KB_OPAQUE(variable) __asm__("" : "+r"(variable))
 
+/* The value of a macro as a string, for assembly. */
+#define KB_QUOTED(text) #text
+#define KB_TEXT(macro) KB_QUOTED(macro)
+
 KB_INLINE int32_t kb_max(int32_t a, int32_t b)
 {
     return a > b ? a : b;

@@ -10,8 +10,12 @@
 
 /* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.h) stays exact. */
 #define KB_CONV2D_S8_CHUNK 512
+/* Taps that kb_depthwise_conv2d_line_s8 may have. */
+#define KB_DEPTHWISE_TAPS 5
 /* Words that a window of kb_depthwise_conv2d_wide_s8 may have in a run. */
 #define KB_DEPTHWISE_RUN 8
+/* Rows that a plane of kb_depthwise_conv2d_3x3_s8 has room for. */
+#define KB_DEPTHWISE_ROWS 18
 /* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
 #define KB_BITS_FEW 8
 /* Taps of a binary convolution: its counts have 16 bits. */
@@ -392,6 +396,10 @@ void kb_tflite_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scra
 void kb_depthwise_conv2d_wide_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                                  const kb_region *r);
 void kb_tflite_depthwise_conv2d_wide_s8(const int8_t *in, int8_t *out, void *scratch,
+                                        const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
+void kb_depthwise_conv2d_line_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                                 const kb_region *r);
+void kb_tflite_depthwise_conv2d_line_s8(const int8_t *in, int8_t *out, void *scratch,
                                         const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
 void kb_grouped_conv2d_f32(const float *in, float *out, void *scratch, const kb_grouped_conv2d_f32_params *p,
                            const kb_region *r);

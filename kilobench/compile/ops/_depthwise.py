@@ -9,7 +9,7 @@ from itertools import chain
 
 from kilobench.compile.kernels import constant
 
-_PLANES_BYTES = 3072
+_PLANES_BYTES = 4096
 """Wanted size of the planes, which hold the input of four channels under a tile of the output at 16 bits."""
 _MANY = 256
 """Windows along an axis, beyond which those that reach beyond the map do not count."""
@@ -64,7 +64,7 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
     rows, taps = vertical.taps() * horizontal.made, vertical.taps() * horizontal.taps()
     if horizontal.size == horizontal.kernel and not horizontal.pad:  # one row after the other
         rows = pixels
-    plans = [Plan("", 0, 0, 0, False, 0, 100 * pixels + 11 * rows + 14 * taps)]
+    plans = [Plan("", 0, 0, 0, False, 0, 140 * pixels + 11 * rows + 14 * taps)]
     if channels >= 4:
         whole = channels % 4 == 0
         ways = chain(_tiles(horizontal, vertical, 0, whole), _tiles(vertical, horizontal, 1, whole))
@@ -73,24 +73,45 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
 
 
 def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
-    """Of every even width the highest that has the wanted size, by either kernel."""
-    is_3x3 = along.kernel == across.kernel == 3 and along.stride == across.stride in (1, 2)
+    """Of every even width that has the wanted size the highest, by the kernels that can."""
     for width in range(2, along.made + 2, 2):
-        bytes_of_row = _FOUR_WORDS * along.words(width)
-        if bytes_of_row * across.kernel > 2 * _PLANES_BYTES:
+        ways = [way(along, across, width) for way in (_3x3, _line, _wide)]
+        if not any(ways):
             return
-        fitting = (_PLANES_BYTES // bytes_of_row - across.kernel) // across.stride + 1
-        height = min(max(fitting, 1), across.made)
-        planes = bytes_of_row * across.rows(height)
-        size = turned, width, height, whole and width >= along.made and height >= across.made
-        if is_3x3:
-            yield Plan("3x3", *size, planes, _cycles_3x3(along, across, width, height))
-        elif across.kernel <= constant("KB_DEPTHWISE_RUN"):
-            taps = along.kernel + along.stride % 2
-            words = (taps + 1) // 2
-            weights = 2 * _FOUR_WORDS * words * across.kernel
-            cycles = _cycles_wide(along, across, width, height, words)
-            yield Plan("wide", *size, planes + weights, cycles)
+        for kind, height, planes, cycles in filter(None, ways):
+            is_whole = whole and width >= along.made and height >= across.made
+            yield Plan(kind, turned, width, height, is_whole, planes, cycles)
+
+
+_Way = tuple[str, int, int, float]
+"""The kind of kernel, outputs of a tile across, bytes of its scratch and cycles."""
+
+
+def _3x3(along: Axis, across: Axis, width: int) -> _Way | None:
+    """By the kernel of 3 x 3, whose planes have room for so many rows."""
+    rows = constant("KB_DEPTHWISE_ROWS")
+    height = min((rows - across.kernel) // across.stride + 1, across.made)
+    planes = _FOUR_WORDS * ((along.words(width) - 1) * rows + across.rows(height))
+    fits = along.kernel == across.kernel == 3 and along.stride == across.stride <= 3 and planes <= _PLANES_BYTES
+    return ("3x3", height, planes, _cycles_3x3(along, across, width, height)) if fits else None
+
+
+def _line(along: Axis, across: Axis, width: int) -> _Way | None:
+    """By the kernel of few taps along, which reads up to two words more."""
+    planes = _FOUR_WORDS * (along.words(width) + 2)
+    few = across.kernel == along.stride == 1 and along.kernel <= constant("KB_DEPTHWISE_TAPS")
+    return ("line", 1, planes, _cycles_line(along, across, width)) if few and planes <= _PLANES_BYTES else None
+
+
+def _wide(along: Axis, across: Axis, width: int) -> _Way | None:
+    """By the kernel of many taps."""
+    row = _FOUR_WORDS * along.words(width)
+    if across.kernel > constant("KB_DEPTHWISE_RUN") or row * across.kernel > 2 * _PLANES_BYTES:
+        return None
+    height = min(max((_PLANES_BYTES // row - across.kernel) // across.stride + 1, 1), across.made)
+    words = (along.kernel + along.stride % 2 + 1) // 2
+    scratch = row * across.rows(height) + 2 * _FOUR_WORDS * words * across.kernel
+    return "wide", height, scratch, _cycles_wide(along, across, width, height, words)
 
 
 def _spread(along: Axis, across: Axis, width: int, height: int) -> tuple[int, int]:
@@ -101,17 +122,27 @@ def _spread(along: Axis, across: Axis, width: int, height: int) -> tuple[int, in
 
 def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
     tiles, words = _spread(along, across, width, height)
-    pairs, singles = along.made // 2 * across.made, along.made % 2 * across.made
-    columns = -(-along.made // 2) * -(-across.made // height)
-    slower = 6 if along.stride == 2 else 0
-    return 22 * words + 4 * ((47 + slower) * pairs + 32 * singles + 25 * columns + 150 * tiles)
+    columns = -(-along.made // 2)
+    blocks, odd = across.made // 2, across.made % 2
+    slower = 9 * (along.stride - 1)
+    made = columns * ((69 + slower) * blocks + (35 + slower / 2) * odd + 20 * -(-across.made // height))
+    return 16 * words + 300 * tiles + 4 * (made + 60 * tiles)
+
+
+def _cycles_line(along: Axis, across: Axis, width: int) -> float:
+    tiles, words = _spread(along, across, width, 1)
+    blocks = across.made * along.made // 4
+    return 16 * words + 450 * tiles + 4 * (52 * blocks + (90 + 130 * (along.made % 2)) * tiles)
 
 
 def _cycles_wide(along: Axis, across: Axis, width: int, height: int, words: int) -> float:
     tiles, spread = _spread(along, across, width, height)
     flat = across.rows(height) == across.kernel and words * across.kernel <= constant("KB_DEPTHWISE_RUN")
     runs, length = (1, words * across.kernel) if flat else (words, across.kernel)
+    calls = tiles if height == 1 else -(-along.made // 2) * -(-across.made // height)
     pairs = -(-along.made // 2) * across.made
-    calls = tiles * (2 if height == 1 else width // 2)
-    weights = tiles * across.kernel * (40 + 50 * words)
-    return 22 * spread + weights + 4 * ((41 + runs * (9 + 7 * length)) * pairs + 60 * calls + 120 * tiles)
+    by_two = along.stride == 1 and (across.kernel if height == 1 else across.stride) == 1
+    singles = calls if by_two and (width // 2 if height == 1 else height) % 2 else 0 if by_two else pairs
+    made = (pairs - singles) / 2 * (38 + runs * (12 + 8 * length)) + singles * (50 + runs * (7 + 7 * length))
+    weights = tiles * across.kernel * (50 + 50 * words)
+    return 16 * spread + weights + 250 * tiles + 4 * (made + 70 * calls + 110 * tiles)

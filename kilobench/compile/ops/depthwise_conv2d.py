@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class DepthwiseConv2d(Convolution):
     @property
     def struct(self) -> str:
         """The same of all of a type."""
-        return super().struct.replace("_3x3_", "_").replace("_wide_", "_")
+        return reduce(lambda name, kind: name.replace(kind, "_"), ("_3x3_", "_line_", "_wide_"), super().struct)
 
     def constants(self) -> dict[str, Field]:
         """Without those taps; of int8 a table of channels, and the tile."""
