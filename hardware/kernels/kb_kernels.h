@@ -199,13 +199,13 @@ typedef struct {
 
 typedef struct {
     kb_shape in;
-    const int32_t *threshold; /* as integers of the same order (ops/binarize.py) */
+    const int32_t *below; /* the largest floats that do not reach it, as their bits */
     const uint32_t *flip;
 } kb_binarize_f32_params;
 
 typedef struct {
     kb_shape in;
-    const int8_t *threshold; /* the largest value that does not reach it */
+    const int8_t *below; /* the largest values that do not reach it */
     const uint32_t *flip;
 } kb_binarize_s8_params;
 
