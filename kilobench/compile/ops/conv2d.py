@@ -20,6 +20,9 @@ from kilobench.compile.ops._window import MAX_WINDOW
 _COLUMNS_BYTES = 2048
 """Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
 
+_DENSE_WEIGHTS, _DENSE_OUTPUTS = 2**14, 16
+"""Least of both with which a linear layer of float32 has a kernel of its own (dense_conv2d_f32.c)."""
+
 
 class Conv2d(Convolution):
     """``relu`` of int8 is the clamp at the output's zero point; ``shift`` is t of docs/arithmetic.md.
@@ -103,7 +106,9 @@ class Conv2d(Convolution):
 
     @property
     def kernel(self) -> str:
-        """Of bits there are two for each type of output."""
+        """Of bits there are two for each type of output; of float32 one for linear layers of many weights."""
+        if self._is_dense_f32():
+            return "kb_dense_conv2d_f32"
         if self.source.dtype != "bit":
             return super().kernel
         suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
@@ -111,8 +116,8 @@ class Conv2d(Convolution):
 
     @property
     def struct(self) -> str:
-        """Those of shared words have that of the others."""
-        return super().struct.replace("_shared", "")
+        """The same of all of a type."""
+        return super().struct.replace("_shared", "").replace("dense_", "")
 
     def constants(self) -> dict[str, Field]:
         """In an order of their own for each type of input."""
@@ -129,6 +134,12 @@ class Conv2d(Convolution):
         stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
+
+    def _is_dense_f32(self) -> bool:
+        """Whether it is float32 and its one window the whole map, and its weights are many times its kernel's flash."""
+        whole = self.attrs["kernel"] == self.source.shape[:2] and self.inside()
+        many = self.params["weight"].size >= _DENSE_WEIGHTS and self.output.shape[2] >= _DENSE_OUTPUTS
+        return self.source.dtype == "float32" and not self.general and whole and many
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
