@@ -21,12 +21,16 @@
         const kb_window *g = &p->window;                                                                               \
         const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;                        \
         value best[4];                                                                                                 \
+        KB_UNROLL                                                                                                      \
         for (int32_t j = 0; j < count; j++)                                                                            \
             best[j] = x[j];                                                                                            \
         for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)                                                        \
-            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)                                                \
+            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels) {                                              \
+                KB_UNROLL                                                                                              \
                 for (int32_t j = 0; j < count; j++)                                                                    \
                     best[j] = x[j] > best[j] ? x[j] : best[j];                                                         \
+            }                                                                                                          \
+        KB_UNROLL                                                                                                      \
         for (int32_t j = 0; j < count; j++)                                                                            \
             out[j] = best[j];                                                                                          \
     }
@@ -40,9 +44,12 @@
         const int32_t zeros = g->kernel_h * g->kernel_w * p->in_zero;                                                  \
         int32_t sum[4] = {-zeros, -zeros, -zeros, -zeros};                                                             \
         for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)                                                        \
-            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)                                                \
+            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels) {                                              \
+                KB_UNROLL                                                                                              \
                 for (int32_t j = 0; j < count; j++)                                                                    \
                     sum[j] += x[j];                                                                                    \
+            }                                                                                                          \
+        KB_UNROLL                                                                                                      \
         for (int32_t j = 0; j < count; j++)                                                                            \
             out[j] = kb_saturate(requantise(sum[j], p->multiplier, p->shift) + p->out_zero, -128);                     \
     }

@@ -12,6 +12,12 @@
 #else
 #define KB_NO_UNROLL
 #endif
+/* Before a loop of at most four turns whose values are to stay in registers; clang does not need to be told. */
+#ifdef __clang__
+#define KB_UNROLL
+#else
+#define KB_UNROLL _Pragma("GCC unroll 4")
+#endif
 /* Where code lies moves its speed: entry points are aligned. */
 #define KB_KERNEL __attribute__((aligned(16)))
 /* A function of its own, so that its loops have the registers to themselves. */
