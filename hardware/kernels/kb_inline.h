@@ -126,7 +126,7 @@ KB_INLINE int8_t kb_saturate(int32_t value, int32_t low)
 {
 #ifdef __ARM_FEATURE_DSP
     __asm__("ssat %0, #8, %0" : "+r"(value));
-    return (int8_t)kb_max(value, low);
+    return (int8_t)(__builtin_constant_p(low) && low == -128 ? value : kb_max(value, low));
 #else
     return (int8_t)kb_min(kb_max(value, low), 127);
 #endif
