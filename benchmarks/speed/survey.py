@@ -73,9 +73,12 @@ def _broadcasts(text: str) -> bool:
 
 REASONS: list[tuple[str, Callable[[Measured], bool], str]] = [
     ("", lambda one: one.cycles < FEW_CYCLES, "the call itself: few values"),
-    ("conv2d bit", lambda one: one.made[2] < 8, "a word has 32 outputs, however few there are"),
+    ("conv2d bit", lambda one: one.made[2] < 16, "a word has 32 outputs, however few there are"),
     ("conv2d", lambda one: one.made[2] < 4, "four outputs are made together, however few there are"),
     ("depthwise", lambda one: one.made[2] < 4, "four channels are made together, however few there are"),
+    ("conv2d float32", lambda one: max(one.made[:2]) < 4, "pixels are made four at a time, of larger maps"),
+    ("depthwise_conv2d float32", lambda one: max(one.made[:2]) < 4, "pixels are made four at a time, of larger maps"),
+    ("depthwise_conv2d float32", lambda one: one.made[2] % 4 > 0, "channels are made four and one at a time"),
     ("conv2d bit", lambda one: one.read[2] < 8, "a word has 32 inputs, however few there are"),
     ("conv2d int16", lambda one: one.made[1] < 4, "four pixels of a row are made together, however few there are"),
     ("max_pool bit", lambda one: one.made[2] < 16, "a word has 32 channels, however few there are"),

@@ -9,9 +9,12 @@ KB_INLINE void block(const float *x, float *out, const kb_avg_pool_f32_params *p
     const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;
     float sum[4] = {0, 0, 0, 0};
     for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)
-        for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)
+        for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels) {
+            KB_UNROLL
             for (int32_t j = 0; j < count; j++)
                 sum[j] += x[j];
+        }
+    KB_UNROLL
     for (int32_t j = 0; j < count; j++)
         out[j] = sum[j] * p->scale;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise convolution of 3x3, stride 1 and padding 1 on all sides, over an even number of channels. Two channels of a
-   column of the output are made at a time, from top to bottom: the eighteen weights stay in registers, and a row of
-   three taps, once loaded, goes into the sums of the three outputs that read it. The order of each sum is as in
-   depthwise_conv2d_f32.c; taps beside the map read zeros, which change none. */
+/* Depthwise convolution of 3x3, stride 1 and padding 1 on all sides, over an even number of channels. Four columns of
+   the output are made as in depthwise_conv2d_3x3_f32.h; of what is left, two channels of a column at a time in the same
+   way: eighteen weights stay in registers, and a row of three taps goes into the sums of the three outputs that read
+   it. The order of each sum is as in depthwise_conv2d_f32.c; taps beside the map read zeros, which change none. */
 #include "kb_inline.h"
 
 #if defined(__thumb2__) && defined(__ARM_FP)
-#include <stddef.h>
+#include "depthwise_conv2d_3x3_f32.h"
 
 /* What a column of the output reads, for two channels, and what becomes of it; steps are in bytes. */
 typedef struct {
@@ -24,23 +24,25 @@ typedef struct {
 
 /* clang-format off */
 /* s0 to s17 are weights, tap by tap; s18 and s19 the output being completed, s20 and s21 the next one, s22 and s23 the one
-   after; s24 and s25 the tap, s26 and s27 products, s28 zero, s29 and s30 the bias.
-   TAP: products with weights s[w] and s[w + 1], added to s[b] and s[b + 1], are the sums in s[a] and s[a + 1]. */
+   after; s24 and s25 the tap, s26 and s27 products, s29 and s30 the bias.
+   TAP: products with weights s[w] and s[w + 1], added to s[b] and s[b + 1], are the sums in s[a] and s[a + 1]. BEGIN: the
+   first products of s22 and s23. */
 #define TAP(a0, a1, b0, b1, w0, w1)                                                                                    \
     "vmul.f32 s26, s24, s" #w0 "\n vmul.f32 s27, s25, s" #w1 "\n"                                                      \
     "vadd.f32 s" #a0 ", s" #b0 ", s26\n vadd.f32 s" #a1 ", s" #b1 ", s27\n"
+#define BEGIN "vmul.f32 s22, s24, s0\n vmul.f32 s23, s25, s1\n"
 #define LOAD(i) "vldmia %[x" #i "], {s24-s25}\n add.w %[x" #i "], %[x" #i "], %[step" #i "]\n"
 /* A row as the first one of an output; as the middle one of another besides; as the last one of a third. */
 #define FIRST                                                                                                          \
-    LOAD(0) TAP(22, 23, 28, 28, 0, 1)                                                                                  \
+    LOAD(0) BEGIN                                                                                  \
     LOAD(1) TAP(22, 23, 22, 23, 2, 3)                                                                                  \
     LOAD(2) TAP(22, 23, 22, 23, 4, 5)
 #define MIDDLE                                                                                                         \
-    LOAD(0) TAP(20, 21, 22, 23, 6, 7) TAP(22, 23, 28, 28, 0, 1)                                                        \
+    LOAD(0) TAP(20, 21, 22, 23, 6, 7) BEGIN                                                        \
     LOAD(1) TAP(20, 21, 20, 21, 8, 9) TAP(22, 23, 22, 23, 2, 3)                                                        \
     LOAD(2) TAP(20, 21, 20, 21, 10, 11) TAP(22, 23, 22, 23, 4, 5)
 #define LAST                                                                                                           \
-    LOAD(0) TAP(18, 19, 20, 21, 12, 13) TAP(20, 21, 22, 23, 6, 7) TAP(22, 23, 28, 28, 0, 1)                            \
+    LOAD(0) TAP(18, 19, 20, 21, 12, 13) TAP(20, 21, 22, 23, 6, 7) BEGIN                            \
     LOAD(1) TAP(18, 19, 18, 19, 14, 15) TAP(20, 21, 20, 21, 8, 9) TAP(22, 23, 22, 23, 2, 3)                            \
     LOAD(2) TAP(18, 19, 18, 19, 16, 17) TAP(20, 21, 20, 21, 10, 11) TAP(22, 23, 22, 23, 4, 5)
 #define WEIGHTS(w0, w1) "vldmia %[b], {s" #w0 "-s" #w1 "}\n add.w %[b], %[b], %[relu]\n"
@@ -61,7 +63,7 @@ KB_INLINE void make(const column *t)
                      "ldr.w %[b], [%[a], %[of_above]]\n"
                      "ldr.w %[relu], [%[a], %[of_relu]]\n"
                      "mov.w %[a], #0\n"
-                     "vmov s28, %[a]\n vmov s22, %[a]\n vmov s23, %[a]\n"
+                     "vmov s22, s23, %[a], %[a]\n"
                      "cmp %[b], #0\n"
                      "beq 1f\n"
                      FIRST
@@ -99,42 +101,71 @@ KB_INLINE void make(const column *t)
                        AT(tap_step), AT(above), AT(relu)
                      : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12",
                        "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26",
-                       "s27", "s28", "s29", "s30");
+                       "s27", "s29", "s30");
 }
 /* clang-format on */
+
+/* Four columns from x on, all channels. */
+KB_APART void four_columns(const float *in, float *out, const kb_depthwise_conv2d_f32_params *p, const kb_region *r,
+                           int32_t x)
+{
+    const kb_shape *shape = &p->window.in;
+    const int32_t channels = shape->channels, line = shape->width * channels, ends = r->y_end == shape->height;
+    const int32_t from_left = x > 0, from_right = x + 4 < shape->width;
+    const float zero = 0.0f;
+    kb_four_columns t = {.w = p->weight, .bias = p->bias, .step = 4 * channels, .row_step = 4 * line};
+    t.above = r->y > 0;
+    t.passes = 4 * (r->y_end - r->y - ends - 1) + 2 * ends + p->relu;
+    t.x = in + kb_max(r->y - 1, 0) * line + x * channels;
+    t.left = from_left ? t.x - channels : &zero;
+    t.right = from_right ? t.x + 4 * channels : &zero;
+    t.left_step = from_left * 4 * line;
+    t.right_step = from_right * 4 * line;
+    t.out = out + r->y * line + x * channels;
+    for (int32_t c = channels; c > 0; c--) {
+        kb_make_four_columns(&t);
+        t.w++, t.bias++, t.x++, t.out++;
+        t.left += from_left;
+        t.right += from_right;
+    }
+}
+
+/* One column, all channels. */
+KB_APART void one_column(const float *in, float *out, const kb_depthwise_conv2d_f32_params *p, const kb_region *r,
+                         int32_t x)
+{
+    const kb_shape *shape = &p->window.in;
+    const int32_t channels = shape->channels, line = shape->width * channels, ends = r->y_end == shape->height;
+    const float zeros[2] = {0.0f, 0.0f};
+    int32_t next[3];
+    column t = {.w = p->weight, .bias = p->bias, .tap_step = 4 * channels, .above = r->y > 0, .relu = p->relu};
+    t.passes = 2 * (r->y_end - r->y) - ends - 2;
+    t.out = out + r->y * line + x * channels;
+    for (int32_t i = 0; i < 3; i++) {
+        const int inside = x - 1 + i >= 0 && x - 1 + i < shape->width;
+        t.x[i] = inside ? in + kb_max(r->y - 1, 0) * line + (x - 1 + i) * channels : zeros;
+        t.step[i] = inside ? 4 * line : 0;
+        next[i] = inside ? 2 : 0;
+    }
+    for (int32_t c = 0; c < channels; c += 2) {
+        make(&t);
+        t.w += 2;
+        t.bias += 2;
+        t.out += 2;
+        for (int32_t i = 0; i < 3; i++)
+            t.x[i] += next[i];
+    }
+}
 
 KB_KERNEL void kb_depthwise_conv2d_3x3_f32(const float *in, float *out, void *scratch,
                                            const kb_depthwise_conv2d_f32_params *p, const kb_region *r)
 {
-    const kb_shape *shape = &p->window.in;
-    const int32_t channels = shape->channels, line = shape->width * channels, first = kb_max(r->y - 1, 0);
-    const float zeros[2] = {0.0f, 0.0f};
+    int32_t x = r->x;
     (void)scratch;
-    column t;
-    t.relu = p->relu;
-    t.tap_step = 4 * channels;
-    t.above = r->y > 0;
-    t.passes = 2 * (r->y_end - r->y) - (r->y_end == shape->height) - 2;
-    for (int32_t x = r->x; x < r->x_end; x++) {
-        int32_t next[3];
-        t.out = out + r->y * line + x * channels;
-        for (int32_t i = 0; i < 3; i++) {
-            const int inside = x - 1 + i >= 0 && x - 1 + i < shape->width;
-            t.x[i] = inside ? in + first * line + (x - 1 + i) * channels : zeros;
-            t.step[i] = inside ? 4 * line : 0;
-            next[i] = inside ? 2 : 0;
-        }
-        t.w = p->weight;
-        t.bias = p->bias;
-        for (int32_t c = 0; c < channels; c += 2) {
-            make(&t);
-            t.w += 2;
-            t.bias += 2;
-            t.out += 2;
-            for (int32_t i = 0; i < 3; i++)
-                t.x[i] += next[i];
-        }
-    }
+    for (; x + 4 <= r->x_end; x += 4)
+        four_columns(in, out, p, r, x);
+    for (; x < r->x_end; x++)
+        one_column(in, out, p, r, x);
 }
 #else
 void kb_depthwise_conv2d_3x3_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,

@@ -287,6 +287,7 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32])
         TAKE(low, 7), TAKE(low, 6), TAKE(low, 5), TAKE(low, 4);
         TAKE(low, 3), TAKE(low, 2), TAKE(low, 1), TAKE(low, 0);
 #undef TAKE
+        KB_UNROLL
         for (int32_t k = 0; k < 4; k++)
             sums[j + 8 * k] = 4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8));
     }

@@ -21,12 +21,16 @@
         const kb_window *g = &p->window;                                                                               \
         const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;                        \
         value best[4];                                                                                                 \
+        KB_UNROLL                                                                                                      \
         for (int32_t j = 0; j < count; j++)                                                                            \
             best[j] = x[j];                                                                                            \
         for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)                                                        \
-            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)                                                \
+            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels) {                                              \
+                KB_UNROLL                                                                                              \
                 for (int32_t j = 0; j < count; j++)                                                                    \
                     best[j] = x[j] > best[j] ? x[j] : best[j];                                                         \
+            }                                                                                                          \
+        KB_UNROLL                                                                                                      \
         for (int32_t j = 0; j < count; j++)                                                                            \
             out[j] = best[j];                                                                                          \
     }
@@ -40,9 +44,12 @@
         const int32_t zeros = g->kernel_h * g->kernel_w * p->in_zero;                                                  \
         int32_t sum[4] = {-zeros, -zeros, -zeros, -zeros};                                                             \
         for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)                                                        \
-            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)                                                \
+            for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels) {                                              \
+                KB_UNROLL                                                                                              \
                 for (int32_t j = 0; j < count; j++)                                                                    \
                     sum[j] += x[j];                                                                                    \
+            }                                                                                                          \
+        KB_UNROLL                                                                                                      \
         for (int32_t j = 0; j < count; j++)                                                                            \
             out[j] = kb_saturate(requantise(sum[j], p->multiplier, p->shift) + p->out_zero, -128);                     \
     }
@@ -96,26 +103,6 @@ KB_INLINE int32_t kb_counted(kb_span span, int32_t kernel, int32_t before, int32
             kb_counted(row, p->window.kernel_h, p->counted.top, p->window.in.height, p->counted.bottom) *              \
                 kb_counted(column, p->window.kernel_w, p->counted.left, p->window.in.width, p->counted.right)) -       \
      1)
-
-/* Binarization: `reached` makes the bits of up to 32 channels, to be flipped where `flip` says so. */
-#define KB_BINARIZE(kernel, value, params)                                                                             \
-    KB_KERNEL void kernel(const value *in, uint32_t *out, const params *p, const kb_region *r)                         \
-    {                                                                                                                  \
-        const params own = *p; /* which no store can change */                                                         \
-        const int32_t channels = own.in.channels;                                                                      \
-        for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
-            const value *from = in + (y * own.in.width + r->x) * channels;                                             \
-            uint32_t *to = out + (y * own.in.width + r->x) * kb_words(channels);                                       \
-            for (int32_t left = r->x_end - r->x; left > 0; left--) {                                                   \
-                int32_t c = 0;                                                                                         \
-                for (; c + 32 <= channels; c += 32)                                                                    \
-                    *to++ = reached(from + c, own.threshold + c, 32) ^ own.flip[c / 32];                               \
-                if (c < channels)                                                                                      \
-                    *to++ = reached(from + c, own.threshold + c, channels - c) ^ own.flip[c / 32];                     \
-                from += channels;                                                                                      \
-            }                                                                                                          \
-        }                                                                                                              \
-    }
 
 /* Transposition: [height][width][channels] -> [channels][width][height]. */
 #define KB_TRANSPOSE(kernel, value)                                                                                    \

@@ -202,13 +202,13 @@ typedef struct {
 
 typedef struct {
     kb_shape in;
-    const int32_t *threshold; /* as integers of the same order (ops/binarize.py) */
+    const int32_t *below; /* the largest floats that do not reach it, as their bits */
     const uint32_t *flip;
 } kb_binarize_f32_params;
 
 typedef struct {
     kb_shape in;
-    const int8_t *threshold; /* the largest value that does not reach it */
+    const int8_t *below; /* the largest values that do not reach it */
     const uint32_t *flip;
 } kb_binarize_s8_params;
 
@@ -367,6 +367,7 @@ typedef struct {
 } kb_tflite_softmax_s8_params;
 
 void kb_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
+void kb_dense_conv2d_f32(const float *in, float *out, void *scratch, const kb_conv2d_f32_params *p, const kb_region *r);
 void kb_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r);
 void kb_conv2d_s16(const int16_t *in, int8_t *out, void *scratch, const kb_conv2d_s16_params *p, const kb_region *r);
 void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,

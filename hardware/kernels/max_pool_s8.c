@@ -12,12 +12,15 @@ KB_INLINE void words(const int8_t *x, int8_t *out, const kb_max_pool_params *p, 
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels, next = (g->in.width - g->kernel_w) * channels;
     uint32_t best[4];
+    KB_UNROLL
     for (int32_t j = 0; j < count; j++)
         best[j] = kb_load4(x + 4 * j);
     for (int32_t ky = g->kernel_h; ky > 0; ky--, x += next)
-        for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels)
+        for (int32_t kx = g->kernel_w; kx > 0; kx--, x += channels) {
+            KB_UNROLL
             for (int32_t j = 0; j < count; j++)
                 best[j] = kb_max4(kb_load4(x + 4 * j), best[j]);
+        }
     __builtin_memcpy(out, best, 4 * (uint32_t)count);
 }
 

@@ -9,9 +9,12 @@ KB_INLINE void block(const int8_t *x, int8_t *out, const kb_tflite_avg_pool_s8_p
     const int32_t channels = g->in.channels, taps = g->kernel_h * g->kernel_w;
     int32_t sum[4] = {0, 0, 0, 0};
     for (int32_t ky = 0; ky < g->kernel_h; ky++)
-        for (int32_t kx = 0; kx < g->kernel_w; kx++)
+        for (int32_t kx = 0; kx < g->kernel_w; kx++) {
+            KB_UNROLL
             for (int32_t j = 0; j < count; j++)
                 sum[j] += x[(ky * g->in.width + kx) * channels + j];
+        }
+    KB_UNROLL
     for (int32_t j = 0; j < count; j++)
         out[j] = (int8_t)((sum[j] < 0 ? sum[j] - taps / 2 : sum[j] + taps / 2) / taps);
 }

@@ -101,3 +101,29 @@ def test_boards_equal_the_simulation(name: str, seed: int, tmp_path: Path) -> No
         for x in inputs(graph, 3):
             session.load(x.tobytes())
             assert [(op, crc) for op, _, crc in session.layers()] == checksums(graph, x)
+
+
+@pytest.mark.parametrize("channels", [7, 40])
+@pytest.mark.parametrize("name", ["host", "nucleo_l476rg"])
+def test_signs_of_zeros_infinities_and_neighbours_of_thresholds(name: str, channels: int, tmp_path: Path) -> None:
+    """What is no number reaches no threshold but -inf, which is no comparison."""
+    b = Builder(0)
+    source = b.tensor((9, 5, channels), "float32")
+    graph = b.graph(source, b.binarize(source))
+    least, largest = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
+    special = np.array([0, -0.0, least, -least, 1.5, -1.5, largest, -largest, np.inf, -np.inf], np.float32)
+    threshold = graph.ops[0].params["threshold"]
+    threshold[:] = b.random.choice(special, channels)
+    close = np.concatenate([np.nextafter(special, np.float32(1e-20)), special, [np.nan, -np.nan]]).astype(np.float32)
+    x = b.random.choice(close, source.shape)
+    x[..., threshold == -np.inf] = -np.inf
+    (tmp_path / "model").mkdir()
+    emit(graph, tmp_path / "model", "signs")
+    if name == "host":
+        assert HostModel(tmp_path / "model").checksums(x) == checksums(graph, x)
+        return
+    board = load_registry().get("boards", name)
+    with EmulatedBoard(build(tmp_path / "model", board, tmp_path / "build").elf, board) as emulated:
+        session = Session(emulated, board.name)
+        session.load(x.tobytes())
+        assert [(op, crc) for op, _, crc in session.layers()] == checksums(graph, x)

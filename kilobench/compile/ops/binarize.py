@@ -28,17 +28,19 @@ class Binarize(Operator):
         return (bits ^ unpack(self.params["flip"], self.output.shape[2]).astype(bool)).astype(np.uint8)
 
     def fields(self) -> dict[str, Field]:
-        """Shape, thresholds and flips.
+        """Shape, the values right below the thresholds, and flips.
 
-        Float thresholds become integers in the order of the floats, so that cores without an FPU compare them too; of zeros,
-        that of -0. Those of int8 become the value below, which has 8 bits; what all values reach is what none reaches, flipped.
+        Floats are written as their bits. What all values reach is what none reaches, flipped: of int8, of which those values have
+        8 bits, as of floats, where none is below -inf. What is no number reaches nothing.
         """
+        threshold = self.params["threshold"]
         if self.source.dtype == "int8":
-            below = self.params["threshold"].astype(np.int64) - 1
+            below = threshold.astype(np.int64) - 1
             always = below < -128
-            above = np.where(always, 127, np.minimum(below, 127)).astype(np.int8)
-            return {"in": self.source.shape, "threshold": above, "flip": self.params["flip"] ^ pack(always)}
-        threshold = np.where(self.params["threshold"] == 0, np.float32(-0.0), self.params["threshold"])
-        bits = threshold.astype(np.float32).view(np.int32)
-        ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int32)
-        return {"in": self.source.shape, "threshold": ordered, "flip": self.params["flip"]}
+            limits = np.where(always, 127, np.minimum(below, 127)).astype(np.int8)
+        else:
+            always = threshold == -np.inf
+            with np.errstate(over="ignore"):
+                next_below = np.nextafter(threshold, np.float32(-np.inf))
+            limits = np.where(always, np.float32(np.inf), next_below).view(np.int32)
+        return {"in": self.source.shape, "below": limits, "flip": self.params["flip"] ^ pack(always)}

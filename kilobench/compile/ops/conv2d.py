@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,8 @@ _COLUMNS_BYTES = 2048
 """Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
 _PAIRED = 8
 """Pixels of a pointwise convolution from which a kernel of its own is worth its kilobyte."""
+_DENSE_WEIGHTS, _DENSE_OUTPUTS = 2**14, 16
+"""Least of both with which a linear layer of float32 has a kernel of its own (dense_conv2d_f32.c)."""
 
 
 class Conv2d(Convolution):
@@ -107,16 +110,20 @@ class Conv2d(Convolution):
 
     @property
     def kernel(self) -> str:
-        """Of bits there are two for each type of output; of int8 one for what most pointwise layers are."""
-        if self.source.dtype != "bit":
-            return super().kernel.replace("conv2d_s8", "pointwise_conv2d_s8") if self._in_pairs() else super().kernel
-        suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
-        return super().kernel + ("_shared" if _bits.shared(self) else "") + suffix
+        """Of bits there are two for each type of output; of int8 one for what most pointwise layers are, and of float32 one for
+        linear layers of many weights.
+        """
+        name = super().kernel
+        if self.source.dtype == "bit":
+            suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
+            return name + ("_shared" if _bits.shared(self) else "") + suffix
+        kind = "pointwise_" if self._in_pairs() else "dense_" if self._is_dense_f32() else ""
+        return name.replace("conv2d", f"{kind}conv2d")
 
     @property
     def struct(self) -> str:
-        """Those of shared words have that of the others, and pointwise ones."""
-        return super().struct.replace("_shared", "").replace("_pointwise", "")
+        """The same of all of a type."""
+        return re.sub("_shared|pointwise_|dense_", "", super().struct)
 
     def fields(self) -> dict[str, Field]:
         """The zero point of an int8 convolution's output is in its numbers of channels."""
@@ -140,6 +147,12 @@ class Conv2d(Convolution):
         stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
+
+    def _is_dense_f32(self) -> bool:
+        """Whether it is float32 and its one window the whole map, and its weights are many times its kernel's flash."""
+        whole = self.attrs["kernel"] == self.source.shape[:2] and self.inside()
+        many = self.params["weight"].size >= _DENSE_WEIGHTS and self.output.shape[2] >= _DENSE_OUTPUTS
+        return self.source.dtype == "float32" and not self.general and whole and many
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""

@@ -95,9 +95,11 @@ class DepthwiseConv2d(Convolution):
         return reduce(lambda name, kind: name.replace(kind, "_"), ("_3x3_", "_line_", "_wide_"), super().struct)
 
     def constants(self) -> dict[str, Field]:
-        """Without those taps; of int8 a table of channels, and the tile."""
+        """Without those taps; a bias of 3 x 3 in float32 is not -0; of int8 a table of channels, and the tile."""
         rows, columns = self.kept()
         weight = {"weight": self.params["weight"][rows.start : rows.stop, columns.start : columns.stop]}
+        if self._is_3x3_f32():
+            return {**weight, "bias": self.params["bias"] + np.float32(0)}
         if not self._plan or self._channel is None:
             return super().constants() | weight
         numbers: dict[str, Field] = {key: getattr(self._plan, key) for key in ("turned", "along", "across")}
