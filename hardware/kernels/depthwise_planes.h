@@ -101,11 +101,12 @@ KB_INLINE void spread(const tile *t, int32_t c)
 KB_APART void clamp(const tile *t, int32_t c)
 {
     const uint32_t lows = ((uint32_t)t->p->low & 0xFF) * 0x01010101;
+    const int32_t columns = t->along.to - t->along.from, beside = t->along.out, below = t->across.out;
     int8_t *line = t->out + c;
-    for (int32_t y = t->across.from; y < t->across.to; y++, line += t->across.out) {
+    for (int32_t rows = t->across.to - t->across.from; rows > 0; rows--, line += below) {
         int8_t *to = line;
         KB_NO_UNROLL
-        for (int32_t x = t->along.from; x < t->along.to; x++, to += t->along.out) {
+        for (int32_t left = columns; left > 0; left--, to += beside) {
             const uint32_t larger = kb_max4(kb_load4(to), lows);
             __builtin_memcpy(to, &larger, 4);
         }

@@ -393,6 +393,10 @@ void kb_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch, co
                                 const kb_region *r);
 void kb_tflite_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch,
                                        const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
+void kb_depthwise_conv2d_3x3s3_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                                  const kb_region *r);
+void kb_tflite_depthwise_conv2d_3x3s3_s8(const int8_t *in, int8_t *out, void *scratch,
+                                         const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
 /* Of other kernels of many taps. */
 void kb_depthwise_conv2d_wide_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                                  const kb_region *r);

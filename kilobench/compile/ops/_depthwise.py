@@ -88,12 +88,13 @@ _Way = tuple[str, int, int, float]
 
 
 def _3x3(along: Axis, across: Axis, width: int) -> _Way | None:
-    """By the kernel of 3 x 3, whose planes have room for so many rows."""
+    """By those of 3 x 3, whose planes have room for so many rows."""
     rows = constant("KB_DEPTHWISE_ROWS")
     height = min((rows - across.kernel) // across.stride + 1, across.made)
     planes = _FOUR_WORDS * ((along.words(width) - 1) * rows + across.rows(height))
     fits = along.kernel == across.kernel == 3 and along.stride == across.stride <= 3 and planes <= _PLANES_BYTES
-    return ("3x3", height, planes, _cycles_3x3(along, across, width, height)) if fits else None
+    kind = "3x3s3" if along.stride == 3 else "3x3"
+    return (kind, height, planes, _cycles_3x3(along, across, width, height)) if fits else None
 
 
 def _line(along: Axis, across: Axis, width: int) -> _Way | None:
