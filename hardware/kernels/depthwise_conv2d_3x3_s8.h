@@ -130,6 +130,8 @@ KB_APART void quad(const tile *t, int32_t c)
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
+#elif defined(__ARM_ARCH_6M__)
+#include "depthwise_conv2d_3x3_s8_v6m.h"
 #else
 #include "depthwise_conv2d_s8.h"
 

@@ -75,6 +75,7 @@ def plan(vertical: Axis, horizontal: Axis, channels: int) -> Plan:
 def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
     """Of every even width the highest that has the wanted size, by either kernel."""
     is_3x3 = along.kernel == across.kernel == 3 and along.stride == across.stride in (1, 2)
+    most = constant("KB_DEPTHWISE_TAPS")
     for width in range(2, along.made + 2, 2):
         bytes_of_row = _FOUR_WORDS * along.words(width)
         if bytes_of_row * across.kernel > 2 * _PLANES_BYTES:
@@ -85,7 +86,7 @@ def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan
         size = turned, width, height, whole and width >= along.made and height >= across.made
         if is_3x3:
             yield Plan("3x3", *size, planes, _cycles_3x3(along, across, width, height))
-        elif across.kernel <= constant("KB_DEPTHWISE_RUN"):
+        elif across.kernel <= constant("KB_DEPTHWISE_RUN") and across.kernel * (along.kernel + 1) <= most:
             taps = along.kernel + along.stride % 2
             words = (taps + 1) // 2
             weights = 2 * _FOUR_WORDS * words * across.kernel
