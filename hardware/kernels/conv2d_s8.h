@@ -13,8 +13,12 @@
 #ifndef KB_CONV2D_S8_H
 #define KB_CONV2D_S8_H
 
-#include "kb_columns.h"
 #include "kb_inline.h"
+
+#ifdef __ARM_ARCH_6M__
+#include "conv2d_s8_v6m.h"
+#else
+#include "kb_columns.h"
 
 /* Where two_pixels goes on with outputs: the numbers of the channels, and the output of the first pixel, from which
    that of the second is `next` bytes on; none is below those of `lows`, four times the same. */
@@ -166,6 +170,8 @@ KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const k
             make(columns + (count - 1) * step, 0, 1, sum, to + (count - 1) * channels, p);
     }
 }
+
+#endif
 
 /* Rows of which every pixel is made of one, all of them, are one long row. */
 KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r)

@@ -1,34 +1,232 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 convolution on Armv6-M: the innermost loop of conv2d_s8_portable.h, which includes this. */
+/* int8 convolution on Armv6-M: rows of conv2d_s8.h, which includes this.
+
+   A word holds the values that a tap reads for two pixels, a + 65536 * b, so that one multiplication by a weight makes
+   two products; they are expanded in pieces of taps that fit into the scratch memory. The sums of two taps fit into the
+   halves of a word (kb_v6m.h). A pixel alone is made by the weights of two channels (conv2d_s8.h). */
 #ifndef KB_CONV2D_S8_V6M_H
 #define KB_CONV2D_S8_V6M_H
 
-#include "kb_inline.h"
+#include "kb_v6m.h"
 
-/* Functions in assembly read their parameters from registers. */
-#pragma GCC diagnostic ignored "-Wunused-parameter"
+/* Outputs, not clamped, of sums; with two roundings twice the sum is scaled. */
+#ifdef KB_TWICE
+#define DOUBLE "adds r2, r2, r2\n"
+#define VALUE(sum, channel, zero) KB_TWICE_BY_CHANNEL(2 * (sum) + (channel)[0], channel, zero)
+#else
+#define DOUBLE
+#define VALUE(sum, channel, zero) KB_BY_CHANNEL((sum) + (channel)[0], channel, zero)
+#endif
+
+/* What sums of a piece of taps are made of: the values, the weights, of which those of the next quad begin `skip` bytes
+   after those of a quad, the sums, and whether there are any yet to which they are added. */
+typedef struct {
+    const int32_t *x, *x_end; /* 0, 4 */
+    const int16_t *w;         /* 8 */
+    int32_t *sum, *sum_end;   /* 12, 16 */
+    int32_t skip, add;        /* 20, 24 */
+} piece;
+
+/* What outputs are made of: the sums, the numbers of their channels, and the output, whose pixels are `next` bytes. */
+typedef struct {
+    const int32_t *sum;
+    const int32_t *channel, *channel_end; /* 4, 8 */
+    int8_t *out;                          /* 12 */
+    int32_t next, pixels;                 /* 16, 20 */
+} results;
 
 /* clang-format off */
-/* One tap: the pair in r3, the first pixel in r5, both destroyed. */
-#define TAP                                                                                                           \
-    "mov r6, r3\n muls r6, r5, r6\n add r8, r6\n sxtb r6, r3\n muls r5, r6, r5\n add r10, r5\n ldrsh r5, [r0, r1]\n"   \
-    "muls r3, r5, r3\n add r9, r3\n muls r6, r5, r6\n add r11, r6\n adds r0, #2\n"
-#define TWO_TAPS(offset)                                                                                              \
-    "ldr r7, [r2, #" offset "]\n ldr r4, [r0]\n sxth r3, r7\n sxth r5, r4\n" TAP                                       \
-    "asrs r3, r7, #16\n asrs r5, r4, #16\n" TAP
+#define ENTER "push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4-r7}\n"
+#define LEAVE "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n"
 
-KB_APART __attribute__((naked)) void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum,
-                                          int32_t taps)
+/* Two taps of two channels; r7 holds what rounds the upper byte of a half. */
+#define TWO_TAPS(offset)                                                                                              \
+    "ldmia r0!, {r2, r3}\n ldr r4, [r1, #" offset "]\n"                                                               \
+    "sxtb r5, r4\n asrs r6, r4, #16\n sxtb r6, r6\n muls r5, r2, r5\n muls r6, r3, r6\n adds r5, r5, r6\n"            \
+    "sxth r6, r5\n add r8, r6\n asrs r5, r5, #8\n add r9, r5\n"                                                       \
+    "lsls r5, r4, #16\n adds r5, r5, r7\n asrs r5, r5, #24\n adds r4, r4, r7\n asrs r4, r4, #24\n"                    \
+    "muls r5, r2, r5\n muls r4, r3, r4\n adds r5, r5, r4\n"                                                           \
+    "sxth r6, r5\n add r10, r6\n asrs r5, r5, #8\n add r11, r5\n"
+
+/* The sums of two pixels, of all channels. On the stack: x, sum, sum_end, add, and how far the pair after the next one
+   is from the end of the weights of the next; lr has that of the next pair. */
+KB_APART __attribute__((naked)) void two_pixels(const piece *p)
 {
-    __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r3-r7}\n"
-            "ldr r4, [sp, #40]\n lsls r4, r4, #2\n adds r4, r4, r2\n mov lr, r4\n"
-            "movs r4, #0\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
-            "1:\n" TWO_TAPS("0") TWO_TAPS("8") "adds r2, #16\n cmp r2, lr\n bne 1b\n"
-            "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
-            "subs r4, r4, r6\n asrs r4, r4, #8\n subs r5, r5, r7\n asrs r5, r5, #8\n"
-            "pop {r3}\n str r6, [r3]\n str r7, [r3, #4]\n str r4, [r3, #8]\n str r5, [r3, #12]\n"
-            "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n");
+    __asm__(ENTER
+            "ldmia r0!, {r2-r7}\n mov r12, r3\n mov r1, r4\n ldr r0, [r0]\n"
+            "subs r3, r3, r2\n rsbs r3, r3, #0\n adds r3, #4\n mov lr, r3\n subs r7, #4\n"
+            "push {r7}\n push {r0}\n push {r2, r5, r6}\n movs r7, #128\n lsls r7, r7, #16\n"
+            "1: ldr r0, [sp]\n movs r2, #0\n mov r8, r2\n mov r9, r2\n mov r10, r2\n mov r11, r2\n"
+            ".balign 4\n"
+            "2:\n" TWO_TAPS("0") TWO_TAPS("8") "adds r1, #16\n cmp r0, r12\n bne 2b\n"
+            "mov r2, r8\n mov r3, r9\n asrs r4, r2, #8\n subs r3, r3, r4\n adds r3, #255\n asrs r3, r3, #8\n"
+            "mov r4, r10\n mov r5, r11\n asrs r6, r4, #8\n subs r5, r5, r6\n adds r5, #255\n asrs r5, r5, #8\n"
+            "ldr r6, [sp, #4]\n ldr r0, [sp, #12]\n cmp r0, #0\n beq 3f\n"
+            "ldr r0, [r6]\n adds r2, r2, r0\n ldr r0, [r6, #4]\n adds r3, r3, r0\n"
+            "ldr r0, [r6, #8]\n adds r4, r4, r0\n ldr r0, [r6, #12]\n adds r5, r5, r0\n"
+            "3: stmia r6!, {r2-r5}\n str r6, [sp, #4]\n"
+            "add r1, lr\n ldr r0, [sp, #16]\n mov r2, lr\n mov lr, r0\n str r2, [sp, #16]\n"
+            "ldr r0, [sp, #8]\n cmp r6, r0\n bne 1b\n"
+            "add sp, #20\n" LEAVE);
+}
+
+/* A half word of weights in `pair`, which is destroyed, by the value in `x`. */
+#define TAP(pair, x, both, first)                                                                                     \
+    "mov r7, " pair "\n muls r7, " x ", r7\n add " both ", r7\n"                                                      \
+    "sxtb " pair ", " pair "\n muls " pair ", " x ", " pair "\n add " first ", " pair "\n"
+#define TAPS_OF(word, both, first)                                                                                    \
+    "sxth r6, " word "\n" TAP("r6", "r2", both, first) "asrs " word ", " word ", #16\n" TAP(word, "r3", both, first)
+#define APART(both, first)                                                                                            \
+    "mov r2, " first "\n mov r3, " both "\n subs r3, r3, r2\n asrs r3, r3, #8\n"
+
+/* The sums of one pixel, of all channels. On the stack: x, sum_end. */
+KB_APART __attribute__((naked)) void one_pixel(const piece *p)
+{
+    __asm__(ENTER
+            "ldmia r0!, {r2-r7}\n mov r12, r3\n mov r1, r4\n mov lr, r5\n ldr r0, [r0]\n push {r0}\n push {r7}\n"
+            "push {r2, r6}\n"
+            "1: ldr r0, [sp]\n movs r2, #0\n mov r8, r2\n mov r9, r2\n mov r10, r2\n mov r11, r2\n"
+            ".balign 4\n"
+            "2: ldmia r0!, {r2, r3}\n ldmia r1!, {r4, r5}\n" TAPS_OF("r4", "r8", "r9") TAPS_OF("r5", "r10", "r11")
+            "cmp r0, r12\n bne 2b\n"
+            APART("r10", "r11") "mov r4, r2\n mov r5, r3\n" APART("r8", "r9")
+            "mov r6, lr\n ldr r0, [sp, #12]\n cmp r0, #0\n beq 3f\n"
+            "ldr r0, [r6]\n adds r2, r2, r0\n ldr r0, [r6, #4]\n adds r3, r3, r0\n"
+            "ldr r0, [r6, #8]\n adds r4, r4, r0\n ldr r0, [r6, #12]\n adds r5, r5, r0\n"
+            "3: stmia r6!, {r2-r5}\n mov lr, r6\n ldr r0, [sp, #8]\n adds r1, r1, r0\n"
+            "ldr r0, [sp, #4]\n cmp r6, r0\n bne 1b\n"
+            "add sp, #16\n" LEAVE);
+}
+
+/* Outputs, of channels whose shifts are positive: the bias in r8, the offset in r10, the output in r11, `next` in r12,
+   the end of the pixels in lr. */
+KB_APART __attribute__((naked)) void finish_quick(const results *r)
+{
+    __asm__(ENTER
+            "ldmia r0!, {r1-r6}\n mov r11, r4\n mov r12, r5\n muls r6, r5, r6\n adds r4, r4, r6\n mov lr, r4\n"
+            "mov r0, r1\n mov r1, r2\n rsbs r6, r6, #0\n adds r6, #1\n push {r3, r6}\n"
+            "1: ldmia r1!, {r2, r4, r6}\n mov r8, r2\n mov r10, r6\n ldmia r1!, {r6}\n"
+            "mov r5, r4\n sxth r4, r4\n subs r5, r5, r4\n lsrs r5, r5, #16\n"
+            "2: ldmia r0!, {r2}\n" DOUBLE "add r2, r8\n" OUTPUT("add r2, r10\n")
+            "mov r7, r11\n strb r2, [r7]\n add r7, r12\n mov r11, r7\n cmp r7, lr\n blo 2b\n"
+            "ldr r2, [sp, #4]\n add r11, r2\n ldr r2, [sp]\n cmp r1, r2\n bne 1b\n"
+            "add sp, #8\n" LEAVE);
 }
 /* clang-format on */
+
+/* Outputs of `pixels` pixels from their sums. */
+KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
+{
+    const int32_t channels = p->window.out.channels;
+    const int32_t *channel = p->channel, *const end = channel + 4 * channels;
+    if (p->quick) {
+        const results r = {sum, channel, end, out, channels, pixels};
+        KB_STORED(&r);
+        finish_quick(&r);
+    }
+    KB_NO_UNROLL
+    for (int8_t *to = out; !p->quick && channel < end; channel += 4, to++)
+        KB_NO_UNROLL
+        for (int32_t i = 0; i < pixels; i++) {
+            const int32_t own = *sum++;
+            to[i * channels] = kb_saturate(VALUE(own, channel, p->out_zero), p->low);
+        }
+    KB_NO_UNROLL
+    for (int32_t i = 0; p->low > -128 && i < pixels * channels; i++)
+        out[i] = (int8_t)kb_max(out[i], p->low);
+}
+
+/* Where the values for two pixels are: how far one is from the next, and the end of a row from the next row. */
+typedef struct {
+    const int8_t *a, *b;
+    int32_t a_step, b_step, a_skip, b_skip;
+} sources;
+
+/* clang-format off */
+/* Words of `rows` rows of `bytes` bytes. */
+KB_APART __attribute__((naked)) void expand(int32_t *words, const sources *s, int32_t bytes, int32_t rows)
+{
+    __asm__(ENTER
+            "mov r12, r2\n muls r3, r2, r3\n adds r3, r3, r0\n mov lr, r3\n ldmia r1!, {r2, r3, r4, r5, r6, r7}\n"
+            "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n movs r4, #0\n"
+            "1: mov r7, r0\n add r7, r12\n"
+            "2: ldrsb r5, [r2, r4]\n ldrsb r6, [r3, r4]\n lsls r6, r6, #16\n adds r5, r5, r6\n stmia r0!, {r5}\n"
+            "add r2, r8\n add r3, r9\n cmp r0, r7\n bne 2b\n"
+            "add r2, r10\n add r3, r11\n cmp r0, lr\n bne 1b\n" LEAVE);
+}
+/* clang-format on */
+
+/* The words from `begin` on of `rows` rows of `channels`, but none below 0 or from `end` on. */
+KB_APART void fill_rows(int32_t *words, sources *s, int32_t begin, int32_t rows, int32_t channels, int32_t end)
+{
+    if (rows > 0 && begin >= 0 && begin + rows * channels <= end) {
+        KB_STORED(s);
+        expand(words + begin, s, 4 * channels, rows);
+        return;
+    }
+    KB_NO_UNROLL
+    for (; rows > 0; rows--, begin += channels) {
+        const int32_t skip = kb_max(-begin, 0), count = kb_min(channels, end - begin) - skip;
+        const sources part = {s->a + skip * s->a_step, s->b + skip * s->b_step, s->a_step, s->b_step, 0, 0};
+        KB_STORED(&part);
+        if (count > 0)
+            expand(words + begin + skip, &part, 4 * count, 1);
+        s->a += channels * s->a_step + s->a_skip, s->b += channels * s->b_step + s->b_skip;
+    }
+}
+
+/* Taps [from, to) of the pixel whose window begins at (y, x), and of the one beside it, if there is one. What fills up
+   a column is multiplied by weights of 0 and left as it is. */
+KB_APART void fill(const int8_t *in, int32_t *words, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t pixels,
+                   kb_range taps, int32_t width)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->in.channels, skip = (width - 1) * channels, end = taps.to - taps.from;
+    const int8_t zero = (int8_t)p->in_zero, none = 0;
+    const kb_span rows = kb_clip(y, g->kernel_h, g->in.height);
+    int32_t begin = -taps.from;
+    const int8_t *from = in + ((y + rows.from) * width + x) * channels;
+    KB_NO_UNROLL
+    for (int32_t left = g->kernel_w; left > 0; left--, x++, from += channels, begin += p->column) {
+        const int32_t next = x + g->stride_w, below = begin + rows.to * channels;
+        sources padding = {&zero, pixels == 2 ? &zero : &none, 0, 0, 0, 0}, inside = padding;
+        if ((uint32_t)x < (uint32_t)width)
+            inside.a = from, inside.a_step = 1, inside.a_skip = skip;
+        if (pixels == 2 && (uint32_t)next < (uint32_t)width)
+            inside.b = from + g->stride_w * channels, inside.b_step = 1, inside.b_skip = skip;
+        if (rows.from > 0)
+            fill_rows(words, &padding, begin, rows.from, channels, end);
+        fill_rows(words, &inside, begin + rows.from * channels, rows.to - rows.from, channels, end);
+        if (rows.to < g->kernel_h)
+            fill_rows(words, &padding, below, g->kernel_h - rows.to, channels, end);
+    }
+}
+
+/* Part of one row of the output. */
+KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, int32_t y,
+                           int32_t x, int32_t x_end, int32_t width)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->out.channels, quads = (channels + 3) / 4;
+    const int32_t words = ((p->block - 1) * g->stride_w * p->column + p->taps) / 2;
+    int32_t *const sum = scratch, *const values = sum + p->sums;
+    for (int32_t pixels; x < x_end; x += pixels) {
+        pixels = words >= 4 && x + 1 < x_end ? 2 : 1;
+        const int32_t most = kb_min(KB_CONV2D_S8_CHUNK, words & (pixels == 2 ? ~3 : ~1));
+        for (int32_t k = 0; k < p->taps; k += most) {
+            const int32_t taps = kb_min(most, p->taps - k);
+            const piece part = {values,          values + taps, p->weight + 2 * k, sum, sum + 4 * pixels * quads,
+                                4 * (p->taps - taps), k};
+            fill(in, values, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w, pixels,
+                 (kb_range){k, k + taps}, width);
+            KB_STORED(&part);
+            if (pixels == 2)
+                two_pixels(&part);
+            else
+                one_pixel(&part);
+        }
+        finish(sum, out + x * channels, pixels, p);
+    }
+}
 
 #endif

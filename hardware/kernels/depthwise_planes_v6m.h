@@ -52,9 +52,10 @@ static void channel(const tile *t, int32_t c, int8_t *out);
 /* Two outputs of their sums in r3 and r4 (kb_v6m.h), by the `ending` at r1, whose offset r1 is left at; then r0 is at the
    next two windows. A line may end with the first of them, at 3; the last one leaves by 4. */
 #define STORE "mov r7, r11\n strb r2, [r7]\n add r7, r12\n mov r11, r7\n cmp r7, lr\n beq 3f\n"
+#define OFFSET "ldr r3, [r1]\n adds r2, r2, r3\n"
 #define END_OF_PAIR                                                                                                   \
     LATER "ldmia r1!, {r5, r6}\n lsls r3, r5\n lsls r4, r5\n adds r2, r3, r6\n adds r4, r4, r6\n mov r8, r4\n"       \
-    "ldmia r1!, {r4, r5, r6}\n" OUTPUT STORE "mov r2, r8\n" OUTPUT STORE "ldr r3, [r1, #4]\n adds r0, r0, r3\n"
+    "ldmia r1!, {r4, r5, r6}\n" OUTPUT(OFFSET) STORE "mov r2, r8\n" OUTPUT(OFFSET) STORE "ldr r3, [r1, #4]\n adds r0, r0, r3\n"
 #define END_OF_LINE                                                                                                   \
     "3: ldr r3, [r1, #8]\n cmp r7, r3\n beq 4f\n ldr r3, [r1, #12]\n add r11, r3\n ldr r3, [r1, #16]\n add lr, r3\n"   \
     "ldr r3, [r1, #20]\n adds r0, r0, r3\n"

@@ -19,17 +19,17 @@
     "muls r3, r5, r3\n adds r3, r3, r7\n mov r7, r2\n muls r7, r4, r7\n adds r3, r3, r7\n muls r2, r5, r2\n"          \
     "asrs r3, r3, #16\n" UPPER
 
-/* The output of the sum in r2 by the factor in r4 and r5, the shift in r6 and the offset at r1, which stays; two
-   roundings take one from negative sums before the shift, and destroy r9. */
+/* The output of the sum in r2 by the factor in r4 and r5, the shift in r6 and what adds the offset to r2; two roundings
+   take one from negative sums before the shift, and destroy r9. */
 #ifdef KB_TWICE
 #define SIGN "asrs r3, r2, #31\n mov r9, r3\n"
-#define OFFSET "ldr r3, [r1]\n add r3, r9\n"
+#define ADD_SIGN "add r2, r9\n"
 #else
 #define SIGN
-#define OFFSET "ldr r3, [r1]\n"
+#define ADD_SIGN
 #endif
-#define OUTPUT                                                                                                        \
-    SIGN SCALE OFFSET "adds r2, r2, r3\n asrs r2, r6\n sxtb r3, r2\n cmp r3, r2\n beq 9f\n"                           \
+#define OUTPUT(offset)                                                                                                \
+    SIGN SCALE ADD_SIGN offset "asrs r2, r6\n sxtb r3, r2\n cmp r3, r2\n beq 9f\n"                                     \
     "asrs r2, r2, #31\n movs r3, #127\n eors r2, r3\n 9:\n"
 
 /* Two products in the halves of a word, at most 2^15 each: the lower one, sign-extended, is added to r8, and the word
