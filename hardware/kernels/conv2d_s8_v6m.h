@@ -18,14 +18,19 @@
 #define VALUE(sum, channel, zero) KB_BY_CHANNEL((sum) + (channel)[0], channel, zero)
 #endif
 
-/* What sums of a piece of taps are made of: the values, the weights, of which those of the next quad begin `skip` bytes
-   after those of a quad, the sums, and whether there are any yet to which they are added. */
+/* What sums of a piece of taps are made of: the values, the weights, of which those of a quad end `skip` bytes before
+   those of the next begin, the sums, and the taps before them: if there are any, sums are added to what is there. */
 typedef struct {
-    const int32_t *x, *x_end; /* 0, 4 */
-    const int16_t *w;         /* 8 */
-    int32_t *sum, *sum_end;   /* 12, 16 */
-    int32_t skip, add;        /* 20, 24 */
+    int32_t *x, *x_end;     /* 0, 4 */
+    const int16_t *w;       /* 8 */
+    int32_t *sum, *sum_end; /* 12, 16 */
+    int32_t skip, before;   /* 20, 24 */
 } piece;
+
+/* One or two pixels, whose windows begin at (y, x) of a map of `width`, and beside that. */
+typedef struct {
+    int32_t y, x, pixels, width;
+} windows;
 
 /* What outputs are made of: the sums, the numbers of their channels, and the output, whose pixels are `next` bytes. */
 typedef struct {
@@ -48,7 +53,7 @@ typedef struct {
     "muls r5, r2, r5\n muls r4, r3, r4\n adds r5, r5, r4\n"                                                           \
     "sxth r6, r5\n add r10, r6\n asrs r5, r5, #8\n add r11, r5\n"
 
-/* The sums of two pixels, of all channels. On the stack: x, sum, sum_end, add, and how far the pair after the next one
+/* The sums of two pixels, of all channels. On the stack: x, sum, sum_end, the taps before, and how far the pair after the next one
    is from the end of the weights of the next; lr has that of the next pair. */
 KB_APART __attribute__((naked)) void two_pixels(const piece *p)
 {
@@ -57,8 +62,10 @@ KB_APART __attribute__((naked)) void two_pixels(const piece *p)
             "subs r3, r3, r2\n rsbs r3, r3, #0\n adds r3, #4\n mov lr, r3\n subs r7, #4\n"
             "push {r7}\n push {r0}\n push {r2, r5, r6}\n movs r7, #128\n lsls r7, r7, #16\n"
             "1: ldr r0, [sp]\n movs r2, #0\n mov r8, r2\n mov r9, r2\n mov r10, r2\n mov r11, r2\n"
+            "mov r2, r12\n subs r2, r2, r0\n lsls r2, r2, #27\n bpl 2f\n subs r1, #16\n b 4f\n"
             ".balign 4\n"
-            "2:\n" TWO_TAPS("0") TWO_TAPS("8") "adds r1, #16\n cmp r0, r12\n bne 2b\n"
+            "2:\n" TWO_TAPS("0") TWO_TAPS("8") "4:\n" TWO_TAPS("16") TWO_TAPS("24")
+            "adds r1, #32\n cmp r0, r12\n bne 2b\n"
             "mov r2, r8\n mov r3, r9\n asrs r4, r2, #8\n subs r3, r3, r4\n adds r3, #255\n asrs r3, r3, #8\n"
             "mov r4, r10\n mov r5, r11\n asrs r6, r4, #8\n subs r5, r5, r6\n adds r5, #255\n asrs r5, r5, #8\n"
             "ldr r6, [sp, #4]\n ldr r0, [sp, #12]\n cmp r0, #0\n beq 3f\n"
@@ -66,8 +73,8 @@ KB_APART __attribute__((naked)) void two_pixels(const piece *p)
             "ldr r0, [r6, #8]\n adds r4, r4, r0\n ldr r0, [r6, #12]\n adds r5, r5, r0\n"
             "3: stmia r6!, {r2-r5}\n str r6, [sp, #4]\n"
             "add r1, lr\n ldr r0, [sp, #16]\n mov r2, lr\n mov lr, r0\n str r2, [sp, #16]\n"
-            "ldr r0, [sp, #8]\n cmp r6, r0\n bne 1b\n"
-            "add sp, #20\n" LEAVE);
+            "ldr r0, [sp, #8]\n cmp r6, r0\n beq 5f\n b 1b\n"
+            "5: add sp, #20\n" LEAVE);
 }
 
 /* A half word of weights in `pair`, which is destroyed, by the value in `x`. */
@@ -79,7 +86,7 @@ KB_APART __attribute__((naked)) void two_pixels(const piece *p)
 #define APART(both, first)                                                                                            \
     "mov r2, " first "\n mov r3, " both "\n subs r3, r3, r2\n asrs r3, r3, #8\n"
 
-/* The sums of one pixel, of all channels. On the stack: x, sum_end. */
+/* The sums of one pixel, of all channels. On the stack: x, sum_end, skip, the taps before. */
 KB_APART __attribute__((naked)) void one_pixel(const piece *p)
 {
     __asm__(ENTER
@@ -105,8 +112,8 @@ KB_APART __attribute__((naked)) void finish_quick(const results *r)
     __asm__(ENTER
             "ldmia r0!, {r1-r6}\n mov r11, r4\n mov r12, r5\n muls r6, r5, r6\n adds r4, r4, r6\n mov lr, r4\n"
             "mov r0, r1\n mov r1, r2\n rsbs r6, r6, #0\n adds r6, #1\n push {r3, r6}\n"
-            "1: ldmia r1!, {r2, r4, r6}\n mov r8, r2\n mov r10, r6\n ldmia r1!, {r6}\n"
-            "mov r5, r4\n sxth r4, r4\n subs r5, r5, r4\n lsrs r5, r5, #16\n"
+            "1: ldmia r1!, {r2-r5}\n mov r8, r2\n mov r10, r4\n mov r6, r5\n"
+            "sxth r4, r3\n mov r5, r3\n subs r5, r5, r4\n lsrs r5, r5, #16\n"
             "2: ldmia r0!, {r2}\n" DOUBLE "add r2, r8\n" OUTPUT("add r2, r10\n")
             "mov r7, r11\n strb r2, [r7]\n add r7, r12\n mov r11, r7\n cmp r7, lr\n blo 2b\n"
             "ldr r2, [sp, #4]\n add r11, r2\n ldr r2, [sp]\n cmp r1, r2\n bne 1b\n"
@@ -114,23 +121,27 @@ KB_APART __attribute__((naked)) void finish_quick(const results *r)
 }
 /* clang-format on */
 
+/* The same whatever the shifts are. */
+KB_RARE static void finish_slowly(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
+{
+    const int32_t channels = p->window.out.channels;
+    for (int32_t o = 0; o < channels; o++)
+        for (int32_t i = 0; i < pixels; i++) {
+            const int32_t own = *sum++, *channel = p->channel + 4 * o;
+            out[i * channels + o] = kb_saturate(VALUE(own, channel, p->out_zero), -128);
+        }
+}
+
 /* Outputs of `pixels` pixels from their sums. */
 KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
 {
     const int32_t channels = p->window.out.channels;
-    const int32_t *channel = p->channel, *const end = channel + 4 * channels;
-    if (p->quick) {
-        const results r = {sum, channel, end, out, channels, pixels};
-        KB_STORED(&r);
+    const results r = {sum, p->channel, p->channel + 4 * channels, out, channels, pixels};
+    KB_STORED(&r);
+    if (p->quick)
         finish_quick(&r);
-    }
-    KB_NO_UNROLL
-    for (int8_t *to = out; !p->quick && channel < end; channel += 4, to++)
-        KB_NO_UNROLL
-        for (int32_t i = 0; i < pixels; i++) {
-            const int32_t own = *sum++;
-            to[i * channels] = kb_saturate(VALUE(own, channel, p->out_zero), p->low);
-        }
+    else
+        finish_slowly(sum, out, pixels, p);
     KB_NO_UNROLL
     for (int32_t i = 0; p->low > -128 && i < pixels * channels; i++)
         out[i] = (int8_t)kb_max(out[i], p->low);
@@ -157,48 +168,52 @@ KB_APART __attribute__((naked)) void expand(int32_t *words, const sources *s, in
 /* clang-format on */
 
 /* The words from `begin` on of `rows` rows of `channels`, but none below 0 or from `end` on. */
-KB_APART void fill_rows(int32_t *words, sources *s, int32_t begin, int32_t rows, int32_t channels, int32_t end)
+KB_RARE static void fill_some(int32_t *words, const sources *s, int32_t begin, int32_t rows, int32_t channels,
+                              int32_t end)
 {
-    if (rows > 0 && begin >= 0 && begin + rows * channels <= end) {
-        KB_STORED(s);
-        expand(words + begin, s, 4 * channels, rows);
-        return;
-    }
-    KB_NO_UNROLL
+    sources part = {s->a, s->b, s->a_step, s->b_step, 0, 0};
     for (; rows > 0; rows--, begin += channels) {
         const int32_t skip = kb_max(-begin, 0), count = kb_min(channels, end - begin) - skip;
-        const sources part = {s->a + skip * s->a_step, s->b + skip * s->b_step, s->a_step, s->b_step, 0, 0};
+        part.a += skip * s->a_step, part.b += skip * s->b_step;
         KB_STORED(&part);
         if (count > 0)
             expand(words + begin + skip, &part, 4 * count, 1);
-        s->a += channels * s->a_step + s->a_skip, s->b += channels * s->b_step + s->b_skip;
+        part.a += (channels - skip) * s->a_step + s->a_skip, part.b += (channels - skip) * s->b_step + s->b_skip;
     }
 }
 
-/* Taps [from, to) of the pixel whose window begins at (y, x), and of the one beside it, if there is one. What fills up
-   a column is multiplied by weights of 0 and left as it is. */
-KB_APART void fill(const int8_t *in, int32_t *words, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t pixels,
-                   kb_range taps, int32_t width)
+KB_APART void fill_rows(int32_t *words, const sources *s, int32_t begin, int32_t rows, int32_t channels, int32_t end)
+{
+    KB_STORED(s);
+    if (begin >= 0 && begin + rows * channels <= end)
+        expand(words + begin, s, 4 * channels, rows);
+    else
+        fill_some(words, s, begin, rows, channels, end);
+}
+
+/* The values of a piece. What fills up a column is multiplied by weights of 0 and left as it is. */
+KB_APART void fill(const int8_t *in, const piece *t, const windows *at, const kb_conv2d_s8_params *p)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels, skip = (width - 1) * channels, end = taps.to - taps.from;
+    const int32_t channels = g->in.channels, width = at->width, skip = (width - 1) * channels, end = t->x_end - t->x;
     const int8_t zero = (int8_t)p->in_zero, none = 0;
-    const kb_span rows = kb_clip(y, g->kernel_h, g->in.height);
-    int32_t begin = -taps.from;
-    const int8_t *from = in + ((y + rows.from) * width + x) * channels;
+    const int two = at->pixels == 2;
+    const kb_span rows = kb_clip(at->y, g->kernel_h, g->in.height);
+    const sources padding = {&zero, two ? &zero : &none, 0, 0, 0, 0};
+    int32_t begin = -t->before;
+    const int8_t *from = in + ((at->y + rows.from) * width + at->x) * channels;
     KB_NO_UNROLL
-    for (int32_t left = g->kernel_w; left > 0; left--, x++, from += channels, begin += p->column) {
-        const int32_t next = x + g->stride_w, below = begin + rows.to * channels;
-        sources padding = {&zero, pixels == 2 ? &zero : &none, 0, 0, 0, 0}, inside = padding;
+    for (int32_t x = at->x; x < at->x + g->kernel_w; x++, from += channels, begin += p->column) {
+        sources inside = padding;
         if ((uint32_t)x < (uint32_t)width)
             inside.a = from, inside.a_step = 1, inside.a_skip = skip;
-        if (pixels == 2 && (uint32_t)next < (uint32_t)width)
+        if (two && (uint32_t)(x + g->stride_w) < (uint32_t)width)
             inside.b = from + g->stride_w * channels, inside.b_step = 1, inside.b_skip = skip;
         if (rows.from > 0)
-            fill_rows(words, &padding, begin, rows.from, channels, end);
-        fill_rows(words, &inside, begin + rows.from * channels, rows.to - rows.from, channels, end);
+            fill_rows(t->x, &padding, begin, rows.from, channels, end);
+        fill_rows(t->x, &inside, begin + rows.from * channels, rows.to - rows.from, channels, end);
         if (rows.to < g->kernel_h)
-            fill_rows(words, &padding, below, g->kernel_h - rows.to, channels, end);
+            fill_rows(t->x, &padding, begin + rows.to * channels, g->kernel_h - rows.to, channels, end);
     }
 }
 
@@ -207,25 +222,26 @@ KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const k
                            int32_t x, int32_t x_end, int32_t width)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->out.channels, quads = (channels + 3) / 4;
-    const int32_t words = ((p->block - 1) * g->stride_w * p->column + p->taps) / 2;
-    int32_t *const sum = scratch, *const values = sum + p->sums;
-    for (int32_t pixels; x < x_end; x += pixels) {
-        pixels = words >= 4 && x + 1 < x_end ? 2 : 1;
-        const int32_t most = kb_min(KB_CONV2D_S8_CHUNK, words & (pixels == 2 ? ~3 : ~1));
-        for (int32_t k = 0; k < p->taps; k += most) {
-            const int32_t taps = kb_min(most, p->taps - k);
-            const piece part = {values,          values + taps, p->weight + 2 * k, sum, sum + 4 * pixels * quads,
-                                4 * (p->taps - taps), k};
-            fill(in, values, p, y * g->stride_h - g->pad_h, x * g->stride_w - g->pad_w, pixels,
-                 (kb_range){k, k + taps}, width);
-            KB_STORED(&part);
-            if (pixels == 2)
-                two_pixels(&part);
+    const int32_t channels = g->out.channels, stride = g->stride_w;
+    const int32_t words = ((p->block - 1) * stride * p->column + p->taps) >> 1;
+    int32_t *const sum = scratch;
+    piece t = {.x = sum + p->sums, .sum = sum};
+    windows at = {y * g->stride_h - g->pad_h, x * stride - g->pad_w, 0, width};
+    for (; x < x_end; x += at.pixels, at.x += at.pixels * stride) {
+        at.pixels = words >= 4 && x + 1 < x_end ? 2 : 1;
+        const int32_t most = kb_min(KB_CONV2D_S8_CHUNK, words & -2 * at.pixels);
+        t.sum_end = sum + ((channels + 3) & ~3) * at.pixels;
+        for (t.before = 0; t.before < p->taps; t.before += most) {
+            const int32_t taps = kb_min(most, p->taps - t.before);
+            t.x_end = t.x + taps, t.w = p->weight + 2 * t.before, t.skip = 4 * (p->taps - taps);
+            fill(in, &t, &at, p);
+            KB_STORED(&t);
+            if (at.pixels == 2)
+                two_pixels(&t);
             else
-                one_pixel(&part);
+                one_pixel(&t);
         }
-        finish(sum, out + x * channels, pixels, p);
+        finish(sum, out + x * channels, at.pixels, p);
     }
 }
 

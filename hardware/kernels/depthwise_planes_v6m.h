@@ -191,35 +191,48 @@ KB_APART void make(tile *t)
     }
 }
 
-/* All tiles. */
+/* Words along under so many outputs, and rows across. */
+KB_INLINE int32_t words_under(const axis *along, int32_t outputs)
+{
+    return ((outputs - 1) & ~1) * along->stride + along->kernel;
+}
+
+KB_INLINE int32_t rows_under(const axis *across, int32_t outputs)
+{
+    return (outputs - 1) * across->stride + across->kernel;
+}
+
+/* All tiles. A line costs some 40 cycles besides its outputs: where the whole map is one tile, neighbours lie along its
+   longer axis, if that plane fits into the memory that is there for those of the plan (ops/_depthwise.py). */
 KB_INLINE void by_tiles(const int8_t *in, int8_t *out, int32_t *plane, const kb_depthwise_conv2d_s8_params *p,
                         const kb_region *r)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels;
+    const int32_t channels = g->in.channels, line = g->in.width * channels, out_line = g->out.width * channels;
     const axis columns = {g->in.width, channels, channels, channels, g->kernel_w, g->stride_w, g->pad_w, 0, 0, 0, 0};
-    const axis rows = {g->in.height,
-                       g->in.width * channels,
-                       g->out.width * channels,
-                       g->kernel_w * channels,
-                       g->kernel_h,
-                       g->stride_h,
-                       g->pad_h,
-                       0,
-                       0,
-                       0,
-                       0};
-    const kb_range wide = p->turned ? (kb_range){r->y, r->y_end} : (kb_range){r->x, r->x_end};
-    const kb_range high = p->turned ? (kb_range){r->x, r->x_end} : (kb_range){r->y, r->y_end};
-    axis along = p->turned ? rows : columns, across = p->turned ? columns : rows;
+    const axis rows = {g->in.height, line, out_line, g->kernel_w * channels, g->kernel_h, g->stride_h, g->pad_h,
+                       0, 0, 0, 0};
+    kb_range wide = {r->x, r->x_end}, high = {r->y, r->y_end};
+    axis along = columns, across = rows;
+    if (p->turned)
+        along = rows, across = columns, wide = (kb_range){r->y, r->y_end}, high = (kb_range){r->x, r->x_end};
+    int32_t width = p->along, height = p->across;
+    const int32_t made = wide.to - wide.from, others = high.to - high.from;
+    const int32_t planned = 4 * (((width - 1) * along.stride + along.kernel + 1) / 2) * rows_under(&across, height);
+    if (made < others && made <= width && others <= height &&
+        (words_under(&across, others) + across.stride) * rows_under(&along, made) + across.stride <= planned) {
+        const axis other = across;
+        const kb_range low = wide;
+        across = along, along = other, wide = high, high = low, width = others, height = made;
+    }
     for (across.from = high.from; across.from < high.to; across.from = across.to) {
-        across.to = kb_min(across.from + p->across, high.to);
+        across.to = kb_min(across.from + height, high.to);
         across.start = across.from * across.stride - across.pad;
-        across.extent = (across.to - across.from - 1) * across.stride + across.kernel;
+        across.extent = rows_under(&across, across.to - across.from);
         for (along.from = wide.from; along.from < wide.to; along.from = along.to) {
-            along.to = kb_min(along.from + p->along, wide.to);
+            along.to = kb_min(along.from + width, wide.to);
             along.start = along.from * along.stride - along.pad;
-            along.extent = ((along.to - along.from - 1) & ~1) * along.stride + along.kernel;
+            along.extent = words_under(&along, along.to - along.from);
             tile t = {p, along, across, plane, in, out, along.extent + along.stride};
             make(&t);
         }

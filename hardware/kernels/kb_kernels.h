@@ -12,7 +12,7 @@
 #define KB_CONV2D_S8_CHUNK 512
 /* Words that a window of kb_depthwise_conv2d_wide_s8 may have in a run. */
 #define KB_DEPTHWISE_RUN 8
-/* Taps that it may have, each row along one more. */
+/* Taps that it may have, with one row and one column more. */
 #define KB_DEPTHWISE_TAPS 512
 /* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
 #define KB_BITS_FEW 8

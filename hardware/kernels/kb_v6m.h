@@ -19,8 +19,9 @@
     "muls r3, r5, r3\n adds r3, r3, r7\n mov r7, r2\n muls r7, r4, r7\n adds r3, r3, r7\n muls r2, r5, r2\n"          \
     "asrs r3, r3, #16\n" UPPER
 
-/* The output of the sum in r2 by the factor in r4 and r5, the shift in r6 and what adds the offset to r2; two roundings
-   take one from negative sums before the shift, and destroy r9. */
+/* The output of the sum in r2 by the factor in r4 and r5, the shift in r6 and `offset`, which adds what it is to r2; it
+   takes the same time whether it is clamped or not. Two roundings take one from negative sums before the shift, and
+   destroy r9. */
 #ifdef KB_TWICE
 #define SIGN "asrs r3, r2, #31\n mov r9, r3\n"
 #define ADD_SIGN "add r2, r9\n"
@@ -29,8 +30,8 @@
 #define ADD_SIGN
 #endif
 #define OUTPUT(offset)                                                                                                \
-    SIGN SCALE ADD_SIGN offset "asrs r2, r6\n sxtb r3, r2\n cmp r3, r2\n beq 9f\n"                                     \
-    "asrs r2, r2, #31\n movs r3, #127\n eors r2, r3\n 9:\n"
+    SIGN SCALE ADD_SIGN offset "asrs r2, r6\n adds r2, #128\n bpl 8f\n movs r2, #0\n 8: cmp r2, #255\n bls 9f\n"      \
+    "movs r2, #255\n 9: subs r2, #128\n"
 
 /* Two products in the halves of a word, at most 2^15 each: the lower one, sign-extended, is added to r8, and the word
    without its lowest byte to r9 (FIRST: both begin so; LAST: into r3 and r4 instead). Destroys `word` and r3. Over up

@@ -86,7 +86,7 @@ def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan
         size = turned, width, height, whole and width >= along.made and height >= across.made
         if is_3x3:
             yield Plan("3x3", *size, planes, _cycles_3x3(along, across, width, height))
-        elif across.kernel <= constant("KB_DEPTHWISE_RUN") and across.kernel * (along.kernel + 1) <= most:
+        elif across.kernel <= constant("KB_DEPTHWISE_RUN") and (across.kernel + 1) * (along.kernel + 1) <= most:
             taps = along.kernel + along.stride % 2
             words = (taps + 1) // 2
             weights = 2 * _FOUR_WORDS * words * across.kernel
