@@ -22,27 +22,24 @@
 #define VALUE(sum, channel, zero) KB_BY_CHANNEL((sum) + (channel)[0], channel, zero)
 #endif
 
-/* What sums of a piece of taps are made of: the values, the weights, of which those of a quad end `skip` bytes before
-   those of the next begin, the sums, and the taps before them: if there are any, sums are added to what is there. */
+/* What assembly reads of some channels of one or three pixels, each at four times its place: the values of a piece of
+   taps; the weights, of which those of a quad end `skip` bytes before those of the next begin; the sums; the taps before
+   the piece, to whose sums others are added; the numbers of the channels; and the first output of each pixel, of which
+   there are `pixels`, `next` bytes from one to the next. */
 typedef struct {
     int32_t *x, *x_end;     /* 0, 4 */
     const int16_t *w;       /* 8 */
     int32_t *sum, *sum_end; /* 12, 16 */
     int32_t skip, before;   /* 20, 24 */
+    const int32_t *channel, *channel_end; /* 28, 32 */
+    int8_t *out;            /* 36 */
+    int32_t next, pixels;   /* 40, 44 */
 } piece;
 
-/* One or three pixels, the first of whose windows begins at (y, x) of a map of `width`. */
+/* The window of the first pixel begins at (y, x) of a map of `width`. */
 typedef struct {
-    int32_t y, x, pixels, width;
+    int32_t y, x, width;
 } windows;
-
-/* What outputs are made of: the sums, the numbers of their channels, and the output, whose pixels are `next` bytes. */
-typedef struct {
-    const int32_t *sum;
-    const int32_t *channel, *channel_end; /* 4, 8 */
-    int8_t *out;                          /* 12 */
-    int32_t next, pixels;                 /* 16, 20 */
-} results;
 
 /* clang-format off */
 #define ENTER "push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4-r7}\n"
@@ -114,10 +111,10 @@ KB_APART __attribute__((naked)) void one_pixel(const piece *p)
 
 /* Outputs, of channels whose shifts are positive: the bias in r8, the offset in r10, the output in r11, `next` in r12,
    the end of the pixels in lr. */
-KB_APART __attribute__((naked)) void finish_quick(const results *r)
+KB_APART __attribute__((naked)) void finish_quick(const piece *p)
 {
     __asm__(ENTER
-            "ldmia r0!, {r1-r6}\n mov r11, r4\n mov r12, r5\n muls r6, r5, r6\n adds r4, r4, r6\n mov lr, r4\n"
+            "ldr r1, [r0, #12]\n adds r0, #28\n ldmia r0!, {r2-r6}\n mov r11, r4\n mov r12, r5\n muls r6, r5, r6\n adds r4, r4, r6\n mov lr, r4\n"
             "mov r0, r1\n mov r1, r2\n rsbs r6, r6, #0\n adds r6, #1\n push {r3, r6}\n"
             "1: ldmia r1!, {r2-r5}\n mov r8, r2\n mov r10, r4\n mov r6, r5\n"
             "sxth r4, r3\n mov r5, r3\n subs r5, r5, r4\n lsrs r5, r5, #16\n"
@@ -129,35 +126,22 @@ KB_APART __attribute__((naked)) void finish_quick(const results *r)
 /* clang-format on */
 
 /* The same whatever the shifts are. */
-KB_RARE static void finish_slowly(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
+KB_RARE static void finish_slowly(const piece *p, int32_t zero)
 {
-    const int32_t channels = p->window.out.channels;
-    for (int32_t o = 0; o < channels; o++)
-        for (int32_t i = 0; i < pixels; i++) {
-            const int32_t own = *sum++, *channel = p->channel + 4 * o;
-            out[i * channels + o] = kb_saturate(VALUE(own, channel, p->out_zero), -128);
+    const int32_t *sum = p->sum;
+    int8_t *out = p->out;
+    for (const int32_t *channel = p->channel; channel < p->channel_end; channel += 4, out++)
+        for (int32_t i = 0; i < p->pixels; i++) {
+            const int32_t own = *sum++;
+            out[i * p->next] = kb_saturate(VALUE(own, channel, zero), -128);
         }
 }
 
-/* Outputs of `pixels` pixels from their sums. */
-KB_APART void finish(const int32_t *sum, int8_t *out, int32_t pixels, const kb_conv2d_s8_params *p)
-{
-    const int32_t channels = p->window.out.channels;
-    const results r = {sum, p->channel, p->channel + 4 * channels, out, channels, pixels};
-    KB_STORED(&r);
-    if (p->quick)
-        finish_quick(&r);
-    else
-        finish_slowly(sum, out, pixels, p);
-    KB_NO_UNROLL
-    for (int32_t i = 0; p->low > -128 && i < pixels * channels; i++)
-        out[i] = (int8_t)kb_max(out[i], p->low);
-}
-
-/* Where the values for three pixels are: how far one is from the next, and the end of a row from the next row. */
+/* Where the values for three pixels are; from each to the next is one byte, or none if it is padding; and from the end
+   of a row to the next row. */
 typedef struct {
     const int8_t *at[3];
-    int32_t step[3], skip[3];
+    int32_t step[3], skip;
 } sources;
 
 /* clang-format off */
@@ -166,95 +150,129 @@ KB_APART __attribute__((naked)) void expand(int32_t *words, const sources *s, in
 {
     __asm__(ENTER
             "mov r11, r2\n muls r3, r2, r3\n adds r3, r3, r0\n mov r12, r3\n ldmia r1!, {r2-r7}\n"
-            "mov r8, r5\n mov r9, r6\n mov r10, r7\n ldmia r1!, {r5-r7}\n push {r5-r7}\n"
+            "mov r8, r5\n mov r9, r6\n mov r10, r7\n ldr r5, [r1]\n push {r5}\n"
             "mov r1, r2\n mov r2, r3\n mov r3, r4\n movs r4, #0\n"
             "1: mov r5, r0\n add r5, r11\n mov lr, r5\n"
             "2: ldrsb r5, [r1, r4]\n ldrsb r6, [r2, r4]\n ldrsb r7, [r3, r4]\n lsls r6, r6, #11\n adds r7, r7, r6\n"
             "lsls r6, r6, #10\n adds r5, r5, r6\n stmia r0!, {r5, r7}\n"
             "add r1, r8\n add r2, r9\n add r3, r10\n cmp r0, lr\n bne 2b\n"
-            "ldr r5, [sp]\n adds r1, r1, r5\n ldr r5, [sp, #4]\n adds r2, r2, r5\n ldr r5, [sp, #8]\n adds r3, r3, r5\n"
-            "cmp r0, r12\n bne 1b\n add sp, #12\n" LEAVE);
+            "ldr r5, [sp]\n mov r6, r8\n muls r6, r5, r6\n adds r1, r1, r6\n mov r6, r9\n muls r6, r5, r6\n adds r2, r2, r6\n"
+            "mov r6, r10\n muls r6, r5, r6\n adds r3, r3, r6\n cmp r0, r12\n bne 1b\n add sp, #4\n" LEAVE);
 }
 /* clang-format on */
 
 /* The words from tap `begin` on of `rows` rows of `channels`, but of no tap below 0 or from `end` on. */
-KB_APART void fill_rows(int32_t *words, const sources *s, int32_t begin, int32_t rows, int32_t channels, int32_t end,
-                        int32_t pixels)
+KB_APART void fill_rows(const piece *t, const sources *s, int32_t begin, int32_t rows, int32_t channels, int32_t end)
 {
     KB_STORED(s);
-    if (pixels == 3 && begin >= 0 && begin + rows * channels <= end) {
-        expand(words + 2 * begin, s, 8 * channels, rows);
+    if (t->pixels == 3 && rows > 0 && begin >= 0 && begin + rows * channels <= end) {
+        expand(t->x + 2 * begin, s, 8 * channels, rows);
         return;
     }
-    sources row = *s;
-    for (; rows > 0; rows--, begin += channels) {
-        sources part = row;
-        const int32_t skip = kb_max(-begin, 0), count = kb_min(channels, end - begin) - skip;
+    int32_t offset = 0;
+    for (; rows > 0; rows--, begin += channels, offset += channels + s->skip) {
+        const int32_t first = kb_max(begin, 0), count = kb_min(begin + channels, end) - first;
+        sources part = *s;
         KB_NO_UNROLL
-        for (int32_t i = 0; i < 3; i++) {
-            part.at[i] += skip * row.step[i];
-            row.at[i] += channels * row.step[i] + row.skip[i];
-        }
+        for (int32_t i = 0; i < 3; i++)
+            part.at[i] += part.step[i] * (offset + first - begin);
         KB_STORED(&part);
-        if (count > 0 && pixels == 3)
-            expand(words + 2 * (begin + skip), &part, 8 * count, 1);
+        if (count > 0 && t->pixels == 3)
+            expand(t->x + 2 * first, &part, 8 * count, 1);
         KB_NO_UNROLL
-        for (int32_t i = 0; i < count && pixels == 1; i++, part.at[0] += part.step[0])
-            words[begin + skip + i] = *part.at[0];
+        for (int32_t i = 0; i < count && t->pixels == 1; i++, part.at[0] += part.step[0])
+            t->x[first + i] = *part.at[0];
     }
 }
 
-/* The values of a piece of `end` taps. What fills up a column is multiplied by weights of 0 and left as it is. */
+/* `end` values from the piece on. What fills up a column is multiplied by weights of 0 and left as it is. */
 KB_APART void fill(const int8_t *in, const piece *t, int32_t end, const windows *at, const kb_conv2d_s8_params *p)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels, width = at->width, pixels = at->pixels, onward = g->stride_w * channels;
+    const int32_t channels = g->in.channels, stride = g->stride_w, width = at->width;
     const int8_t zero = (int8_t)p->in_zero;
     const kb_span rows = kb_clip(at->y, g->kernel_h, g->in.height);
-    const sources padding = {{&zero, &zero, &zero}, {0, 0, 0}, {0, 0, 0}};
+    const sources padding = {{&zero, &zero, &zero}, {0, 0, 0}, 0};
+    sources inside = {.skip = (width - 1) * channels};
     int32_t begin = -t->before;
-    const int8_t *from = in + ((at->y + rows.from) * width + at->x) * channels;
-    KB_NO_UNROLL
-    for (int32_t x = at->x; x < at->x + g->kernel_w; x++, from += channels, begin += p->column) {
-        sources inside = padding;
+    const int8_t *const from = in + (at->y + rows.from) * width * channels;
+    for (int32_t x = at->x; x < at->x + g->kernel_w; x++, begin += p->column) {
         KB_NO_UNROLL
-        for (int32_t i = 0; i < pixels; i++)
-            if ((uint32_t)(x + i * g->stride_w) < (uint32_t)width)
-                inside.at[i] = from + i * onward, inside.step[i] = 1, inside.skip[i] = (width - 1) * channels;
+        for (int32_t i = 0, own = x; i < 3; i++, own += stride) {
+            const int there = (uint32_t)own < (uint32_t)width;
+            inside.step[i] = there;
+            inside.at[i] = there ? from + own * channels : &zero;
+        }
         if (rows.from > 0)
-            fill_rows(t->x, &padding, begin, rows.from, channels, end, pixels);
-        fill_rows(t->x, &inside, begin + rows.from * channels, rows.to - rows.from, channels, end, pixels);
+            fill_rows(t, &padding, begin, rows.from, channels, end);
+        fill_rows(t, &inside, begin + rows.from * channels, rows.to - rows.from, channels, end);
         if (rows.to < g->kernel_h)
-            fill_rows(t->x, &padding, begin + rows.to * channels, g->kernel_h - rows.to, channels, end, pixels);
+            fill_rows(t, &padding, begin + rows.to * channels, g->kernel_h - rows.to, channels, end);
     }
 }
 
-/* Part of one row of the output. */
-KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, int32_t y,
-                           int32_t x, int32_t x_end, int32_t width)
+/* Raises outputs to `low`. */
+KB_RARE static void clamp(int8_t *out, int32_t count, int32_t low)
+{
+    for (; count > 0; count--, out++)
+        *out = (int8_t)kb_max(*out, low);
+}
+
+/* Outputs of some channels, of which `words` words hold the values. */
+KB_RARE static void make(const int8_t *in, piece *t, int32_t words, const windows *at, const kb_conv2d_s8_params *p)
+{
+    const int three = t->pixels == 3;
+    const int32_t most = three ? KB_CONV2D_S8_PIECE : KB_CONV2D_S8_CHUNK, room = three ? (words >> 1) & ~3 : words & ~1;
+    int32_t *const values = t->x;
+    int32_t filled = 0;
+    for (t->before = 0; t->before < p->taps;) {
+        if (t->before == filled) {
+            t->x = values;
+            if (t->channel == p->channel || room < p->taps)
+                fill(in, t, kb_min(room, p->taps - filled), at, p);
+            filled += room;
+        }
+        const int32_t taps = kb_min(kb_min(most, filled - t->before), p->taps - t->before);
+        t->x_end = t->x + (taps << three), t->skip = 4 * (p->taps - taps);
+        KB_STORED(t);
+        if (three)
+            three_pixels(t);
+        else
+            one_pixel(t);
+        t->before += taps, t->w += 2 * taps, t->x = t->x_end;
+    }
+    t->x = values;
+    if (p->quick)
+        finish_quick(t);
+    else
+        finish_slowly(t, p->out_zero);
+}
+
+/* Part of one row of the output; of three pixels, as many channels at a time as there is room for the sums of. */
+KB_RARE static void convolve_row(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, int32_t y,
+                                 int32_t x, int32_t x_end, int32_t width)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->out.channels, sums = (channels + 3) & ~3, stride = g->stride_w;
+    const int32_t channels = g->out.channels, all = (channels + 3) & ~3, stride = g->stride_w, least = x + 3;
     const int32_t words = p->sums + (((p->block - 1) * stride * p->column + p->taps) >> 1);
-    const int32_t one = (words - sums) & ~1, three = ((words - 3 * sums) >> 1) & ~3;
-    piece t = {.sum = scratch};
-    windows at = {y * g->stride_h - g->pad_h, x * stride - g->pad_w, 0, width};
-    for (; x < x_end; x += at.pixels, at.x += at.pixels * stride) {
-        at.pixels = three >= kb_min(p->taps, KB_CONV2D_S8_PIECE / 2) && x + 2 < x_end ? 3 : 1;
-        const int32_t most = at.pixels == 3 ? kb_min(three, KB_CONV2D_S8_PIECE) : kb_min(one, KB_CONV2D_S8_CHUNK);
-        t.x = t.sum_end = t.sum + sums * at.pixels;
-        for (t.before = 0; t.before < p->taps; t.before += most) {
-            const int32_t taps = kb_min(most, p->taps - t.before);
-            t.x_end = t.x + taps * (at.pixels == 3 ? 2 : 1);
-            t.w = p->weight + 2 * t.before, t.skip = 4 * (p->taps - taps);
-            fill(in, &t, taps, &at, p);
-            KB_STORED(&t);
-            if (at.pixels == 3)
-                three_pixels(&t);
-            else
-                one_pixel(&t);
+    const int32_t together = kb_min((words - 2 * kb_min(p->taps, KB_CONV2D_S8_PIECE)) >> 2, all) & ~3;
+    piece t = {.sum = scratch, .next = channels};
+    windows at = {y * g->stride_h - g->pad_h, 0, width};
+    for (; x < x_end; x += t.pixels) {
+        t.pixels = together > 0 && x_end >= least && x + 1 < x_end ? 3 : 1;
+        x = kb_min(x, x_end - t.pixels);
+        at.x = x * stride - g->pad_w;
+        const int32_t count = t.pixels == 3 ? together : all;
+        t.x = t.sum + count * t.pixels;
+        for (int32_t o = 0; o < channels; o += count) {
+            const int32_t some = kb_min(count, all - o);
+            t.w = p->weight + p->taps / 2 * o, t.sum_end = t.sum + some * t.pixels;
+            t.channel = p->channel + 4 * o, t.channel_end = t.channel + 4 * kb_min(some, channels - o);
+            t.out = out + x * channels + o;
+            make(in, &t, words - count * t.pixels, &at, p);
         }
-        finish(t.sum, out + x * channels, at.pixels, p);
+        if (p->low > -128)
+            clamp(out + x * channels, t.pixels * channels, p->low);
     }
 }
 
