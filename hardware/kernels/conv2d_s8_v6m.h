@@ -56,7 +56,7 @@ typedef struct {
     "adds r4, r4, r7\n asrs r4, r4, #24\n"                                                                            \
     "muls r2, r4, r2\n add r10, r2\n muls r3, r4, r3\n add r11, r3\n"
 
-/* The sums of a channel, from those of both words to r6. */
+/* The sums of a channel, from those of both words to where r6 is. */
 #define SUMS(u, v)                                                                                                    \
     "mov r4, " u "\n lsls r2, r4, #11\n asrs r2, r2, #11\n subs r4, r4, r2\n lsrs r4, r4, #21\n"                       \
     "mov r3, " v "\n lsls r5, r4, #11\n subs r3, r3, r5\n lsls r5, r3, #10\n asrs r5, r5, #10\n"                       \
@@ -75,7 +75,8 @@ KB_APART __attribute__((naked)) void three_pixels(const piece *p)
             "1: ldr r0, [sp]\n movs r2, #0\n mov r8, r2\n mov r9, r2\n mov r10, r2\n mov r11, r2\n"
             ".balign 4\n"
             "2:\n" TWO_TAPS("0") TWO_TAPS("8") "adds r1, #16\n cmp r0, r12\n bne 2b\n"
-            "ldr r6, [sp, #4]\n" SUMS("r8", "r9") SUMS("r10", "r11") "str r6, [sp, #4]\n"
+            "ldr r6, [sp, #4]\n"
+            SUMS("r8", "r9") SUMS("r10", "r11") "str r6, [sp, #4]\n"
             "add r1, lr\n ldr r0, [sp, #16]\n mov r2, lr\n mov lr, r0\n str r2, [sp, #16]\n"
             "ldr r0, [sp, #8]\n cmp r6, r0\n beq 4f\n b 1b\n"
             "4: add sp, #20\n" LEAVE);
@@ -137,77 +138,55 @@ KB_RARE static void finish_slowly(const piece *p, int32_t zero)
         }
 }
 
-/* Where the values for three pixels are; from each to the next is one byte, or none if it is padding; and from the end
-   of a row to the next row. */
+/* Where the values for three pixels are, and how far one is from the next. */
 typedef struct {
     const int8_t *at[3];
-    int32_t step[3], skip;
+    int32_t step[3];
 } sources;
 
 /* clang-format off */
-/* The words of `rows` rows of `bytes` bytes. */
-KB_APART __attribute__((naked)) void expand(int32_t *words, const sources *s, int32_t bytes, int32_t rows)
+/* The words of three pixels, up to `end`, from the values `first` steps on. */
+KB_APART __attribute__((naked)) void expand(const sources *s, int32_t *words, const int32_t *end, int32_t first)
 {
-    __asm__(ENTER
-            "mov r11, r2\n muls r3, r2, r3\n adds r3, r3, r0\n mov r12, r3\n ldmia r1!, {r2-r7}\n"
-            "mov r8, r5\n mov r9, r6\n mov r10, r7\n ldr r5, [r1]\n push {r5}\n"
-            "mov r1, r2\n mov r2, r3\n mov r3, r4\n movs r4, #0\n"
-            "1: mov r5, r0\n add r5, r11\n mov lr, r5\n"
-            "2: ldrsb r5, [r1, r4]\n ldrsb r6, [r2, r4]\n ldrsb r7, [r3, r4]\n lsls r6, r6, #11\n adds r7, r7, r6\n"
+    __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n push {r4-r6}\n mov r12, r2\n mov lr, r3\n"
+            "ldmia r0!, {r2-r7}\n mov r8, r5\n mov r9, r6\n mov r10, r7\n mov r0, lr\n"
+            "muls r5, r0, r5\n muls r6, r0, r6\n muls r7, r0, r7\n mov r0, r1\n"
+            "adds r1, r2, r5\n adds r2, r3, r6\n adds r3, r4, r7\n movs r4, #0\n"
+            "1: ldrsb r5, [r1, r4]\n ldrsb r6, [r2, r4]\n ldrsb r7, [r3, r4]\n lsls r6, r6, #11\n adds r7, r7, r6\n"
             "lsls r6, r6, #10\n adds r5, r5, r6\n stmia r0!, {r5, r7}\n"
-            "add r1, r8\n add r2, r9\n add r3, r10\n cmp r0, lr\n bne 2b\n"
-            "ldr r5, [sp]\n mov r6, r8\n muls r6, r5, r6\n adds r1, r1, r6\n mov r6, r9\n muls r6, r5, r6\n adds r2, r2, r6\n"
-            "mov r6, r10\n muls r6, r5, r6\n adds r3, r3, r6\n cmp r0, r12\n bne 1b\n add sp, #4\n" LEAVE);
+            "add r1, r8\n add r2, r9\n add r3, r10\n cmp r0, r12\n bne 1b\n"
+            "pop {r4-r6}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n pop {r4-r7, pc}\n");
 }
 /* clang-format on */
-
-/* The words from tap `begin` on of `rows` rows of `channels`, but of no tap below 0 or from `end` on. */
-KB_APART void fill_rows(const piece *t, const sources *s, int32_t begin, int32_t rows, int32_t channels, int32_t end)
-{
-    KB_STORED(s);
-    if (t->pixels == 3 && rows > 0 && begin >= 0 && begin + rows * channels <= end) {
-        expand(t->x + 2 * begin, s, 8 * channels, rows);
-        return;
-    }
-    int32_t offset = 0;
-    for (; rows > 0; rows--, begin += channels, offset += channels + s->skip) {
-        const int32_t first = kb_max(begin, 0), count = kb_min(begin + channels, end) - first;
-        sources part = *s;
-        KB_NO_UNROLL
-        for (int32_t i = 0; i < 3; i++)
-            part.at[i] += part.step[i] * (offset + first - begin);
-        KB_STORED(&part);
-        if (count > 0 && t->pixels == 3)
-            expand(t->x + 2 * first, &part, 8 * count, 1);
-        KB_NO_UNROLL
-        for (int32_t i = 0; i < count && t->pixels == 1; i++, part.at[0] += part.step[0])
-            t->x[first + i] = *part.at[0];
-    }
-}
 
 /* `end` values from the piece on. What fills up a column is multiplied by weights of 0 and left as it is. */
 KB_APART void fill(const int8_t *in, const piece *t, int32_t end, const windows *at, const kb_conv2d_s8_params *p)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->in.channels, stride = g->stride_w, width = at->width;
+    const int32_t channels = g->in.channels, width = at->width, pixels = t->pixels;
     const int8_t zero = (int8_t)p->in_zero;
-    const kb_span rows = kb_clip(at->y, g->kernel_h, g->in.height);
-    const sources padding = {{&zero, &zero, &zero}, {0, 0, 0}, 0};
-    sources inside = {.skip = (width - 1) * channels};
-    int32_t begin = -t->before;
-    const int8_t *const from = in + (at->y + rows.from) * width * channels;
-    for (int32_t x = at->x; x < at->x + g->kernel_w; x++, begin += p->column) {
+    const sources padding = {{&zero, &zero, &zero}, {0, 0, 0}};
+    sources inside;
+    for (int32_t column = 0; column < g->kernel_w; column++) {
         KB_NO_UNROLL
-        for (int32_t i = 0, own = x; i < 3; i++, own += stride) {
-            const int there = (uint32_t)own < (uint32_t)width;
-            inside.step[i] = there;
-            inside.at[i] = there ? from + own * channels : &zero;
+        for (int32_t i = 0, x = at->x + column; i < 3; i++, x += g->stride_w) {
+            inside.step[i] = (uint32_t)x < (uint32_t)width;
+            inside.at[i] = inside.step[i] ? in + x * channels : &zero;
         }
-        if (rows.from > 0)
-            fill_rows(t, &padding, begin, rows.from, channels, end);
-        fill_rows(t, &inside, begin + rows.from * channels, rows.to - rows.from, channels, end);
-        if (rows.to < g->kernel_h)
-            fill_rows(t, &padding, begin + rows.to * channels, g->kernel_h - rows.to, channels, end);
+        KB_STORED(&inside);
+        int32_t begin = column * p->column - t->before;
+        KB_NO_UNROLL
+        for (int32_t y = at->y; y < at->y + g->kernel_h; y++, begin += channels) {
+            const sources *s = (uint32_t)y < (uint32_t)g->in.height ? &inside : &padding;
+            const int32_t from = kb_max(begin, 0), to = kb_min(begin + channels, end);
+            const int32_t first = y * width * channels + from - begin;
+            if (to > from && pixels == 3)
+                expand(s, t->x + 2 * from, t->x + 2 * to, first);
+            const int8_t *value = s->at[0] + s->step[0] * first;
+            KB_NO_UNROLL
+            for (int32_t i = from; i < to && pixels == 1; i++, value += s->step[0])
+                t->x[i] = *value;
+        }
     }
 }
 
@@ -218,28 +197,27 @@ KB_RARE static void clamp(int8_t *out, int32_t count, int32_t low)
         *out = (int8_t)kb_max(*out, low);
 }
 
-/* Outputs of some channels, of which `words` words hold the values. */
+/* Outputs of some channels, for whose values there are `words` words. */
 KB_RARE static void make(const int8_t *in, piece *t, int32_t words, const windows *at, const kb_conv2d_s8_params *p)
 {
     const int three = t->pixels == 3;
-    const int32_t most = three ? KB_CONV2D_S8_PIECE : KB_CONV2D_S8_CHUNK, room = three ? (words >> 1) & ~3 : words & ~1;
+    const int32_t room = (words >> three) & (three ? ~3 : ~1);
     int32_t *const values = t->x;
-    int32_t filled = 0;
-    for (t->before = 0; t->before < p->taps;) {
+    int32_t filled = 0, taps;
+    for (t->before = 0; t->before < p->taps; t->before += taps, t->w += 2 * taps, t->x = t->x_end) {
         if (t->before == filled) {
             t->x = values;
+            filled = kb_min(filled + room, p->taps);
             if (t->channel == p->channel || room < p->taps)
-                fill(in, t, kb_min(room, p->taps - filled), at, p);
-            filled += room;
+                fill(in, t, filled - t->before, at, p);
         }
-        const int32_t taps = kb_min(kb_min(most, filled - t->before), p->taps - t->before);
+        taps = kb_min(three ? KB_CONV2D_S8_PIECE : KB_CONV2D_S8_CHUNK, filled - t->before);
         t->x_end = t->x + (taps << three), t->skip = 4 * (p->taps - taps);
         KB_STORED(t);
         if (three)
             three_pixels(t);
         else
             one_pixel(t);
-        t->before += taps, t->w += 2 * taps, t->x = t->x_end;
     }
     t->x = values;
     if (p->quick)
@@ -248,28 +226,31 @@ KB_RARE static void make(const int8_t *in, piece *t, int32_t words, const window
         finish_slowly(t, p->out_zero);
 }
 
-/* Part of one row of the output; of three pixels, as many channels at a time as there is room for the sums of. */
+/* Part of one row of the output; as many channels at a time as there is room for the sums of three pixels of. What is
+   left of a row that has three or more pixels is made with some before it, if it is two. */
 KB_RARE static void convolve_row(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, int32_t y,
                                  int32_t x, int32_t x_end, int32_t width)
 {
     const kb_window *g = &p->window;
-    const int32_t channels = g->out.channels, all = (channels + 3) & ~3, stride = g->stride_w, least = x + 3;
+    const int32_t channels = g->out.channels, all = (channels + 3) & ~3, stride = g->stride_w;
     const int32_t words = p->sums + (((p->block - 1) * stride * p->column + p->taps) >> 1);
-    const int32_t together = kb_min((words - 2 * kb_min(p->taps, KB_CONV2D_S8_PIECE)) >> 2, all) & ~3;
-    piece t = {.sum = scratch, .next = channels};
+    const int32_t room = ((words - 2 * kb_min(p->taps, KB_CONV2D_S8_PIECE)) >> 2) & ~3;
+    const int three = room > 0 && x_end - x >= 3;
+    const int32_t together = three ? kb_min(room, all) : all;
+    piece t;
     windows at = {y * g->stride_h - g->pad_h, 0, width};
+    t.sum = scratch, t.next = channels;
     for (; x < x_end; x += t.pixels) {
-        t.pixels = together > 0 && x_end >= least && x + 1 < x_end ? 3 : 1;
+        t.pixels = three && x_end - x >= 2 ? 3 : 1;
         x = kb_min(x, x_end - t.pixels);
         at.x = x * stride - g->pad_w;
-        const int32_t count = t.pixels == 3 ? together : all;
-        t.x = t.sum + count * t.pixels;
-        for (int32_t o = 0; o < channels; o += count) {
-            const int32_t some = kb_min(count, all - o);
-            t.w = p->weight + p->taps / 2 * o, t.sum_end = t.sum + some * t.pixels;
+        t.x = t.sum + together * t.pixels;
+        t.out = out + x * channels;
+        for (int32_t o = 0; o < channels; o += together, t.out += together) {
+            const int32_t some = kb_min(together, all - o);
+            t.w = p->weight + (p->taps >> 1) * o, t.sum_end = t.sum + some * t.pixels;
             t.channel = p->channel + 4 * o, t.channel_end = t.channel + 4 * kb_min(some, channels - o);
-            t.out = out + x * channels + o;
-            make(in, &t, words - count * t.pixels, &at, p);
+            make(in, &t, words - together * t.pixels, &at, p);
         }
         if (p->low > -128)
             clamp(out + x * channels, t.pixels * channels, p->low);
