@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 convolution on cores without the DSP extension, but for Armv6-M: the inner loops of conv2d_s8.c, which includes this. */
+/* int8 convolution on cores without the DSP extension, but for Armv6-M: the inner loops of conv2d_s8.c, which includes
+ * this. */
 #ifndef KB_CONV2D_S8_PORTABLE_H
 #define KB_CONV2D_S8_PORTABLE_H
 

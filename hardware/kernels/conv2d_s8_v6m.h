@@ -11,6 +11,7 @@
 
 #include "kb_v6m.h"
 
+/* Taps whose sums are within 2^20: 64 * 128 * 127 is. */
 #define KB_CONV2D_S8_PIECE 64
 
 /* Outputs, not clamped, of sums; with two roundings twice the sum is scaled. */
@@ -23,9 +24,9 @@
 #endif
 
 /* What assembly reads of some channels of one or three pixels, each at four times its place: the values of a piece of
-   taps; the weights, of which those of a quad end `skip` bytes before those of the next begin; the sums; the taps before
-   the piece, to whose sums others are added; the numbers of the channels; and the first output of each pixel, of which
-   there are `pixels`, `next` bytes from one to the next. */
+   taps; the weights, of which those of a quad end `skip` bytes before those of the next begin; the sums; the taps
+   before the piece, to whose sums others are added; the numbers of the channels; and the first output of each pixel, of
+   which there are `pixels`, `next` bytes from one to the next. */
 typedef struct {
     int32_t *x, *x_end;     /* 0, 4 */
     const int16_t *w;       /* 8 */
@@ -115,7 +116,8 @@ KB_APART __attribute__((naked)) void one_pixel(const piece *p)
 KB_APART __attribute__((naked)) void finish_quick(const piece *p)
 {
     __asm__(ENTER
-            "ldr r1, [r0, #12]\n adds r0, #28\n ldmia r0!, {r2-r6}\n mov r11, r4\n mov r12, r5\n muls r6, r5, r6\n adds r4, r4, r6\n mov lr, r4\n"
+            "ldr r1, [r0, #12]\n adds r0, #28\n ldmia r0!, {r2-r6}\n mov r11, r4\n mov r12, r5\n"
+            "muls r6, r5, r6\n adds r4, r4, r6\n mov lr, r4\n"
             "mov r0, r1\n mov r1, r2\n rsbs r6, r6, #0\n adds r6, #1\n push {r3, r6}\n"
             "1: ldmia r1!, {r2-r5}\n mov r8, r2\n mov r10, r4\n mov r6, r5\n"
             "sxth r4, r3\n mov r5, r3\n subs r5, r5, r4\n lsrs r5, r5, #16\n"

@@ -46,7 +46,7 @@ KB_APART void channel(const tile *t, int32_t c, int8_t *out)
 }
 
 #define CONVOLVE(in, out, scratch, p, r)                                                                               \
-    by_tiles(in, out, (int32_t *)(scratch) + (p)->window.kernel_h * ((p)->window.kernel_w + 1) +                       \
-    (p)->window.kernel_w, p, r)
+    by_tiles(in, out, (int32_t *)(scratch) + (p)->window.kernel_h * ((p)->window.kernel_w + 1) + (p)->window.kernel_w, \
+             p, r)
 
 #endif

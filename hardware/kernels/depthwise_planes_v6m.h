@@ -49,13 +49,14 @@ typedef struct {
 static void channel(const tile *t, int32_t c, int8_t *out);
 
 /* clang-format off */
-/* Two outputs of their sums in r3 and r4 (kb_v6m.h), by the `ending` at r1, whose offset r1 is left at; then r0 is at the
-   next two windows. A line may end with the first of them, at 3; the last one leaves by 4. */
+/* Two outputs of their sums in r3 and r4 (kb_v6m.h), by the `ending` at r1, whose offset r1 is left at; then r0 is at
+   the next two windows. A line may end with the first of them, at 3; the last one leaves by 4. */
 #define STORE "mov r7, r11\n strb r2, [r7]\n add r7, r12\n mov r11, r7\n cmp r7, lr\n beq 3f\n"
 #define OFFSET "ldr r3, [r1]\n adds r2, r2, r3\n"
 #define END_OF_PAIR                                                                                                   \
     LATER "ldmia r1!, {r5, r6}\n lsls r3, r5\n lsls r4, r5\n adds r2, r3, r6\n adds r4, r4, r6\n mov r8, r4\n"       \
-    "ldmia r1!, {r4, r5, r6}\n" OUTPUT(OFFSET) STORE "mov r2, r8\n" OUTPUT(OFFSET) STORE "ldr r3, [r1, #4]\n adds r0, r0, r3\n"
+    "ldmia r1!, {r4, r5, r6}\n" OUTPUT(OFFSET) STORE "mov r2, r8\n" OUTPUT(OFFSET) STORE                              \
+    "ldr r3, [r1, #4]\n adds r0, r0, r3\n"
 #define END_OF_LINE                                                                                                   \
     "3: ldr r3, [r1, #8]\n cmp r7, r3\n beq 4f\n ldr r3, [r1, #12]\n add r11, r3\n ldr r3, [r1, #16]\n add lr, r3\n"   \
     "ldr r3, [r1, #20]\n adds r0, r0, r3\n"
@@ -129,7 +130,7 @@ typedef struct {
 } values;
 
 /* clang-format off */
-/* Words of each value and the one before it, which is the zero point for the first one and for a word behind the last. */
+/* Words of each value and the one before it, which is the zero point for the first; and one of the last and zero. */
 KB_APART __attribute__((naked)) void spread_values(const values *v)
 {
     __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4-r7}\n"
@@ -155,8 +156,7 @@ KB_APART void spread(const tile *t, int32_t first, const int8_t *from, int32_t t
 {
     const axis *along = &t->along;
     const int32_t stride = along->stride, line = t->across.in;
-    const int8_t *const end =
-        from + (kb_min(along->extent + stride, along->size - along->start) - first) * along->in;
+    const int8_t *const end = from + (kb_min(along->extent + stride, along->size - along->start) - first) * along->in;
     values v = {0, 0, 4 * stride, t->p->in_zero, stride * along->in, end, 8 * stride, line, 4 * t->pitch, 0};
     v.last = end + (bottom - top - 1) * line;
     KB_NO_UNROLL
@@ -210,8 +210,8 @@ KB_INLINE void by_tiles(const int8_t *in, int8_t *out, int32_t *plane, const kb_
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels, line = g->in.width * channels, out_line = g->out.width * channels;
     const axis columns = {g->in.width, channels, channels, channels, g->kernel_w, g->stride_w, g->pad_w, 0, 0, 0, 0};
-    const axis rows = {g->in.height, line, out_line, g->kernel_w * channels, g->kernel_h, g->stride_h, g->pad_h,
-                       0, 0, 0, 0};
+    const axis rows = {
+        g->in.height, line, out_line, g->kernel_w * channels, g->kernel_h, g->stride_h, g->pad_h, 0, 0, 0, 0};
     kb_range wide = {r->x, r->x_end}, high = {r->y, r->y_end};
     axis along = columns, across = rows;
     if (p->turned)

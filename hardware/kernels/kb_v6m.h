@@ -7,8 +7,8 @@
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
 /* clang-format off */
-/* The upper word of r2 times a factor, whose lower half is in r4, sign-extended, and what is then left of it in r5; it
-   is exact for any r2, since the three products that are added have 31 bits. Destroys r3 and r7. ADCS rounds half up. */
+/* The upper word of r2 times a factor, whose lower half is in r4, sign-extended, and what is left of it in r5; exact
+   for any r2, as products of such halves have 31 bits. Destroys r3 and r7. ADCS rounds half up. */
 #ifdef KB_TWICE
 #define UPPER "adcs r2, r3\n"
 #else
