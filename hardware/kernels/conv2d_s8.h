@@ -13,6 +13,11 @@
 #ifndef KB_CONV2D_S8_H
 #define KB_CONV2D_S8_H
 
+#include "kb_inline.h"
+
+#ifdef __ARM_ARCH_6M__
+#include "conv2d_s8_v6m.h"
+#else
 #include "kb_clamp.h"
 #include "kb_columns.h"
 
@@ -95,6 +100,8 @@ KB_APART void convolve_row(const int8_t *in, int8_t *out, void *scratch, const k
             kb_clamp(to, channels * count, p->low);
     }
 }
+
+#endif
 
 /* Rows of which every pixel is made of one, all of them, are one long row. */
 KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, const kb_region *r)

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 convolution on cores without the DSP extension: the inner loops of conv2d_s8.c, which includes this. */
+/* int8 convolution on cores without the DSP extension, but for Armv6-M: the inner loops of conv2d_s8.c, which includes
+ * this. */
 #ifndef KB_CONV2D_S8_PORTABLE_H
 #define KB_CONV2D_S8_PORTABLE_H
 
 #include "kb_inline.h"
 
-/* `pair`: the sums of one pair of a quad, for x and the pixel `distance` bytes after it. */
-#if defined(__ARM_ARCH_6M__)
-#include "conv2d_s8_v6m.h"
-#else
+/* The sums of one pair of a quad, for x and the pixel `distance` bytes after it. */
 KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)
 {
     const int16_t *y = x + distance / 2;
@@ -20,7 +18,6 @@ KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_
     }
     sum[0] = (int32_t)b0, sum[1] = (int32_t)b1, sum[2] = (int32_t)(s0 - b0) >> 8, sum[3] = (int32_t)(s1 - b1) >> 8;
 }
-#endif
 
 /* The sums of a quad of channels of x and the pixel `distance` bytes after it: [channels][2]. */
 KB_APART void two_pixels(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)

@@ -1,34 +1,240 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 convolution on Armv6-M: the innermost loop of conv2d_s8_portable.h, which includes this. */
+/* int8 convolution on Armv6-M: rows of conv2d_s8.h, which includes this.
+
+   Two multiplications make three products. Of three pixels the values a, b and c that a tap reads are two words,
+   u = a + 2^21 * b and v = c + 2^11 * b, whose products with the weights are summed modulo 2^32. Over
+   KB_CONV2D_S8_PIECE taps the sums A, B and C of the pixels are within 2^20, so that sum u = A + 2^21 * B gives A and
+   the lower 11 bits of B, and what is left of sum v then C and the others. A pixel alone is made by the weights of two
+   channels (conv2d_s8.h). */
 #ifndef KB_CONV2D_S8_V6M_H
 #define KB_CONV2D_S8_V6M_H
 
-#include "kb_inline.h"
+#include "kb_clamp.h"
+#include "kb_v6m.h"
 
-/* Functions in assembly read their parameters from registers. */
-#pragma GCC diagnostic ignored "-Wunused-parameter"
+/* Taps whose sums are within 2^20: 64 * 128 * 127 is. */
+#define KB_CONV2D_S8_PIECE 64
+
+/* With two roundings twice the sum is scaled. */
+#ifdef KB_TWICE
+#define DOUBLE "adds r2, r2, r2\n"
+#else
+#define DOUBLE
+#endif
+
+/* What assembly reads of some channels of one or three pixels, each at four times its place: the values of a piece of
+   taps; the weights, of which those of a quad end `skip` bytes before those of the next begin; the sums; the taps
+   before the piece, to whose sums others are added; the numbers of the channels; and the first output of each pixel, of
+   which there are `pixels`, `next` bytes from one to the next. */
+typedef struct {
+    int32_t *x, *x_end;     /* 0, 4 */
+    const int16_t *w;       /* 8 */
+    int32_t *sum, *sum_end; /* 12, 16 */
+    int32_t skip, before;   /* 20, 24 */
+    const int32_t *channel, *channel_end; /* 28, 32 */
+    int8_t *out;            /* 36 */
+    int32_t next, pixels;   /* 40, 44 */
+} piece;
+
+/* The window of the first pixel begins at (y, x) of a map of `width`. */
+typedef struct {
+    int32_t y, x, width;
+} windows;
 
 /* clang-format off */
-/* One tap: the pair in r3, the first pixel in r5, both destroyed. */
-#define TAP                                                                                                           \
-    "mov r6, r3\n muls r6, r5, r6\n add r8, r6\n sxtb r6, r3\n muls r5, r6, r5\n add r10, r5\n ldrsh r5, [r0, r1]\n"   \
-    "muls r3, r5, r3\n add r9, r3\n muls r6, r5, r6\n add r11, r6\n adds r0, #2\n"
-#define TWO_TAPS(offset)                                                                                              \
-    "ldr r7, [r2, #" offset "]\n ldr r4, [r0]\n sxth r3, r7\n sxth r5, r4\n" TAP                                       \
-    "asrs r3, r7, #16\n asrs r5, r4, #16\n" TAP
+#define ENTER "push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4-r7}\n"
+#define LEAVE "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n"
 
-KB_APART __attribute__((naked)) void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum,
-                                          int32_t taps)
+/* Two taps of two channels; r7 holds what rounds the upper byte of a half. */
+#define TWO_TAPS(offset)                                                                                              \
+    "ldmia r0!, {r2, r3}\n ldr r4, [r1, #" offset "]\n"                                                               \
+    "sxtb r5, r4\n mov r6, r5\n muls r6, r2, r6\n add r8, r6\n muls r5, r3, r5\n add r9, r5\n"                        \
+    "lsls r5, r4, #16\n adds r5, r5, r7\n asrs r5, r5, #24\n"                                                         \
+    "muls r2, r5, r2\n add r10, r2\n muls r3, r5, r3\n add r11, r3\n"                                                 \
+    "ldmia r0!, {r2, r3}\n"                                                                                           \
+    "asrs r5, r4, #16\n sxtb r5, r5\n mov r6, r5\n muls r6, r2, r6\n add r8, r6\n muls r5, r3, r5\n add r9, r5\n"     \
+    "adds r4, r4, r7\n asrs r4, r4, #24\n"                                                                            \
+    "muls r2, r4, r2\n add r10, r2\n muls r3, r4, r3\n add r11, r3\n"
+
+/* The sums of a channel, from those of both words to where r6 is. */
+#define SUMS(u, v)                                                                                                    \
+    "mov r4, " u "\n lsls r2, r4, #11\n asrs r2, r2, #11\n subs r4, r4, r2\n lsrs r4, r4, #21\n"                       \
+    "mov r3, " v "\n lsls r5, r4, #11\n subs r3, r3, r5\n lsls r5, r3, #10\n asrs r5, r5, #10\n"                       \
+    "subs r3, r3, r5\n asrs r3, r3, #22\n lsls r3, r3, #11\n adds r3, r3, r4\n"                                       \
+    "ldr r4, [sp, #12]\n cmp r4, #0\n beq 3f\n ldr r4, [r6]\n adds r2, r2, r4\n ldr r4, [r6, #4]\n adds r3, r3, r4\n"  \
+    "ldr r4, [r6, #8]\n adds r5, r5, r4\n 3: stmia r6!, {r2, r3, r5}\n"
+
+/* The sums of three pixels, of all channels. On the stack: x, sum, sum_end, the taps before, and how far the pair after
+   the next one is from the end of the weights of the next; lr has that of the next pair. */
+KB_APART __attribute__((naked)) void three_pixels(const piece *p)
 {
-    __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r3-r7}\n"
-            "ldr r4, [sp, #40]\n lsls r4, r4, #2\n adds r4, r4, r2\n mov lr, r4\n"
-            "movs r4, #0\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
-            "1:\n" TWO_TAPS("0") TWO_TAPS("8") "adds r2, #16\n cmp r2, lr\n bne 1b\n"
-            "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
-            "subs r4, r4, r6\n asrs r4, r4, #8\n subs r5, r5, r7\n asrs r5, r5, #8\n"
-            "pop {r3}\n str r6, [r3]\n str r7, [r3, #4]\n str r4, [r3, #8]\n str r5, [r3, #12]\n"
-            "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n");
+    __asm__(ENTER
+            "ldmia r0!, {r2-r7}\n mov r12, r3\n mov r1, r4\n ldr r0, [r0]\n"
+            "subs r3, r2, r3\n asrs r3, r3, #1\n adds r3, #4\n mov lr, r3\n subs r7, #4\n"
+            "push {r7}\n push {r0}\n push {r2, r5, r6}\n movs r7, #128\n lsls r7, r7, #16\n"
+            "1: ldr r0, [sp]\n movs r2, #0\n mov r8, r2\n mov r9, r2\n mov r10, r2\n mov r11, r2\n"
+            ".balign 4\n"
+            "2:\n" TWO_TAPS("0") TWO_TAPS("8") "adds r1, #16\n cmp r0, r12\n bne 2b\n"
+            "ldr r6, [sp, #4]\n"
+            SUMS("r8", "r9") SUMS("r10", "r11") "str r6, [sp, #4]\n"
+            "add r1, lr\n ldr r0, [sp, #16]\n mov r2, lr\n mov lr, r0\n str r2, [sp, #16]\n"
+            "ldr r0, [sp, #8]\n cmp r6, r0\n beq 4f\n b 1b\n"
+            "4: add sp, #20\n" LEAVE);
+}
+
+/* A half word of weights in `pair`, which is destroyed, by the value in `x`. */
+#define TAP(pair, x, both, first)                                                                                     \
+    "mov r7, " pair "\n muls r7, " x ", r7\n add " both ", r7\n"                                                      \
+    "sxtb " pair ", " pair "\n muls " pair ", " x ", " pair "\n add " first ", " pair "\n"
+#define TAPS_OF(word, both, first)                                                                                    \
+    "sxth r6, " word "\n" TAP("r6", "r2", both, first) "asrs " word ", " word ", #16\n" TAP(word, "r3", both, first)
+#define APART(both, first)                                                                                            \
+    "mov r2, " first "\n mov r3, " both "\n subs r3, r3, r2\n asrs r3, r3, #8\n"
+
+/* The sums of one pixel, of all channels. On the stack: x, sum_end, skip, the taps before. */
+KB_APART __attribute__((naked)) void one_pixel(const piece *p)
+{
+    __asm__(ENTER
+            "ldmia r0!, {r2-r7}\n mov r12, r3\n mov r1, r4\n mov lr, r5\n ldr r0, [r0]\n push {r0}\n push {r7}\n"
+            "push {r2, r6}\n"
+            "1: ldr r0, [sp]\n movs r2, #0\n mov r8, r2\n mov r9, r2\n mov r10, r2\n mov r11, r2\n"
+            ".balign 4\n"
+            "2: ldmia r0!, {r2, r3}\n ldmia r1!, {r4, r5}\n" TAPS_OF("r4", "r8", "r9") TAPS_OF("r5", "r10", "r11")
+            "cmp r0, r12\n bne 2b\n"
+            APART("r10", "r11") "mov r4, r2\n mov r5, r3\n" APART("r8", "r9")
+            "mov r6, lr\n ldr r0, [sp, #12]\n cmp r0, #0\n beq 3f\n"
+            "ldr r0, [r6]\n adds r2, r2, r0\n ldr r0, [r6, #4]\n adds r3, r3, r0\n"
+            "ldr r0, [r6, #8]\n adds r4, r4, r0\n ldr r0, [r6, #12]\n adds r5, r5, r0\n"
+            "3: stmia r6!, {r2-r5}\n mov lr, r6\n ldr r0, [sp, #8]\n adds r1, r1, r0\n"
+            "ldr r0, [sp, #4]\n cmp r6, r0\n bne 1b\n"
+            "add sp, #16\n" LEAVE);
+}
+
+/* Outputs: the bias in r8, the offset in r10, the output in r11, `next` in r12,
+   the end of the pixels in lr. */
+KB_APART __attribute__((naked)) void finish(const piece *p)
+{
+    __asm__(ENTER
+            "ldr r1, [r0, #12]\n adds r0, #28\n ldmia r0!, {r2-r6}\n mov r11, r4\n mov r12, r5\n"
+            "muls r6, r5, r6\n adds r4, r4, r6\n mov lr, r4\n"
+            "mov r0, r1\n mov r1, r2\n rsbs r6, r6, #0\n adds r6, #1\n push {r3, r6}\n"
+            "1: ldmia r1!, {r2-r5}\n mov r8, r2\n mov r10, r4\n mov r6, r5\n"
+            "sxth r4, r3\n mov r5, r3\n subs r5, r5, r4\n lsrs r5, r5, #16\n"
+            "2: ldmia r0!, {r2}\n" DOUBLE "add r2, r8\n" OUTPUT("add r2, r10\n")
+            "mov r7, r11\n strb r2, [r7]\n add r7, r12\n mov r11, r7\n cmp r7, lr\n blo 2b\n"
+            "ldr r2, [sp, #4]\n add r11, r2\n ldr r2, [sp]\n cmp r1, r2\n bne 1b\n"
+            "add sp, #8\n" LEAVE);
 }
 /* clang-format on */
+
+/* Where the values for three pixels are, and how far one is from the next. */
+typedef struct {
+    const int8_t *at[3];
+    int32_t step[3];
+} sources;
+
+/* clang-format off */
+/* The words of three pixels, up to `end`, from the values `first` steps on. */
+KB_APART __attribute__((naked)) void expand(const sources *s, int32_t *words, const int32_t *end, int32_t first)
+{
+    __asm__("push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n push {r4-r6}\n mov r12, r2\n mov lr, r3\n"
+            "ldmia r0!, {r2-r7}\n mov r8, r5\n mov r9, r6\n mov r10, r7\n mov r0, lr\n"
+            "muls r5, r0, r5\n muls r6, r0, r6\n muls r7, r0, r7\n mov r0, r1\n"
+            "adds r1, r2, r5\n adds r2, r3, r6\n adds r3, r4, r7\n movs r4, #0\n"
+            "1: ldrsb r5, [r1, r4]\n ldrsb r6, [r2, r4]\n ldrsb r7, [r3, r4]\n lsls r6, r6, #11\n adds r7, r7, r6\n"
+            "lsls r6, r6, #10\n adds r5, r5, r6\n stmia r0!, {r5, r7}\n"
+            "add r1, r8\n add r2, r9\n add r3, r10\n cmp r0, r12\n bne 1b\n"
+            "pop {r4-r6}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n pop {r4-r7, pc}\n");
+}
+/* clang-format on */
+
+/* `end` values from the piece on. What fills up a column is multiplied by weights of 0 and left as it is. */
+KB_APART void fill(const int8_t *in, const piece *t, int32_t end, const windows *at, const kb_conv2d_s8_params *p)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->in.channels, width = at->width, pixels = t->pixels;
+    const int8_t zero = (int8_t)p->in_zero;
+    const sources padding = {{&zero, &zero, &zero}, {0, 0, 0}};
+    sources inside;
+    for (int32_t column = 0; column < g->kernel_w; column++) {
+        KB_NO_UNROLL
+        for (int32_t i = 0, x = at->x + column; i < 3; i++, x += g->stride_w) {
+            inside.step[i] = (uint32_t)x < (uint32_t)width;
+            inside.at[i] = inside.step[i] ? in + x * channels : &zero;
+        }
+        KB_STORED(&inside);
+        int32_t begin = column * p->column - t->before;
+        KB_NO_UNROLL
+        for (int32_t y = at->y; y < at->y + g->kernel_h; y++, begin += channels) {
+            const sources *s = (uint32_t)y < (uint32_t)g->in.height ? &inside : &padding;
+            const int32_t from = kb_max(begin, 0), to = kb_min(begin + channels, end);
+            const int32_t first = y * width * channels + from - begin;
+            if (to > from && pixels == 3)
+                expand(s, t->x + 2 * from, t->x + 2 * to, first);
+            const int8_t *value = s->at[0] + s->step[0] * first;
+            KB_NO_UNROLL
+            for (int32_t i = from; i < to && pixels == 1; i++, value += s->step[0])
+                t->x[i] = *value;
+        }
+    }
+}
+
+/* Outputs of some channels, for whose values there are `words` words. */
+KB_RARE static void make(const int8_t *in, piece *t, int32_t words, const windows *at, const kb_conv2d_s8_params *p)
+{
+    const int three = t->pixels == 3;
+    const int32_t room = (words >> three) & (three ? ~3 : ~1);
+    int32_t *const values = t->x;
+    int32_t filled = 0, taps;
+    for (t->before = 0; t->before < p->taps; t->before += taps, t->w += 2 * taps, t->x = t->x_end) {
+        if (t->before == filled) {
+            t->x = values;
+            filled = kb_min(filled + room, p->taps);
+            if (t->channel == p->channel || room < p->taps)
+                fill(in, t, filled - t->before, at, p);
+        }
+        taps = kb_min(three ? KB_CONV2D_S8_PIECE : KB_CONV2D_S8_CHUNK, filled - t->before);
+        t->x_end = t->x + (taps << three), t->skip = 4 * (p->taps - taps);
+        KB_STORED(t);
+        if (three)
+            three_pixels(t);
+        else
+            one_pixel(t);
+    }
+    t->x = values;
+    finish(t);
+}
+
+/* Part of one row of the output; as many channels at a time as there is room for the sums of three pixels of. What is
+   left of a row that has three or more pixels is made with some before it, if it is two. */
+KB_RARE static void convolve_row(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p, int32_t y,
+                                 int32_t x, int32_t x_end, int32_t width)
+{
+    const kb_window *g = &p->window;
+    const int32_t channels = g->out.channels, all = (channels + 3) & ~3, stride = g->stride_w;
+    const int32_t words = p->sums + (((p->block - 1) * stride * p->column + p->taps) >> 1);
+    const int32_t room = ((words - 2 * kb_min(p->taps, KB_CONV2D_S8_PIECE)) >> 2) & ~3;
+    const int three = room > 0 && x_end - x >= 3;
+    const int32_t together = three ? kb_min(room, all) : all;
+    piece t;
+    windows at = {y * g->stride_h - g->pad_h, 0, width};
+    t.sum = scratch, t.next = channels;
+    for (; x < x_end; x += t.pixels) {
+        t.pixels = three && x_end - x >= 2 ? 3 : 1;
+        x = kb_min(x, x_end - t.pixels);
+        at.x = x * stride - g->pad_w;
+        t.x = t.sum + together * t.pixels;
+        for (int32_t o = 0, some; o < channels; o += some) {
+            const int32_t whole = (channels & ~3) - o, first = whole ? o : kb_max(channels - 4, 0);
+            some = whole ? kb_min(together, whole) : 4;
+            t.w = p->weight + (p->taps >> 1) * o, t.sum_end = t.sum + some * t.pixels;
+            t.channel = p->channel + 4 * first, t.channel_end = t.channel + 4 * kb_min(some, channels);
+            t.out = out + x * channels + first;
+            make(in, &t, words - together * t.pixels, &at, p);
+        }
+        if (p->low > -128)
+            kb_clamp(out + x * channels, t.pixels * channels, p->low);
+    }
+}
 
 #endif

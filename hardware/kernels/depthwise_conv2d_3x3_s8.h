@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8 depthwise convolution of kernels of 3 x 3 with a stride of 1, 2 or 3, by whose kernels it is included: with
    KB_STRIDE_3 before, of 3 alone, else of 1 and 2; with KB_TWICE before, results are rounded twice. A block of two by
-   two outputs at a time, the weights of a channel staying in registers. Cores without the DSP extension make it as any
+   two outputs at a time, the weights of a channel staying in registers. Armv6-M has its own
+   (depthwise_conv2d_3x3_s8_v6m.h); other cores without the DSP extension make it as any
    other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_3X3_S8_H
 #define KB_DEPTHWISE_CONV2D_3X3_S8_H
@@ -103,6 +104,8 @@ KB_APART void quad(const tile *t, int32_t c)
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
+#elif defined(__ARM_ARCH_6M__)
+#include "depthwise_conv2d_3x3_s8_v6m.h"
 #else
 #include "depthwise_conv2d_s8.h"
 

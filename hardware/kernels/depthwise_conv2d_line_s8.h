@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8 depthwise convolution of kernels of up to five taps along one axis with a stride of 1, and one along the other,
    by whose kernels it is included: with KB_TWICE before, results are rounded twice. Four outputs of a row, or column,
-   at a time. Cores without the DSP extension make it as any other (depthwise_conv2d_s8.h). */
+   at a time. Armv6-M makes it as one of many taps (depthwise_conv2d_wide_s8_v6m.h), other cores without the DSP
+   extension as any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_LINE_S8_H
 #define KB_DEPTHWISE_CONV2D_LINE_S8_H
 
@@ -66,6 +67,8 @@ KB_APART void quad(const tile *t, int32_t c)
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
+#elif defined(__ARM_ARCH_6M__)
+#include "depthwise_conv2d_wide_s8_v6m.h"
 #else
 #include "depthwise_conv2d_s8.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8 depthwise convolution of kernels of many taps, by whose kernels it is included: with KB_TWICE before, results
    are rounded twice. A pair of outputs at a time, each of which has its own words of weights: where the stride is odd,
-   those of the second begin with a half that is 0. Cores without the DSP extension make it as any other
-   (depthwise_conv2d_s8.h). */
+   those of the second begin with a half that is 0. Armv6-M has its own (depthwise_conv2d_wide_s8_v6m.h); other cores
+   without the DSP extension make it as any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_WIDE_S8_H
 #define KB_DEPTHWISE_CONV2D_WIDE_S8_H
 
@@ -157,6 +157,8 @@ KB_APART void quad(const tile *t, int32_t c)
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
+#elif defined(__ARM_ARCH_6M__)
+#include "depthwise_conv2d_wide_s8_v6m.h"
 #else
 #include "depthwise_conv2d_s8.h"
 

@@ -16,6 +16,8 @@
 #define KB_DEPTHWISE_RUN 8
 /* Rows that a plane of kb_depthwise_conv2d_3x3_s8 has room for. */
 #define KB_DEPTHWISE_ROWS 18
+/* Taps that a window of kb_depthwise_conv2d_wide_s8 may have, with one row and one column more. */
+#define KB_DEPTHWISE_MOST 512
 /* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
 #define KB_BITS_FEW 8
 /* Taps of a binary convolution: its counts have 16 bits. */

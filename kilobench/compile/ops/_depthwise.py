@@ -107,7 +107,8 @@ def _line(along: Axis, across: Axis, width: int) -> _Way | None:
 def _wide(along: Axis, across: Axis, width: int) -> _Way | None:
     """By the kernel of many taps."""
     row = _FOUR_WORDS * along.words(width)
-    if across.kernel > constant("KB_DEPTHWISE_RUN") or row * across.kernel > 2 * _PLANES_BYTES:
+    many = (across.kernel + 1) * (along.kernel + 1) > constant("KB_DEPTHWISE_MOST")
+    if many or across.kernel > constant("KB_DEPTHWISE_RUN") or row * across.kernel > 2 * _PLANES_BYTES:
         return None
     height = min(max((_PLANES_BYTES // row - across.kernel) // across.stride + 1, 1), across.made)
     words = (along.kernel + along.stride % 2 + 1) // 2
