@@ -33,7 +33,7 @@
     SIGN SCALE ADD_SIGN offset "asrs r2, r6\n adds r2, #128\n bpl 8f\n movs r2, #0\n 8: cmp r2, #255\n bls 9f\n"      \
     "movs r2, #255\n 9: subs r2, #128\n"
 
-/* Two products in the halves of a word, at most 2^15 each: the lower one, sign-extended, is added to r8, and the word
+/* Two products in the halves of a word, below 2^15 each: the lower one, sign-extended, is added to r8, and the word
    without its lowest byte to r9 (FIRST: both begin so; LAST: into r3 and r4 instead). Destroys `word` and r3. Over up
    to 256 words LATER makes of the latter the sum of the upper halves: what the lower halves have left in it is below
    their sum, of which each shift took less than 1. */

@@ -123,7 +123,12 @@ class DepthwiseConv2d(Convolution):
             return None
         sizes = self.source.shape, self.output.shape, *self.least
         rows, columns = (Axis(*numbers) for numbers in zip(*sizes, strict=False))
-        return plan(rows, columns, self.source.shape[2])
+        return plan(rows, columns, self.source.shape[2], self._fits_halves())
+
+    def _fits_halves(self) -> bool:
+        """Whether no two neighbouring weights are -128, whose products Armv6-M could not add in half a word (kb_v6m.h)."""
+        least = self.params["weight"] == -128
+        return not ((least[1:] & least[:-1]).any() or (least[:, 1:] & least[:, :-1]).any())
 
     @cached_property
     def _channel(self) -> NDArray[np.int32] | None:
