@@ -30,9 +30,9 @@ def graph(seed: int, source_channels: int, made: int, kernel: Pair, depthwise: b
     else:
         signs[alike] = np.where(np.arange(alike.sum()) % 2, -1, 1)[:, None, None, None]
     params["weight"] = (127 * signs).astype(np.int8)
-    if depthwise:  # some are -128, of every third layer two side by side
+    if depthwise:  # some are -128, of every third layer four side by side
         chosen = (b.random.random(signs.shape) < 0.2) & (np.indices(signs.shape).sum(axis=0) % 2 == 0)
-        chosen[:2, 0, -1] |= seed % 3 == 0
+        chosen[:2, :2, -1] |= seed % 3 == 0
         params["weight"][chosen] = -128
     taps = kernel[0] * kernel[1] * (1 if depthwise else source_channels)
     params["multiplier"], params["shift"] = multiplier(np.full(x.shape[2], 100 / (taps * 127 * 128)))
