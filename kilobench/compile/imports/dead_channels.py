@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kilobench.compile.counts import macs, parameters
 from kilobench.compile.graph import Graph, LeftOut, Op, Tensor
 from kilobench.compile.operator import Operator, bind
-from kilobench.compile.ops.conv2d import Conv2d
+from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.ops.depthwise_conv2d import DepthwiseConv2d
 
 _POOLS = ("avg_pool", "max_pool", "tflite_avg_pool")
@@ -43,28 +43,29 @@ def _fold(graph: Graph) -> tuple[Op, ...]:
     constants: Constants = {}
     ops = []
     for op in graph.ops:
-        bound, known = bind(graph, op), constants.get(op.inputs[0])
-        if _is_whole(bound):
+        known, convolution = constants.get(op.inputs[0]), _convolution(graph, op)
+        if convolution:
             if known is not None and known[0].any():
-                op = _absorb(bound, *known)
-                bound = bind(graph, op)
-            constants[op.output] = bound.settled(), bound.extremes()[0].astype(np.int64)
+                op = _absorb(convolution, *known)
+                convolution = _convolution(graph, op) or convolution
+            constants[op.output] = convolution.settled(), convolution.extremes()[0].astype(np.int64)
         elif known is not None and op.kind in _POOLS:
-            constants[op.output] = _pooled(bound, *known)
+            constants[op.output] = _pooled(bind(graph, op), *known)
         ops.append(op)
     return tuple(ops)
 
 
-def _is_whole(bound: Operator) -> bool:
-    """Whether it is a convolution of int8 in which each output reads all input channels, or the one of its number."""
-    if (bound.source.dtype, bound.output.dtype) != ("int8", "int8"):
-        return False
+def _convolution(graph: Graph, op: Op) -> Convolution | None:
+    """One of int8 in which each output reads all input channels, or the one of its number; None for all else."""
+    bound = bind(graph, op)
+    if not isinstance(bound, Convolution) or (bound.source.dtype, bound.output.dtype) != ("int8", "int8"):
+        return None
     if isinstance(bound, DepthwiseConv2d):
-        return bound.output.shape[2] == bound.source.shape[2]
-    return isinstance(bound, Conv2d) and bound.groups() == 1
+        return bound if bound.output.shape[2] == bound.source.shape[2] else None
+    return bound if bound.groups() == 1 else None
 
 
-def _absorb(bound: Operator, constant: NDArray[np.bool_], value: NDArray[np.int64]) -> Op:
+def _absorb(bound: Convolution, constant: NDArray[np.bool_], value: NDArray[np.int64]) -> Op:
     """A convolution without weights for channels that never change; where windows reach beyond the map, only for those that are
     as padding is, which is nothing.
     """
@@ -107,12 +108,12 @@ def _kept(graph: Graph) -> dict[str, NDArray[np.bool_]]:
 
 def _is_sum(graph: Graph, op: Op) -> bool:
     """Whether its outputs read all channels, of which some may be left out."""
-    return op.kind == "conv2d" and _is_whole(bind(graph, op))
+    return op.kind == "conv2d" and _convolution(graph, op) is not None
 
 
 def _is_coupled(graph: Graph, op: Op) -> bool:
     """Whether each output channel reads the one of its number."""
-    return op.kind in _POOLS or (op.kind == "depthwise_conv2d" and _is_whole(bind(graph, op)))
+    return op.kind in _POOLS or (op.kind == "depthwise_conv2d" and _convolution(graph, op) is not None)
 
 
 def _groups(graph: Graph) -> dict[str, str]:
@@ -139,8 +140,8 @@ def _part(tensor: Tensor, kept: NDArray[np.bool_]) -> Tensor:
 
 def _cut(op: Op, graph: Graph, kept: dict[str, NDArray[np.bool_]]) -> Op:
     """With the parameters of what is kept."""
-    made, bound = kept[op.output], bind(graph, op)
-    if made.all() and all(kept[name].all() for name in op.inputs) or not _is_whole(bound):
+    made = kept[op.output]
+    if (made.all() and all(kept[name].all() for name in op.inputs)) or _convolution(graph, op) is None:
         return op
     weight = op.params["weight"]
     weight = weight[..., made] if op.kind == "depthwise_conv2d" else weight[made][..., kept[op.inputs[0]]]

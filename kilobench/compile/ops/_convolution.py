@@ -202,8 +202,9 @@ class Convolution(Windowed):
         return np.concatenate(blocks)
 
     def channel_table(self, bias: NDArray[Any], twice: bool = False) -> NDArray[np.int32]:
-        """As ``channel`` of kb_conv2d_s8_params, of the kernels that round once or ``twice``. Sums that take few values, as those of channels that training has left almost
-        dead, are made a constant, or a step of what the factor 1/4 and the shift 23 leave: floor((acc - first) / 2**25) + y.
+        """As ``channel`` of kb_conv2d_s8_params, of the kernels that round once or ``twice``. Sums that take few values, as those
+        of channels that training has left almost dead, are made a constant, or a step of what the factor 1/4 and the shift 23
+        leave: floor((acc - first) / 2**25) + y.
         """
         zero = self.output.zero_point
         table = channel_table(bias, self.params["multiplier"], self.params["shift"], zero, twice)

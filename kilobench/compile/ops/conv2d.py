@@ -76,10 +76,13 @@ class Conv2d(Convolution):
         return made
 
     def is_general(self) -> bool:
-        """Or groups, or of int8 a weight of -128, which two in a half word cannot be (conv2d_s8.h), or a factor of 1/4 or more."""
-        if super().is_general() or self.groups() > 1:
-            return True
-        return self.source.dtype == "int8" and (bool(self.params["weight"].min() < -127) or bool((self._channel[:, 3] <= 0).any()))
+        """Or groups; of int8 a weight of -128, which two in a half word cannot be (conv2d_s8.h), or numbers that are none of its
+        kernels', as those of a factor of 1/4 or more.
+        """
+        several = super().is_general() or self.groups() > 1
+        if several or self.source.dtype != "int8":
+            return several
+        return bool(self.params["weight"].min() < -127 or (self._channel[:, 3] <= 0).any())
 
     def check(self) -> None:
         """The accumulator, and counters and roundings of binary convolutions."""
