@@ -5,6 +5,7 @@
 #define KB_CONV2D_S8_PORTABLE_H
 
 #include "kb_inline.h"
+#include "kb_output.h"
 
 /* The sums of one pair of a quad, for x and the pixel `distance` bytes after it. */
 KB_INLINE void pair(const int16_t *x, int32_t distance, const int16_t *w, int32_t *sum, int32_t taps)
@@ -54,17 +55,6 @@ KB_INLINE void sum_quad(const int16_t *x, int32_t distance, int32_t both, const 
     }
 }
 
-KB_INLINE int8_t finish(int32_t sum, const int32_t *channel)
-{
-#ifdef KB_TWICE
-    const int32_t acc = 2 * sum + channel[0];
-    const int32_t upper = kb_multiply_high_rounded(acc, channel[1], channel[2] + (acc >> 31));
-#else
-    const int32_t upper = kb_multiply_high(sum + channel[0], channel[1], channel[2]);
-#endif
-    return kb_saturate(upper >> channel[3], -128);
-}
-
 /* All outputs of `count` pixels, the columns of which begin at x, `step` halves apart; `next` is from an output to that
    of the next pixel. */
 KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, int32_t next,
@@ -81,9 +71,9 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
             int32_t sum[8] = {0};
             sum_quad(x, 2 * step, both, w, sum, p->taps);
             for (int32_t c = 0; c < channels; c++, channel += 4) {
-                to[c] = finish(sum[2 * c], channel);
+                to[c] = kb_output(sum[2 * c], channel, -128);
                 if (both)
-                    to[c + next] = finish(sum[2 * c + 1], channel);
+                    to[c + next] = kb_output(sum[2 * c + 1], channel, -128);
             }
         }
     }

@@ -10,6 +10,8 @@
 
 /* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.h) stays exact. */
 #define KB_CONV2D_S8_CHUNK 512
+/* Taps of kb_dense_conv2d_s8 of which there is a whole number of weights. */
+#define KB_DENSE_S8_STEP 8
 /* Taps that kb_depthwise_conv2d_line_s8 may have. */
 #define KB_DEPTHWISE_TAPS 5
 /* Words that a window of kb_depthwise_conv2d_wide_s8 may have in a run. */
@@ -76,6 +78,13 @@ typedef struct {
     int32_t block;          /* output pixels whose columns fit into scratch */
     int32_t in_zero, low;
 } kb_conv2d_s8_params;
+
+/* int8 convolution to one, two or three channels whose kernel is the whole map; see dense_conv2d_s8.h. */
+typedef struct {
+    const int8_t *weight;
+    const int32_t *channel; /* as in kb_conv2d_s8_params */
+    int32_t taps, channels, low;
+} kb_dense_conv2d_s8_params;
 
 /* int8 weights on an int16 input of zero point 0; see conv2d_s16.c. */
 typedef struct {
@@ -386,6 +395,10 @@ void kb_pointwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const 
                             const kb_region *r);
 void kb_tflite_pointwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
                                    const kb_region *r);
+void kb_dense_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_dense_conv2d_s8_params *p,
+                        const kb_region *r);
+void kb_tflite_dense_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_dense_conv2d_s8_params *p,
+                               const kb_region *r);
 void kb_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                             const kb_region *r);
 void kb_tflite_depthwise_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,

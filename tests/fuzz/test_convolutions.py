@@ -135,6 +135,7 @@ def test_every_loop_is_among_the_cases() -> None:
     wanted |= {f"pointwise of {read}{shift}" for read in (4, 8, 12, 16, 20) for shift in ("", ", shifted far")}
     wanted |= {f"{width} wide" for width in (1, 2, 3, 5)} | {f"dense to {made}" for made in few}
     wanted |= {f"{kernel} to {made}" for kernel in kernels for made in few}
+    wanted |= {f"{kernel.replace('conv2d', 'dense_conv2d')} to {made}" for kernel in kernels for made in (1, 2, 3)}
     wanted |= {f"{kernel.replace('conv2d', 'pointwise_conv2d')} to {made}" for kernel in kernels for made in (4, 12)}
     wanted |= {"kb_grouped_conv2d_s8 to 4"}  # factors of 1/4 and more
     assert {trait for trait in wanted if found[trait] < 5} == set()

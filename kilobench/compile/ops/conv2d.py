@@ -16,13 +16,15 @@ from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Attribute, Field, require
 from kilobench.compile.ops import _bits
 from kilobench.compile.ops._convolution import Convolution
-from kilobench.compile.ops._integers import REQUANTISED, check_accumulator, check_once, requantise, saturate
+from kilobench.compile.ops._integers import REQUANTISED, check_accumulator, check_once, lowest, requantise, saturate
 from kilobench.compile.ops._window import MAX_WINDOW
 
 _COLUMNS_BYTES = 2048
 """Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
 _PAIRED = 8
 """Pixels of a pointwise convolution from which a kernel of its own is worth its kilobyte."""
+_TOGETHER = 4
+"""Output channels that kb_conv2d_s8 makes at a time."""
 _DENSE_WEIGHTS, _DENSE_OUTPUTS = 2**14, 16
 """Least of both with which a linear layer of float32 has a kernel of its own (dense_conv2d_f32.c)."""
 
@@ -113,23 +115,25 @@ class Conv2d(Convolution):
 
     @property
     def kernel(self) -> str:
-        """Of bits there are two for each type of output; of int8 one for what most pointwise layers are, and of float32 one for
-        linear layers of many weights.
+        """Of bits there are two for each type of output; of int8 one for what most pointwise layers are, and one for linear
+        layers of few outputs; of float32 one for linear layers of many weights.
         """
         name = super().kernel
         if self.source.dtype == "bit":
             suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
             return name + ("_shared" if _bits.shared(self) else "") + suffix
-        kind = "pointwise_" if self._in_pairs() else "dense_" if self._is_dense_f32() else ""
+        kind = "pointwise_" if self._in_pairs() else "dense_" if self._is_dense_f32() or self._is_dense_s8() else ""
         return name.replace("conv2d", f"{kind}conv2d")
 
     @property
     def struct(self) -> str:
-        """The same of all of a type."""
-        return re.sub("_shared|pointwise_|dense_", "", super().struct)
+        """The same of all of a type, but of linear layers of int8."""
+        return re.sub("_shared|pointwise_|dense_(?=conv2d_f32)", "", super().struct)
 
     def fields(self) -> dict[str, Field]:
         """The zero point of an int8 convolution's output is in its numbers of channels."""
+        if self._is_dense_s8():
+            return self._dense_s8()
         fields = super().fields()
         if self.source.dtype == "int8" and not self.general:
             del fields["out_zero"]
@@ -145,17 +149,24 @@ class Conv2d(Convolution):
         """Columns of the input at 16 bits and sums; for bits, lists of the taps that are +1 (kb_bits.h)."""
         if self.source.dtype == "bit":
             return _bits.scratch_bytes(self)
-        if self.source.dtype == "float32" or self.general:
+        if self.source.dtype == "float32" or self.general or self._is_dense_s8():
             return 0
         stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
 
+    def _is_dense(self) -> bool:
+        """Whether its one window is the whole map."""
+        return bool(not self.general and self.attrs["kernel"] == self.source.shape[:2] and self.inside())
+
     def _is_dense_f32(self) -> bool:
-        """Whether it is float32 and its one window the whole map, and its weights are many times its kernel's flash."""
-        whole = self.attrs["kernel"] == self.source.shape[:2] and self.inside()
+        """Whether it is float32 and dense, and its weights are many times its kernel's flash."""
         many = self.params["weight"].size >= _DENSE_WEIGHTS and self.output.shape[2] >= _DENSE_OUTPUTS
-        return self.source.dtype == "float32" and not self.general and whole and many
+        return self.source.dtype == "float32" and many and self._is_dense()
+
+    def _is_dense_s8(self) -> bool:
+        """Whether it is int8 and dense, and the kernel that makes four channels at a time would make some for nothing."""
+        return self.source.dtype == "int8" and self.output.shape[2] < _TOGETHER and self._is_dense()
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
@@ -164,6 +175,14 @@ class Conv2d(Convolution):
         filled = np.concatenate([weight, np.zeros((missing, *weight.shape[1:]), dtype=np.float32)])
         blocks = filled.reshape(-1, 4, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)
         return {"weight": blocks, "bias": np.concatenate([bias, np.zeros(missing, dtype=np.float32)])}
+
+    def _dense_s8(self) -> dict[str, Field]:
+        """Weights [taps / 4, O, 4]; see dense_conv2d_s8.h."""
+        rows = self.params["weight"].reshape(self.output.shape[2], -1)
+        outputs, taps = rows.shape
+        filled = np.pad(rows, ((0, 0), (0, -taps % constant("KB_DENSE_S8_STEP"))))
+        weight = filled.reshape(outputs, -1, 4).transpose(1, 0, 2)
+        return {"weight": weight, "channel": self._channel, "taps": taps, "channels": outputs, "low": lowest(self)}
 
     def _s8(self) -> dict[str, Field]:
         """Weights of two output channels in each half word, of four side by side; see conv2d_s8.h."""
