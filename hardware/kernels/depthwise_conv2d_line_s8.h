@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8 depthwise convolution of kernels of up to five taps along one axis with a stride of 1, and one along the other,
    by whose kernels it is included: with KB_TWICE before, results are rounded twice. Four outputs of a row, or column,
-   at a time. Armv6-M makes it as one of many taps (depthwise_conv2d_wide_s8_v6m.h), other cores without the DSP
-   extension as any other (depthwise_conv2d_s8.h). */
+   at a time, but of three taps as depthwise_short_s8.h says. Armv6-M makes it as one of many taps
+   (depthwise_conv2d_wide_s8_v6m.h), other cores without the DSP extension as any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_LINE_S8_H
 #define KB_DEPTHWISE_CONV2D_LINE_S8_H
 
 #ifdef __ARM_FEATURE_DSP
 #define PITCH(across) (across)->extent
 #include "depthwise_columns.h"
+#include "depthwise_short_s8.h"
 
 /* clang-format off */
 /* The first output of a pair has the weights (w0, w1), (w2, w3) and (w4, 0) in r7 to r9, the second (0, w0), (w1, w2) and
@@ -66,7 +67,17 @@ KB_APART void quad(const tile *t, int32_t c)
     }
 }
 
-#define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
+KB_INLINE void by_taps(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                       const kb_region *r)
+{
+    const kb_window *g = &p->window;
+    if (g->kernel_h * g->kernel_w == 3 && g->stride_h == 1 && g->stride_w == 1)
+        by_channels(in, out, p, r);
+    else
+        by_tiles(in, out, scratch, p, r);
+}
+
+#define CONVOLVE(in, out, scratch, p, r) by_taps(in, out, scratch, p, r)
 #elif defined(__ARM_ARCH_6M__)
 #include "depthwise_conv2d_wide_s8_v6m.h"
 #else

@@ -133,6 +133,8 @@ def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
 
 def _cycles_line(along: Axis, across: Axis, width: int) -> float:
     tiles, words = _spread(along, across, width, 1)
+    if along.kernel == 3 and across.stride == 1:  # without planes (hardware/kernels/depthwise_short_s8.h)
+        return 4 * (11 * across.made * along.made + 100 * tiles)
     blocks = across.made * along.made // 4
     return 16 * words + 450 * tiles + 4 * (52 * blocks + (90 + 130 * (along.made % 2)) * tiles)
 
