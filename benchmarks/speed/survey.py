@@ -76,7 +76,7 @@ REASONS: list[tuple[str, Callable[[Measured], bool], str]] = [
     ("conv2d bit", lambda one: one.made[2] < 16, "a word has 32 outputs, however few there are"),
     ("conv2d", lambda one: one.made[2] < 4, "four outputs are made together, however few there are"),
     ("depthwise", lambda one: one.made[2] < 4, "four channels are made together, however few there are"),
-    ("conv2d int8", lambda one: one.taps < 16, "an output costs as much as a dozen taps"),
+    ("conv2d int8", lambda one: one.read[2] < 4 and one.taps < 16, "an output costs as much as a dozen taps"),
     ("conv2d int8", lambda one: 4 < one.made[2] < 8, "outputs are made in fours, some of them twice"),
     ("depthwise_conv2d int8", lambda one: 4 < one.made[2] < 8, "channels are made in fours, some of them twice"),
     ("conv2d float32", lambda one: max(one.made[:2]) < 4, "pixels are made four at a time, of larger maps"),
