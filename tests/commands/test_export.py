@@ -75,7 +75,7 @@ def test_it_compiles_for_bare_cores(exported: tuple[Graph, Path], tmp_path: Path
         abi, cpu = core.split()
         for source in sources(folder):
             made = str(tmp_path / f"{Path(source).stem}.o")
-            zig("-target", f"thumb-freestanding-{abi}", cpu, "-Isrc", "-c", source, "-o", made, folder=folder)
+            zig("-target", f"thumb-freestanding-{abi}", cpu, "-fomit-frame-pointer", "-Isrc", "-c", source, "-o", made, folder=folder)
 
 
 @pytest.mark.skipif(GCC is None, reason="there is no arm-none-eabi-gcc: apt-get install gcc-arm-none-eabi")
