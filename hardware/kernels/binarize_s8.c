@@ -16,19 +16,20 @@
 /* Loads one after the other are faster. */
 KB_INLINE void sixteen(const int8_t *x, const int8_t *below, char *to, const kb_sixteen *s, int32_t pixels)
 {
-    uint32_t bits, a, b, c, d, e;
+    uint32_t bits, a, b, c, d;
     __asm__ volatile(".p2align 2\n"
                      "1:\n"
                      "ldr.w %[bits], [%[x]]\n ldr.w %[a], [%[x], #4]\n ldr.w %[flip], [%[t]]\n ldr.w %[made], [%[t], #4]\n"
                      ABOVE8("%[bits]", "%[a]", "%[flip]", "%[made]")
                      "ldr.w %[a], [%[x], #8]\n ldr.w %[flip], [%[x], #12]\n ldr.w %[made], [%[t], #8]\n ldr.w %[words], [%[t], #12]\n"
                      ABOVE8("%[a]", "%[flip]", "%[made]", "%[words]")
-                     "ldr.w %[pitch], [%[s], %[of_pitch]]\n ldr.w %[made], [%[s], %[of_made]]\n"
+                     "orr.w %[bits], %[bits], %[a], lsl #8\n"
+                     "ldr.w %[a], [%[s], %[of_pitch]]\n ldr.w %[made], [%[s], %[of_made]]\n"
                      "ldr.w %[flip], [%[s], %[of_flip]]\n ldr.w %[words], [%[s], %[of_words]]\n"
-                     "orr.w %[bits], %[bits], %[a], lsl #8\n add.w %[x], %[x], %[pitch]\n"
+                     "add.w %[x], %[x], %[a]\n"
                      KB_STORE_SIXTEEN
                      : [x] "+r"(x), [to] "+r"(to), [pixels] "+r"(pixels), [bits] "=&r"(bits), [a] "=&r"(a),
-                       [flip] "=&r"(b), [made] "=&r"(c), [words] "=&r"(d), [pitch] "=&r"(e)
+                       [flip] "=&r"(b), [made] "=&r"(c), [words] "=&r"(d)
                      : [t] "r"(below), [s] "r"(s), [zero] "r"(0), [low] "r"(0x08040201), [high] "r"(0x80402010),
                        AT(pitch), AT(made), AT(flip), AT(words)
                      : "cc", "memory");

@@ -8,6 +8,10 @@
 #include "kb_inline.h"
 #include "kb_quad.h"
 
+#if KB_CONV2D_S8_CHUNK != 512
+#error "quad and one_pixel cut sums after 512 taps"
+#endif
+
 /* clang-format off */
 /* Two taps of two pixels with both pairs of channels: 56 bytes. Sums begin with those named: of the first step with
    the bias, which is in r4 and r8. */

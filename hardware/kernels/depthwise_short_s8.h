@@ -7,8 +7,8 @@
 #ifndef KB_DEPTHWISE_SHORT_S8_H
 #define KB_DEPTHWISE_SHORT_S8_H
 
+#include "kb_clamp.h"
 #include "kb_depthwise.h"
-#include "kb_dsp.h"
 
 /* A row or column of channels, of which there are `left` more: assembly moves what is of a channel on to the next. */
 typedef struct {
@@ -77,21 +77,6 @@ KB_APART __attribute__((naked)) void run_channels(strip *line)
 }
 /* clang-format on */
 
-/* Raises the outputs, so many from `out` on, to `low`. */
-KB_APART void raise(int8_t *out, int32_t step, int32_t count, const kb_depthwise_conv2d_s8_params *p)
-{
-    const uint32_t lows = ((uint32_t)p->low & 0xFF) * 0x01010101;
-    const int32_t last = p->window.in.channels - 4;
-    for (; count > 0; count--, out += step) {
-        KB_NO_UNROLL
-        for (int32_t next = 0; next < last + 4; next += 4) {
-            int8_t *const to = out + kb_min(next, last);
-            const uint32_t larger = kb_max4(kb_load4(to), lows);
-            __builtin_memcpy(to, &larger, 4);
-        }
-    }
-}
-
 /* All channels, of which there are four or more. */
 KB_INLINE void by_channels(const int8_t *in, int8_t *out, const kb_depthwise_conv2d_s8_params *p, const kb_region *r)
 {
@@ -126,8 +111,8 @@ KB_INLINE void by_channels(const int8_t *in, int8_t *out, const kb_depthwise_con
                    channels};
         KB_STORED(&t);
         run_channels(&t);
-        if (p->low > -128)
-            raise(out, step, count, p);
+        for (int32_t j = 0; p->low > -128 && j < count; j++)
+            kb_clamp(out + j * step, channels, p->low);
     }
 }
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from kilobench.closure import digest_of, hashed
@@ -35,6 +36,7 @@ from kilobench.files import intact, write_kept
 from kilobench.paths import cache_dir, hardware_dir
 from kilobench.scratch import temporary_folder
 from kilobench.toolchain import GCC, Toolchain, clean_environment, failure, toolchain_name, zig
+from tests.compile.graphs import random_inputs
 
 INPUTS = 2
 """Of every graph."""
@@ -269,15 +271,19 @@ def differences(cases: Iterable[Case], folder: Path, targets: Iterable[Target]) 
     return found
 
 
-def disagreement(cases: list[Case], folder: Path, targets: list[Target]) -> str:
-    """What the ``differences`` are, if any, and the first operator of the first case that has one."""
+def seeded(seed: int, graph: Graph) -> Case:
+    """A graph that was made of a seed, with inputs of the same."""
+    return Case(f"seed {seed}", graph, random_inputs(graph, INPUTS, seed))
+
+
+def check(cases: list[Case], folder: Path, targets: list[Target]) -> None:
+    """Fails the test if there are ``differences``: with these, and the first operator of the first case that has one."""
     found = differences(cases, folder / "batch", targets)
     shutil.rmtree(folder / "batch")
-    if not found:
-        return ""
-    wrong = next(c for c in cases if c.name in found)
-    named = "\n".join(f"{name}: {what}" for name, what in found.items())
-    return f"{named}\n{first_difference(wrong, folder / 'prefixes', targets)}"
+    if found:
+        wrong = next(c for c in cases if c.name in found)
+        named = "\n".join(f"{name}: {what}" for name, what in found.items())
+        pytest.fail(f"{named}\n{first_difference(wrong, folder / 'prefixes', targets)}", pytrace=False)
 
 
 def first_difference(case: Case, folder: Path, targets: Iterable[Target]) -> str:

@@ -19,8 +19,8 @@ from kilobench.compile.operator import bind
 from kilobench.compile.ops._integers import INT32_MAX, TWICE
 from kilobench.compile.schedule import steps
 from kilobench.plugins.registry import load_registry
-from tests.compile.graphs import Builder, Pair, random_inputs
-from tests.fuzz.batch import INPUTS, Case, Target, disagreement
+from tests.compile.graphs import Builder, Pair
+from tests.fuzz.batch import Target, check, seeded
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "50")), 50
 TARGETS = [Target(load_registry().get("boards", name)) for name in ("nucleo_l476rg", "raspberry_pi_pico")]
@@ -116,16 +116,9 @@ def traits(graph: Graph) -> set[str]:
     return found | {f"{bound.kernel} to {made}", f"{width} wide"}
 
 
-def case(seed: int) -> Case:
-    graph = layer(seed)
-    return Case(f"seed {seed}", graph, random_inputs(graph, INPUTS, seed))
-
-
 @pytest.mark.parametrize("first", range(0, GRAPHS, BATCH), ids=lambda first: f"{first} of {GRAPHS}")
 def test_simulation_host_and_boards_agree(first: int, tmp_path: Path) -> None:
-    cases = [case(seed) for seed in range(first, min(first + BATCH, GRAPHS))]
-    if wrong := disagreement(cases, tmp_path, TARGETS):
-        pytest.fail(wrong, pytrace=False)
+    check([seeded(seed, layer(seed)) for seed in range(first, min(first + BATCH, GRAPHS))], tmp_path, TARGETS)
 
 
 def test_every_loop_is_among_the_cases() -> None:

@@ -16,8 +16,8 @@ from kilobench.compile.memory import Plan
 from kilobench.contracts import CellError
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry
-from tests.compile.graphs import every_operator, random_graph, random_inputs
-from tests.fuzz.batch import INPUTS, Case, Target, differences, disagreement, first_difference
+from tests.compile.graphs import every_operator, random_graph
+from tests.fuzz.batch import Case, Target, check, differences, first_difference, seeded
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
 M4, M0PLUS = (load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico"))
@@ -25,15 +25,12 @@ TARGETS = [Target(M4), Target(M4, traps=True), Target(M0PLUS)]
 
 
 def case(seed: int) -> Case:
-    graph = random_graph(seed)
-    return Case(f"seed {seed}", graph, random_inputs(graph, INPUTS, seed))
+    return seeded(seed, random_graph(seed))
 
 
 @pytest.mark.parametrize("first", range(0, GRAPHS, BATCH), ids=lambda first: f"{first} of {GRAPHS}")
 def test_simulation_host_and_boards_agree(first: int, tmp_path: Path) -> None:
-    cases = [case(seed) for seed in range(first, min(first + BATCH, GRAPHS))]
-    if wrong := disagreement(cases, tmp_path, TARGETS):
-        pytest.fail(wrong, pytrace=False)
+    check([case(seed) for seed in range(first, min(first + BATCH, GRAPHS))], tmp_path, TARGETS)
 
 
 def test_the_graphs_cover_every_operator() -> None:

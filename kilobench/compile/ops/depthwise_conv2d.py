@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,9 +93,7 @@ class DepthwiseConv2d(Convolution):
     @property
     def struct(self) -> str:
         """The same of all of a type."""
-        return reduce(
-            lambda name, kind: name.replace(kind, "_"), ("_3x3_", "_3x3s3_", "_line_", "_wide_"), super().struct
-        )
+        return re.sub("_(3x3|3x3s3|line|wide)(?=_)", "", super().struct)
 
     def constants(self) -> dict[str, Field]:
         """Without those taps; a bias of 3 x 3 in float32 is not -0; of int8 a table of channels, and the tile."""
