@@ -75,13 +75,14 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
             raise UserError(f"{SUITE}: there is a report {reference.name}, but none of {reference.model.benchmark}")
     main = [named[name] for name in SHORT if name in named]
     entries = {one.name: entries_of(one.name, references, results, rows) for one in main}
+    left_out = [_left_out(one) for one in main if one.facts.left_out_macs]
     values = {
         "board": REFERENCE_BOARD,
         "summary": markdown_table([_summary(one, entries[one.model.benchmark]) for one in references]),
         "ratios": markdown_table(_ratio_lines([ratio for one in main for ratio in ratios(one, results)])),
         "benchmarks": [_benchmark(one, entries[one.name]) for one in main],
         "toolchains": sorted({board.toolchain for one in references for board in one.facts.boards}),
-        "left_out": [_left_out(one) for one in main if one.facts.left_out_macs],
+        "left_out": left_out,
         "inputs": sorted({one.facts.judged.inputs for one in references if one.facts.judged}),
         "rounds": sorted({result.round for result in results}),
     }
@@ -89,7 +90,7 @@ def mlperf_page(references: Sequence[Reference], results: Sequence[Result], rows
     title = "MLPerf Tiny"
     summary = "the reference models in our C and networks trained here beside published results of silicon"
     text, site = (template.render(site=site, **values) for site in (False, True))
-    return Page(f"{SUITE}.md", title, summary, text, site, strips(_points(entries)))
+    return Page(f"{SUITE}.md", title, summary, text, site, strips(_points(entries), [one["name"] for one in left_out]))
 
 
 def entries_of(benchmark: str, references: Sequence[Reference], results: Sequence[Result], rows: Rows) -> list[Entry]:

@@ -9,6 +9,10 @@ from typing import Any
 
 from kilobench.render.colours import COLOURS
 
+_TICKS = (0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)
+_MARGIN = 1.05
+"""By which the first and the last tick are beyond all points, where there are such ticks."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -21,11 +25,14 @@ class Point:
     what: str
 
 
-def strips(points: Sequence[Point], ours: str = "kilobench") -> dict[str, Any]:
-    """Vega-Lite of a single view: silicon in small marks, a colour for every submitter, ours in large diamonds."""
+def strips(points: Sequence[Point], smaller: Sequence[str] = (), ours: str = "kilobench") -> dict[str, Any]:
+    """Vega-Lite of a single view: silicon in small marks, a colour for every submitter, ours in large diamonds, by which
+    dead channels of the ``smaller`` benchmarks are left out.
+    """
     submitters = sorted({point.by for point in points} - {ours})
     colours = [COLOURS[1], *(colour for i, colour in enumerate(COLOURS) if i != 1)]
-    domain = [ours, *submitters]
+    domain, ticks = [ours, *submitters], _ticks([point.per_mac for point in points])
+    without = [f"Ours leaves out dead channels of {', '.join(smaller)}, others perhaps not."] if smaller else []
     legend = {"title": None, "orient": "bottom", "columns": 4, "labelFontSize": 12, "labelLimit": 0}
     y = {
         "field": "benchmark", "type": "nominal", "title": None, "sort": list(dict.fromkeys(p.benchmark for p in points)),
@@ -33,7 +40,7 @@ def strips(points: Sequence[Point], ours: str = "kilobench") -> dict[str, Any]:
     }  # fmt: skip
     x = {
         "field": "per_mac", "type": "quantitative", "title": "cycles per multiply-accumulate (logarithmic)",
-        "scale": {"type": "log", "domain": [1, 8], "nice": False}, "axis": {"values": [1, 1.5, 2, 3, 4, 6, 8]},
+        "scale": {"type": "log", "domain": [ticks[0], ticks[-1]], "nice": False}, "axis": {"values": ticks},
     }  # fmt: skip
     own = f"datum.by === '{ours}'"
     return {
@@ -42,6 +49,7 @@ def strips(points: Sequence[Point], ours: str = "kilobench") -> dict[str, Any]:
             "subtitle": [
                 "Large: kilobench, emulated with zero wait states; diamonds rounded once, triangles as TFLite.",
                 "Small: published for silicon, int8.",
+                *without,
             ],
             "anchor": "start",
         },
@@ -63,3 +71,10 @@ def strips(points: Sequence[Point], ours: str = "kilobench") -> dict[str, Any]:
             "size": {"condition": {"test": own, "value": 220}, "value": 70},
         },
     }  # fmt: skip
+
+
+def _ticks(values: Sequence[float]) -> list[float]:
+    """Those of an axis that shows them all."""
+    low = max((tick for tick in _TICKS if tick * _MARGIN <= min(values)), default=_TICKS[0])
+    high = min((tick for tick in _TICKS if tick >= max(values) * _MARGIN), default=_TICKS[-1])
+    return [tick for tick in _TICKS if low <= tick <= high]

@@ -3,6 +3,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,17 @@ def made_up() -> Page:
 def test_the_page_is_the_golden_one() -> None:
     """After a wanted change: python -m tests.mlperf.test_page writes it anew; read the diff."""
     assert made_up().text == GOLDEN.read_text()
+
+
+def test_dead_channels_are_told_and_the_axis_shows_all_points() -> None:
+    ours = reference("ic01", "tflite", {"nucleo_l4r5zi": 1_500_000})
+    fewer = replace(ours, facts=ours.facts.model_copy(update={"left_out_macs": 3_000_000}))
+    page = mlperf_page([fewer], [result("nucleo_l4r5zi", 10)], rows_of([]))
+    assert "75 % of the MACs of IC make channels" in page.text and "| 0.38 |" in re.sub(" +", " ", page.text)
+    assert "dead channels of IC" in page.plot["title"]["subtitle"][-1]
+    low, high = page.plot["encoding"]["x"]["scale"]["domain"]
+    drawn = [point["per_mac"] for point in page.plot["data"]["values"]]
+    assert len(drawn) == 2 and low < min(drawn) < max(drawn) < high
 
 
 def test_the_committed_page_is_that_of_the_committed_reports() -> None:
