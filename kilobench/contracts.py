@@ -391,6 +391,37 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Cache:
+    """Of a flash: sets of so many ways, and bytes of a line; all powers of two. The line that was used longest ago is replaced."""
+
+    sets: int
+    ways: int
+    line: int
+
+
+@dataclass(frozen=True)
+class FlashTiming:
+    """What a core waits for its flash, at the board's clock and as its Arduino core sets it up, from its reference manual."""
+
+    wait_states: int
+    """Cycles more that a read of the array takes than one that has its line at hand."""
+    read_bytes: int
+    """What one read brings; they stay at hand until the next one, but see ``data_buffer``."""
+    reference: str
+    """Manual and section."""
+    data_wait_states: int | None = None
+    """The same of a read of data, where it is not ``wait_states``."""
+    instruction_cache: Cache | None = None
+    data_cache: Cache | None = None
+    unified_cache: Cache | None = None
+    """In place of the other two: of instructions and data."""
+    prefetch: bool = False
+    """Whether the line after the one that is executed is read meanwhile."""
+    data_buffer: bool = False
+    """Whether, without a cache of data, what was read last stays at hand."""
+
+
+@dataclass(frozen=True)
 class Core:
     """A CPU core: all that the engine knows of it; read from ``hardware/cores/NAME.yaml``.
 
@@ -436,7 +467,9 @@ class Board:
     flash_wait_states: int | None = None
     """At ``clock_hz``; None where code does not run from flash, or only through a cache."""
     caches: str = ""
-    """Between core and memory on the real board; the emulator has none."""
+    """Between core and memory on the real board, for people."""
+    flash_timing: FlashTiming | None = None
+    """What cycles with the flash as on the board are estimated by; None where there is no model of it."""
     usb: tuple[str, ...] = ()
     """Vendor and product, as ``0483:374B``, of the USB device that carries the board's serial port."""
     platformio: Mapping[str, str] = field(default_factory=dict)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counts the cycles of executed basic blocks: the native form of the hook in emulator.py, with the same sums.
+/* Counts the cycles of executed basic blocks: the native form of the hook in counter.py, with the same sums; and, where
+   it is told of a flash, what the core waits for it (docs/timing.md), which only this form can.
 
-   The emulator calls kb_block for every block. Known blocks cost a look-up, as a rule one comparison: a block's slot is
-   that of its address. Unknown ones are priced by `decode`. Nothing of the C library is used, which zig would have to
-   compile first. */
+   The emulator calls kb_block for every block, and kb_read for every read of data. Known blocks cost a look-up, as a rule
+   one comparison: a block's slot is that of its address. Unknown ones are priced by `decode`. Nothing of the C library is
+   used, which zig would have to compile first. */
 #include <stdint.h>
 
 #define CAPACITY (1u << 16)
@@ -11,18 +12,45 @@
 typedef struct {
     uint32_t address, size; /* size 0: free */
     uint32_t always, entry; /* half cycles */
-    uint32_t instructions;
+    uint32_t instructions, has_it;
 } slot;
+
+#define MOST_LINES (1u << 12)
+
+/* A cache, or a buffer of one line: ways of a set lie side by side; the one that was used longest ago is replaced. */
+typedef struct {
+    uint32_t shift; /* of an address, to the number of its line */
+    uint32_t sets, ways, clock;
+    uint32_t lines[MOST_LINES]; /* and one; 0: empty */
+    uint32_t used[MOST_LINES];
+} cache;
+
+/* As memory_model.py gives it. */
+typedef struct {
+    uint32_t origin, bytes;     /* 0: there is no flash to wait for */
+    uint32_t fetch_waits, read_waits; /* half cycles for a line that is not at hand, of instructions and of data */
+    uint32_t prefetch;          /* whether the line after that which is executed is read meanwhile */
+    uint32_t shared;            /* whether data is kept with instructions */
+    uint32_t instruction[3], data[3]; /* shift, sets and ways; of data 0 sets: every read waits */
+} flash;
 
 typedef struct {
     uint64_t half_cycles, deadline, instructions;
     uint32_t wanted; /* call back before the next block */
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used;
-    /* Prices a block into the last three words of its slot; called with size 0 when the deadline is reached or a call
+    /* Prices a block into the last four words of its slot; called with size 0 when the deadline is reached or a call
        back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
     slot slots[CAPACITY];
+    flash flash;
+    cache instruction, data;
+    /* Writes to a register of the emulated core: unicorn sets the core's IT state for a hook of a read, and leaves it. */
+    int (*write)(void *engine, int number, const void *value);
+    int epsr; /* its number */
+    uint32_t in_it;      /* whether the block may have an IT state */
+    uint32_t ahead;      /* the line that is prefetched, and one */
+    uint64_t ahead_from; /* since when, in half cycles */
 } counter;
 
 static slot *find(counter *c, uint32_t address, uint32_t size)
@@ -37,6 +65,21 @@ static slot *find(counter *c, uint32_t address, uint32_t size)
 uint32_t kb_counter_bytes(void)
 {
     return sizeof(counter);
+}
+
+static void begin_cache(cache *c, const uint32_t *shape)
+{
+    c->shift = shape[0], c->sets = shape[1], c->ways = shape[2];
+}
+
+/* Waits for a flash from now on; `write` is unicorn's uc_reg_write, `epsr` its number of that register. */
+void kb_counter_flash(counter *c, const flash *f, int (*write)(void *, int, const void *), int epsr)
+{
+    c->flash = *f;
+    c->write = write;
+    c->epsr = epsr;
+    begin_cache(&c->instruction, f->instruction);
+    begin_cache(&c->data, f->data);
 }
 
 void kb_counter_begin(counter *c, void (*decode)(uint32_t, uint32_t, uint32_t *))
@@ -79,28 +122,92 @@ int DllMainCRTStartup(void *library, uint32_t reason, void *reserved)
 }
 #endif
 
+/* Whether a line is kept; it is from now on. */
+static int kept(cache *c, uint32_t line)
+{
+    const uint32_t first = (line & (c->sets - 1)) * c->ways;
+    uint32_t oldest = first;
+    c->clock++;
+    for (uint32_t i = first; i < first + c->ways; i++) {
+        if (c->lines[i] == line + 1) {
+            c->used[i] = c->clock;
+            return 1;
+        }
+        if (c->used[i] < c->used[oldest])
+            oldest = i;
+    }
+    c->lines[oldest] = line + 1;
+    c->used[oldest] = c->clock;
+    return 0;
+}
+
+/* Waits for the lines of a block, which takes `half_cycles` from now on. A line that is prefetched has been on its way
+   since the one before it began to be executed; within a block all bytes take the same time. */
+static void fetch(counter *c, uint32_t address, uint32_t size, uint32_t half_cycles)
+{
+    const uint32_t shift = c->instruction.shift, last = (address + size - 1) >> shift;
+    uint64_t waited = 0;
+    for (uint32_t line = address >> shift; line <= last; line++) {
+        const uint32_t start = line << shift, before = start > address ? start - address : 0;
+        const uint64_t now = c->half_cycles + waited + (uint64_t)half_cycles * before / size;
+        uint64_t waits = 0;
+        if (!kept(&c->instruction, line)) {
+            waits = c->flash.fetch_waits;
+            if (c->ahead == line + 1) {
+                const uint64_t since = now - c->ahead_from;
+                waits = since < waits ? waits - since : 0;
+            }
+            waited += waits;
+        }
+        if (c->flash.prefetch && c->ahead != line + 2) {
+            c->ahead = line + 2;
+            c->ahead_from = now + waits;
+        }
+    }
+    c->half_cycles += waited;
+}
+
+/* A uc_cb_hookmem_t for UC_HOOK_MEM_READ, of all addresses. */
+void kb_read(void *engine, int type, uint64_t address, int size, int64_t value, void *data)
+{
+    counter *c = data;
+    (void)type, (void)size, (void)value;
+    if (c->in_it) {
+        const uint32_t thumb = 1u << 24;
+        c->write(engine, c->epsr, &thumb);
+    }
+    if ((uint32_t)address - c->flash.origin >= c->flash.bytes)
+        return;
+    cache *at = c->flash.shared ? &c->instruction : &c->data;
+    if (!at->sets || !kept(at, (uint32_t)address >> at->shift))
+        c->half_cycles += c->flash.read_waits;
+}
+
 /* A uc_cb_hookcode_t for UC_HOOK_BLOCK. */
 void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
 {
     counter *c = data;
     (void)engine;
     if (c->wanted || c->half_cycles >= c->deadline) {
-        uint32_t none[3];
+        uint32_t none[4];
         c->wanted = 0;
         c->decode((uint32_t)address, 0, none);
         return;
     }
     slot *s = find(c, (uint32_t)address, size), unseen;
     if (!s->size) {
-        uint32_t cost[3] = {0, 0, 0};
+        uint32_t cost[4] = {0, 0, 0, 0};
         c->decode((uint32_t)address, size, cost);
-        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2]};
+        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2], cost[3]};
         if (2 * c->used < CAPACITY) {
             *s = unseen;
             c->used++;
         }
         s = &unseen;
     }
+    c->in_it = s->has_it || (c->in_it && address == c->expected);
+    if (c->flash.bytes)
+        fetch(c, (uint32_t)address, size, s->always);
     c->half_cycles += s->always + (address == c->expected ? 0 : s->entry);
     c->instructions += s->instructions;
     c->expected = (uint32_t)address + size;

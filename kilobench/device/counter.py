@@ -8,13 +8,13 @@ import hashlib
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import unicorn.unicorn_py3.unicorn as binding
-from unicorn import unicorn_const
+from unicorn import arm_const, unicorn_const
 
 from kilobench.contracts import CellError
 from kilobench.device.timing import block_cost
@@ -79,34 +79,41 @@ class PythonCounter:
 
 
 class NativeCounter:
-    """The block hook in C, compiled once; it calls back here to price a block that it has not seen."""
+    """The block hook in C, compiled once; it calls back here to price a block that it has not seen.
 
-    def __init__(self, engine: Any, timing: str, stop: Callable[[], None]) -> None:
+    Where there are ``waits``, those for the flash are counted, too (kilobench.device.memory_model.waits).
+    """
+
+    def __init__(self, engine: Any, timing: str, stop: Callable[[], None], waits: Sequence[int] = ()) -> None:
         def decode(address: int, size: int, cost: Any) -> None:
             if size == 0:
                 stop()
                 return
             try:
-                priced = block_cost(bytes(engine.mem_read(address, size)), address, timing)
+                code = bytes(engine.mem_read(address, size))
+                priced = block_cost(code, address, timing)
             except ValueError:
                 return  # unicorn itself stops at bytes that are no instructions
-            cost[0], cost[1], cost[2] = priced.always, priced.entry, priced.instructions
+            cost[0], cost[1], cost[2], cost[3] = priced.always, priced.entry, priced.instructions, _may_have_it(code)
 
         self._library = _hook_library()
         self._decode = _DECODE(decode)
         self._memory = ctypes.create_string_buffer(self._library.kb_counter_bytes())
         self._counter = ctypes.cast(self._memory, ctypes.c_void_p)
         self._library.kb_counter_begin(self._counter, self._decode)
-        handle = ctypes.c_size_t()
-        callback = ctypes.cast(self._library.kb_block, ctypes.c_void_p)
+        self._hook(engine, unicorn_const.UC_HOOK_BLOCK, self._library.kb_block)
+        if waits:
+            numbers = (ctypes.c_uint32 * len(waits))(*waits)
+            write = ctypes.cast(binding.uclib.uc_reg_write, ctypes.c_void_p)
+            self._library.kb_counter_flash(self._counter, numbers, write, arm_const.UC_ARM_REG_EPSR)
+            self._hook(engine, unicorn_const.UC_HOOK_MEM_READ, self._library.kb_read)
+
+    def _hook(self, engine: Any, kind: int, function: Any) -> None:
+        """At all addresses: of reads unicorn executes code wrongly where fewer are asked for."""
+        handle, everywhere = ctypes.c_size_t(), (ctypes.c_uint64(1), ctypes.c_uint64(0))
+        callback = ctypes.cast(function, ctypes.c_void_p)
         status = binding.uclib.uc_hook_add(
-            engine._uch,
-            ctypes.byref(handle),
-            unicorn_const.UC_HOOK_BLOCK,
-            callback,
-            self._counter,
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
+            engine._uch, ctypes.byref(handle), kind, callback, self._counter, *everywhere
         )
         if status != unicorn_const.UC_ERR_OK:
             raise RuntimeError(f"unicorn refuses the native hook: {status}")
@@ -135,19 +142,24 @@ class NativeCounter:
         """Nothing to free."""
 
 
+def _may_have_it(code: bytes) -> int:
+    """Whether one of its half words is an IT instruction, or the second half of one that looks so."""
+    return int(any(high == 0xBF and low & 0xF for low, high in zip(code[::2], code[1::2], strict=True)))
+
+
 def new_counter(
-    engine: Any, timing: str, stop: Callable[[], None], native: bool | None
+    engine: Any, timing: str, stop: Callable[[], None], native: bool | None, waits: Sequence[int] = ()
 ) -> PythonCounter | NativeCounter:
     """A counter by a timing table on an engine of unicorn; ``stop`` is called between two blocks, when that is wanted.
 
-    ``native`` chooses the compiled one (None: where it can be compiled).
+    ``native`` chooses the compiled one (None: where it can be compiled), which alone can count ``waits``.
     """
     if native is False:
         return PythonCounter(engine, timing, stop)
     try:
-        return NativeCounter(engine, timing, stop)
+        return NativeCounter(engine, timing, stop, waits)
     except (CellError, OSError, AttributeError, RuntimeError):
-        if native:
+        if native or waits:
             raise
         return PythonCounter(engine, timing, stop)
 

@@ -19,6 +19,7 @@ import unicorn.unicorn_py3.unicorn as binding
 from unicorn import arm_const, unicorn_const
 
 from kilobench.contracts import Board, CellError, Core, UserError
+from kilobench.device import memory_model
 from kilobench.device.counter import new_counter
 from kilobench.device.elf import read
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
@@ -55,7 +56,8 @@ class EmulatedBoard:
     """Firmware that runs whenever its output is waited for; a kilobench.device.protocol.Transport.
 
     ``board`` has the memory that the program was linked for (kilobench.device.build.Firmware.linked). ``native`` chooses the
-    compiled hook (None: where it can be compiled); counts are the same. ``watch`` is told the cycles so far, several times a
+    compiled hook (None: where it can be compiled); counts are the same. With ``waits`` cycles hold what the core waits for its
+    flash, by the board's model of it, which needs the compiled hook. ``watch`` is told the cycles so far, several times a
     second and whenever the firmware has sent a line. Raises CellError, naming PC and symbol, when the firmware touches memory
     that the board does not have, executes no instruction, sleeps, or runs for more than ``max_cycles``.
     """
@@ -67,6 +69,7 @@ class EmulatedBoard:
         *,
         max_cycles: int = MAX_CYCLES,
         native: bool | None = None,
+        waits: bool = False,
         watch: Callable[[int], None] | None = None,
     ) -> None:
         require_emulated(board)
@@ -87,7 +90,7 @@ class EmulatedBoard:
         self._engine.ctl_set_tcg_buffer_size(_TRANSLATED_BYTES)
         self._map()
         self._load(elf)
-        self._counter = new_counter(self._engine, board.core.timing, self._stop, native)
+        self._counter = new_counter(self._engine, board.core.timing, self._stop, native, memory_model.waits(board) if waits else ())
         self._set_deadline()
         self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 

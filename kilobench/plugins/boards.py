@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from kilobench.contracts import Board, Core, Memory, UserError
+from kilobench.contracts import Board, Cache, Core, FlashTiming, Memory, UserError
 from kilobench.plugins.fields import typed, whole
 from kilobench.plugins.spec import nearest
 from kilobench.yamlfile import read_mapping
@@ -22,6 +22,9 @@ _BYTES = 1 << 10, 1 << 29
 """Of one region, a multiple of the first. Half a gigabyte is what Armv7-M sets apart for code, and for internal RAM."""
 _MOST_HZ = (1 << 32) - 1
 _NUMBERS = {"clock_hz": (1_000_000, _MOST_HZ), "max_clock_hz": (0, _MOST_HZ), "flash_wait_states": (0, 100)}
+_MOST_WAITS, _MOST_LINE, _MOST_LINES = 1000, 256, 4096
+"""Of a flash: wait states, bytes of a line, and lines of a cache (block_hook.c)."""
+_CACHES = ("instruction_cache", "data_cache", "unified_cache")
 _OF_THE_CORE = ("timing", "counter")
 """What board files said before cores had files of their own; it must be what the core's file says."""
 
@@ -48,6 +51,8 @@ def load_board(path: Path, cores: Mapping[str, Core]) -> Board:
     if not isinstance(values["ram"], tuple) or not 1 <= len(values["ram"]) <= 2:
         raise UserError(f"{path}: ram: {values['ram']!r} is no list of one or two regions")
     values["ram"] = tuple(_memory(path, f"ram[{i}]", region) for i, region in enumerate(values["ram"]))
+    if "flash_timing" in values:
+        values["flash_timing"] = _flash_timing(path, values["flash_timing"])
     if str(values["core"]) not in cores:
         known = ", ".join(sorted(cores))
         raise UserError(
@@ -76,6 +81,43 @@ def _memory(path: Path, key: str, region: Any) -> Memory:
     if size % _BYTES[0]:
         raise UserError(f"{path}: {key}.bytes: {size} is no multiple of {_BYTES[0]}")
     return Memory(origin, size)
+
+
+def _flash_timing(path: Path, said: Any) -> FlashTiming:
+    """A model of the flash whose numbers can be."""
+    if not isinstance(said, dict):
+        raise UserError(f"{path}: flash_timing: {said!r} is not of the form {{wait_states: 4, read_bytes: 8, reference: ...}}")
+    values = typed(path, said, FlashTiming, within="flash_timing.")
+    for key in ("wait_states", "data_wait_states"):
+        if values.get(key) is not None or key == "wait_states":
+            whole(path, f"flash_timing.{key}", values[key], 0, _MOST_WAITS)
+    _power(path, "flash_timing.read_bytes", values["read_bytes"], _MOST_LINE)
+    for key in _CACHES:
+        if values.get(key) is not None:
+            values[key] = _cache(path, f"flash_timing.{key}", values[key])
+    timing = FlashTiming(**values)
+    if timing.unified_cache and (timing.instruction_cache or timing.data_cache):
+        raise UserError(f"{path}: flash_timing: unified_cache is in place of instruction_cache and data_cache")
+    for key in _CACHES:
+        if (cache := getattr(timing, key)) and cache.line < timing.read_bytes:
+            raise UserError(f"{path}: flash_timing.{key}.line: {cache.line} is less than read_bytes, {timing.read_bytes}")
+    return timing
+
+
+def _cache(path: Path, key: str, said: Any) -> Cache:
+    if not isinstance(said, dict) or said.keys() != {"sets", "ways", "line"}:
+        raise UserError(f"{path}: {key}: {said!r} is not of the form {{sets: 32, ways: 4, line: 8}}")
+    cache = Cache(*(_power(path, f"{key}.{name}", said[name], _MOST_LINES) for name in ("sets", "ways", "line")))
+    if cache.sets * cache.ways > _MOST_LINES:
+        raise UserError(f"{path}: {key}: {cache.sets * cache.ways} lines are more than {_MOST_LINES}")
+    return cache
+
+
+def _power(path: Path, key: str, value: Any, most: int) -> int:
+    """A power of two."""
+    if (number := whole(path, key, value, 1, most)) & (number - 1):
+        raise UserError(f"{path}: {key}: {number} is no power of two")
+    return number
 
 
 def _overlap(board: Board) -> str:

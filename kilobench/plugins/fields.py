@@ -14,8 +14,11 @@ from kilobench.contracts import UserError
 from kilobench.plugins.spec import nearest
 
 
-def typed(path: Path, values: Mapping[str, Any], cls: type, also: Iterable[str] = ()) -> dict[str, Any]:
+def typed(
+    path: Path, values: Mapping[str, Any], cls: type, also: Iterable[str] = (), within: str = ""
+) -> dict[str, Any]:
     """What a file holds (read_mapping), as values of a dataclass's fields; ``also`` are keys that it may have beside them.
+    ``within`` goes before keys in messages: where in the file the values stand.
 
     Raises UserError naming file, key and value where a key is unknown or missing, or a value is not of its field's type, which is
     str, bool, float, a tuple or a mapping of such, or several of these; other types are left to the caller, whole numbers that
@@ -24,18 +27,18 @@ def typed(path: Path, values: Mapping[str, Any], cls: type, also: Iterable[str] 
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in values:
         if key not in fields and key not in also:
-            raise UserError(f"{path}: no key {key!r}{nearest(key, fields)}; there are {', '.join(fields)}")
+            raise UserError(f"{path}: no key {within + key!r}{nearest(key, fields)}; there are {', '.join(fields)}")
     for name, field in fields.items():
         optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in values and not optional:
-            raise UserError(f"{path}: key {name!r} is missing")
+            raise UserError(f"{path}: key {within + name!r} is missing")
     kinds = get_type_hints(cls)
     for key, value in values.items():
         problem = _problem(value, kinds.get(key, str))
         if problem and value is None:
-            raise UserError(f"{path}: {key}: it has no value; give it one, or leave the key out")
+            raise UserError(f"{path}: {within}{key}: it has no value; give it one, or leave the key out")
         if problem:
-            raise UserError(f"{path}: {key}: {value!r} is {problem}")
+            raise UserError(f"{path}: {within}{key}: {value!r} is {problem}")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
