@@ -159,7 +159,7 @@ class Cost:
     cycles: int | None
     """None where it is too large to run, even on the same core with more memory."""
     latency_ms: float
-    """The cycles at the board's clock; infinite without them."""
+    """The cycles, and what they wait for the board's flash where there is a model of it, at its clock; infinite without them."""
     over_flash_bytes: int
     """By how much it misses the board's flash; 0 if it fits."""
     over_ram_bytes: int
@@ -392,7 +392,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cache:
-    """Of a flash: sets of so many ways, and bytes of a line; all powers of two. The line that was used longest ago is replaced."""
+    """Of a flash: sets of so many ways, and bytes of a line, all powers of two; of a set the line used longest ago is replaced."""
 
     sets: int
     ways: int

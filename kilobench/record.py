@@ -240,6 +240,8 @@ class Layer(_Part):
     output: Line
     """Type and shape of its output, as in ``int8 16x16x32`` (height x width x channels)."""
     cycles: Count
+    cycles_flash: Count | None = None
+    """Of the first input, as those of the record."""
 
 
 class Times(_Part):
@@ -351,6 +353,9 @@ class Record(ModelFacts):
     """Per inference: the mean over the verified inputs, rounded; None where the program is too large for the core to run."""
     cycles_low: Positive | None
     cycles_high: Positive | None
+    cycles_flash: Positive | None = None
+    """Cycles, and what the first input waits for the flash as it is on the board: *estimated*, by a model of it
+    (docs/timing.md); None where there is none, or where a real board measured."""
     energy_uj: float | None = Field(default=None, ge=0, lt=1e12)
     """Per inference, of the whole board, by a meter (kilobench.api.PowerTrace); None where none was attached."""
     layers: tuple[Layer, ...]
@@ -364,12 +369,18 @@ class Record(ModelFacts):
     """By kilobench run and measure as made; published, as who took it in found it, whatever it says (docs/trust.md)."""
     times: Times
 
+    @property
+    def latency_ms(self) -> float | None:
+        """Of one inference at the board's clock: with the flash as on the board where there is a model of it."""
+        cycles = self.cycles_flash or self.cycles
+        return None if cycles is None else 1000 * cycles / self.clock_hz
+
     @model_validator(mode="after")
     def _was_run_or_not(self) -> Record:
         figures = (self.cycles, self.cycles_low, self.cycles_high)
         if None not in figures:
             return self
-        if any(figures) or self.layers or self.verified_inputs or self.fits:
+        if any(figures) or self.cycles_flash or self.layers or self.verified_inputs or self.fits:
             raise ValueError(
                 "cycles, cycles_low and cycles_high are missing together, of a program that fits no such core"
             )

@@ -90,7 +90,9 @@ class EmulatedBoard:
         self._engine.ctl_set_tcg_buffer_size(_TRANSLATED_BYTES)
         self._map()
         self._load(elf)
-        self._counter = new_counter(self._engine, board.core.timing, self._stop, native, memory_model.waits(board) if waits else ())
+        self._counter = new_counter(
+            self._engine, board.core.timing, self._stop, native, memory_model.waits(board) if waits else ()
+        )
         self._set_deadline()
         self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 

@@ -19,11 +19,12 @@ def cost(graph: Graph, board: Board, toolchain: str) -> Cost:
         expected = reference(graph, HostModel(folder), 1)
         measured = measure(folder, graph, expected, board, folder / "build", toolchain)
     cycles = measured.cycles[0] if measured.cycles else None
+    latency = float("inf") if cycles is None else 1000 * (cycles + (measured.flash_waits or 0)) / board.clock_hz
     return Cost(
         flash_bytes=measured.sizes.flash_bytes,
         ram_bytes=measured.ram_bytes,
         cycles=cycles,
-        latency_ms=float("inf") if cycles is None else 1000 * cycles / board.clock_hz,
+        latency_ms=latency,
         over_flash_bytes=measured.over_flash_bytes,
         over_ram_bytes=measured.over_ram_bytes,
     )

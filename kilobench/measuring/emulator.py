@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import cast
@@ -11,20 +12,25 @@ from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.contracts import Board, Progress, silent
 from kilobench.device import elf
-from kilobench.device.build import build
+from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
+from kilobench.device.protocol import Session
 from kilobench.measuring.evaluate import Reference
 from kilobench.measuring.onboard import (
     MOST_CYCLES,
     SLOWEST_CYCLES_PER_MAC,
     Measurement,
+    Run,
     inputs_left,
+    layers_over,
     measure_over,
     measurement,
 )
 from kilobench.toolchain import Toolchain
 
 _USUAL_CYCLES_PER_MAC = 5
+_SLOWEST_FLASH = 100
+"""For limits: times the cycles without wait states."""
 
 
 def measure(
@@ -51,7 +57,24 @@ def measure(
     limit = max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
     with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit, watch=outlook.tell) as emulated:
         run = measure_over(emulated, graph, reference, board, done=outlook.correct)
+    if firmware.linked.flash_timing is not None:
+        run = _with_flash(run, firmware, graph, reference, limit, progress)
     return measurement(firmware, sizes, over, run, start, built)
+
+
+def _with_flash(
+    run: Run, firmware: Firmware, graph: Graph, reference: Reference, limit: int, progress: Progress
+) -> Run:
+    """With what the first input waits for the board's flash: as a whole, and by layers."""
+    progress("with the flash as on the board", 0, 1)
+    with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=_SLOWEST_FLASH * limit, waits=True) as emulated:
+        session = Session(emulated, firmware.linked.name, graph.digest())
+        session.load(reference.inputs[0].tobytes())
+        session.infer()
+        waits = session.cycles() - run.cycles[0]
+        layers = layers_over(session, emulated, graph, reference)
+    by_layer = [after - before for after, before in zip(layers, run.layer_cycles, strict=True)]
+    return replace(run, flash_waits=waits, layer_flash_waits=by_layer)
 
 
 class _Outlook:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
@@ -45,6 +45,10 @@ class Measurement:
     cycles: list[int]
     """Of each measured input; none where the program is too large to run even on the enlarged board."""
     layer_cycles: list[int]
+    flash_waits: int | None
+    """Cycles that the first input takes more with the flash as on the board, by the model of it; None without one."""
+    layer_flash_waits: list[int]
+    """The same of each layer; empty without a model."""
     toolchain: str
     flags: str
     build_seconds: float
@@ -71,6 +75,8 @@ class Run:
     stack_bytes: int
     identity: Identity
     energy_uj: float | None = None
+    flash_waits: int | None = None
+    layer_flash_waits: list[int] = field(default_factory=list)
 
 
 def inputs_left(cycles: list[int], inputs: int) -> int:
@@ -94,6 +100,8 @@ def measurement(
         *over,
         run.cycles,
         run.layer_cycles,
+        run.flash_waits,
+        run.layer_flash_waits,
         firmware.toolchain,
         firmware.flags,
         built - start,
@@ -147,13 +155,19 @@ def measure_over(
             done(cycles)
         if not inputs_left(cycles, len(reference.inputs)):
             break
-    session.load(reference.inputs[0].tobytes())
-    layer_cycles = [0] * len(graph.ops)
-    for op, count, _ in _layers(session, transport, reference.checksums[0]):
-        layer_cycles[op] += count
+    layer_cycles = layers_over(session, transport, graph, reference)
     if (stack := session.stack()) > (most := max(board.ram_bytes, STACK_BYTES)):
         raise CellError(f"{transport.label}: stack: bytes is {stack}; the board has RAM of {most}")
     return Run(cycles, layer_cycles, stack, session.identity)
+
+
+def layers_over(session: Session, transport: Transport, graph: Graph, reference: Reference) -> list[int]:
+    """Cycles of each layer, of the first measured input. Raises CellError where what one makes is not what host C made."""
+    session.load(reference.inputs[0].tobytes())
+    cycles = [0] * len(graph.ops)
+    for op, count, _ in _layers(session, transport, reference.checksums[0]):
+        cycles[op] += count
+    return cycles
 
 
 def _layers(session: Session, transport: Transport, checksums: NDArray[np.int64]) -> list[tuple[int, int, int]]:

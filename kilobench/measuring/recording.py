@@ -83,6 +83,8 @@ def record_from(model: EvaluatedModel, where: Where, measured: Measurement) -> R
     """The record of what was measured of a model."""
     about, board, sizes, graph = model.about, where.board, measured.sizes, model.graph
     counter = "" if where.link == "emulator" else measured.conditions["counter"]
+    cycles = round(sum(measured.cycles) / len(measured.cycles)) if measured.cycles else None
+    waits = measured.layer_flash_waits or repeat(None)
     return Record(
         **dict(about.model),
         schema=SCHEMA,
@@ -110,11 +112,12 @@ def record_from(model: EvaluatedModel, where: Where, measured: Measurement) -> R
         fits=not (measured.over_flash_bytes or measured.over_ram_bytes),
         over_flash_bytes=measured.over_flash_bytes,
         over_ram_bytes=measured.over_ram_bytes,
-        cycles=round(sum(measured.cycles) / len(measured.cycles)) if measured.cycles else None,
+        cycles=cycles,
         cycles_low=min(measured.cycles, default=None),
         cycles_high=max(measured.cycles, default=None),
+        cycles_flash=None if cycles is None or measured.flash_waits is None else cycles + measured.flash_waits,
         energy_uj=measured.energy_uj,
-        layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles)),
+        layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles, waits)),
         verified_inputs=len(measured.cycles),
         versions=versions(),
         git_commit=_git_commit(),
@@ -130,8 +133,9 @@ def record_from(model: EvaluatedModel, where: Where, measured: Measurement) -> R
     )
 
 
-def _layer(op: Op, graph: Graph, cycles: int) -> Layer:
-    return Layer(name=op.name, kind=op.kind, output=described(graph.tensors[op.output]), cycles=cycles)
+def _layer(op: Op, graph: Graph, cycles: int, waits: int | None) -> Layer:
+    output, flash = described(graph.tensors[op.output]), None if waits is None else cycles + waits
+    return Layer(name=op.name, kind=op.kind, output=output, cycles=cycles, cycles_flash=flash)
 
 
 def described(tensor: Tensor) -> str:

@@ -47,7 +47,7 @@ def strips(points: Sequence[Point], smaller: Sequence[str] = (), ours: str = "ki
         "title": {
             "text": "Cycles on the Cortex-M4 of the NUCLEO-L4R5ZI",
             "subtitle": [
-                "Large: kilobench, emulated with zero wait states; diamonds rounded once, triangles as TFLite.",
+                "Large: kilobench, emulated, with an estimate of its flash; diamonds rounded once, triangles as TFLite.",
                 "Small: published for silicon, int8.",
                 *without,
             ],

@@ -34,7 +34,8 @@ def ratios(reference: Reference, results: Sequence[Result]) -> list[Ratio]:
     for one in reference.facts.boards:
         pairs = published_ratios(results, reference.model.benchmark, one.board)
         if base is not None and base.cycles and one.cycles and pairs and one.board != REFERENCE_BOARD:
-            found.append(Ratio(reference.model.benchmark, one.board, one.core, one.cycles / base.cycles, pairs))
+            ours = (one.cycles_flash or one.cycles) / (base.cycles_flash or base.cycles)
+            found.append(Ratio(reference.model.benchmark, one.board, one.core, ours, pairs))
     return found
 
 

@@ -86,7 +86,9 @@ def _memory(path: Path, key: str, region: Any) -> Memory:
 def _flash_timing(path: Path, said: Any) -> FlashTiming:
     """A model of the flash whose numbers can be."""
     if not isinstance(said, dict):
-        raise UserError(f"{path}: flash_timing: {said!r} is not of the form {{wait_states: 4, read_bytes: 8, reference: ...}}")
+        raise UserError(
+            f"{path}: flash_timing: {said!r} is not of the form {{wait_states: 4, read_bytes: 8, reference: ...}}"
+        )
     values = typed(path, said, FlashTiming, within="flash_timing.")
     for key in ("wait_states", "data_wait_states"):
         if values.get(key) is not None or key == "wait_states":
@@ -100,7 +102,9 @@ def _flash_timing(path: Path, said: Any) -> FlashTiming:
         raise UserError(f"{path}: flash_timing: unified_cache is in place of instruction_cache and data_cache")
     for key in _CACHES:
         if (cache := getattr(timing, key)) and cache.line < timing.read_bytes:
-            raise UserError(f"{path}: flash_timing.{key}.line: {cache.line} is less than read_bytes, {timing.read_bytes}")
+            raise UserError(
+                f"{path}: flash_timing.{key}.line: {cache.line} is less than read_bytes, {timing.read_bytes}"
+            )
     return timing
 
 

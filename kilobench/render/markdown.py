@@ -289,8 +289,14 @@ def _placed(row: Row) -> dict[str, str]:
 
 
 def _timing(row: Row) -> dict[str, str]:
-    """How cycles of a board came about."""
-    return {"timing": row["timing"], "mhz": f"{row['clock_hz'] / 1e6:g}", "conditions": row["conditions"]}
+    """How cycles of a board came about, and latency."""
+    flash = "" if is_missing(row["cycles_flash"]) else ", with its flash (estimated)"
+    return {
+        "timing": row["timing"],
+        "mhz": f"{row['clock_hz'] / 1e6:g}",
+        "flash": flash,
+        "conditions": row["conditions"],
+    }
 
 
 def _board(rows: Rows) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,16 +81,21 @@ class OnBoard(_Part):
     """Per inference, the mean over the inputs; None where the program is too large for the core to run."""
     cycles_low: Count | None
     cycles_high: Count | None
+    cycles_flash: Count | None = None
+    """Cycles with the flash as on the board, *estimated* by a model of it; None where there is none, or a real board measured."""
     layer_cycles: tuple[Count, ...]
     """In the order of the layers; empty where it was not run."""
+    layer_cycles_flash: tuple[Count, ...] = ()
+    """Those with the flash as on the board, of the first input; empty without a model."""
     inputs: Count
     """On which the board's outputs equalled those of host C bit for bit."""
     energy_uj: float | None
 
     @property
     def latency_ms(self) -> float | None:
-        """Of one inference at the board's clock."""
-        return None if self.cycles is None else 1000 * self.cycles / self.clock_hz
+        """Of one inference at the board's clock, with the flash as on the board where there is a model of it."""
+        cycles = self.cycles_flash or self.cycles
+        return None if cycles is None else 1000 * cycles / self.clock_hz
 
     @property
     def fits(self) -> bool:
@@ -208,6 +214,7 @@ def _moments(graph: Graph, plan: Plan) -> tuple[Moment, ...]:
 def on_board(board: Board, link: str, measured: Measurement) -> OnBoard:
     """What was measured on a board over a link."""
     sizes, cycles = measured.sizes, measured.cycles
+    mean = round(sum(cycles) / len(cycles)) if cycles else None
     return OnBoard(
         board=board.name,
         core=board.core.name,
@@ -225,10 +232,12 @@ def on_board(board: Board, link: str, measured: Measurement) -> OnBoard:
         stack_bytes=measured.stack_bytes,
         over_flash_bytes=measured.over_flash_bytes,
         over_ram_bytes=measured.over_ram_bytes,
-        cycles=round(sum(cycles) / len(cycles)) if cycles else None,
+        cycles=mean,
         cycles_low=min(cycles, default=None),
         cycles_high=max(cycles, default=None),
+        cycles_flash=None if mean is None or measured.flash_waits is None else mean + measured.flash_waits,
         layer_cycles=tuple(measured.layer_cycles),
+        layer_cycles_flash=tuple(map(add, measured.layer_cycles, measured.layer_flash_waits)),
         inputs=len(cycles),
         energy_uj=measured.energy_uj,
     )

@@ -53,7 +53,9 @@ class Report:
     def boards(self) -> pd.DataFrame:
         """A row for every board: sizes in bytes, cycles, latency_ms, fits, and what else kilobench.report.facts.OnBoard has."""
         derived = [{"latency_ms": board.latency_ms, "fits": board.fits} for board in self.facts.boards]
-        rows = [board.model_dump(exclude={"layer_cycles", "flash"}) for board in self.facts.boards]
+        rows = [
+            board.model_dump(exclude={"layer_cycles", "layer_cycles_flash", "flash"}) for board in self.facts.boards
+        ]
         return _pandas().DataFrame([row | more for row, more in zip(rows, derived, strict=True)])
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader
 
 from kilobench.report.facts import Facts, OnBoard
-from kilobench.report.text import about, count, fit, how, kib, lacking, short_names, told_quality
+from kilobench.report.text import about, count, fit, how, kib, lacking, short_names, told_quality, waits
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 840.0, 150.0
 
@@ -42,6 +42,7 @@ def page(facts: Facts) -> str:
         shares=_shares,
         total_macs=sum(facts.macs.values()),
         **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking, "told_quality": told_quality},
+        waits=waits,
     )
 
 
@@ -64,5 +65,6 @@ def _arena(facts: Facts) -> list[_Bar]:
 
 def _shares(board: OnBoard) -> list[float]:
     """Of a board's time, for every layer, in percent."""
-    total = sum(board.layer_cycles) or 1
-    return [100 * cycles / total for cycles in board.layer_cycles]
+    taken = board.layer_cycles_flash or board.layer_cycles
+    total = sum(taken) or 1
+    return [100 * cycles / total for cycles in taken]

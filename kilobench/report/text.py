@@ -79,7 +79,11 @@ def speed(board: OnBoard) -> str:
     if board.cycles is None or board.latency_ms is None:
         return NOT_RUN
     energy = "" if board.energy_uj is None else f", {board.energy_uj:.1f} µJ"
-    return f"{board.cycles / 1e6:.2f} Mcycles, {board.latency_ms:.1f} ms at {board.clock_hz / 1e6:g} MHz ({how(board)}){energy}"
+    time = f"{board.latency_ms:.1f} ms at {board.clock_hz / 1e6:g} MHz"
+    if board.cycles_flash is None:
+        return f"{board.cycles / 1e6:.2f} Mcycles, {time} ({how(board)}){energy}"
+    flash = f"{board.cycles_flash / 1e6:.2f} Mcycles with its flash (estimated)"
+    return f"{board.cycles / 1e6:.2f} Mcycles ({how(board)}); {flash}, {time}{energy}"
 
 
 def how(board: OnBoard) -> str:
@@ -124,10 +128,12 @@ def _layers(facts: Facts, board: OnBoard) -> Table:
     names = short_names(facts)
     types = {layer.output.split()[0] for layer in facts.layers}
     table = _table("layer", "operator", "output")
-    for name in ("MACs", "cycles", "c/MAC", "wt KiB", "time"):
+    flash = ["flash"] if board.layer_cycles_flash else []
+    for name in ("MACs", "cycles", "c/MAC", "wt KiB", *flash, "time"):
         table.add_column(name, justify="right", no_wrap=True)
-    total = sum(board.layer_cycles)
-    for layer, cycles in zip(facts.layers, board.layer_cycles or [None] * len(facts.layers), strict=True):
+    none, longer = [None] * len(facts.layers), board.layer_cycles_flash or board.layer_cycles
+    total = sum(longer)
+    for layer, cycles, taken in zip(facts.layers, board.layer_cycles or none, longer or none, strict=True):
         table.add_row(
             Text(names[layer.name]),
             layer.kind,
@@ -136,9 +142,15 @@ def _layers(facts: Facts, board: OnBoard) -> Table:
             "" if cycles is None else count(cycles),
             "" if cycles is None or not layer.macs else significant(cycles / layer.macs),
             kib(layer.weight_bytes) if layer.weight_bytes else "",
-            "" if cycles is None or not total else f"{100 * cycles / total:.1f} %",
+            *([waits(cycles, taken)] if flash else []),
+            "" if taken is None or not total else f"{100 * taken / total:.1f} %",
         )
     return table
+
+
+def waits(cycles: int | None, taken: int | None) -> str:
+    """How much longer a layer takes with the flash as on the board."""
+    return "" if not cycles or taken is None else f"+{100 * (taken / cycles - 1):.0f} %"
 
 
 def _boards(boards: Sequence[OnBoard]) -> Table:
@@ -165,7 +177,8 @@ def _boards(boards: Sequence[OnBoard]) -> Table:
 def _note(boards: Sequence[OnBoard]) -> Text:
     labels = " or ".join(sorted({board.timing.split()[0] for board in boards}))
     not_run = f"; -: {NOT_RUN}" if any(board.cycles is None for board in boards) else ""
-    return Text(f"flash, RAM, and what lacks of them, in KiB; cycles are {labels}{not_run}", style="dim")
+    flash = "; ms with the board's flash, estimated" if all(board.cycles_flash for board in boards) else ""
+    return Text(f"flash, RAM, and what lacks of them, in KiB; cycles are {labels}{flash}{not_run}", style="dim")
 
 
 def _table(*names: str) -> Table:

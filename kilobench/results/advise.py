@@ -90,7 +90,7 @@ def _candidates(records: Sequence[Record], limits: Budget) -> list[Candidate]:
 def _candidate(name: str, group: list[Record], limits: Budget) -> Candidate:
     flash = max(record.flash_bytes for record in group)
     ram = max(record.ram_bytes for record in group)
-    latency = max(1000 * (record.cycles or float("inf")) / record.clock_hz for record in group)
+    latency = max(record.latency_ms or float("inf") for record in group)
     over = (
         ("flash", max(flash - limits.flash_bytes, *(record.over_flash_bytes for record in group)) / 1024, "KiB"),
         ("RAM", max(ram - limits.ram_bytes, *(record.over_ram_bytes for record in group)) / 1024, "KiB"),

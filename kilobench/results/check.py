@@ -149,8 +149,20 @@ def _cycles(record: Record) -> Iterator[str]:
     layers = sum(layer.cycles for layer in record.layers)
     if not 0.5 * record.cycles_low <= layers <= 1.05 * record.cycles_high:
         yield f"layers: they take {layers} cycles together, the inference {record.cycles}"
+    if record.cycles_flash is not None:
+        yield from _flash(record, record.cycles_flash)
     if record.verified_inputs < 1:
         yield "verified_inputs: no output was checked"
+
+
+def _flash(record: Record, cycles: int) -> Iterator[str]:
+    """Who waits for a flash takes longer; and layers say so too."""
+    if record.link != "emulator":
+        yield "cycles_flash is of emulated boards"
+    if cycles < (record.cycles or 0):
+        yield f"cycles_flash: {cycles} are less than the cycles, {record.cycles}"
+    if any(layer.cycles_flash is None or layer.cycles_flash < layer.cycles for layer in record.layers):
+        yield "layers: one has no cycles_flash, or less than its cycles"
 
 
 def _provenance(record: Record) -> Iterator[str]:

@@ -99,7 +99,8 @@ def _figures(
         "flash_bytes": fmean([record.flash_bytes for record in group]),
         "ram_bytes": fmean([record.ram_bytes for record in group]),
         "cycles": cycles,
-        "latency_ms": 1000 * cycles / group[0].clock_hz,
+        "latency_ms": fmean([record.latency_ms or float("nan") for record in group]),
+        "cycles_flash": fmean([record.cycles_flash or float("nan") for record in group]),
         "energy_uj": _mean_energy(group),
         "board_flash_bytes": group[0].board_flash_bytes,
         "board_ram_bytes": group[0].board_ram_bytes,
@@ -366,7 +367,9 @@ def terminal(records: Sequence[Record]) -> Group:
             )
         parts += [table, Text()]
     labels = " and ".join(sorted({record.timing.split()[0] for record in records}))
+    flash = ", ms with the board's flash (estimated)" if all(record.cycles_flash for record in records) else ""
     note = (
-        f"◆ fits, and none that fits, of any size, is better in accuracy, flash and cycles at once; cycles are {labels}"
+        f"◆ fits, and none that fits, of any size, is better in accuracy, flash and cycles at once; "
+        f"cycles are {labels}{flash}"
     )
     return Group(*parts, Text(f"{PLACES}\n{note}", style="dim"))

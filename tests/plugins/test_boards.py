@@ -18,6 +18,8 @@ from kilobench.plugins.registry import load_registry
 ENTRIES = load_registry().entries["boards"]
 BOARDS: list[Board] = [entry.value for entry in ENTRIES.values()]  # type: ignore[misc]
 CORES: dict[str, Core] = {name: entry.value for name, entry in load_registry().entries["cores"].items()}  # type: ignore[misc]
+WITHOUT_FLASH_TIMING = {"nrf5340_dk"}
+"""Emulated boards whose manuals do not say what a read of the flash takes."""
 GOOD = Path(ENTRIES["nucleo_l476rg"].path).read_text()
 
 
@@ -32,6 +34,7 @@ def test_every_board_says_what_a_measurement_needs(board: Board) -> None:
     assert Path(ENTRIES[board.name].path).stem == board.name
     assert board.caches and board.usb
     assert re.search(r"section|chapter", board.reference)
+    assert (board.flash_timing is not None) == (bool(board.core.timing) and board.name not in WITHOUT_FLASH_TIMING)
     if board.platformio:  # else it can only be emulated
         from_flash = board.platformio["platform"].startswith(("ststm32", "nordic", "atmel"))
         assert (board.flash_wait_states is not None) == from_flash
@@ -68,6 +71,27 @@ def test_the_clock_is_what_the_arduino_core_sets_up() -> None:
         ("clock_hz: 80000000", "clock_hz: true", "clock_hz: True is not a whole number"),
         ("clock_hz: 80000000", "clock_hz: 999999", "clock_hz: 999999 is not a whole number from 1000000"),
         ("flash_wait_states: 4", "flash_wait_states: -1", "flash_wait_states: -1 is not a whole number from 0 to 100"),
+        ("  wait_states: 4", "  waits: 4", "no key 'flash_timing.waits'; nearest is 'wait_states'"),
+        (
+            "  wait_states: 4",
+            "  wait_states: 1001",
+            "flash_timing.wait_states: 1001 is not a whole number from 0 to 1000",
+        ),
+        ("  wait_states: 4\n", "", "key 'flash_timing.wait_states' is missing"),
+        ("  reference: RM0351", "  # ", "key 'flash_timing.reference' is missing"),
+        ("  reference: RM0351", "  reference: ' ' # ", "flash_timing.reference: ' ' is no text"),
+        ("  read_bytes: 8", "  read_bytes: 12", "flash_timing.read_bytes: 12 is no power of two"),
+        ("  read_bytes: 8", "  read_bytes: 16", "flash_timing.instruction_cache.line: 8 is less than read_bytes, 16"),
+        ("  read_bytes: 8", "  read_bytes: 8\n  prefetch: 1", "flash_timing.prefetch: 1 is not true or false"),
+        ("{sets: 32, ", "{sets: 31, ", "flash_timing.instruction_cache.sets: 31 is no power of two"),
+        ("{sets: 32, ", "{sets: 0, ", "flash_timing.instruction_cache.sets: 0 is not a whole number from 1 to 4096"),
+        ("{sets: 32, ", "{sets: 2048, ", "flash_timing.instruction_cache: 8192 lines are more than 4096"),
+        ("{sets: 32, ", "{", "flash_timing.instruction_cache: {'ways': 4, 'line': 8} is not of the form {sets: 32, "),
+        (
+            "  data_cache:",
+            "  unified_cache:",
+            "flash_timing: unified_cache is in place of instruction_cache and data_cache",
+        ),
         ("usb: [", "usb: [7, ", "usb: [7, '0483:374B', '0483:3752'] is no list of texts (numbers go in quotes)"),
         ("framework: arduino}", "framework: arduino, x: 1}", "is no mapping of texts (numbers go in quotes)"),
         (
@@ -97,6 +121,13 @@ def test_mistakes_are_told_in_one_line(old: str, new: str, message: str, tmp_pat
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_flash_has_a_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(re.sub(r"flash_timing:\n(  .*\n)+", "flash_timing: 4\n", GOOD))
+    with pytest.raises(UserError, match=r"flash_timing: 4 is not of the form {wait_states: 4, read_bytes: 8, "):
+        load_board(path, CORES)
 
 
 def test_a_board_needs_one_way_to_run(tmp_path: Path) -> None:
