@@ -392,7 +392,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cache:
-    """Of a flash: sets of so many ways, and bytes of a line, all powers of two; of a set the line used longest ago is replaced."""
+    """Of a flash: sets of so many ways, and bytes of a line, all powers of two; the line used longest ago is replaced."""
 
     sets: int
     ways: int

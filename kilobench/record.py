@@ -372,8 +372,7 @@ class Record(ModelFacts):
     @property
     def latency_ms(self) -> float | None:
         """Of one inference at the board's clock: with the flash as on the board where there is a model of it."""
-        cycles = self.cycles_flash or self.cycles
-        return None if cycles is None else 1000 * cycles / self.clock_hz
+        return None if self.cycles is None else 1000 * (self.cycles_flash or self.cycles) / self.clock_hz
 
     @model_validator(mode="after")
     def _was_run_or_not(self) -> Record:

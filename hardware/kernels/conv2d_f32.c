@@ -29,23 +29,19 @@ KB_INLINE void make_four(const kb_tile *t)
                      "subs %[rows], %[rows], #1\n"
                      "blt 6f\n"
                      "ldr.w %[n], [%[t], %[taps]]\n"
-                     "subs.w %[n], %[n], #4\n"
+                     "subs.w %[n], %[n], #2\n"
                      "blt 3f\n"
                      ".p2align 2\n"
-                     "2:\n" TWO_TAPS TWO_TAPS
-                     "subs.w %[n], %[n], #4\n"
+                     "2:\n" TWO_TAPS
+                     "subs.w %[n], %[n], #2\n"
                      "bge.w 2b\n"
                      "3:\n"
-                     "adds.w %[n], %[n], #4\n"
+                     "adds.w %[n], %[n], #2\n"
                      "beq.w 5f\n"
-                     ".p2align 2\n"
-                     "4:\n"
                      "vldmia %[x]!, {s24}\n vldmia %[x1]!, {s25}\n vldmia %[w]!, {s16-s19}\n"
                      "vldmia %[x2]!, {s26}\n vldmia %[x3]!, {s27}\n"
                      MAC4(0, 1, 2, 3, 16, 17, 18, 19, 24) MAC4(4, 5, 6, 7, 16, 17, 18, 19, 25)
                      MAC4(8, 9, 10, 11, 16, 17, 18, 19, 26) MAC4(12, 13, 14, 15, 16, 17, 18, 19, 27)
-                     "subs.w %[n], %[n], #1\n"
-                     "bne.w 4b\n"
                      "5:\n"
                      "ldr.w %[n], [%[t], %[next_x]]\n"
                      "add.w %[x], %[x], %[n], lsl #2\n add.w %[x1], %[x1], %[n], lsl #2\n"

@@ -143,14 +143,14 @@ def _layers(facts: Facts, board: OnBoard) -> Table:
             "" if cycles is None or not layer.macs else significant(cycles / layer.macs),
             kib(layer.weight_bytes) if layer.weight_bytes else "",
             *([waits(cycles, taken)] if flash else []),
-            "" if taken is None or not total else f"{100 * taken / total:.1f} %",
+            "" if taken is None or not total else f"{100 * taken / total:.1f}%",
         )
     return table
 
 
 def waits(cycles: int | None, taken: int | None) -> str:
     """How much longer a layer takes with the flash as on the board."""
-    return "" if not cycles or taken is None else f"+{100 * (taken / cycles - 1):.0f} %"
+    return "" if not cycles or taken is None else f"+{100 * (taken / cycles - 1):.0f}%"
 
 
 def _boards(boards: Sequence[OnBoard]) -> Table:

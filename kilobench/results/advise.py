@@ -52,7 +52,8 @@ def advise(limits: Budget, task: str, folder: Path) -> str:
     """
     records = Store(folder).select(task=task, board=limits.board)
     said = limits_text(limits)
-    lines = [f"{task} on {limits.board}, {records[0].clock_hz / 1e6:g} MHz" + (f"; {said}" if said else "")]
+    flash = " with its flash (estimated)" if all(record.cycles_flash for record in records if record.cycles) else ""
+    lines = [f"{task} on {limits.board}, {records[0].clock_hz / 1e6:g} MHz{flash}" + (f"; {said}" if said else "")]
     newest = newest_versions(records)
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:

@@ -24,7 +24,7 @@ def spent(elf: Path, timing: FlashTiming | None) -> int:
 
 
 def looped(body: str, before: str = "") -> str:
-    """A loop over some assembly, of which the first of two runs has 10 turns, the second TURNS more; r2 is at a table in flash."""
+    """A loop over some assembly, first of 10 turns, then of TURNS more; %1 is at a table in flash, %2 at one in RAM."""
     return (
         "static const uint32_t table[64] __attribute__((aligned(256))) = {1, 2, 3};\n"
         "static uint32_t in_ram[64];\n"

@@ -42,8 +42,9 @@ def test_the_first_lines_say_what_it_takes(facts: Facts) -> None:
     board = facts.boards[0]
     assert re.search(
         r"nucleo_l476rg: flash [\d.]+ KiB \(weights [\d.]+, kernels and runtime [\d.]+\), RAM [\d.]+ KiB "
-        r"\(arena [\d.]+, stack [\d.]+, static [\d.]+; peak in [\w.]+\), [\d.]+ Mcycles, [\d.]+ ms at 80 MHz "
-        r"\(emulated, zero wait states\) fits nucleo_l476rg \(1024.0 KiB of flash, 128.0 of RAM\): [\d.]+ and",
+        r"\(arena [\d.]+, stack [\d.]+, static [\d.]+; peak in [\w.]+\), [\d.]+ Mcycles \(emulated, zero wait states\); "
+        r"[\d.]+ Mcycles with its flash \(estimated\), [\d.]+ ms at 80 MHz "
+        r"fits nucleo_l476rg \(1024.0 KiB of flash, 128.0 of RAM\): [\d.]+ and",
         text,
     )
     assert f"{board.cycles / 1e6:.2f} Mcycles" in text and f"flash {board.flash_bytes / 1024:.1f} KiB" in text  # type: ignore[operator]
@@ -77,7 +78,8 @@ def test_every_layer_has_a_line_of_its_own(facts: Facts) -> None:
         "macs": 123_456_789,
     }
     layers = tuple(layer.model_copy(update=wide) for layer in facts.layers)
-    board = facts.boards[0].model_copy(update={"layer_cycles": (123_456_789,) * len(layers)})
+    cycles = {"layer_cycles": (123_456_789,) * len(layers), "layer_cycles_flash": (223_456_789,) * len(layers)}
+    board = facts.boards[0].model_copy(update=cycles)
     text = str(Report(facts.model_copy(update={"layers": layers, "boards": (board,)})))
     assert sum("depthw…nv2d_12 depthwise_conv2d 112x112x64" in line for line in text.splitlines()) == len(layers)
     assert [significant(value) for value in (0.5, 4.567, 45.67, 456.7, 4567.0)] == [
@@ -138,7 +140,11 @@ def test_a_page_needs_nothing_else(form, facts: Facts) -> None:  # type: ignore[
 def test_changes_are_told(facts: Facts) -> None:
     board = facts.boards[0]
     fewer = board.model_copy(
-        update={"cycles": board.cycles // 2, "layer_cycles": (board.layer_cycles[0] + 1500, *board.layer_cycles[1:])}  # type: ignore[operator]
+        update={
+            "cycles": board.cycles // 2,
+            "cycles_flash": board.cycles_flash // 2,
+            "layer_cycles": (board.layer_cycles[0] + 1500, *board.layer_cycles[1:]),
+        }  # type: ignore[operator]
     )
     head = facts.model_copy(update={"digest": "another", "boards": (fewer, facts.boards[1])})
     text = changes.changes(facts, head)

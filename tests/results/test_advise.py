@@ -52,6 +52,15 @@ def test_what_does_not_fit_says_by_how_much(records: Path) -> None:
     assert page.startswith("fsdd[classes=5] on nucleo_l476rg, 80 MHz; latency at most 50 ms, flash at most 64 KiB\n")
 
 
+def test_time_is_that_with_the_flash_where_there_is_a_model_of_it(tmp_path: Path) -> None:
+    Store(tmp_path).write(record(cycles_flash=12_000_000))
+    page = advise(Budget(BOARD, latency_ms=120), "fsdd[classes=5]", tmp_path)
+    assert page.startswith(
+        "fsdd[classes=5] on nucleo_l476rg, 80 MHz with its flash (estimated); latency at most 120 ms"
+    )
+    assert "full: time by 30.0 ms" in page
+
+
 def test_limits_that_nothing_keeps(records: Path) -> None:
     assert ["nothing", "fits"] in advised(records, Budget(BOARD, ram_bytes=1))
 

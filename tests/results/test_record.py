@@ -23,6 +23,7 @@ REFUSED: list[dict[str, Any]] = [
     {"timing": "a | b"}, {"conditions": {"counter": "[free](http://example.org)"}}, {"conditions": {"a|b": "c"}},
     {"macs": {"<b>": 1}}, {"macs": {"int8": -1}}, {"classes": 0}, {"clock_hz": 0}, {"clock_hz": -1},
     {"cycles": 0}, {"cycles": 10**30}, {"cycles": 1e308}, {"cycles": "many"}, {"cycles_low": -5},
+    {"cycles_flash": 0}, {"cycles_flash": 1e308},
     {"flash_bytes": 0}, {"flash_bytes": -1}, {"flash_bytes": 1e308}, {"flash_bytes": 1.5}, {"ram_bytes": -1},
     {"board_flash_bytes": 0}, {"board_ram_bytes": -1}, {"over_flash_bytes": -1}, {"over_ram_bytes": 1 << 40},
     {"seed": -1}, {"fold": -1}, {"partial": -1}, {"verified_inputs": -1}, {"energy_uj": -1}, {"energy_uj": 1e300},
