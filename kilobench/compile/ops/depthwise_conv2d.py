@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Field, require
 from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.ops._depthwise import Axis, Plan, plan
@@ -104,7 +105,20 @@ class DepthwiseConv2d(Convolution):
         if not self._plan or self._channel is None:
             return super().constants() | weight
         numbers: dict[str, Field] = {key: getattr(self._plan, key) for key in ("turned", "along", "across")}
-        return {**weight, "channel": self._channel} | numbers
+        shifts_alike = self._plan.kind.startswith("3x3") and not self.twice
+        return {**weight, "channel": self._alike(self._channel) if shifts_alike else self._channel} | numbers
+
+    def _alike(self, channel: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Numbers with the same outputs of which as many as can have the shift of KB_DEPTHWISE_RIGHT, products being shifted as
+        much further to the left.
+        """
+        (bias, multiplier, shifts), right = channel.astype(np.int64).T, constant("KB_DEPTHWISE_RIGHT")
+        more = right - shifts % 256
+        left = shifts // 256 + more
+        further = (more > 0) & (left <= _MOST_LEFT)
+        further &= (self._reach() << np.where(further, left, 0)) + (np.abs(bias) << np.where(further, more, 0)) <= INT32_MAX
+        moved = np.stack([bias << np.where(further, more, 0), multiplier, right + 256 * left], axis=1)
+        return np.where(further[:, None], moved, channel).astype(np.int32)
 
     def scratch_bytes(self) -> int:
         """Planes of four channels and, of kernels of many taps, their weights."""
