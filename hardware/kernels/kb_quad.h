@@ -12,13 +12,13 @@
 
 /* clang-format off */
 #ifdef KB_TWICE
-#define BEGIN(channel, a, b) "movs.w " a ", #0\n movs.w " b ", #0\n"
+#define BEGIN(a, b) "movs.w " a ", #0\n movs.w " b ", #0\n"
 #define FIRST_BIAS(at) "ldr.w lr, [r12, #" at "]\n"
 #define ADD_FIRST(sum) "add.w " sum ", lr, " sum ", lsl #1\n"
 #define SCALE(sum) "smmlar lr, " sum ", r1, r2\n add.w " sum ", lr, " sum ", asr #31\n"
 #define BY_ROUNDING(once, twice) twice
 #else
-#define BEGIN(channel, a, b) "ldr.w r12, [sp, #" channel "]\n ldr.w " a ", [r12]\n ldr.w " b ", [r12, #32]\n"
+#define BEGIN(a, b) "ldr.w " a ", [r12]\n ldr.w " b ", [r12, #32]\n"
 #define FIRST_BIAS(at)
 #define ADD_FIRST(sum)
 #define SCALE(sum) "smmla " sum ", " sum ", r1, r2\n"

@@ -30,25 +30,31 @@
 #define NEXT_STEP STEP("r6", "r7", "r5", "r10", "r11", "r9")
 #define FOUR_STEPS NEXT_STEP NEXT_STEP NEXT_STEP NEXT_STEP
 
-/* Four channels, whose numbers and weights are given, of all pixels from x to the end, two at a time; `next` is from
-   an output to that of the next pixel. The loop of sixteen steps is entered where what is left over of them begins. From
-   the stack pointer on there are the entry, x, out, next, x_end; from 56 on channel, w, w_end. */
-KB_APART __attribute__((naked)) void quad(const int16_t *x, int8_t *out, int32_t next, const int16_t *x_end,
-                                          const int32_t *channel, const int16_t *w, const int16_t *w_end)
+/* All channels of all pixels from x to the end, two pixels at a time, four channels of all of them before the next four;
+   `next` is from an output to that of the next pixel. The loop of sixteen steps is entered where what is left over of them
+   begins. From the stack pointer on there are the entry, where the weights of these four channels end, the output, where
+   those of the first pixel end; from 16 on x, the output of the first pixel, next, x_end; from 68 on channel, w, taps. */
+KB_APART __attribute__((naked)) void quads(const int16_t *x, int8_t *out, int32_t next, const int16_t *x_end,
+                                           const int32_t *channel, const int16_t *w, int32_t taps)
 {
-    __asm__("push {r0-r11, lr}\n sub sp, #4\n ldrd r2, r3, [sp, #60]\n"
-            "sub.w r3, r2, r3\n asrs r3, r3, #3\n adds r3, #1\n and r3, r3, #15\n rsb r3, r3, r3, lsl #3\n"
-            "adr r12, 2f\n add.w r12, r12, r3, lsl #3\n orr r12, r12, #1\n str r12, [sp]\n"
+    __asm__("push {r0-r11, lr}\n sub sp, #16\n ldr r3, [sp, #76]\n adds r2, r1, r2\n str r2, [sp, #12]\n"
+            "lsrs r3, r3, #1\n rsb r3, r3, #1\n and r3, r3, #15\n rsb r3, r3, r3, lsl #3\n"
+            "adr r12, 2f\n add.w r12, r12, r3, lsl #3\n orr r12, r12, #1\n str r12, [sp]\n ldr.w r12, [sp, #68]\n"
             ".balign 4\n"
-            "1: ldr.w r2, [sp, #60]\n" BEGIN("56", "r4", "r8") FIRST_STEP "ldr.w r1, [sp]\n bx r1\n"
+            "0: ldr.w r0, [sp, #16]\n ldr.w r1, [sp, #20]\n ldr.w r2, [sp, #72]\n ldr.w r3, [sp, #76]\n"
+            "str.w r1, [sp, #8]\n add.w r3, r2, r3, lsl #2\n str.w r3, [sp, #4]\n"
+            "1: ldr.w r2, [sp, #72]\n" BEGIN("r4", "r8") FIRST_STEP "ldr.w r1, [sp]\n bx r1\n"
             ".balign 4\n"
             "2:\n" FOUR_STEPS FOUR_STEPS FOUR_STEPS FOUR_STEPS
-            "ldr.w r3, [sp, #64]\n cmp.w r2, r3\n bne.w 2b\n"
-            "ldr.w r12, [sp, #56]\n sub.w r6, r6, r4\n sub.w r7, r7, r5\n sub.w r10, r10, r8\n sub.w r11, r11, r9\n"
+            "ldr.w r3, [sp, #4]\n cmp.w r2, r3\n bne.w 2b\n"
+            "ldr.w r12, [sp, #68]\n sub.w r6, r6, r4\n sub.w r7, r7, r5\n sub.w r10, r10, r8\n sub.w r11, r11, r9\n"
             TWO_PIXELS(BY_ROUNDING(", asr #8", ", asr #7"))
-            "ldr.w r1, [sp, #8]\n ldr.w r2, [sp, #12]\n ldr.w r3, [sp, #16]\n"
+            "ldr.w r1, [sp, #8]\n ldr.w r2, [sp, #24]\n ldr.w r3, [sp, #28]\n"
             "str.w r5, [r1, r2]\n str.w r4, [r1]\n add.w r1, r1, r2, lsl #1\n str.w r1, [sp, #8]\n"
-            "cmp.w r0, r3\n bne.w 1b\n add sp, #20\n pop {r4-r11, pc}\n");
+            "cmp.w r0, r3\n bne.w 1b\n"
+            "ldr r1, [sp, #20]\n ldr r2, [sp, #4]\n ldr r3, [sp, #12]\n add.w r12, r12, #64\n adds r1, #4\n"
+            "str r1, [sp, #20]\n str r2, [sp, #72]\n str.w r12, [sp, #68]\n cmp r1, r3\n bne.w 0b\n"
+            "add sp, #32\n pop {r4-r11, pc}\n");
 }
 /* clang-format on */
 
@@ -80,11 +86,9 @@ KB_APART void row(const int8_t *in, int8_t *out, int16_t *scratch, const kb_conv
     const int32_t channels = p->taps, made = p->window.out.channels;
     for (; count > 1; count -= p->block, in += p->block * channels, out += p->block * made) {
         const int32_t pixels = kb_min(count, p->block) & ~1;
-        const int16_t *w = p->weight, *const x_end = scratch + pixels * channels;
         spread((uint32_t *)scratch, in, channels, pixels / 2);
         KB_STORED(scratch);
-        for (int32_t o = 0; o < made; o += 4, w += 2 * channels)
-            quad(scratch, out + o, made, x_end, p->channel + 4 * o, w, w + 2 * channels);
+        quads(scratch, out, made, scratch + pixels * channels, p->channel, p->weight, channels);
         if (p->low > -128)
             kb_clamp(out, pixels * made, p->low);
     }
