@@ -155,4 +155,21 @@ KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t column, int
                      : "memory", "cc");
 }
 
+/* clang-format off */
+/* The same of three rows, `line` bytes apart, whose values follow one another in a column. */
+KB_APART __attribute__((naked)) void copy_colours_of_three(int16_t *to, const int8_t *from, int32_t line, int32_t column,
+                                                           int32_t count)
+{
+    __asm__("push {r4-r11, lr}\n ldr.w r4, [sp, #36]\n"
+            ".balign 4\n"
+            "1: ldrsb.w r8, [r1, r2]\n ldrsb.w r11, [r1, r2, lsl #1]\n ldrsb.w r5, [r1], #1\n"
+            "ldrsb.w r9, [r1, r2]\n ldrsb.w r12, [r1, r2, lsl #1]\n ldrsb.w r6, [r1], #1\n"
+            "ldrsb.w r10, [r1, r2]\n ldrsb.w lr, [r1, r2, lsl #1]\n ldrsb.w r7, [r1], #1\n subs.w r4, r4, #1\n"
+            "strh.w r5, [r0]\n strh.w r6, [r0, #2]\n strh.w r7, [r0, #4]\n"
+            "strh.w r8, [r0, #6]\n strh.w r9, [r0, #8]\n strh.w r10, [r0, #10]\n"
+            "strh.w r11, [r0, #12]\n strh.w r12, [r0, #14]\n strh.w lr, [r0, #16]\n"
+            "add.w r0, r0, r3, lsl #1\n bne.w 1b\n pop {r4-r11, pc}\n");
+}
+/* clang-format on */
+
 #endif
