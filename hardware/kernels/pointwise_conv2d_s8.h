@@ -56,29 +56,22 @@ KB_APART __attribute__((naked)) void quads(const int16_t *x, int8_t *out, int32_
             "str r1, [sp, #20]\n str r2, [sp, #72]\n str.w r12, [sp, #68]\n cmp r1, r3\n bne.w 0b\n"
             "add sp, #32\n pop {r4-r11, pc}\n");
 }
-/* clang-format on */
 
 /* Pairs of pixels, whose `channels` are a multiple of four, to 16 bits: a word of one, a word of the other. */
-KB_APART void spread(uint32_t *to, const int8_t *from, int32_t channels, int32_t pairs)
+KB_APART __attribute__((naked)) void spread(uint32_t *to, const int8_t *from, int32_t channels, int32_t pairs)
 {
-    KB_NO_UNROLL
-    for (; pairs > 0; pairs--, from += channels) {
-        const int8_t *const end = from + channels;
-        uint32_t a, b, c, d, e;
-        __asm__ volatile(
+#define FOUR                                                                                                          \
+    "ldr.w r5, [r1, r2]\n ldr.w r4, [r1], #4\n sxtb16 r6, r5\n sxtb16 r5, r5, ror #8\n sxtb16 r7, r4\n"               \
+    "sxtb16 r4, r4, ror #8\n pkhtb r8, r5, r6, asr #16\n pkhbt r5, r6, r5, lsl #16\n pkhtb r6, r4, r7, asr #16\n"     \
+    "pkhbt r4, r7, r4, lsl #16\n str.w r8, [r0, #12]\n str.w r6, [r0, #8]\n str.w r5, [r0, #4]\n str.w r4, [r0], #16\n"
+    __asm__("push {r4-r8, lr}\n"
             ".balign 4\n"
-            "1: ldr.w %[b], [%[from], %[next]]\n ldr.w %[a], [%[from]], #4\n"
-            "sxtb16 %[d], %[b]\n sxtb16 %[b], %[b], ror #8\n"
-            "sxtb16 %[c], %[a]\n sxtb16 %[a], %[a], ror #8\n cmp.w %[from], %[end]\n"
-            "pkhtb %[e], %[b], %[d], asr #16\n pkhbt %[b], %[d], %[b], lsl #16\n"
-            "pkhtb %[d], %[a], %[c], asr #16\n pkhbt %[a], %[c], %[a], lsl #16\n"
-            "str.w %[e], [%[to], #12]\n str.w %[d], [%[to], #8]\n str.w %[b], [%[to], #4]\n"
-            "str.w %[a], [%[to]], #16\n bne.w 1b\n"
-            : [from] "+r"(from), [to] "+r"(to), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e)
-            : [next] "r"(channels), [end] "r"(end)
-            : "memory", "cc");
-    }
+            "1: add.w r12, r2, #4\n lsrs.w r12, r12, #3\n bcc.w 3f\n"
+            "2: " FOUR "3: subs.w r12, r12, #1\n" FOUR "bne.w 2b\n"
+            "add.w r1, r1, r2\n subs.w r3, r3, #1\n bne.w 1b\n pop {r4-r8, pc}\n");
+#undef FOUR
 }
+/* clang-format on */
 
 /* `count` pixels, of which all pairs are made. */
 KB_APART void row(const int8_t *in, int8_t *out, int16_t *scratch, const kb_conv2d_s8_params *p, int32_t count)
