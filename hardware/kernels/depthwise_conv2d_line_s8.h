@@ -58,7 +58,8 @@ KB_APART void quad(const tile *t, int32_t c)
     const int32_t *const channel = t->p->channel + 3 * c;
     uint32_t weights[6 * QUAD];
     walk w = {2 * beside, beside,    pairs % 2,  4 * blocks * beside,    2,    0, weights,
-              channel,    t->planes, t->out + c, 2 * t->p->out_zero + 1, QUAD, 0, 0,       0};
+              channel,    t->planes, t->out + c, 2 * t->p->out_zero + 1, QUAD, 0, 0,
+              0};
     line_weights(t, t->p->weight + c, weights);
     shift_weights(channel, weights);
     KB_STORED(&w);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Assembly of int8 convolutions on cores with the DSP extension (conv2d_s8_dsp.h, pointwise_conv2d_s8.h): outputs from
    the sums of a quad of channels. The first channel of each pair has sums in r4 and r8, the second in r6 and r10, and
-   the second pixel in the register after each; of one pixel they are r4, r5 and r6, r7. r1 to r3 and lr are lost. Sums of
-   first channels begin with the bias, or without where results are rounded twice, with KB_TWICE before, since what is
-   doubled is the sum alone. NUMBER(register, i) gets the i-th number of the quad: LOADED is one, from where r12 is at. */
+   the second pixel in the register after each; of one pixel they are r4, r5 and r6, r7. r1 to r3 and lr are lost. Sums
+   of first channels begin with the bias, or without where results are rounded twice, with KB_TWICE before, since what
+   is doubled is the sum alone. NUMBER(register, i) gets the i-th number of the quad: LOADED from where r12 is at, or as
+   another macro says. */
 #ifndef KB_QUAD_H
 #define KB_QUAD_H
 

@@ -7,6 +7,7 @@ KILOBENCH_FUZZ_GRAPHS=10000 is the size of a night; ``-v`` shows how far it is.
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,13 @@ def traits(graph: Graph) -> set[str]:
 @pytest.mark.parametrize("first", range(0, GRAPHS, BATCH), ids=lambda first: f"{first} of {GRAPHS}")
 def test_simulation_host_and_boards_agree(first: int, tmp_path: Path) -> None:
     check([seeded(seed, layer(seed)) for seed in range(first, min(first + BATCH, GRAPHS))], tmp_path, TARGETS)
+
+
+def test_a_core_with_dsp_extension_and_no_fpu_agrees(tmp_path: Path) -> None:
+    board = TARGETS[0].board
+    flags = {"zig": "-target thumb-freestanding-eabi -mcpu=cortex_m4-vfp4d16sp"}
+    without = Target(replace(board, core=replace(board.core, name="cortex-m4", features=("dsp",), flags=flags)))
+    check([seeded(seed, layer(seed)) for seed in range(BATCH)], tmp_path, [without])
 
 
 def test_every_loop_is_among_the_cases() -> None:
