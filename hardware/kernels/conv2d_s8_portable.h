@@ -97,11 +97,4 @@ KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t column, int
     }
 }
 
-/* The same of three rows, `line` bytes apart, whose values follow one another in a column. */
-KB_INLINE void copy_colours_of_three(int16_t *to, const int8_t *from, int32_t line, int32_t column, int32_t count)
-{
-    for (int32_t row = 0; row < 3; row++)
-        copy_colours(to + 3 * row, from + row * line, column, count);
-}
-
 #endif
