@@ -58,6 +58,15 @@ KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, 
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels, zero = p->in_zero, column = p->column;
     const kb_span inside = kb_clip(x, count, width);
+#ifdef __ARM_FEATURE_DSP
+    if (channels == 3 && g->kernel_h == 3 && y >= 0 && y + 3 <= g->in.height && inside.from < inside.to) {
+        kb_pad(to, zero, 9, column, inside.from);
+        copy_colours_of_three(to + inside.from * column, in + (y * width + x + inside.from) * 3, width * 3, column,
+                              inside.to - inside.from);
+        kb_pad(to + inside.to * column, zero, 9, column, count - inside.to);
+        return;
+    }
+#endif
     for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
         if (row < 0 || row >= g->in.height) {
             kb_pad(to, zero, channels, column, count);

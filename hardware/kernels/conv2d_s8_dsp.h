@@ -36,9 +36,9 @@ KB_APART __attribute__((naked)) void quad(const int16_t *x, int8_t *out, int32_t
             "subs r3, #1\n ubfx r3, r3, #0, #9\n adds r3, #1\n add.w r2, r2, r3, lsl #2\n strd r2, r2, [sp, #32]\n"
             "cmp r0, r2\n it ne\n movne r2, r1\n str r2, [sp, #40]\n" /* or an address that is no end */
             "lsrs r3, r3, #1\n rsb r3, r3, #1\n and r3, r3, #7\n rsb r3, r3, r3, lsl #3\n"
-            "adr r12, 2f\n add.w r12, r12, r3, lsl #3\n orr r12, r12, #1\n str r12, [sp, #44]\n"
+            "adr r12, 2f\n add.w r12, r12, r3, lsl #3\n orr r12, r12, #1\n str r12, [sp, #44]\n ldr.w r12, [sp, #100]\n"
             ".balign 4\n"
-            "1: ldr.w r0, [sp, #48]\n ldr.w r1, [sp, #112]\n ldr.w r2, [sp, #104]\n" BEGIN("100", "r4", "r8")
+            "1: ldr.w r0, [sp, #48]\n ldr.w r1, [sp, #112]\n ldr.w r2, [sp, #104]\n" BEGIN(LOADED, "r4", "r8")
             "add.w r1, r1, r0\n" FIRST_STEP "ldr.w r3, [sp, #44]\n bx r3\n"
             ".balign 4\n"
             "2:\n" FOUR_STEPS FOUR_STEPS
@@ -47,10 +47,10 @@ KB_APART __attribute__((naked)) void quad(const int16_t *x, int8_t *out, int32_t
             "sub.w r6, r6, r4\n sub.w r7, r7, r5\n sub.w r10, r10, r8\n sub.w r11, r11, r9\n"
             "asr.w r6, r6, #8\n asr.w r7, r7, #8\n asr.w r10, r10, #8\n asr.w r11, r11, #8\n"
             "cmp.w r2, r3\n bne.w 4f\n"
-            "3:\n" TWO_PIXELS(BY_ROUNDING("", ", lsl #1"))
-            "ldr.w r1, [sp, #52]\n ldr.w r2, [sp, #56]\n ldr.w r0, [sp, #48]\n ldr.w r3, [sp, #112]\n ldr.w r12, [sp, #60]\n"
+            "3:\n" TWO_PIXELS(LOADED, BY_ROUNDING("", ", lsl #1"))
+            "ldr.w r1, [sp, #52]\n ldr.w r2, [sp, #56]\n ldr.w r0, [sp, #48]\n ldr.w r3, [sp, #112]\n ldr.w lr, [sp, #60]\n"
             "str.w r5, [r1, r2]\n str.w r4, [r1]\n add.w r1, r1, r2, lsl #1\n add.w r0, r0, r3, lsl #1\n"
-            "str.w r1, [sp, #52]\n str.w r0, [sp, #48]\n cmp.w r0, r12\n bne.w 1b\n add sp, #64\n pop {r4-r11, pc}\n"
+            "str.w r1, [sp, #52]\n str.w r0, [sp, #48]\n cmp.w r0, lr\n bne.w 1b\n add sp, #64\n pop {r4-r11, pc}\n"
             "4: ldr r3, [sp, #36]\n cmp r2, r3\n beq 5f\n"
             "ldrd r3, lr, [sp]\n add r4, r3\n add r5, lr\n ldrd r3, lr, [sp, #8]\n add r6, r3\n add r7, lr\n"
             "ldrd r3, lr, [sp, #16]\n add r8, r3\n add r9, lr\n ldrd r3, lr, [sp, #24]\n add r10, r3\n add r11, lr\n"
@@ -80,15 +80,15 @@ KB_APART __attribute__((naked)) void one_pixel(const int16_t *x, int8_t *out, co
             "subs r3, r2, #1\n lsrs r0, r3, #9\n str r0, [sp, #24]\n lsls r2, r2, #2\n str r2, [sp, #80]\n"
             "ubfx r3, r3, #0, #9\n adds r3, #1\n lsls r2, r3, #2\n str r2, [sp, #16]\n"
             "lsrs r3, r3, #2\n rsbs r3, r3, #0\n and r3, r3, #3\n add.w r3, r3, r3, lsl #3\n"
-            "adr r12, 2f\n add.w r12, r12, r3, lsl #3\n orr r12, r12, #1\n str r12, [sp, #20]\n"
+            "adr r12, 2f\n add.w r12, r12, r3, lsl #3\n orr r12, r12, #1\n str r12, [sp, #20]\n ldr.w r12, [sp, #36]\n"
             ".balign 4\n"
             "1: ldr.w r0, [sp, #28]\n ldr.w r3, [sp, #16]\n ldr.w r2, [sp, #80]\n ldr.w lr, [sp, #20]\n"
-            BEGIN("36", "r4", "r5") "add.w r3, r3, r1\n add.w r2, r2, r1\n mov.w r6, r4\n mov.w r7, r5\n bx lr\n"
+            BEGIN(LOADED, "r4", "r5") "add.w r3, r3, r1\n add.w r2, r2, r1\n mov.w r6, r4\n mov.w r7, r5\n bx lr\n"
             ".balign 4\n"
             "2:\n" FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS "cmp.w r1, r3\n bne.w 2b\n"
             "ldr.w r8, [sp, #24]\n ldr.w r12, [sp, #36]\n sub.w r6, r6, r4\n sub.w r7, r7, r5\n"
             "asr.w r6, r6, #8\n asr.w r7, r7, #8\n cmp.w r8, #0\n bne.w 4f\n"
-            "3: mov.w r0, r1\n" ONE_PIXEL(BY_ROUNDING("", ", lsl #1"))
+            "3: mov.w r0, r1\n" ONE_PIXEL(LOADED, BY_ROUNDING("", ", lsl #1"))
             "ldr.w r3, [sp, #32]\n ldr.w r8, [sp, #84]\n add.w r12, r12, #64\n mov.w r1, r0\n str.w r12, [sp, #36]\n"
             "str.w r4, [r3], #4\n str.w r3, [sp, #32]\n subs.w r8, r8, #1\n str.w r8, [sp, #84]\n bne.w 1b\n"
             "add sp, #44\n pop {r4-r11, pc}\n"
@@ -154,5 +154,22 @@ KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t column, int
                      : [column] "r"(column)
                      : "memory", "cc");
 }
+
+/* clang-format off */
+/* The same of three rows, `line` bytes apart, whose values follow one another in a column. */
+KB_APART __attribute__((naked)) void copy_colours_of_three(int16_t *to, const int8_t *from, int32_t line, int32_t column,
+                                                           int32_t count)
+{
+    __asm__("push {r4-r11, lr}\n ldr.w r4, [sp, #36]\n"
+            ".balign 4\n"
+            "1: ldrsb.w r8, [r1, r2]\n ldrsb.w r11, [r1, r2, lsl #1]\n ldrsb.w r5, [r1], #1\n"
+            "ldrsb.w r9, [r1, r2]\n ldrsb.w r12, [r1, r2, lsl #1]\n ldrsb.w r6, [r1], #1\n"
+            "ldrsb.w r10, [r1, r2]\n ldrsb.w lr, [r1, r2, lsl #1]\n ldrsb.w r7, [r1], #1\n subs.w r4, r4, #1\n"
+            "strh.w r5, [r0]\n strh.w r6, [r0, #2]\n strh.w r7, [r0, #4]\n"
+            "strh.w r8, [r0, #6]\n strh.w r9, [r0, #8]\n strh.w r10, [r0, #10]\n"
+            "strh.w r11, [r0, #12]\n strh.w r12, [r0, #14]\n strh.w lr, [r0, #16]\n"
+            "add.w r0, r0, r3, lsl #1\n bne.w 1b\n pop {r4-r11, pc}\n");
+}
+/* clang-format on */
 
 #endif

@@ -27,10 +27,15 @@
     ADD("r1", "r3", "r1", "r10", "r7", "r4") "ldr.w r10, [r0, #32]\n" ADD("r1", "r3", "r3", "r11", "r8", "r5")         \
     ADD("r1", "r3", "r3", "r10", "r9", "r6")
 
+/* Of a channel, of the words for four. */
+#define WEIGHTS                                                                                                       \
+    "ldr.w r4, [r3]\n ldr.w r5, [r3, #16]\n ldr.w r6, [r3, #32]\n ldr.w r7, [r3, #48]\n ldr.w r8, [r3, #64]\n"       \
+    "ldr.w r9, [r3, #80]\n adds r3, #4\n str r3, [sp, #60]\n"
+
 /* All outputs of four channels. */
 KB_APART __attribute__((naked)) void columns(const walk *w)
 {
-    COLUMNS("", SUMS, PAIR);
+    COLUMNS(WEIGHTS, "", SUMS, ANY_SHIFT, PAIR);
 }
 /* clang-format on */
 
@@ -52,8 +57,9 @@ KB_APART void quad(const tile *t, int32_t c)
     const int32_t beside = t->along.out, count = t->along.to - t->along.from, pairs = count / 2, blocks = pairs / 2;
     const int32_t *const channel = t->p->channel + 3 * c;
     uint32_t weights[6 * QUAD];
-    walk w = {2 * beside, beside,    pairs % 2,  4 * blocks * beside,    2,   0, weights,
-              channel,    t->planes, t->out + c, 2 * t->p->out_zero + 1, QUAD};
+    walk w = {2 * beside, beside,    pairs % 2,  4 * blocks * beside,    2,    0, weights,
+              channel,    t->planes, t->out + c, 2 * t->p->out_zero + 1, QUAD, 0, 0,
+              0};
     line_weights(t, t->p->weight + c, weights);
     shift_weights(channel, weights);
     KB_STORED(&w);

@@ -58,7 +58,7 @@ KB_APART __attribute__((naked)) void spread_both(const int8_t *from, uint32_t *t
     __asm__("push {r4-r11, lr}\n ldm.w r3, {r4-r9}\n cmp.w r8, #0\n beq 4f\n"
             "1: add.w r12, r9, #1\n lsrs.w r12, r12, #1\n bcc.w 3f\n"
             ".balign 4\n"
-            "2: " ROW "3: " ROW "subs.w r12, r12, #1\n bne.w 2b\n"
+            "2: " ROW "3: subs.w r12, r12, #1\n" ROW "bne.w 2b\n"
             "add r0, r6\n add r1, r7\n subs.w r8, r8, #1\n bne.w 1b\n"
             "4: pop {r4-r11, pc}\n");
 #undef ROW

@@ -7,6 +7,7 @@ KILOBENCH_FUZZ_GRAPHS=10000 is the size of a night; ``-v`` shows how far it is.
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +25,28 @@ from tests.fuzz.batch import Target, check, seeded
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "50")), 50
 TARGETS = [Target(load_registry().get("boards", name)) for name in ("nucleo_l476rg", "raspberry_pi_pico")]
-KINDS = ("pointwise", "pointwise", "window", "dense")
+KINDS = (*("pointwise", "pointwise", "window", "dense") * 3, "colours")
 MAX_TAPS = 4000
 """Of a dense layer, about."""
 
 
 def layer(seed: int) -> Graph:
-    """A pointwise convolution, one of a larger kernel, or a dense layer; some behind another convolution, some before a pool,
-    with which they run in strips.
+    """A pointwise convolution, one of a larger kernel, maybe three rows of colours, or a dense layer; some behind another
+    convolution, some before a pool, with which they run in strips.
     """
     b = Builder(seed, extreme=seed % 5 == 0, wild=False)
     r, kind = b.random, KINDS[seed % len(KINDS)]
     height, width = size(b)
-    source = x = b.tensor((height, width, min(channels(b), 1 + MAX_TAPS // (height * width))), "int8")
+    read = 3 if kind == "colours" else min(channels(b), 1 + MAX_TAPS // (height * width))
+    source = x = b.tensor((height, width, read), "int8")
     if r.random() < 0.25:
         x = b.conv(x, "int8", x.shape[2], (min(3, height), min(3, width)), (1, 1), (0, 0))
     if kind == "pointwise":
         y = b.conv(x, "int8", outputs(b), (1, 1), ((1, 1), (1, 1), (1, 1), (2, 2), (1, 2))[r.integers(5)], (0, 0))
     elif kind == "window":
         y = b.conv(x, "int8", outputs(b), (int(r.integers(1, 6)), int(r.integers(1, 6))))
+    elif kind == "colours":
+        y = b.conv(x, "int8", outputs(b), (3, int(r.integers(1, 6))))
     else:
         y = b.conv(x, "int8", outputs(b), x.shape[:2], (1, 1), (0, 0))
     rescale(b, b.ops[-1])
@@ -107,6 +111,7 @@ def traits(graph: Graph) -> set[str]:
         "pixel": height * width == 1,
         "in strips": any(place in step.ops and len(step.ops) > 1 for step in steps(graph)),
         "asymmetric": bound.attrs.get("extra", (0, 0)) != (0, 0),
+        "rows of colours": bound.source.shape[2] == 3 and bound.attrs["kernel"][0] == 3 and height > 3,
         "of several chunks": np.prod(bound.shape("HWI")) > constant("KB_CONV2D_S8_CHUNK"),
         f"pointwise of {bound.source.shape[2]}": pointwise and not far,
         f"pointwise of {bound.source.shape[2]}, shifted far": pointwise and far,
@@ -121,10 +126,17 @@ def test_simulation_host_and_boards_agree(first: int, tmp_path: Path) -> None:
     check([seeded(seed, layer(seed)) for seed in range(first, min(first + BATCH, GRAPHS))], tmp_path, TARGETS)
 
 
+def test_a_core_with_dsp_extension_and_no_fpu_agrees(tmp_path: Path) -> None:
+    board = TARGETS[0].board
+    flags = {"zig": "-target thumb-freestanding-eabi -mcpu=cortex_m4-vfp4d16sp"}
+    without = Target(replace(board, core=replace(board.core, name="cortex-m4", features=("dsp",), flags=flags)))
+    check([seeded(seed, layer(seed)) for seed in range(BATCH)], tmp_path, [without])
+
+
 def test_every_loop_is_among_the_cases() -> None:
-    found = Counter(trait for seed in range(1000) for trait in traits(layer(seed)))
+    found = Counter(trait for seed in range(2000) for trait in traits(layer(seed)))
     kernels, few = ("kb_conv2d_s8", "kb_tflite_conv2d_s8"), range(1, 14)
-    wanted = {"pixel", "in strips", "asymmetric", "of several chunks"}
+    wanted = {"pixel", "in strips", "asymmetric", "of several chunks", "rows of colours"}
     wanted |= {f"pointwise of {read}{shift}" for read in (4, 8, 12, 16, 20) for shift in ("", ", shifted far")}
     wanted |= {f"{width} wide" for width in (1, 2, 3, 5)} | {f"dense to {made}" for made in few}
     wanted |= {f"{kernel} to {made}" for kernel in kernels for made in few}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kilobench.compile.graph import Graph
+from kilobench.compile.kernels import constant
 from kilobench.compile.memory import plan
 from kilobench.compile.operator import bind
 from kilobench.compile.ops._integers import TWICE
@@ -48,7 +49,7 @@ SHAPES: list[tuple[tuple[int, int, int], Pair, Pair, Pair]] = [
 
 def graph(seed: int, shape: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Pair) -> Graph:
     """The convolution between two others, so that nothing else keeps its input. Every third has two roundings, every second some
-    channels that need long shifts.
+    channels that need long shifts, and all have some whose shifts are far from those of their neighbours.
     """
     b = Builder(seed, wild=False)
     source = b.tensor(shape, "int8")
@@ -59,6 +60,7 @@ def graph(seed: int, shape: tuple[int, int, int], kernel: Pair, stride: Pair, pa
         dead = np.arange(shape[2]) % 3 == 0
         params["shift"] = np.where(dead, 57 + np.arange(shape[2]) % 6, params["shift"]).astype(np.int32)
         params["bias"] = np.where(dead, b.random.integers(-(2**29), 2**29, shape[2]), params["bias"]).astype(np.int32)
+    params["shift"][1::3] = 33 if seed % 2 else 46
     if seed % 3 == 0:
         params["shift"] = (params["shift"] + TWICE).astype(np.int32)
     return b.graph(source, b.conv(made, "int8", 4, (1, 1), (1, 1), (0, 0)))
@@ -77,6 +79,15 @@ def test_all_kernels_are_the_same_everywhere(graphs: list[Graph], tmp_path: Path
     boards = load_registry()
     targets = [Target(boards.get("boards", name)) for name in ("nucleo_l4r5zi", "raspberry_pi_pico")]
     assert not differences(cases, tmp_path / "batch", targets)
+
+
+def test_channels_that_3x3_makes_fastest_are_among_others(graphs: list[Graph]) -> None:
+    usual, found = constant("KB_DEPTHWISE_RIGHT"), set()
+    for bound in (bind(graph, graph.ops[1]) for graph in graphs):
+        if bound.kernel == "kb_depthwise_conv2d_3x3_s8":
+            shifts = {int(shift) % 256 for shift in np.asarray(bound.fields()["channel"])[:, 2]}
+            found |= {(bound.attrs["stride"], shift > usual) for shift in shifts - {usual} if usual in shifts}
+    assert found == {((n, n), further) for n in (1, 2) for further in (False, True)}
 
 
 def test_what_is_read_before_it_is_written_takes_no_map_of_its_own(graphs: list[Graph]) -> None:

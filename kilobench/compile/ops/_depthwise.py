@@ -127,7 +127,7 @@ def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
     columns = -(-along.made // 2)
     blocks, odd = across.made // 2, across.made % 2
     slower = 9 * (along.stride - 1)
-    made = columns * ((69 + slower) * blocks + (35 + slower / 2) * odd + 20 * -(-across.made // height))
+    made = columns * ((63 + slower) * blocks + (40 + slower / 2) * odd + 20 * -(-across.made // height))
     return 16 * words + 300 * tiles + 4 * (made + 60 * tiles)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Field, require
 from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.ops._depthwise import Axis, Plan, plan
@@ -18,6 +19,7 @@ from kilobench.compile.ops._integers import INT32_MAX, REQUANTISED, TWICE
 
 _MOST_RIGHT, _MOST_LEFT = 23, 8
 """Shifts that the kernels can bear (kb_depthwise.h)."""
+_RIGHT = constant("KB_DEPTHWISE_RIGHT")
 
 
 class DepthwiseConv2d(Convolution):
@@ -104,7 +106,20 @@ class DepthwiseConv2d(Convolution):
         if not self._plan or self._channel is None:
             return super().constants() | weight
         numbers: dict[str, Field] = {key: getattr(self._plan, key) for key in ("turned", "along", "across")}
-        return {**weight, "channel": self._channel} | numbers
+        shifts_alike = self._plan.kind.startswith("3x3") and not self.twice
+        return {**weight, "channel": self._alike(self._channel) if shifts_alike else self._channel} | numbers
+
+    def _alike(self, channel: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Numbers that make the same outputs, as many as can with the shift to the right that is fastest, for which products are
+        shifted further to the left.
+        """
+        bias, multiplier, shifts = channel.astype(np.int64).T
+        more, left = _RIGHT - shifts % 256, shifts // 256
+        further = (more > 0) & (left + more <= _MOST_LEFT)
+        more = np.where(further, more, 0)
+        further &= (self._reach() << left + more) + (np.abs(bias) << more) <= INT32_MAX
+        moved = np.stack([bias << more, multiplier, _RIGHT + 256 * (left + more)], axis=1)
+        return np.where(further[:, None], moved, channel).astype(np.int32)
 
     def scratch_bytes(self) -> int:
         """Planes of four channels and, of kernels of many taps, their weights."""
@@ -132,7 +147,8 @@ class DepthwiseConv2d(Convolution):
     @cached_property
     def _channel(self) -> NDArray[np.int32] | None:
         """``channel`` of kb_depthwise_conv2d_s8_params; None for factors that the kernels cannot bear (kb_depthwise.h). Sums
-        that take few values are made a step of what the factor 2**-8 and the shift 14 leave: floor((acc - first) / 2**22) + y.
+        that take few values are made a step of what a factor and a shift leave that are 2**-22 together:
+        floor((acc - first) / 2**22) + y.
         """
         bias, multiplier, shift = (self.params[key].astype(np.int64) for key in ("bias", "multiplier", "shift"))
         twice, reach = bool((shift > TWICE).all()), self._reach()
@@ -144,7 +160,7 @@ class DepthwiseConv2d(Convolution):
             begin = (place << 22) - (1 << 21) - (int(bias[channel] - reach[channel]) if y > 255 else first)
             # with two roundings, what rounds the first time, and what that takes from negative sums, is made up for
             bias[channel] += begin + ((256 if place <= 0 else 0) - 128 if twice else 0)
-            multiplier[channel], right[channel], left[channel] = (1 << 23, 14, 1) if twice else (1 << 24, 14, 0)
+            multiplier[channel], right[channel], left[channel] = (1 << 23, 14, 1) if twice else (1 << 21, _RIGHT, 0)
         right = right + (0 if twice else left)
         bears = (reach + np.abs(bias) << left <= INT32_MAX).all() and (left <= _MOST_LEFT).all()
         if not bears or (right < 1).any() or (right > _MOST_RIGHT).any():
