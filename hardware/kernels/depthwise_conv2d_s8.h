@@ -7,14 +7,13 @@
 #include "kb_depthwise.h"
 #include "kb_dsp.h"
 
-/* The taps of a pixel that lie in the map, of its first channel, and where its output is; for
-   depthwise_conv2d_s8_dsp.h, each at four times its place. */
+/* The taps of a pixel that lie in the map, of its first channel, and where its output is. */
 typedef struct {
     const int8_t *x, *w;
-    int32_t rows, row, x_line, w_line; /* bytes of a row of weights; from one row to the next */
+    int32_t rows, taps, x_line, w_line; /* taps of a row; bytes from one row to the next */
     int8_t *out;
     int32_t w_step;
-    const int32_t *channel; /* 32 */
+    const int32_t *channel;
     int32_t in_zero, out_zero, low;
     int32_t x_step, count; /* channels */
 } patch;
@@ -26,7 +25,7 @@ KB_INLINE void block(const patch *t, int32_t c, int32_t count)
     int32_t acc[4] = {0, 0, 0, 0};
     KB_NO_UNROLL
     for (int32_t rows = t->rows; rows > 0; rows--, x_row += t->x_line, w_row += t->w_line) {
-        const int8_t *x = x_row, *w = w_row, *const end = w + t->row;
+        const int8_t *x = x_row, *w = w_row, *const end = w + t->taps * t->w_step;
         KB_NO_UNROLL
         for (; w != end; x += t->x_step, w += t->w_step)
             for (int32_t j = 0; j < count; j++)
@@ -72,10 +71,10 @@ KB_INLINE void convolve(const int8_t *in, int8_t *out, const kb_depthwise_conv2d
             const int32_t taps = column.to - column.from;
             t.x = in + ((row.start + row.from) * g->in.width + column.start + column.from) * step;
             t.w = p->weight + (row.from * g->kernel_w + column.from) * channels + c;
-            t.row = taps * channels;
+            t.taps = taps;
             t.rows = row.to - row.from;
             if (taps == g->in.width && taps == g->kernel_w) { /* rows that follow one another: as one */
-                t.row *= t.rows;
+                t.taps *= t.rows;
                 t.rows = 1;
             }
             pixel(&t);

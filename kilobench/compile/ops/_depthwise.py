@@ -64,7 +64,7 @@ def plan(vertical: Axis, horizontal: Axis, channels: int, in_tiles: bool = True)
     rows, taps = vertical.taps() * horizontal.made, vertical.taps() * horizontal.taps()
     if horizontal.size == horizontal.kernel and not horizontal.pad:  # one row after the other
         rows = pixels
-    plans = [Plan("", 0, 0, 0, False, 0, 140 * pixels + 11 * rows + 14 * taps)]
+    plans = [Plan("", 0, 0, 0, False, 0, (82 + 760 / channels) * pixels + 12 * rows + 12 * taps)]
     if in_tiles and channels >= 4:
         whole = channels % 4 == 0
         ways = chain(_tiles(horizontal, vertical, 0, whole), _tiles(vertical, horizontal, 1, whole))
