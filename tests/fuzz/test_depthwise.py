@@ -71,7 +71,7 @@ def graphs() -> list[Graph]:
 
 def test_all_kernels_are_the_same_everywhere(graphs: list[Graph], tmp_path: Path) -> None:
     kinds = {bind(graph, graph.ops[1]).kernel for graph in graphs}
-    names = ("", "3x3_", "3x3s3_", "line_", "wide_")
+    names = ("", "3x3_", "direct_", "line_", "wide_")
     assert kinds >= {f"kb_{twice}depthwise_conv2d_{name}s8" for twice in ("", "tflite_") for name in names}
     cases = [Case(f"graph {index}", graph, random_inputs(graph, INPUTS, index)) for index, graph in enumerate(graphs)]
     boards = load_registry()
