@@ -6,20 +6,6 @@
 /* Functions in assembly read their parameters from registers. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-/* What make_quads reads; its copy on the stack begins with `x`. */
-typedef struct {
-    uint32_t minus_zero; /* the input's zero point, negative and twice */
-    int32_t step;        /* from one tap to the next */
-    const int8_t *x, *w; /* 0: of channel 0, where the first row of taps ends */
-    int32_t row, rows;   /* 8: bytes of a row, negative */
-    int32_t entry;       /* 16: where in the loop over its taps it begins */
-    int32_t x_line, w_line; /* 20 */
-    const int32_t *channel; /* 28: of the first quad */
-    int8_t *out;            /* 32 */
-    int32_t out_zero;       /* 36 */
-    uint32_t lows;          /* 40: the least output, four times */
-} taps;
-
 /* clang-format off */
 /* One tap of four channels, of TAP_BYTES. */
 #define TAP                                                                                                           \
@@ -38,11 +24,13 @@ typedef struct {
     "ldm.w r0!, {r10, r11, r12}\n lsr.w r3, r12, #8\n lsl.w " sum ", " sum ", r3\n add.w " sum ", " sum ", r10\n"     \
     SCALE(sum) "asrs.w " sum ", " sum ", r12\n adc.w " sum ", " sum ", r1\n ssat " sum ", #8, " sum "\n"
 
-/* Quads of channels from c up to `end`; both are on the stack from 44 on. r3 counts rows. */
-KB_APART __attribute__((naked)) void make_quads(const taps *t, int32_t c, int32_t end)
+/* Quads of channels from c up to `end`; both are on the stack from 44 on. x and w are where a row of taps ends, `entry` is
+   an address; r3 counts rows. */
+KB_APART __attribute__((naked)) void make_quads(const patch *t, int32_t c, int32_t end)
 {
     __asm__("push {r4-r11, lr}\n push {r1, r2}\n ldm.w r0!, {r8, r9}\n ldm.w r0, {r1-r7, r10-r12, lr}\n"
-            "adr.w r0, 2f\n add r5, r0\n adds r5, #1\n push.w {r1-r7, r10-r12, lr}\n"
+            "adr.w r0, 2f\n add r5, r0\n adds r5, #1\n subs r1, r1, r3\n subs r2, r2, r3\n"
+            "ldr r0, [sp]\n add.w r0, r0, r0, lsl #1\n add.w r10, r10, r0, lsl #2\n push.w {r1-r7, r10-r12, lr}\n"
             ".balign 4\n"
             "1: ldm.w sp, {r0-r3, r12}\n ldr.w lr, [sp, #44]\n movs.w r4, #0\n movs.w r5, #0\n movs.w r6, #0\n movs.w r7, #0\n"
             "add.w r0, r0, lr\n add.w r1, r1, lr\n bx r12\n"
@@ -60,28 +48,7 @@ KB_APART __attribute__((naked)) void make_quads(const taps *t, int32_t c, int32_
 }
 /* clang-format on */
 
-KB_INLINE void quads(const patch *t, int32_t c, int32_t end)
-{
-    const int32_t row = t->taps * t->w_step;
-    const uint32_t minus_zero = (uint32_t)-t->in_zero & 0xFFFF;
-    const taps of_quads = {minus_zero << 16 | minus_zero,
-                           t->w_step,
-                           t->x + row,
-                           t->w + row,
-                           -row,
-                           t->rows,
-                           (-t->taps & 3) * TAP_BYTES,
-                           t->x_line,
-                           t->w_line,
-                           t->channel + 3 * c,
-                           t->out,
-                           t->out_zero,
-                           ((uint32_t)t->low & 0xFF) * 0x01010101};
-    KB_STORED(&of_quads);
-    make_quads(&of_quads, c, end);
-}
-
-KB_INLINE void pixel(const patch *t)
+KB_INLINE void pixel(patch *t)
 {
     const int32_t channels = t->count;
     if (channels < 4) {
@@ -89,9 +56,12 @@ KB_INLINE void pixel(const patch *t)
             block(t, c, 1);
         return;
     }
-    quads(t, 0, channels & -4);
+    t->row = -t->taps * t->w_step;
+    t->entry = (-t->taps & 3) * TAP_BYTES;
+    KB_STORED(t);
+    make_quads(t, 0, channels & -4);
     if (channels % 4)
-        quads(t, channels - 4, channels);
+        make_quads(t, channels - 4, channels);
 }
 
 #endif
