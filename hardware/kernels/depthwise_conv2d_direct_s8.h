@@ -60,7 +60,8 @@ typedef struct {
 #define ROW_BYTES 92
 #ifdef KB_TWICE
 #define SCALE(sum, multiplier, offset)                                                                                \
-    "add.w " offset ", " offset ", " sum ", asr #31\n smmlar " sum ", " sum ", " multiplier ", " offset "\n"
+    "add.w " offset ", " offset ", " sum ", asr #31\n lsl.w " sum ", " sum ", #1\n"                                   \
+    "smmlar " sum ", " sum ", " multiplier ", " offset "\n"
 #else
 #define SCALE(sum, multiplier, offset) "smmla " sum ", " sum ", " multiplier ", " offset "\n"
 #endif
@@ -86,8 +87,19 @@ KB_APART __attribute__((naked)) void make(quad *q)
 }
 /* clang-format on */
 
+#ifdef KB_TWICE
+/* With two roundings all sums are doubled, which SCALE does. */
+#define DOUBLED 1
+
+KB_INLINE void shift(const int32_t *channel, row_weights *to)
+{
+    (void)channel, (void)to;
+}
+#else
+#define DOUBLED 0
+
 /* Shifts the products of all rows to the left. */
-static KB_RARE void shift(const int32_t *channel, row_weights *to)
+static KB_RARE void shift_rows(const int32_t *channel, row_weights *to)
 {
     for (int32_t i = 0; i < 9 * QUAD; i++) {
         const int32_t j = i % QUAD, left = channel[3 * j + 2] >> 8;
@@ -98,6 +110,13 @@ static KB_RARE void shift(const int32_t *channel, row_weights *to)
         *third = (*third & ~half) | (kb_shift16(*third, left) & half);
     }
 }
+
+KB_INLINE void shift(const int32_t *channel, row_weights *to)
+{
+    if ((channel[2] | channel[5] | channel[8] | channel[11]) >= 256)
+        shift_rows(channel, to);
+}
+#endif
 
 /* Of three weights of four channels. */
 KB_INLINE void spread(row_weights *to, uint32_t a, uint32_t b, uint32_t c)
@@ -124,13 +143,11 @@ KB_APART void make_jobs(const kb_depthwise_conv2d_s8_params *p, const job *jobs,
     for (int32_t next = 0; next < channels; next += QUAD) {
         const int32_t c = kb_min(next, last);
         const int32_t *const channel = p->channel + 3 * c;
-        int32_t left = 0;
         KB_NO_UNROLL
         for (int32_t i = 0; i < QUAD; i++) {
             const scaling s = scaling_of(channel + 3 * i, p->out_zero);
-            q.bias[i] = s.bias;
+            q.bias[i] = s.bias >> DOUBLED;
             q.numbers[i] = (numbers){s.multiplier, s.offset, s.right};
-            left |= s.left;
         }
         const int8_t *w = p->weight + c;
         KB_NO_UNROLL
@@ -140,8 +157,7 @@ KB_APART void make_jobs(const kb_depthwise_conv2d_s8_params *p, const job *jobs,
             spread(to + 3, a, b, third);
             spread(to + 6, b, third, 0);
         }
-        if (left)
-            shift(channel, own);
+        shift(channel, own);
         q.jobs = jobs;
         q.c = c;
         KB_STORED(own);

@@ -66,7 +66,7 @@ def plan(vertical: Axis, horizontal: Axis, channels: int, in_tiles: bool = True)
     rows, taps = vertical.taps() * horizontal.made, vertical.taps() * horizontal.taps()
     if horizontal.size == horizontal.kernel and not horizontal.pad:  # one row after the other
         rows = pixels
-    plans = [Plan("", 0, 0, 0, False, 0, (82 + 760 / channels) * pixels + 12 * rows + 12 * taps)]
+    plans = [Plan("", 0, 0, 0, False, 0, (84 + 630 / channels) * pixels + 12 * rows + 12 * taps)]
     if in_tiles and channels >= 4:
         ways = chain(_tiles(horizontal, vertical, 0, channels), _tiles(vertical, horizontal, 1, channels))
         plans += ways
