@@ -2,7 +2,7 @@
 /* int8 depthwise convolution of kernels of 3 x 3 whose windows share little, as with a stride of 3 or on small maps, by
    whose kernels it is included; with KB_TWICE before, results are rounded twice. On cores with the DSP extension the
    input is read from where it lies: four channels of a pixel at a time, and of many pixels before the next four are, so
-   that their weights are spread to 16 bits once. Armv6-M makes it as others of 3 x 3; other cores pixel by pixel. */
+   that their weights are spread to 16 bits once. Other cores make it pixel by pixel. */
 #ifndef KB_DEPTHWISE_CONV2D_DIRECT_S8_H
 #define KB_DEPTHWISE_CONV2D_DIRECT_S8_H
 
@@ -192,8 +192,6 @@ KB_INLINE void direct(const int8_t *in, int8_t *out, void *scratch, const kb_dep
 }
 
 #define CONVOLVE(in, out, scratch, p, r) direct(in, out, scratch, p, r)
-#elif defined(__ARM_ARCH_6M__)
-#include "depthwise_conv2d_3x3_s8_v6m.h"
 #else
 #include "depthwise_conv2d_s8.h"
 

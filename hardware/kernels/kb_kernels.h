@@ -410,7 +410,8 @@ void kb_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch, co
                                 const kb_region *r);
 void kb_tflite_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch,
                                        const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
-/* The same, and with a stride of 3, on maps of three columns or more. */
+/* Of kernels of 3 x 3 on maps of three columns or more, beyond which windows reach by one at most; four channels or
+   more. */
 void kb_depthwise_conv2d_direct_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                                    const kb_region *r);
 void kb_tflite_depthwise_conv2d_direct_s8(const int8_t *in, int8_t *out, void *scratch,

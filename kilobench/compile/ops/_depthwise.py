@@ -67,22 +67,34 @@ def plan(vertical: Axis, horizontal: Axis, channels: int, in_tiles: bool = True)
     if horizontal.size == horizontal.kernel and not horizontal.pad:  # one row after the other
         rows = pixels
     plans = [Plan("", 0, 0, 0, False, 0, (84 + 630 / channels) * pixels + 12 * rows + 12 * taps)]
+    if channels >= 4:
+        plans += _direct(vertical, horizontal, channels)
     if in_tiles and channels >= 4:
-        ways = chain(_tiles(horizontal, vertical, 0, channels), _tiles(vertical, horizontal, 1, channels))
+        whole = channels % 4 == 0
+        ways = chain(_tiles(horizontal, vertical, 0, whole), _tiles(vertical, horizontal, 1, whole))
         plans += ways
     return min(plans, key=lambda plan: plan.cycles)
 
 
-def _tiles(along: Axis, across: Axis, turned: int, channels: int) -> Iterator[Plan]:
+def _direct(vertical: Axis, horizontal: Axis, channels: int) -> list[Plan]:
+    """By that of 3 x 3 without planes, whose windows reach beyond the map by one column at most, if it can."""
+    end = (horizontal.made - 1) * horizontal.stride - horizontal.pad + horizontal.kernel
+    beyond = max(horizontal.pad, end - horizontal.size)
+    if not (vertical.kernel == horizontal.kernel == 3 <= horizontal.size and beyond <= 1):
+        return []
+    pixels, most = vertical.made * horizontal.made, constant("KB_DEPTHWISE_JOBS")
+    cycles = 360 * -(-pixels // most) + (60 + 160 / channels) * pixels + 31 * vertical.taps() * horizontal.made
+    return [Plan("direct", 0, 0, 0, False, _DIRECT_BYTES + _JOB_BYTES * min(pixels, most), cycles)]
+
+
+def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
     """Of every even width that has the wanted size the highest, by the kernels that can."""
     for width in range(2, along.made + 2, 2):
         ways = [way(along, across, width) for way in (_3x3, _line, _wide)]
-        if not turned:
-            ways.append(_direct(along, across, width, channels))
         if not any(ways):
             return
         for kind, height, planes, cycles in filter(None, ways):
-            is_whole = channels % 4 == 0 and width >= along.made and height >= across.made and kind != "direct"
+            is_whole = whole and width >= along.made and height >= across.made
             yield Plan(kind, turned, width, height, is_whole, planes, cycles)
 
 
@@ -92,27 +104,11 @@ _Way = tuple[str, int, int, float]
 
 def _3x3(along: Axis, across: Axis, width: int) -> _Way | None:
     """By that of 3 x 3, whose planes have room for so many rows."""
-    height, planes = _planes_3x3(along, across, width)
-    fits = along.stride <= 2 and planes <= _PLANES_BYTES
-    return ("3x3", height, planes, _cycles_3x3(along, across, width, height)) if fits else None
-
-
-def _direct(along: Axis, across: Axis, width: int, channels: int) -> _Way | None:
-    """By that of 3 x 3 without planes, which Armv6-M has nevertheless. Its windows reach beyond the map by one column."""
-    height, planes = _planes_3x3(along, across, width)
-    beyond = max(along.pad, (along.made - 1) * along.stride - along.pad + along.kernel - along.size)
-    fits = along.stride <= 3 and along.size >= 3 and beyond <= 1 and planes <= _PLANES_BYTES
-    scratch = max(planes, _DIRECT_BYTES + _JOB_BYTES * min(along.made * across.made, constant("KB_DEPTHWISE_JOBS")))
-    cycles = _cycles_direct(along, across, channels) + _spread(along, across, width, height)[0]  # few tiles for Armv6-M
-    return ("direct", height, scratch, cycles) if fits else None
-
-
-def _planes_3x3(along: Axis, across: Axis, width: int) -> tuple[int, int]:
-    """Outputs of a tile across, and bytes of its planes; too many of them unless kernels are 3 x 3, of one stride."""
     rows = constant("KB_DEPTHWISE_ROWS")
     height = min((rows - across.kernel) // across.stride + 1, across.made)
-    fits = along.kernel == across.kernel == 3 and along.stride == across.stride
-    return height, _FOUR_WORDS * ((along.words(width) - 1) * rows + across.rows(height)) if fits else _PLANES_BYTES + 1
+    planes = _FOUR_WORDS * ((along.words(width) - 1) * rows + across.rows(height))
+    fits = along.kernel == across.kernel == 3 and along.stride == across.stride <= 2 and planes <= _PLANES_BYTES
+    return ("3x3", height, planes, _cycles_3x3(along, across, width, height)) if fits else None
 
 
 def _line(along: Axis, across: Axis, width: int) -> _Way | None:
@@ -147,12 +143,6 @@ def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
     slower = 9 * (along.stride - 1)
     made = columns * ((69 + slower) * blocks + (35 + slower / 2) * odd + 20 * -(-across.made // height))
     return 16 * words + 300 * tiles + 4 * (made + 60 * tiles)
-
-
-def _cycles_direct(along: Axis, across: Axis, channels: int) -> float:
-    pixels = along.made * across.made
-    calls = -(-pixels // constant("KB_DEPTHWISE_JOBS"))
-    return 360 * calls + (60 + 160 / channels) * pixels + 31 * across.taps() * along.made
 
 
 def _cycles_line(along: Axis, across: Axis, width: int) -> float:
