@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 depthwise convolution of kernels of 3 x 3 with a stride of 1, 2 or 3, by whose kernels it is included: with
-   KB_STRIDE_3 before, of 3 alone, else of 1 and 2; with KB_TWICE before, results are rounded twice. A block of two by
-   two outputs at a time, the weights of a channel staying in registers. Armv6-M has its own
-   (depthwise_conv2d_3x3_s8_v6m.h); other cores without the DSP extension make it as any
-   other (depthwise_conv2d_s8.h). */
+/* int8 depthwise convolution of kernels of 3 x 3 with a stride of 1 or 2, by whose kernels it is included: with
+   KB_TWICE before, results are rounded twice. A block of two by two outputs at a time, the weights of a channel staying
+   in registers. Armv6-M has its own (depthwise_conv2d_3x3_s8_v6m.h); other cores without the DSP extension make it as
+   any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_3X3_S8_H
 #define KB_DEPTHWISE_CONV2D_3X3_S8_H
 
@@ -41,23 +40,6 @@
    (w0, w1) in `low` and (w1, w2) in `high`; b begins with `begin`. */
 #define BESIDE "16 * " KB_TEXT(KB_DEPTHWISE_ROWS)
 #define LOAD_1(step) "ldr.w r11, [r0, #" BESIDE "]\n ldr.w r10, [r0], #" step "\n"
-#ifdef KB_STRIDE_3
-/* Windows three apart, whose third word is loaded last, so that no row is shared. */
-#define ADD_3(a, b, begin, low, high)                                                                                 \
-    "smlatb " b ", r11, " low ", " begin "\n smlad " a ", r10, " low ", " a "\n smlabt " a ", r11, " high ", " a "\n"   \
-    "ldr.w r10, [r0, #2 * " BESIDE " - 16]\n smlad " b ", r10, " high ", " b "\n"
-#define ROWS_3(a, b)                                                                                                  \
-    BIAS(a) LOAD_1("16") ADD_3(a, b, a, "r4", "r7") LOAD_1("16") ADD_3(a, b, b, "r5", "r8")                           \
-    LOAD_1("16") ADD_3(a, b, b, "r6", "r9")
-
-/* All outputs of four channels. */
-KB_APART __attribute__((naked)) void columns(const walk *w)
-{
-    COLUMNS(TWO_PAIRS, CHOOSE, ROWS_3("r1", "r3") ROWS_3("r12", "lr"), BLOCK_CUT, ROWS_3("r1", "r3"));
-}
-
-#define MAKE(stride, w) columns(w)
-#else
 #define ADD_1(a, b, begin, low, high)                                                                                 \
     "smlad " b ", r11, " high ", " begin "\n smlad " a ", r10, " low ", " a "\n"                                      \
     "smlabt " a ", r11, " high ", " a "\n smlatb " b ", r10, " low ", " b "\n"
@@ -98,7 +80,6 @@ KB_APART __attribute__((naked)) void columns_2(const walk *w)
 }
 
 #define MAKE(stride, w) ((stride) == 1 ? columns(w) : columns_2(w))
-#endif
 /* clang-format on */
 
 KB_APART void quad(const tile *t, int32_t c)

@@ -7,16 +7,20 @@
 #include "kb_depthwise.h"
 #include "kb_dsp.h"
 
-/* The taps of a pixel that lie in the map, of its first channel, and where its output is; for
-   depthwise_conv2d_s8_dsp.h, each at four times its place. */
+/* The taps of a pixel that lie in the map, of its first channel, and where its output is; what
+   depthwise_conv2d_s8_dsp.h has of it on its stack, at these places. */
 typedef struct {
-    const int8_t *x, *w;
-    int32_t rows, row, x_line, w_line; /* bytes of a row of weights; from one row to the next */
-    int8_t *out;
+    uint32_t minus_zero; /* the input's zero point, negative and twice */
     int32_t w_step;
-    const int32_t *channel; /* 32 */
-    int32_t in_zero, out_zero, low;
-    int32_t x_step, count; /* channels */
+    const int8_t *x, *w;    /* 0 */
+    int32_t row, rows;      /* 8: bytes of a row of weights, negative */
+    int32_t entry;          /* 16: where in the loop over its taps it begins */
+    int32_t x_line, w_line; /* 20: bytes from one row to the next */
+    const int32_t *channel; /* 28 */
+    int8_t *out;            /* 32 */
+    int32_t out_zero;       /* 36 */
+    uint32_t lows;          /* 40: the least output, four times */
+    int32_t taps, in_zero, low, x_step, count; /* taps of a row; channels */
 } patch;
 
 /* `count` channels from c on. */
@@ -26,7 +30,7 @@ KB_INLINE void block(const patch *t, int32_t c, int32_t count)
     int32_t acc[4] = {0, 0, 0, 0};
     KB_NO_UNROLL
     for (int32_t rows = t->rows; rows > 0; rows--, x_row += t->x_line, w_row += t->w_line) {
-        const int8_t *x = x_row, *w = w_row, *const end = w + t->row;
+        const int8_t *x = x_row, *w = w_row, *const end = w + t->taps * t->w_step;
         KB_NO_UNROLL
         for (; w != end; x += t->x_step, w += t->w_step)
             for (int32_t j = 0; j < count; j++)
@@ -41,7 +45,7 @@ KB_INLINE void block(const patch *t, int32_t c, int32_t count)
 #ifdef __ARM_FEATURE_DSP
 #include "depthwise_conv2d_s8_dsp.h"
 #else
-KB_INLINE void pixel(const patch *t)
+KB_INLINE void pixel(patch *t)
 {
 #define STEP(c, count) block(t, c, count)
     KB_FOR_CHANNELS(t->count, STEP);
@@ -55,12 +59,15 @@ KB_INLINE void convolve(const int8_t *in, int8_t *out, const kb_depthwise_conv2d
 {
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels;
-    patch t = {.x_line = g->in.width * step,
+    const uint32_t minus_zero = (uint32_t)-p->in_zero & 0xFFFF;
+    patch t = {.minus_zero = minus_zero << 16 | minus_zero,
+               .x_line = g->in.width * step,
                .w_line = g->kernel_w * channels,
                .w_step = channels,
                .channel = p->channel + 3 * c,
-               .in_zero = p->in_zero,
                .out_zero = p->out_zero,
+               .lows = ((uint32_t)p->low & 0xFF) * 0x01010101,
+               .in_zero = p->in_zero,
                .low = p->low,
                .x_step = step,
                .count = count};
@@ -72,10 +79,10 @@ KB_INLINE void convolve(const int8_t *in, int8_t *out, const kb_depthwise_conv2d
             const int32_t taps = column.to - column.from;
             t.x = in + ((row.start + row.from) * g->in.width + column.start + column.from) * step;
             t.w = p->weight + (row.from * g->kernel_w + column.from) * channels + c;
-            t.row = taps * channels;
+            t.taps = taps;
             t.rows = row.to - row.from;
             if (taps == g->in.width && taps == g->kernel_w) { /* rows that follow one another: as one */
-                t.row *= t.rows;
+                t.taps *= t.rows;
                 t.rows = 1;
             }
             pixel(&t);

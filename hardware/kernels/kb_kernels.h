@@ -20,6 +20,8 @@
 #define KB_DEPTHWISE_ROWS 18
 /* Shift to the right of the channels of kb_depthwise_conv2d_3x3_s8 that it makes fastest. */
 #define KB_DEPTHWISE_RIGHT 11
+/* Outputs of which kb_depthwise_conv2d_direct_s8 makes four channels before the next four. */
+#define KB_DEPTHWISE_JOBS 64
 /* Taps that a window of kb_depthwise_conv2d_wide_s8 may have, with one row and one column more. */
 #define KB_DEPTHWISE_MOST 512
 /* Taps in a column of a binary convolution's kernel up to which all columns share a list. */
@@ -410,10 +412,12 @@ void kb_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch, co
                                 const kb_region *r);
 void kb_tflite_depthwise_conv2d_3x3_s8(const int8_t *in, int8_t *out, void *scratch,
                                        const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
-void kb_depthwise_conv2d_3x3s3_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
-                                  const kb_region *r);
-void kb_tflite_depthwise_conv2d_3x3s3_s8(const int8_t *in, int8_t *out, void *scratch,
-                                         const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
+/* Of kernels of 3 x 3 on maps of three columns or more, beyond which windows reach by one at most; four channels or
+   more. */
+void kb_depthwise_conv2d_direct_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
+                                   const kb_region *r);
+void kb_tflite_depthwise_conv2d_direct_s8(const int8_t *in, int8_t *out, void *scratch,
+                                          const kb_depthwise_conv2d_s8_params *p, const kb_region *r);
 /* Of other kernels of many taps. */
 void kb_depthwise_conv2d_wide_s8(const int8_t *in, int8_t *out, void *scratch, const kb_depthwise_conv2d_s8_params *p,
                                  const kb_region *r);

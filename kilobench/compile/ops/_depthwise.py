@@ -15,6 +15,8 @@ _MANY = 256
 """Windows along an axis, beyond which those that reach beyond the map do not count."""
 _FOUR_WORDS = 16
 """Bytes of a word of four planes."""
+_DIRECT_BYTES, _JOB_BYTES = 216, 16
+"""Of the weights and of each output in the scratch of ``kb_depthwise_conv2d_direct_s8``."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,25 @@ def plan(vertical: Axis, horizontal: Axis, channels: int, in_tiles: bool = True)
     rows, taps = vertical.taps() * horizontal.made, vertical.taps() * horizontal.taps()
     if horizontal.size == horizontal.kernel and not horizontal.pad:  # one row after the other
         rows = pixels
-    plans = [Plan("", 0, 0, 0, False, 0, 140 * pixels + 11 * rows + 14 * taps)]
+    plans = [Plan("", 0, 0, 0, False, 0, (84 + 630 / channels) * pixels + 12 * rows + 12 * taps)]
+    if channels >= 4:
+        plans += _direct(vertical, horizontal, channels)
     if in_tiles and channels >= 4:
         whole = channels % 4 == 0
         ways = chain(_tiles(horizontal, vertical, 0, whole), _tiles(vertical, horizontal, 1, whole))
         plans += ways
     return min(plans, key=lambda plan: plan.cycles)
+
+
+def _direct(vertical: Axis, horizontal: Axis, channels: int) -> list[Plan]:
+    """By that of 3 x 3 without planes, whose windows reach beyond the map by one column at most, if it can."""
+    end = (horizontal.made - 1) * horizontal.stride - horizontal.pad + horizontal.kernel
+    beyond = max(horizontal.pad, end - horizontal.size)
+    if not (vertical.kernel == horizontal.kernel == 3 <= horizontal.size and beyond <= 1):
+        return []
+    pixels, most = vertical.made * horizontal.made, constant("KB_DEPTHWISE_JOBS")
+    cycles = 360 * -(-pixels // most) + (60 + 160 / channels) * pixels + 31 * vertical.taps() * horizontal.made
+    return [Plan("direct", 0, 0, 0, False, _DIRECT_BYTES + _JOB_BYTES * min(pixels, most), cycles)]
 
 
 def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan]:
@@ -88,13 +103,12 @@ _Way = tuple[str, int, int, float]
 
 
 def _3x3(along: Axis, across: Axis, width: int) -> _Way | None:
-    """By those of 3 x 3, whose planes have room for so many rows."""
+    """By that of 3 x 3, whose planes have room for so many rows."""
     rows = constant("KB_DEPTHWISE_ROWS")
     height = min((rows - across.kernel) // across.stride + 1, across.made)
     planes = _FOUR_WORDS * ((along.words(width) - 1) * rows + across.rows(height))
-    fits = along.kernel == across.kernel == 3 and along.stride == across.stride <= 3 and planes <= _PLANES_BYTES
-    kind = "3x3s3" if along.stride == 3 else "3x3"
-    return (kind, height, planes, _cycles_3x3(along, across, width, height)) if fits else None
+    fits = along.kernel == across.kernel == 3 and along.stride == across.stride <= 2 and planes <= _PLANES_BYTES
+    return ("3x3", height, planes, _cycles_3x3(along, across, width, height)) if fits else None
 
 
 def _line(along: Axis, across: Axis, width: int) -> _Way | None:

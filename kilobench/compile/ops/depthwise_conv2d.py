@@ -95,7 +95,7 @@ class DepthwiseConv2d(Convolution):
     @property
     def struct(self) -> str:
         """The same of all of a type."""
-        return re.sub("_(3x3|3x3s3|line|wide)(?=_)", "", super().struct)
+        return re.sub("_(3x3|direct|line|wide)(?=_)", "", super().struct)
 
     def constants(self) -> dict[str, Field]:
         """Without those taps; a bias of 3 x 3 in float32 is not -0; of int8 a table of channels, and the tile."""
