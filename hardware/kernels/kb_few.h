@@ -3,7 +3,7 @@
    agree. The words of a window, taps in their order, are cut into chunks of KB_FEW_CHUNK, and the last ones, where they
    fit, into one of KB_FEW_SHORT; what is left of it is 0. Weights are [chunks][out channels][words of the chunk], with
    a bit set for -1, and in pairs of words as kb_few.c reads them. Taps that padding takes are read as -1: they agree
-   with weights of -1. */
+   with weights of -1, which `positive` counts and `level` allows for. */
 #ifndef KB_FEW_H
 #define KB_FEW_H
 

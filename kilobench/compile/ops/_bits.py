@@ -32,11 +32,20 @@ def check_counters(conv: Convolution, taps: int) -> None:
 
 def few(conv: Convolution) -> bool:
     """Whether it has so few output channels that to count each for itself (kb_few.h) takes fewer cycles, as on a Cortex-M4."""
-    (kernel_h, kernel_w), channels, sizes = conv.attrs["kernel"], conv.output.shape[2], chunks(conv)
-    column = kernel_h * conv.source.shape[2]
+    kernel_w, channels, sizes = conv.attrs["kernel"][1], conv.output.shape[2], chunks(conv)
     alone = 250 + 12 * sum(sizes) + channels * sum(6 * words + 45 for words in sizes)
-    in_slices = 600 + 4 * column * (min(kernel_w, conv.attrs["stride"][1]) + kernel_w)
+    inside = conv.source.shape[2] * _taps_inside(conv, 0) * _taps_inside(conv, 1)
+    in_slices = 600 + 150 * tap_lists(conv)[0] + 3.7 * inside * (1 + min(1, conv.attrs["stride"][1] / kernel_w))
+    in_slices += 400 if conv.output.dtype != "bit" else 0
     return channels <= 32 and alone < in_slices
+
+
+def _taps_inside(conv: Convolution, axis: int) -> float:
+    """Of a window, on average; only these are counted in slices."""
+    kernel, stride, padding = conv.along(axis)
+    starts = np.arange(conv.output.shape[axis]) * stride - padding
+    inside = np.minimum(starts + kernel, conv.source.shape[axis]) - np.maximum(starts, 0)
+    return float(np.maximum(inside, 0).mean())
 
 
 def chunks(conv: Convolution) -> list[int]:
