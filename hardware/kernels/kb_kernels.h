@@ -432,11 +432,11 @@ void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_co
 void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
                      const kb_region *r);
 void kb_conv2d_b1_few(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
-                         const kb_region *r);
+                      const kb_region *r);
 void kb_conv2d_b1_few_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
-                             const kb_region *r);
+                          const kb_region *r);
 void kb_conv2d_b1_few_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
-                            const kb_region *r);
+                         const kb_region *r);
 void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);
