@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Binary convolution with int8 output. */
-#include "kb_shared.h"
+#include "kb_few.h"
 
 #define STORE(to, sum, p, o)                                                                                           \
     const int32_t *c = (p)->channel + 3 * (o);                                                                         \
@@ -14,4 +14,4 @@ KB_INLINE int32_t requantise(int32_t acc, int32_t multiplier, int32_t shift, int
     return kb_requantise_once(acc, multiplier, -shift) + zero;
 }
 
-KB_BITS_CONV2D(kb_conv2d_b1_s8, kb_conv2d_b1_shared_s8, int8_t, kb_conv2d_b1_s8_params, STORE)
+KB_BITS_CONV2D(kb_conv2d_b1_s8, kb_conv2d_b1_few_s8, int8_t, kb_conv2d_b1_s8_params, STORE)

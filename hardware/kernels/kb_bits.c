@@ -289,6 +289,6 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32])
 #undef TAKE
         KB_UNROLL
         for (int32_t k = 0; k < 4; k++)
-            sums[j + 8 * k] = 4 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8));
+            sums[j + 8 * k] = 2 * (int32_t)((low >> 8 * k & 255) + ((high >> 8 * k & 255) << 8));
     }
 }

@@ -71,20 +71,20 @@ void kb_bits_pixel(kb_bits *b, const uint32_t *in, int32_t x);
 /* Make b->count: `start` plus the count of every channel of a group at this pixel. */
 void kb_bits_count(kb_bits *b, int32_t group, int32_t start);
 
-/* Four times the counts of one group. */
+/* Twice the counts of one group. */
 void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
 
-/* Defines a kernel whose output is no bits, and the one of shared words (kb_shared.h): `STORE(to, sum, p, o)` makes the
-   value of channel `o` from its sum of products of signs. `finish` makes the values of one group at one pixel from four
-   times its counts; `rest` is n - 2m. */
-#define KB_BITS_CONV2D(kernel, shared_kernel, value, params, STORE)                                                    \
+/* Defines a kernel whose output is no bits, and the one of few channels (kb_few.h): `STORE(to, sum, p, o)` makes the
+   value of channel `o` from its sum of products of signs, which is twice what a count is above `positive`, and `rest`.
+   `finish` makes the values of one group at one pixel. */
+#define KB_BITS_CONV2D(kernel, few_kernel, value, params, STORE)                                                       \
     KB_APART void finish(const int32_t *sums, int32_t rest, const uint16_t *positive, value *to, const params *p,      \
                          int32_t first)                                                                                \
     {                                                                                                                  \
         const params own = *p; /* which no store can change */                                                         \
         const int32_t end = kb_min(first + 32, own.window.out.channels);                                               \
         for (int32_t o = first; o < end; o++) {                                                                        \
-            STORE(to++, *sums++ + rest - 2 * *positive++, &own, o);                                                    \
+            STORE(to++, 2 * (*sums++ - *positive++) + rest, &own, o);                                                  \
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
@@ -110,23 +110,19 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
-    KB_KERNEL void shared_kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)   \
+    KB_KERNEL void few_kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)      \
     {                                                                                                                  \
         const kb_window *g = &p->window;                                                                               \
         const int32_t channels = g->out.channels;                                                                      \
-        kb_shared s;                                                                                                   \
-        kb_shared_begin(&s, g, p->weight, scratch, r);                                                                 \
+        kb_few f;                                                                                                      \
+        kb_few_begin(&f, g, p->weight, scratch);                                                                       \
         for (int32_t y = r->y; y < r->y_end; y++) {                                                                    \
             value *to = out + (y * g->out.width + r->x) * channels;                                                    \
-            kb_bits_row(&s.bits, y, 0);                                                                                \
-            for (int32_t x = r->x; x < r->x_end; x += s.together) {                                                    \
-                int32_t sums[32];                                                                                      \
-                kb_shared_pixels(&s, in, x);                                                                           \
-                kb_bits_count(&s.bits, 0, 0);                                                                          \
-                kb_bits_sums(&s.bits, sums);                                                                           \
-                for (int32_t i = 0; i < s.count; i++, to += channels)                                                  \
-                    finish(sums + 32 / s.together * i, s.pixels[i].valid - 2 * s.pixels[i].set,                        \
-                           p->positive + s.pixels[i].place * channels, to, p, 0);                                      \
+            kb_few_row(&f, in, y);                                                                                     \
+            for (int32_t x = r->x; x < r->x_end; x++, to += channels) {                                                \
+                uint32_t sums[32];                                                                                     \
+                kb_few_pixel(&f, x, 0, sums);                                                                          \
+                finish((const int32_t *)sums, -f.valid, p->positive + f.place, to, p, 0);                              \
             }                                                                                                          \
         }                                                                                                              \
     }

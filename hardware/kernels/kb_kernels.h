@@ -30,8 +30,9 @@
 #define KB_BITS_MAX_TAPS 65535
 /* Taps of one list: their byte offsets have 16 bits. */
 #define KB_BITS_MAX_COLUMN 16383
-/* Taps in a column from which two pixels share a word of up to 16 output channels; four share one of 8 with any. */
-#define KB_BITS_SHARED 96
+/* Words that a binary convolution with few output channels counts at a time, and last. */
+#define KB_FEW_CHUNK 18
+#define KB_FEW_SHORT 10
 
 typedef struct {
     int32_t height, width, channels;
@@ -140,12 +141,12 @@ typedef struct {
     int32_t in_zero, out_zero, low;
 } kb_grouped_conv2d_s8_params;
 
-/* Binary convolutions; constants as kb_bits.h counts and kilobench/compile/ops/_bits.py lays out, `level` and
-   `positive` per case. */
+/* Binary convolutions; constants as kb_bits.h, or kb_few.h, counts and kilobench/compile/ops/_bits.py lays out, `level`
+   and `positive` per case. */
 typedef struct {
     kb_window window;
     const uint32_t *weight;
-    const uint32_t *level; /* [cases][groups][slices] */
+    const uint32_t *level; /* [cases][groups][slices], or [cases][out channels] */
     const uint32_t *flip;
 } kb_conv2d_b1_params;
 
@@ -436,12 +437,12 @@ void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_co
                       const kb_region *r);
 void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
                      const kb_region *r);
-void kb_conv2d_b1_shared(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
+void kb_conv2d_b1_few(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
+                      const kb_region *r);
+void kb_conv2d_b1_few_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
+                          const kb_region *r);
+void kb_conv2d_b1_few_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
                          const kb_region *r);
-void kb_conv2d_b1_shared_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
-                             const kb_region *r);
-void kb_conv2d_b1_shared_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
-                            const kb_region *r);
 void kb_max_pool_f32(const float *in, float *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_s8(const int8_t *in, int8_t *out, const kb_max_pool_params *p, const kb_region *r);
 void kb_max_pool_b1(const uint32_t *in, uint32_t *out, const kb_max_pool_b1_params *p, const kb_region *r);

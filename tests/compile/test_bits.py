@@ -12,6 +12,8 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType, Graph, Tensor, pack
 from kilobench.compile.host import HostModel
 from kilobench.compile.operator import bind
+from kilobench.compile.ops._bits import chunks
+from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.simulate import simulate
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard
@@ -77,14 +79,35 @@ def test_strips_equal_the_simulation(shape: tuple[int, int, int], seed: int, tmp
     assert np.array_equal(HostModel(tmp_path).run(x), simulate(graph, x)[graph.output].reshape(len(x), -1))
 
 
-def test_strips_of_shared_words_equal_the_simulation(tmp_path: Path) -> None:
-    """Pixels of a word are counted from where a strip begins, and none reads what its strip has not."""
+@pytest.mark.parametrize("name", ["host", "nucleo_l476rg", "raspberry_pi_pico"])
+def test_few_channels_equal_the_simulation(name: str, tmp_path: Path) -> None:
+    """Windows of a short chunk, of a whole one, and of several, clipped in every way, with words that agree in all taps."""
+    b = Builder(3)
+    source = b.tensor((5, 7, 70), "int8")
+    bits = b.binarize(source)
+    for kernel, padding, out in (((3, 3), (1, 1), 8), ((1, 3), (0, 1), 1), ((2, 3), (1, 1), 11), ((5, 5), (2, 2), 3)):
+        b.conv(bits, "bit", out, kernel, (1, 1), padding)
+        b.conv(bits, "int8", out, kernel, (2, 1), padding)
+        b.conv(bits, "float32", out, kernel, (1, 2), padding)
+    graph = b.graph(source, b.conv(bits, "bit", 9, (4, 5), (1, 1), (0, 0)))
+    convs = [conv for op in graph.ops[1:] if isinstance(conv := bind(graph, op), Convolution)]
+    assert {conv.kernel for conv in convs} == {"kb_conv2d_b1_few", "kb_conv2d_b1_few_s8", "kb_conv2d_b1_few_f32"}
+    assert {10, 18, 28, 82} <= {sum(chunks(conv)) for conv in convs}
+    for op in graph.ops[1:]:
+        weight = op.params["weight"]
+        alike = pack(np.ones((1, 70), np.uint8))[0] * (np.arange(len(weight)) % 2)[:, None, None, None]
+        weight[1:] = np.where(b.random.integers(4, size=weight.shape), alike, weight)[1:].astype(np.uint32)
+    _equal_on(name, graph, inputs(graph, 3), tmp_path)
+
+
+def test_strips_of_few_channels_equal_the_simulation(tmp_path: Path) -> None:
+    """No pixel reads what its strip has not."""
     b = Builder(1)
     source = b.tensor((1, 150, 33), "bit")
     x = b.conv(source, "int8", 8, (1, 5), (1, 1), (0, 1))
     graph = b.graph(source, b.pool(x, "max_pool", (1, 9), (1, 9)))
-    (step,) = emit(graph, tmp_path, "strips").steps
-    assert bind(graph, graph.ops[0]).kernel == "kb_conv2d_b1_shared_s8" and step.strips[0] % 4
+    assert emit(graph, tmp_path, "strips").steps[0].strips
+    assert bind(graph, graph.ops[0]).kernel == "kb_conv2d_b1_few_s8"
     case = Case("strips", graph, random_inputs(graph, 9, 0))
     packed = np.frombuffer(case.input_bytes, np.uint8).reshape(9, -1)
     assert np.array_equal(HostModel(tmp_path).run(packed), np.array(case.expected))
@@ -93,14 +116,8 @@ def test_strips_of_shared_words_equal_the_simulation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", ["nucleo_l476rg", "raspberry_pi_pico"])
 def test_boards_equal_the_simulation(name: str, seed: int, tmp_path: Path) -> None:
-    graph, board = many(seed, 6), load_registry().get("boards", name)
-    (tmp_path / "model").mkdir()
-    emit(graph, tmp_path / "model", "bits")
-    with EmulatedBoard(build(tmp_path / "model", board, tmp_path / "build").elf, board) as emulated:
-        session = Session(emulated, board.name)
-        for x in inputs(graph, 3):
-            session.load(x.tobytes())
-            assert [(op, crc) for op, _, crc in session.layers()] == checksums(graph, x)
+    graph = many(seed, 6)
+    _equal_on(name, graph, inputs(graph, 3), tmp_path)
 
 
 @pytest.mark.parametrize("channels", [7, 40])
@@ -117,13 +134,21 @@ def test_signs_of_zeros_infinities_and_neighbours_of_thresholds(name: str, chann
     close = np.concatenate([np.nextafter(special, np.float32(1e-20)), special, [np.nan, -np.nan]]).astype(np.float32)
     x = b.random.choice(close, source.shape)
     x[..., threshold == -np.inf] = -np.inf
-    (tmp_path / "model").mkdir()
-    emit(graph, tmp_path / "model", "signs")
+    _equal_on(name, graph, x[None], tmp_path)
+
+
+def _equal_on(name: str, graph: Graph, inputs: np.ndarray[Any, Any], folder: Path) -> None:
+    """Checks every operator on the host or an emulated board."""
+    (folder / "model").mkdir()
+    emit(graph, folder / "model", "bits")
     if name == "host":
-        assert HostModel(tmp_path / "model").checksums(x) == checksums(graph, x)
+        host = HostModel(folder / "model")
+        for x in inputs:
+            assert host.checksums(x) == checksums(graph, x)
         return
     board = load_registry().get("boards", name)
-    with EmulatedBoard(build(tmp_path / "model", board, tmp_path / "build").elf, board) as emulated:
+    with EmulatedBoard(build(folder / "model", board, folder / "build").elf, board) as emulated:
         session = Session(emulated, board.name)
-        session.load(x.tobytes())
-        assert [(op, crc) for op, _, crc in session.layers()] == checksums(graph, x)
+        for x in inputs:
+            session.load(x.tobytes())
+            assert [(op, crc) for op, _, crc in session.layers()] == checksums(graph, x)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Binary convolutions for hardware/kernels/kb_bits.h: what it can count, and how their constants lie in bit slices."""
+"""Binary convolutions for hardware/kernels/kb_bits.h and kb_few.h: what they can count, and how their constants lie."""
 
 from __future__ import annotations
 
@@ -30,74 +30,97 @@ def check_counters(conv: Convolution, taps: int) -> None:
     require(conv.output.dtype != "bit" or not conv.attrs["relu"], "has a ReLU of bits")
 
 
-def shared(conv: Convolution) -> bool:
-    """Whether it has few output channels, words of which are shared by pixels (kb_shared.h)."""
-    return _together(conv) > 1
+def few(conv: Convolution) -> bool:
+    """Whether it has so few output channels that to count each for itself (kb_few.h) takes fewer cycles, as on a Cortex-M4."""
+    kernel_w, channels, sizes = conv.attrs["kernel"][1], conv.output.shape[2], chunks(conv)
+    alone = 250 + 12 * sum(sizes) + channels * sum(6 * words + 45 for words in sizes)
+    inside = conv.source.shape[2] * _taps_inside(conv, 0) * _taps_inside(conv, 1)
+    in_slices = 600 + 150 * tap_lists(conv)[0] + 3.7 * inside * (1 + min(1, conv.attrs["stride"][1] / kernel_w))
+    in_slices += 400 if conv.output.dtype != "bit" else 0
+    return channels <= 32 and alone < in_slices
 
 
-def _together(conv: Convolution) -> int:
-    """Output pixels that share a word; their taps together have 15 bits."""
-    (kernel_h, kernel_w), (_, width, channels) = conv.attrs["kernel"], conv.output.shape
-    stride = conv.attrs["stride"][1]
-    column, pixels = kernel_h * conv.source.shape[2], 4 if channels <= 8 else 2 if channels <= 16 else 1
-    least = constant("KB_BITS_FEW") + 1 if pixels == 4 else constant("KB_BITS_SHARED")
-    fits = column >= least and column * (kernel_w + (pixels - 1) * stride) < 2**15
-    return pixels if fits and width >= pixels and stride < kernel_w else 1
+def _taps_inside(conv: Convolution, axis: int) -> float:
+    """Of a window, on average; only these are counted in slices."""
+    kernel, stride, padding = conv.along(axis)
+    starts = np.arange(conv.output.shape[axis]) * stride - padding
+    inside = np.minimum(starts + kernel, conv.source.shape[axis]) - np.maximum(starts, 0)
+    return float(np.maximum(inside, 0).mean())
+
+
+def chunks(conv: Convolution) -> list[int]:
+    """Words that kb_few.h counts at a time."""
+    kernel_h, kernel_w = conv.attrs["kernel"]
+    chunk, short = constant("KB_FEW_CHUNK"), constant("KB_FEW_SHORT")
+    whole, rest = divmod(kernel_h * kernel_w * -(-conv.source.shape[2] // 32), chunk)
+    return [chunk] * whole + [short if rest <= short else chunk] * (rest > 0)
 
 
 def tap_lists(conv: Convolution) -> tuple[int, int]:
     """Lists of taps, one per column of the kernel or, where columns are short, one of all; and the taps of each."""
     kernel_h, kernel_w = conv.attrs["kernel"]
     column = kernel_h * conv.source.shape[2]
-    spanned = kernel_w + (_together(conv) - 1) * conv.attrs["stride"][1]
-    return (spanned, column) if column > constant("KB_BITS_FEW") else (1, kernel_w * column)
+    return (kernel_w, column) if column > constant("KB_BITS_FEW") else (1, kernel_w * column)
 
 
 def scratch_bytes(conv: Convolution) -> int:
-    """For the lists of those taps that are +1."""
+    """For the lists of those taps that are +1, or the words of a window."""
+    if few(conv):
+        return 4 * sum(chunks(conv))
     lists, listed = tap_lists(conv)
     blocks = -(-listed // 8)
     return lists * (2 * (8 * blocks + 8) + 4 * blocks) + 4 * 7
 
 
 def constants(conv: Convolution) -> dict[str, Field]:
-    """Weights with a bit per output channel, of each pixel, in every word, and what padding changes per case of window."""
+    """Weights, and what padding changes per case of window."""
     weight = unpack(conv.params["weight"], conv.source.shape[2])
-    taps, pixels = weight[0].size, _together(conv)
-    lists, listed = tap_lists(conv)
-    words = pack(_for_pixels(conv, weight).transpose(2, 1, 3, 0)).reshape(lists, listed, -1)
-    arrays = _of_output(conv)
-    arrays["weight"] = np.moveaxis(np.pad(words, ((0, 0), (0, 1), (0, 0))), 2, 0)
     rows, columns = (_spans(conv, axis) for axis in (0, 1))
     windows = [weight[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
     positive = np.stack([window.sum(axis=(1, 2, 3), dtype=np.int64) for window in windows])
-    if "threshold" in conv.params:
-        valid = np.array([window[0].size for window in windows])[:, None]
-        least = positive - (valid - conv.params["threshold"].astype(np.int64)) // 2 + taps
-        arrays["level"] = _shared(_slices(np.clip(least, 0, 2 * taps + 1), lists * listed), pixels)
-        arrays["flip"] = _shared(conv.params["flip"], pixels)
-    else:
-        arrays["positive"] = positive.astype(np.uint16)
-    return arrays
+    valid = np.array([window[0].size for window in windows])[:, None]
+    return _of_output(conv) | (_one_by_one if few(conv) else _in_slices)(conv, weight, positive, valid)
 
 
-def _for_pixels(conv: Convolution, weight: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Weights [O, KH, KW, I] as those of all lanes of all pixels of a word, 0 outside of a pixel's window."""
-    pixels, stride = _together(conv), conv.attrs["stride"][1]
-    if pixels == 1:
-        return weight
-    channels, kernel_h, kernel_w, inputs = weight.shape
-    made = np.zeros((pixels, 32 // pixels, kernel_h, kernel_w + (pixels - 1) * stride, inputs), np.uint8)
-    for pixel in range(pixels):
-        made[pixel, :channels, :, pixel * stride : pixel * stride + kernel_w] = weight
-    return made.reshape(32, kernel_h, -1, inputs)
+def _in_slices(
+    conv: Convolution, weight: NDArray[np.uint8], positive: NDArray[np.int64], valid: NDArray[np.int64]
+) -> dict[str, Field]:
+    """Weights with a bit per output channel in every word."""
+    taps = weight[0].size
+    lists, listed = tap_lists(conv)
+    words = pack(weight.transpose(2, 1, 3, 0)).reshape(lists, listed, -1)
+    arrays: dict[str, Field] = {"weight": np.moveaxis(np.pad(words, ((0, 0), (0, 1), (0, 0))), 2, 0)}
+    if "threshold" not in conv.params:
+        return arrays | {"positive": positive.astype(np.uint16)}
+    least = positive - (valid - conv.params["threshold"].astype(np.int64)) // 2 + taps
+    level = _slices(np.clip(least, 0, 2 * taps + 1), taps)
+    return arrays | {"level": level, "flip": conv.params["flip"]}
 
 
-def _shared(words: NDArray[np.uint32], pixels: int) -> NDArray[np.uint32]:
-    """The low lanes of each word for all pixels of it."""
-    lanes = 32 // pixels
-    own = words & np.uint32(2**lanes - 1)
-    return np.bitwise_or.reduce([own << np.uint32(lanes * pixel) for pixel in range(pixels)])
+def _one_by_one(
+    conv: Convolution, weight: NDArray[np.uint8], positive: NDArray[np.int64], valid: NDArray[np.int64]
+) -> dict[str, Field]:
+    """Weights with a bit per tap, and the taps that agree though padding takes them; a level is what a count that reaches it
+    has above it, and so its sign is set where it does not.
+    """
+    taps, outputs = weight[0].size, len(weight)
+    arrays: dict[str, Field] = {"weight": _paired(pack(1 - weight).reshape(outputs, -1), chunks(conv))}
+    taken = taps - valid - (weight.sum(axis=(1, 2, 3), dtype=np.int64) - positive)
+    if "threshold" not in conv.params:
+        return arrays | {"positive": taken.astype(np.uint16)}
+    least = np.clip(taken - (-valid - conv.params["threshold"].astype(np.int64)) // 2, 0, 2 * taps + 1)
+    return arrays | {"level": (-least).astype(np.uint32), "flip": conv.params["flip"] ^ np.uint32(2**outputs - 1)}
+
+
+def _paired(words: NDArray[np.uint32], sizes: list[int]) -> NDArray[np.uint32]:
+    """Words [outputs, words] as [chunks][outputs][words of the chunk], in pairs as kb_few.c reads them."""
+    filled = np.pad(words, ((0, 0), (0, sum(sizes) - words.shape[1])))
+    made = []
+    for chunk in np.split(filled, np.cumsum(sizes)[:-1], axis=1):
+        first, odd = chunk[:, ::2], chunk[:, ::2] ^ chunk[:, 1::2]
+        before = np.bitwise_xor.accumulate(odd, axis=1) ^ odd
+        made.append(np.stack([first ^ before, odd], axis=2).ravel())
+    return np.concatenate(made)
 
 
 def _of_output(conv: Convolution) -> dict[str, Field]:

@@ -121,14 +121,14 @@ class Conv2d(Convolution):
         name = super().kernel
         if self.source.dtype == "bit":
             suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
-            return name + ("_shared" if _bits.shared(self) else "") + suffix
+            return name + ("_few" if _bits.few(self) else "") + suffix
         kind = "pointwise_" if self._in_pairs() else "dense_" if self._is_dense_f32() or self._is_dense_s8() else ""
         return name.replace("conv2d", f"{kind}conv2d")
 
     @property
     def struct(self) -> str:
         """The same of all of a type, but of linear layers of int8."""
-        return re.sub("_shared|pointwise_|dense_(?=conv2d_f32)", "", super().struct)
+        return re.sub("_few|pointwise_|dense_(?=conv2d_f32)", "", super().struct)
 
     def fields(self) -> dict[str, Field]:
         """The zero point of an int8 convolution's output is in its numbers of channels."""
@@ -146,7 +146,7 @@ class Conv2d(Convolution):
         return {"float32": self._f32, "int8": self._s8, "int16": self._s16}[self.source.dtype]()
 
     def scratch_bytes(self) -> int:
-        """Columns of the input at 16 bits and sums; for bits, lists of the taps that are +1 (kb_bits.h)."""
+        """Columns of the input at 16 bits and sums; for bits, lists of taps or a window (_bits.py)."""
         if self.source.dtype == "bit":
             return _bits.scratch_bytes(self)
         if self.source.dtype == "float32" or self.general or self._is_dense_s8():
