@@ -56,21 +56,21 @@
 #endif
 
 /* All channels of all pixels from x to the end, two pixels at a time, four channels of all of them before the next four;
-   `next` is from an output to that of the next pixel. The loop of sixteen steps is entered where what is left over of them
+   `next` is from an output to that of the next pixel. The loop of eight steps, which with all else fits an instruction cache of 1 KiB, is entered where what is left over of them
    begins. From the stack pointer on there are two words as above, the output, where those of the first pixel end; from 16
    on x, the output of the first pixel, next, x_end; from 68 on channel, w, taps. */
 KB_APART __attribute__((naked)) void quads(const int16_t *x, int8_t *out, int32_t next, const int16_t *x_end,
                                            const int32_t *channel, const int16_t *w, int32_t taps)
 {
     __asm__("push {r0-r11, lr}\n sub sp, #16\n" SAVE "ldr r3, [sp, #76]\n adds r2, r1, r2\n str r2, [sp, #12]\n"
-            "lsrs r3, r3, #1\n rsb r3, r3, #1\n and r3, r3, #15\n rsb r3, r3, r3, lsl #3\n"
+            "lsrs r3, r3, #1\n rsb r3, r3, #1\n and r3, r3, #7\n rsb r3, r3, r3, lsl #3\n"
             "adr r12, 2f\n add.w r12, r12, r3, lsl #3\n orr r12, r12, #1\n" SET_ENTRY("r12") "ldr.w r12, [sp, #68]\n"
             ".balign 4\n"
             "0: " HOLD "ldr.w r0, [sp, #16]\n ldr.w r1, [sp, #20]\n ldr.w r2, [sp, #72]\n ldr.w r3, [sp, #76]\n"
             "str.w r1, [sp, #8]\n add.w r3, r2, r3, lsl #2\n" SET_END("r3")
             "1: " BEGIN(HELD, "r4", "r8") "ldr.w r2, [sp, #72]\n" FIRST_STEP ENTRY("r1") "bx r1\n"
             ".balign 4\n"
-            "2:\n" FOUR_STEPS FOUR_STEPS FOUR_STEPS FOUR_STEPS END("r3") "cmp.w r2, r3\n bne.w 2b\n"
+            "2:\n" FOUR_STEPS FOUR_STEPS END("r3") "cmp.w r2, r3\n bne.w 2b\n"
             POINT_AT_NUMBERS "sub.w r6, r6, r4\n sub.w r7, r7, r5\n sub.w r10, r10, r8\n sub.w r11, r11, r9\n"
             TWO_PIXELS(HELD, BY_ROUNDING(", asr #8", ", asr #7"))
             "ldr.w r1, [sp, #8]\n ldr.w r2, [sp, #24]\n ldr.w r3, [sp, #28]\n"
