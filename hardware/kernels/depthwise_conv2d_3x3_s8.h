@@ -86,7 +86,7 @@ KB_APART void quad(const tile *t, int32_t c)
     KB_STORED(&taps);
     spread_both(t->p->weight + c, weights, 0, &taps);
     KB_STORED(weights);
-    shift_weights(channel, weights);
+    shift_weights(channel, weights, weights + 2 * 3 * QUAD);
     const walk w = {across->out,
                     along->out,
                     rows % 2,

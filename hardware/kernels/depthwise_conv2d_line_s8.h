@@ -55,7 +55,7 @@ KB_APART void quad(const tile *t, int32_t c)
     walk w = {2 * beside, beside,    pairs % 2,  4 * blocks * beside,    2,   0, weights,
               channel,    t->planes, t->out + c, 2 * t->p->out_zero + 1, QUAD};
     line_weights(t, t->p->weight + c, weights);
-    shift_weights(channel, weights);
+    shift_weights(channel, weights, weights + 6 * QUAD);
     KB_STORED(&w);
     if (pairs > 0)
         columns(&w);

@@ -91,6 +91,7 @@ KB_INLINE void by_channels(const int8_t *in, int8_t *out, const kb_depthwise_con
     const int32_t start = along.from - pad, count = along.to - along.from;
     const int32_t inside = kb_max(kb_min(count, size - start - 2), 0);
     const int32_t pairs = inside & ~1;
+    int8_t *const whole = out;
     in += across.from * below;
     out += across.from * below_out + along.from * step;
     for (int32_t i = across.from; i < across.to; i++, in += below, out += below_out) {
@@ -111,9 +112,8 @@ KB_INLINE void by_channels(const int8_t *in, int8_t *out, const kb_depthwise_con
                    channels};
         KB_STORED(&t);
         run_channels(&t);
-        for (int32_t j = 0; p->low > -128 && j < count; j++)
-            kb_clamp(out + j * step, channels, p->low);
     }
+    kb_clamp_region(whole, &g->out, r, p->low);
 }
 
 #endif

@@ -13,6 +13,15 @@ KB_RARE static void kb_clamp(int8_t *out, int32_t count, int32_t low)
 #ifdef __ARM_FEATURE_DSP
     const uint32_t lows = ((uint32_t)low & 0xFF) * 0x01010101;
     KB_NO_UNROLL
+    for (; end - out >= 16; out += 16) {
+        const uint32_t a = kb_max4(kb_load4(out), lows), b = kb_max4(kb_load4(out + 4), lows);
+        const uint32_t c = kb_max4(kb_load4(out + 8), lows), d = kb_max4(kb_load4(out + 12), lows);
+        __builtin_memcpy(out, &a, 4);
+        __builtin_memcpy(out + 4, &b, 4);
+        __builtin_memcpy(out + 8, &c, 4);
+        __builtin_memcpy(out + 12, &d, 4);
+    }
+    KB_NO_UNROLL
     for (; end - out >= 4; out += 4) {
         const uint32_t larger = kb_max4(kb_load4(out), lows);
         __builtin_memcpy(out, &larger, 4);
@@ -21,6 +30,16 @@ KB_RARE static void kb_clamp(int8_t *out, int32_t count, int32_t low)
     KB_NO_UNROLL
     for (; out != end; out++)
         *out = (int8_t)kb_max(*out, low);
+}
+
+/* The same of a part of a map, all of which has outputs of at least -128. */
+KB_INLINE void kb_clamp_region(int8_t *out, const kb_shape *map, const kb_region *r, int32_t low)
+{
+    const int32_t row = map->width * map->channels, whole = r->x_end - r->x == map->width;
+    const int32_t rows = whole ? 1 : r->y_end - r->y, count = (whole ? r->y_end - r->y : 1) * (r->x_end - r->x);
+    out += r->y * row + r->x * map->channels;
+    for (int32_t i = 0; i < rows && low > -128; i++, out += row)
+        kb_clamp(out, count * map->channels, low);
 }
 
 #endif
