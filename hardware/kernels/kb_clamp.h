@@ -14,12 +14,14 @@ KB_RARE static void kb_clamp(int8_t *out, int32_t count, int32_t low)
     const uint32_t lows = ((uint32_t)low & 0xFF) * 0x01010101;
     KB_NO_UNROLL
     for (; end - out >= 16; out += 16) {
-        const uint32_t a = kb_max4(kb_load4(out), lows), b = kb_max4(kb_load4(out + 4), lows);
-        const uint32_t c = kb_max4(kb_load4(out + 8), lows), d = kb_max4(kb_load4(out + 12), lows);
-        __builtin_memcpy(out, &a, 4);
-        __builtin_memcpy(out + 4, &b, 4);
-        __builtin_memcpy(out + 8, &c, 4);
-        __builtin_memcpy(out + 12, &d, 4);
+        uint32_t a, b, c, d, larger;
+        __asm__ volatile(".balign 4\n ldr.w %0, [%5]\n ldr.w %1, [%5, #4]\n ldr.w %2, [%5, #8]\n ldr.w %3, [%5, #12]\n"
+                         "ssub8 %4, %0, %6\n sel %0, %0, %6\n ssub8 %4, %1, %6\n sel %1, %1, %6\n"
+                         "ssub8 %4, %2, %6\n sel %2, %2, %6\n ssub8 %4, %3, %6\n sel %3, %3, %6\n"
+                         "str.w %0, [%5]\n str.w %1, [%5, #4]\n str.w %2, [%5, #8]\n str.w %3, [%5, #12]"
+                         : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "=&r"(larger)
+                         : "r"(out), "r"(lows)
+                         : "cc", "memory");
     }
     KB_NO_UNROLL
     for (; end - out >= 4; out += 4) {

@@ -79,6 +79,8 @@ def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan
         if not any(ways):
             return
         for kind, height, planes, cycles in filter(None, ways):
+            if kind == "line" and turned and across.stride > 1:  # rows of the output are shorter than those of the input
+                continue
             is_whole = whole and width >= along.made and height >= across.made
             yield Plan(kind, turned, width, height, is_whole, planes, cycles)
 
@@ -98,7 +100,7 @@ def _3x3(along: Axis, across: Axis, width: int) -> _Way | None:
 
 
 def _line(along: Axis, across: Axis, width: int) -> _Way | None:
-    """By the kernel of few taps along, which reads up to two words more."""
+    """By the kernel of few taps along, where cores without the DSP extension need no more memory than planes take."""
     planes = _FOUR_WORDS * (along.words(width) + 2)
     few = across.kernel == along.stride == 1 and along.kernel <= constant("KB_DEPTHWISE_TAPS")
     return ("line", 1, planes, _cycles_line(along, across, width)) if few and planes <= _PLANES_BYTES else None
@@ -132,11 +134,9 @@ def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
 
 
 def _cycles_line(along: Axis, across: Axis, width: int) -> float:
-    tiles, words = _spread(along, across, width, 1)
-    if along.kernel == 3 and across.stride == 1:  # without planes (hardware/kernels/depthwise_short_s8.h)
-        return 4 * (11 * across.made * along.made + 100 * tiles)
-    blocks = across.made * along.made // 4
-    return 16 * words + 450 * tiles + 4 * (52 * blocks + (90 + 130 * (along.made % 2)) * tiles)
+    tiles, _ = _spread(along, across, width, 1)
+    each, line = (11, 85) if along.kernel <= 3 else (13.5, 115)
+    return 4 * (each * across.made * along.made + line * tiles)
 
 
 def _cycles_wide(along: Axis, across: Axis, width: int, height: int, words: int) -> float:
