@@ -76,31 +76,35 @@ KB_APART __attribute__((naked)) void columns_2(const walk *w)
 #endif
 /* clang-format on */
 
-KB_APART void quad(const tile *t, int32_t c)
+KB_INLINE void quads(const tile *t)
 {
     const axis *along = &t->along, *across = &t->across;
     const int32_t rows = across->to - across->from, blocks = rows / 2, step = along->weight;
-    const int32_t *const channel = t->p->channel + 3 * c;
     const block taps = {step, across->weight, step - 3 * across->weight, 0, 2, 3};
     uint32_t weights[2 * 3 * QUAD];
+    walk w = {across->out,
+              along->out,
+              rows % 2,
+              2 * blocks * across->out,
+              along->to - along->from,
+              4 * QUAD * along->stride * (KB_DEPTHWISE_ROWS - 2 * blocks),
+              weights,
+              t->p->channel,
+              t->planes,
+              t->out,
+              2 * t->p->out_zero + 1,
+              QUAD};
     KB_STORED(&taps);
-    spread_both(t->p->weight + c, weights, 0, &taps);
-    KB_STORED(weights);
-    shift_weights(channel, weights, weights + 2 * 3 * QUAD);
-    const walk w = {across->out,
-                    along->out,
-                    rows % 2,
-                    2 * blocks * across->out,
-                    along->to - along->from,
-                    4 * QUAD * along->stride * (KB_DEPTHWISE_ROWS - 2 * blocks),
-                    weights,
-                    channel,
-                    t->planes,
-                    t->out + c,
-                    2 * t->p->out_zero + 1,
-                    QUAD};
-    KB_STORED(&w);
-    MAKE(along->stride, &w);
+    for (int32_t made = 0; made < t->p->window.in.channels; made += QUAD) {
+        const int32_t c = first_of(t, made);
+        w.channel = t->p->channel + 3 * c, w.out = t->out + c;
+        spread(t, c);
+        spread_both(t->p->weight + c, weights, 0, &taps);
+        KB_STORED(weights);
+        shift_weights(w.channel, weights, weights + 2 * 3 * QUAD);
+        KB_STORED(&w);
+        MAKE(along->stride, &w);
+    }
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)

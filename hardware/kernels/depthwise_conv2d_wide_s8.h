@@ -136,7 +136,7 @@ KB_APART __attribute__((naked)) void spread_weights(taps *t)
 }
 /* clang-format on */
 
-KB_APART void quad(const tile *t, int32_t c)
+KB_INLINE void quads(const tile *t)
 {
     const axis *along = &t->along, *across = &t->across;
     const int32_t odd = along->stride % 2, words = (along->kernel + 1 + odd) / 2, high = across->kernel;
@@ -146,24 +146,28 @@ KB_APART void quad(const tile *t, int32_t c)
     const int32_t count = along->to - along->from, rows = across->to - across->from, line = rows == 1;
     const int32_t pairs = (count + 1) / 2, beside = along->out, below = line ? 2 * beside : across->out;
     const int by_two = along->stride == 1 && (line ? across->extent : across->stride) == 1;
-    const int32_t *const channel = t->p->channel + 3 * c;
     uint32_t *const own = t->planes + QUAD * along->extent * across->extent, *const end = own + 2 * QUAD * words * high;
-    taps spreads = {
-        t->p->weight + c, own, along->weight, 2 * row * high, along->kernel / 2, along->kernel % 2 ? 1 : -odd, high,
-        across->weight,   odd};
+    taps of;
+    of.step = along->weight, of.next = 2 * row * high, of.pairs = along->kernel / 2;
+    of.rest = along->kernel % 2 ? 1 : -odd, of.below = across->weight, of.odd = odd;
     walk w; /* field by field: GCC would clear it first */
     w.beside = w.step = beside, w.final = count % 2 ? 0 : beside, w.place = line ? 20 : 16;
     w.below = below, w.down = line ? onward : row * across->stride, w.span = (line ? pairs : rows) * below;
-    w.weights = own, w.weights_end = end;
     w.length = length, w.skip = next - row * length, w.second = by_two ? -1 : along->stride / 2 * next;
-    w.plane = t->planes, w.out = t->out + c, w.channel = channel, w.zero = 2 * t->p->out_zero + 1;
-    w.columns = line ? 1 : pairs, w.onward = onward, w.left = QUAD;
-    KB_STORED(&spreads);
-    spread_weights(&spreads);
-    KB_STORED(own);
-    shift_weights(channel, own, end);
-    KB_STORED(&w);
-    columns(&w);
+    w.columns = line ? 1 : pairs, w.onward = onward, w.zero = 2 * t->p->out_zero + 1;
+    for (int32_t made = 0; made < t->p->window.in.channels; made += QUAD) {
+        const int32_t c = first_of(t, made);
+        of.from = t->p->weight + c, of.to = own, of.rows = high;
+        w.weights = own, w.weights_end = end, w.plane = t->planes, w.left = QUAD;
+        w.out = t->out + c, w.channel = t->p->channel + 3 * c;
+        spread(t, c);
+        KB_STORED(&of);
+        spread_weights(&of);
+        KB_STORED(own);
+        shift_weights(t->p->channel + 3 * c, own, end);
+        KB_STORED(&w);
+        columns(&w);
+    }
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)

@@ -43,8 +43,8 @@ typedef struct {
     block both; /* of whole words */
 } tile;
 
-/* What is done with the planes of four channels from c on. */
-static void quad(const tile *t, int32_t c);
+/* Makes all channels, four at a time, of whose input it makes planes by `spread`. */
+static void quads(const tile *t);
 
 /* clang-format off */
 /* Words of two values, of four channels. */
@@ -131,7 +131,7 @@ KB_INLINE void clear(const tile *t)
 KB_APART void make(tile *t)
 {
     const axis *along = &t->along, *across = &t->across;
-    const int32_t before = kb_max(-along->start, 0), last = t->p->window.in.channels - QUAD;
+    const int32_t before = kb_max(-along->start, 0);
     const int32_t inside = kb_min(2 * along->extent, along->size - along->start) - before;
     t->skip = before / 2;
     t->half_first = before % 2;
@@ -147,11 +147,13 @@ KB_APART void make(tile *t)
     t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;
     t->out += across->from * across->out + along->from * along->out;
     clear(t);
-    for (int32_t next = 0; next < last + QUAD; next += QUAD) {
-        const int32_t c = kb_min(next, last);
-        spread(t, c);
-        quad(t, c);
-    }
+    quads(t);
+}
+
+/* The first of the four channels that follow `made` ones: of the last ones some may have been made. */
+KB_INLINE int32_t first_of(const tile *t, int32_t made)
+{
+    return kb_min(made, t->p->window.in.channels - QUAD);
 }
 
 /* All channels, of which there are four or more. */

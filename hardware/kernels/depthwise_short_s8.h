@@ -52,10 +52,10 @@ typedef struct {
     "asr.w " first ", " first ", " right "\n asr.w " second ", " second ", " right "\n"                               \
     "ssat " first ", #8, " first "\n strb.w " first ", [r2]\n add.w r2, r2, r1\n"                                     \
     "ssat " second ", #8, " second "\n strb.w " second ", [r2]\n add.w r2, r2, r1\n"
-/* A value of the first output's window from its place, or the zero point in r9. */
-#define TAP(value) "cmp.w " value ", #0\n ite mi\n movmi " value ", r9\n ldrsbpl.w " value ", [r0, " value "]\n"
+/* A value of the first output's window from its place, or the zero point. */
+#define TAP(value, zero) "cmp.w " value ", #0\n ite mi\n movmi " value ", " zero "\n ldrsbpl.w " value ", [r0, " value "]\n"
 /* The pointers of a channel in r0 to r2 from those at r12, which move on to the next. */
-#define POINTERS "ldm.w r12, {r0-r2}\n add.w lr, r0, #1\n str.w lr, [r12]\n add.w lr, r2, #1\n str.w lr, [r12, #8]\n"
+#define POINTERS "ldm.w r12, {r0-r2}\n add.w r10, r0, #1\n str.w r10, [r12]\n add.w r10, r2, #1\n str.w r10, [r12, #8]\n"
 /* Where the last taps of pairs begin, in r0, and end, in `end`; whether there are any. */
 #define PAIRS(end) "ldrd lr, " end ", [r12, #60]\n add.w r0, r0, lr\n cmp.w " end ", #0\n add.w " end ", " end ", r0\n"
 
@@ -73,14 +73,14 @@ KB_APART __attribute__((naked)) void run_3(strip *line)
 {
     __asm__("push {r0, r4-r11, lr}\n"
             "1: ldr.w r12, [sp]\n ldr.w r0, [r12, #16]\n ldr.w r9, [r12, #12]\n ldr.w r10, [r12, #20]\n ldr.w r11, [r12, #24]\n"
-            "ldr.w r1, [r12, #28]\n ldr.w r2, [r12, #32]\n"
+            "ldr.w r1, [r12, #28]\n ldr.w r2, [r12, #32]\n ldr.w lr, [r12, #36]\n ldr.w r7, [r12, #40]\n"
             "ldm.w r0!, {r5, r6, r8}\n ldrsb.w r3, [r9]\n ldrsb.w r4, [r9, r10]\n ldrsb.w r11, [r9, r11]\n"
             "and.w r4, r4, r1\n and.w r2, r2, r11\n"
             "str.w r0, [r12, #16]\n add.w r9, r9, #1\n lsr.w r10, r8, #8\n str.w r9, [r12, #12]\n"
-            "lsl.w r3, r3, r10\n lsl.w r4, r4, r10\n lsl.w r2, r2, r10\n ldrd r9, r7, [r12, #36]\n"
-            "add.w r0, r3, r4\n add.w r0, r0, r2\n mls r5, r0, r9, r5\n"
-            "pkhbt r3, r3, r4, lsl #16\n pkhbt r4, r4, r2, lsl #16\n uxtb.w r8, r8\n sub.w r11, r8, #1\n lsl.w r7, r7, r11\n"
-            POINTERS "ldrd r10, r11, [r12, #44]\n" TAP("r10") TAP("r11") "pkhbt r10, r10, r11, lsl #16\n"
+            "lsl.w r3, r3, r10\n lsl.w r4, r4, r10\n lsl.w r2, r2, r10\n"
+            "add.w r0, r3, r4\n add.w r0, r0, r2\n mls r5, r0, lr, r5\n"
+            "pkhbt r3, r3, r4, lsl #16\n pkhbt r4, r4, r2, lsl #16\n sub.w r11, r8, #1\n lsl.w r7, r7, r11\n"
+            POINTERS "ldrd r10, r11, [r12, #44]\n" TAP("r10", "lr") TAP("r11", "lr") "pkhbt r10, r10, r11, lsl #16\n"
             PAIRS("r9") "beq.w 4f\n"
             ".balign 4\n"
             "2: " PAIR_3("r10", "r11") "beq.w 3f\n" PAIR_3("r11", "r10") "bne.w 2b\n b.w 4f\n"
@@ -116,9 +116,9 @@ KB_APART __attribute__((naked)) void run_5(strip *line)
             "lsl.w r3, r3, r10\n lsl.w r1, r1, r10\n lsl.w r4, r4, r10\n lsl.w r5, r5, r10\n lsl.w r6, r6, r10\n"
             "ldrd r9, r10, [r12, #36]\n"
             "add.w r0, r3, r1\n add.w r2, r4, r5\n add.w r0, r0, r6\n add.w r0, r0, r2\n mls r7, r0, r9, r7\n"
-            "uxtb.w lr, lr\n pkhbt r3, r3, r1, lsl #16\n pkhbt r1, r1, r4, lsl #16\n pkhbt r4, r4, r5, lsl #16\n"
+            "pkhbt r3, r3, r1, lsl #16\n pkhbt r1, r1, r4, lsl #16\n pkhbt r4, r4, r5, lsl #16\n"
             "mov.w r5, r1\n pkhbt r6, lr, r6, lsl #16\n sub.w lr, lr, #1\n lsl.w lr, r10, lr\n str.w lr, [sp, #4]\n"
-            POINTERS "add.w lr, r12, #44\n ldm.w lr, {r10, r11, r12, lr}\n" TAP("r10") TAP("r11") TAP("r12") TAP("lr")
+            POINTERS "add.w lr, r12, #44\n ldm.w lr, {r10, r11, r12, lr}\n" TAP("r10", "r9") TAP("r11", "r9") TAP("r12", "r9") TAP("lr", "r9")
             "pkhbt r10, r10, r11, lsl #16\n pkhbt r11, r12, lr, lsl #16\n"
             "ldr.w r12, [sp]\n ldr.w r9, [sp, #4]\n ldrd lr, r12, [r12, #60]\n add.w r0, r0, lr\n cmp.w r12, #0\n"
             "add.w r12, r12, r0\n str.w r12, [sp, #4]\n beq.w 5f\n"
