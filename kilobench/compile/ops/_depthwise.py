@@ -79,7 +79,7 @@ def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan
         if not any(ways):
             return
         for kind, height, planes, cycles in filter(None, ways):
-            if kind == "line" and turned and across.stride > 1:  # rows of the output are shorter than those of the input
+            if kind == "line" and turned and across.made != across.size:  # which has one step for both maps
                 continue
             is_whole = whole and width >= along.made and height >= across.made
             yield Plan(kind, turned, width, height, is_whole, planes, cycles)
@@ -135,7 +135,7 @@ def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
 
 def _cycles_line(along: Axis, across: Axis, width: int) -> float:
     tiles, _ = _spread(along, across, width, 1)
-    each, line = (11, 85) if along.kernel <= 3 else (13.5, 115)
+    each, line = (11, 85) if along.kernel <= 3 else (13.5, 140)
     return 4 * (each * across.made * along.made + line * tiles)
 
 
@@ -143,10 +143,13 @@ def _cycles_wide(along: Axis, across: Axis, width: int, height: int, words: int)
     tiles, spread = _spread(along, across, width, height)
     flat = across.rows(height) == across.kernel and words * across.kernel <= constant("KB_DEPTHWISE_RUN")
     runs, length = (1, words * across.kernel) if flat else (words, across.kernel)
-    calls = tiles if height == 1 else -(-along.made // 2) * -(-across.made // height)
+    line = height == 1
+    calls = tiles if line else -(-along.made // 2) * -(-across.made // height)
     pairs = -(-along.made // 2) * across.made
-    by_two = along.stride == 1 and (across.kernel if height == 1 else across.stride) == 1
-    singles = calls if by_two and (width // 2 if height == 1 else height) % 2 else 0 if by_two else pairs
-    made = (pairs - singles) / 2 * (38 + runs * (12 + 8 * length)) + singles * (50 + runs * (7 + 7 * length))
-    weights = tiles * across.kernel * (50 + 50 * words)
-    return 16 * spread + weights + 250 * tiles + 4 * (made + 70 * calls + 110 * tiles)
+    if along.stride == 1 and (across.kernel if line else across.stride) == 1:  # two at a time
+        column = -(-min(width, along.made) // 2) if line else height
+        made = calls * -(-column // 2) * (46 + runs * (12 + 8 * length))
+    else:
+        made = pairs * (50 + runs * (7 + 7 * length))
+    weights = tiles * across.kernel * (40 + 36 * words)
+    return 16 * spread + weights + 150 * tiles + 4 * (made + 45 * calls + 45 * tiles)
