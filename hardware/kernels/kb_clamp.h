@@ -13,20 +13,13 @@ KB_RARE static void kb_clamp(int8_t *out, int32_t count, int32_t low)
 #ifdef __ARM_FEATURE_DSP
     const uint32_t lows = ((uint32_t)low & 0xFF) * 0x01010101;
     KB_NO_UNROLL
-    for (; end - out >= 16; out += 16) {
-        uint32_t a, b, c, d, larger;
-        __asm__ volatile(".balign 4\n ldr.w %0, [%5]\n ldr.w %1, [%5, #4]\n ldr.w %2, [%5, #8]\n ldr.w %3, [%5, #12]\n"
-                         "ssub8 %4, %0, %6\n sel %0, %0, %6\n ssub8 %4, %1, %6\n sel %1, %1, %6\n"
-                         "ssub8 %4, %2, %6\n sel %2, %2, %6\n ssub8 %4, %3, %6\n sel %3, %3, %6\n"
-                         "str.w %0, [%5]\n str.w %1, [%5, #4]\n str.w %2, [%5, #8]\n str.w %3, [%5, #12]"
-                         : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "=&r"(larger)
+    for (const int8_t *const eights = out + (count & ~7); out != eights; out += 8) {
+        uint32_t a, b, larger;
+        __asm__ volatile(".balign 4\n ldr.w %0, [%3]\n ldr.w %1, [%3, #4]\n ssub8 %2, %0, %4\n sel %0, %0, %4\n"
+                         "ssub8 %2, %1, %4\n sel %1, %1, %4\n str.w %0, [%3]\n str.w %1, [%3, #4]"
+                         : "=&r"(a), "=&r"(b), "=&r"(larger)
                          : "r"(out), "r"(lows)
                          : "cc", "memory");
-    }
-    KB_NO_UNROLL
-    for (; end - out >= 4; out += 4) {
-        const uint32_t larger = kb_max4(kb_load4(out), lows);
-        __builtin_memcpy(out, &larger, 4);
     }
 #endif
     KB_NO_UNROLL
