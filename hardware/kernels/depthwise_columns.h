@@ -74,14 +74,4 @@ typedef struct {
 
 /* clang-format on */
 
-/* Multiplies the six words of weights of every channel by what its products are shifted to the left. */
-KB_INLINE void shift_weights(const int32_t *channel, uint32_t *weights)
-{
-    if ((channel[2] | channel[5] | channel[8] | channel[11]) < 256)
-        return;
-    KB_NO_UNROLL
-    for (int32_t i = 0; i < 6 * QUAD; i++)
-        weights[i] = kb_shift16(weights[i], channel[3 * (i % QUAD) + 2] >> 8);
-}
-
 #endif

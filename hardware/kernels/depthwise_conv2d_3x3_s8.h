@@ -82,27 +82,32 @@ KB_APART __attribute__((naked)) void columns_2(const walk *w)
 #define MAKE(stride, w) ((stride) == 1 ? columns(w) : columns_2(w))
 /* clang-format on */
 
-KB_APART void quad(const tile *t, int32_t c)
+KB_INLINE void quads(const tile *t)
 {
     const axis *along = &t->along, *across = &t->across;
     const int32_t rows = across->to - across->from, blocks = rows / 2;
-    const walk w = {across->out,
-                    along->out,
-                    rows % 2,
-                    2 * blocks * across->out,
-                    along->to - along->from,
-                    4 * QUAD * along->stride * (KB_DEPTHWISE_ROWS - rows),
-                    t->p->weight + c,
-                    t->p->channel + 3 * c,
-                    t->planes,
-                    t->out + c,
-                    2 * t->p->out_zero + 1,
-                    QUAD,
-                    along->weight,
-                    across->weight,
-                    rows};
-    KB_STORED(&w);
-    MAKE(along->stride, &w);
+    walk w = {across->out,
+              along->out,
+              rows % 2,
+              2 * blocks * across->out,
+              along->to - along->from,
+              4 * QUAD * along->stride * (KB_DEPTHWISE_ROWS - rows),
+              t->p->weight,
+              t->p->channel,
+              t->planes,
+              t->out,
+              2 * t->p->out_zero + 1,
+              QUAD,
+              along->weight,
+              across->weight,
+              rows};
+    for (int32_t made = 0; made < t->p->window.in.channels; made += QUAD) {
+        const int32_t c = first_of(t, made);
+        w.weights = t->p->weight + c, w.channel = t->p->channel + 3 * c, w.out = t->out + c;
+        spread(t, c);
+        KB_STORED(&w);
+        MAKE(along->stride, &w);
+    }
 }
 
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)

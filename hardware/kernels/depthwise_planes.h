@@ -9,8 +9,8 @@
 #ifndef KB_DEPTHWISE_PLANES_H
 #define KB_DEPTHWISE_PLANES_H
 
+#include "kb_clamp.h"
 #include "kb_depthwise.h"
-#include "kb_dsp.h"
 
 #define QUAD 4
 
@@ -43,8 +43,8 @@ typedef struct {
     block both; /* of whole words */
 } tile;
 
-/* What is done with the planes of four channels from c on. */
-static void quad(const tile *t, int32_t c);
+/* Makes all channels, four at a time, of whose input it makes planes by `spread`. */
+static void quads(const tile *t);
 
 /* clang-format off */
 /* Words of two values, of four channels. */
@@ -97,20 +97,14 @@ KB_INLINE void spread(const tile *t, int32_t c)
         spread_one(from + 2 * step * t->whole, rows, line, offset, to + next * t->whole, 0);
 }
 
-/* Raises the outputs of four channels from c on to `low`. */
-KB_APART void clamp(const tile *t, int32_t c)
+/* Multiplies words of weights, each of the four channels in turn, by what its products are shifted to the left. */
+KB_INLINE void shift_weights(const int32_t *channel, uint32_t *word, const uint32_t *end)
 {
-    const uint32_t lows = ((uint32_t)t->p->low & 0xFF) * 0x01010101;
-    const int32_t columns = t->along.to - t->along.from, beside = t->along.out, below = t->across.out;
-    int8_t *line = t->out + c;
-    for (int32_t rows = t->across.to - t->across.from; rows > 0; rows--, line += below) {
-        int8_t *to = line;
-        KB_NO_UNROLL
-        for (int32_t left = columns; left > 0; left--, to += beside) {
-            const uint32_t larger = kb_max4(kb_load4(to), lows);
-            __builtin_memcpy(to, &larger, 4);
-        }
-    }
+    if ((channel[2] | channel[5] | channel[8] | channel[11]) < 256)
+        return;
+    KB_NO_UNROLL
+    for (int32_t i = 0; word != end; word++, i = (i + 1) % QUAD)
+        *word = kb_shift16(*word, channel[3 * i + 2] >> 8);
 }
 
 KB_INLINE void zero(uint32_t *word, int32_t count)
@@ -137,7 +131,7 @@ KB_INLINE void clear(const tile *t)
 KB_APART void make(tile *t)
 {
     const axis *along = &t->along, *across = &t->across;
-    const int32_t before = kb_max(-along->start, 0), last = t->p->window.in.channels - QUAD;
+    const int32_t before = kb_max(-along->start, 0);
     const int32_t inside = kb_min(2 * along->extent, along->size - along->start) - before;
     t->skip = before / 2;
     t->half_first = before % 2;
@@ -153,13 +147,13 @@ KB_APART void make(tile *t)
     t->in += (across->start + t->rows.from) * across->in + (along->start + before) * along->in;
     t->out += across->from * across->out + along->from * along->out;
     clear(t);
-    for (int32_t next = 0; next < last + QUAD; next += QUAD) {
-        const int32_t c = kb_min(next, last);
-        spread(t, c);
-        quad(t, c);
-        if (t->p->low > -128)
-            clamp(t, c);
-    }
+    quads(t);
+}
+
+/* The first of the four channels that follow `made` ones: of the last ones some may have been made. */
+KB_INLINE int32_t first_of(const tile *t, int32_t made)
+{
+    return kb_min(made, t->p->window.in.channels - QUAD);
 }
 
 /* All channels, of which there are four or more. */
@@ -195,6 +189,7 @@ KB_INLINE void by_tiles(const int8_t *in, int8_t *out, uint32_t *planes, const k
             make(&t);
         }
     }
+    kb_clamp_region(out, &g->out, r, p->low);
 }
 
 #endif

@@ -13,14 +13,28 @@ KB_RARE static void kb_clamp(int8_t *out, int32_t count, int32_t low)
 #ifdef __ARM_FEATURE_DSP
     const uint32_t lows = ((uint32_t)low & 0xFF) * 0x01010101;
     KB_NO_UNROLL
-    for (; end - out >= 4; out += 4) {
-        const uint32_t larger = kb_max4(kb_load4(out), lows);
-        __builtin_memcpy(out, &larger, 4);
+    for (const int8_t *const eights = out + (count & ~7); out != eights; out += 8) {
+        uint32_t a, b, larger;
+        __asm__ volatile(".balign 4\n ldr.w %0, [%3]\n ldr.w %1, [%3, #4]\n ssub8 %2, %0, %4\n sel %0, %0, %4\n"
+                         "ssub8 %2, %1, %4\n sel %1, %1, %4\n str.w %0, [%3]\n str.w %1, [%3, #4]"
+                         : "=&r"(a), "=&r"(b), "=&r"(larger)
+                         : "r"(out), "r"(lows)
+                         : "cc", "memory");
     }
 #endif
     KB_NO_UNROLL
     for (; out != end; out++)
         *out = (int8_t)kb_max(*out, low);
+}
+
+/* The same of a part of a map, all of which has outputs of at least -128. */
+KB_INLINE void kb_clamp_region(int8_t *out, const kb_shape *map, const kb_region *r, int32_t low)
+{
+    const int32_t row = map->width * map->channels, whole = r->x_end - r->x == map->width;
+    const int32_t rows = whole ? 1 : r->y_end - r->y, count = (whole ? r->y_end - r->y : 1) * (r->x_end - r->x);
+    out += r->y * row + r->x * map->channels;
+    for (int32_t i = 0; i < rows && low > -128; i++, out += row)
+        kb_clamp(out, count * map->channels, low);
 }
 
 #endif

@@ -2,9 +2,9 @@
 /* Counts the cycles of executed basic blocks: the native form of the hook in counter.py, with the same sums; and, where
    it is told of a flash, what the core waits for it (docs/timing.md), which only this form can.
 
-   The emulator calls kb_block for every block, and kb_read for every read of data. Known blocks cost a look-up, as a rule
-   one comparison: a block's slot is that of its address. Unknown ones are priced by `decode`. Nothing of the C library is
-   used, which zig would have to compile first. */
+   The emulator calls kb_block for every block, and kb_read for every read of data. Known blocks cost a look-up, as a
+   rule one comparison: a block's slot is that of its address. Unknown ones are priced by `decode`. Nothing of the C
+   library is used, which zig would have to compile first. */
 #include <stdint.h>
 
 #define CAPACITY (1u << 16)
@@ -27,10 +27,10 @@ typedef struct {
 
 /* As memory_model.py gives it. */
 typedef struct {
-    uint32_t origin, bytes;     /* 0: there is no flash to wait for */
+    uint32_t origin, bytes; /* 0: there is no flash to wait for */
     uint32_t fetch_waits, read_waits; /* half cycles for a line that is not at hand, of instructions and of data */
-    uint32_t prefetch;          /* whether the line after that which is executed is read meanwhile */
-    uint32_t shared;            /* whether data is kept with instructions */
+    uint32_t prefetch; /* whether the line after that which is executed is read meanwhile */
+    uint32_t shared; /* whether data is kept with instructions */
     uint32_t instruction[3], data[3]; /* shift, sets and ways; of data 0 sets: every read waits */
 } flash;
 
@@ -45,11 +45,12 @@ typedef struct {
     slot slots[CAPACITY];
     flash flash;
     cache instruction, data;
-    /* Writes to a register of the emulated core: unicorn sets the core's IT state for a hook of a read, and leaves it. */
+    /* Writes to a register of the emulated core: unicorn sets the core's IT state for a hook of a read, and leaves it.
+     */
     int (*write)(void *engine, int number, const void *value);
     int epsr; /* its number */
-    uint32_t in_it;      /* whether the block may have an IT state */
-    uint32_t ahead;      /* the line that is prefetched, and one */
+    uint32_t in_it; /* whether the block may have an IT state */
+    uint32_t ahead; /* the line that is prefetched, and one */
     uint64_t ahead_from; /* since when, in half cycles */
 } counter;
 

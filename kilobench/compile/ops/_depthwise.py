@@ -94,6 +94,8 @@ def _tiles(along: Axis, across: Axis, turned: int, whole: bool) -> Iterator[Plan
         if not any(ways):
             return
         for kind, height, planes, cycles in filter(None, ways):
+            if kind == "line" and turned and across.made != across.size:  # which has one step for both maps
+                continue
             is_whole = whole and width >= along.made and height >= across.made
             yield Plan(kind, turned, width, height, is_whole, planes, cycles)
 
@@ -112,7 +114,7 @@ def _3x3(along: Axis, across: Axis, width: int) -> _Way | None:
 
 
 def _line(along: Axis, across: Axis, width: int) -> _Way | None:
-    """By the kernel of few taps along, which reads up to two words more."""
+    """By the kernel of few taps along, where cores without the DSP extension need no more memory than planes take."""
     planes = _FOUR_WORDS * (along.words(width) + 2)
     few = across.kernel == along.stride == 1 and along.kernel <= constant("KB_DEPTHWISE_TAPS")
     return ("line", 1, planes, _cycles_line(along, across, width)) if few and planes <= _PLANES_BYTES else None
@@ -146,21 +148,22 @@ def _cycles_3x3(along: Axis, across: Axis, width: int, height: int) -> float:
 
 
 def _cycles_line(along: Axis, across: Axis, width: int) -> float:
-    tiles, words = _spread(along, across, width, 1)
-    if along.kernel == 3 and across.stride == 1:  # without planes (hardware/kernels/depthwise_short_s8.h)
-        return 4 * (11 * across.made * along.made + 100 * tiles)
-    blocks = across.made * along.made // 4
-    return 16 * words + 450 * tiles + 4 * (52 * blocks + (90 + 130 * (along.made % 2)) * tiles)
+    tiles, _ = _spread(along, across, width, 1)
+    each, line = (11, 85) if along.kernel <= 3 else (13.5, 140)
+    return 4 * (each * across.made * along.made + line * tiles)
 
 
 def _cycles_wide(along: Axis, across: Axis, width: int, height: int, words: int) -> float:
     tiles, spread = _spread(along, across, width, height)
     flat = across.rows(height) == across.kernel and words * across.kernel <= constant("KB_DEPTHWISE_RUN")
     runs, length = (1, words * across.kernel) if flat else (words, across.kernel)
-    calls = tiles if height == 1 else -(-along.made // 2) * -(-across.made // height)
+    line = height == 1
+    calls = tiles if line else -(-along.made // 2) * -(-across.made // height)
     pairs = -(-along.made // 2) * across.made
-    by_two = along.stride == 1 and (across.kernel if height == 1 else across.stride) == 1
-    singles = calls if by_two and (width // 2 if height == 1 else height) % 2 else 0 if by_two else pairs
-    made = (pairs - singles) / 2 * (38 + runs * (12 + 8 * length)) + singles * (50 + runs * (7 + 7 * length))
-    weights = tiles * across.kernel * (50 + 50 * words)
-    return 16 * spread + weights + 250 * tiles + 4 * (made + 70 * calls + 110 * tiles)
+    if along.stride == 1 and (across.kernel if line else across.stride) == 1:  # two at a time
+        column = -(-min(width, along.made) // 2) if line else height
+        made = calls * -(-column // 2) * (46 + runs * (12 + 8 * length))
+    else:
+        made = pairs * (50 + runs * (7 + 7 * length))
+    weights = tiles * across.kernel * (40 + 36 * words)
+    return 16 * spread + weights + 150 * tiles + 4 * (made + 45 * calls + 45 * tiles)
