@@ -38,6 +38,12 @@ KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32
         copy_colours(to, from, column, count);
         return;
     }
+#ifdef __ARM_FEATURE_DSP
+    if (channels % 8 == 0 && count > 0) {
+        expand_eights(to, from, channels, 2 * (column - channels), count);
+        return;
+    }
+#endif
     KB_NO_UNROLL
     for (; count > 0; count--, to += column, from += channels) {
         if (channels >= 8) {

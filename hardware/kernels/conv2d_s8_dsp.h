@@ -100,8 +100,20 @@ KB_APART __attribute__((naked)) void one_pixel(const int16_t *x, int8_t *out, co
 }
 /* clang-format on */
 
+/* clang-format off */
+/* A multiple of four words. */
+KB_APART __attribute__((naked)) void copy(int16_t *to, const int16_t *from, int32_t words)
+{
+    __asm__("push {r4-r10, lr}\n lsls r3, r2, #29\n bpl 1f\n ldm.w r1!, {r3-r6}\n stm.w r0!, {r3-r6}\n"
+            "1: subs r2, #8\n bmi 2f\n"
+            "ldm.w r1!, {r3-r10}\n stm.w r0!, {r3-r10}\n b 1b\n"
+            "2: pop {r4-r10, pc}\n");
+}
+/* clang-format on */
+
 /* All outputs of `count` pixels, the columns of which begin at x, `step` halves apart; `next` is from an output to that
-   of the next pixel. */
+   of the next pixel. Where many pixels read the weights of a quad, and there is room for these before the columns, they
+   are copied to RAM, as boards wait for their flash whenever it has weights that a small cache has not. */
 KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, int32_t next,
                    const kb_conv2d_s8_params *p)
 {
@@ -116,28 +128,43 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
         if (made % 4)
             one_pixel(x_end, to + last, p->channel + 4 * last, w + 2 * p->taps * quads, p->taps, 1);
     }
+    int16_t *const copied = (int16_t *)((int32_t *)x - p->sums);
+    const int is_copied = count >= KB_CONV2D_S8_COPIED && p->sums >= p->taps && made >= 4;
     for (int32_t o = 0; x != x_end && o < made; o += 4, w += 2 * p->taps) {
         const int32_t first = kb_min(o, last);
-        quad(x, out + first, next, x_end, p->channel + 4 * first, w, p->taps, 2 * step);
+        if (is_copied) {
+            copy(copied, w, p->taps);
+            KB_STORED(copied);
+        }
+        quad(x, out + first, next, x_end, p->channel + 4 * first, is_copied ? copied : w, p->taps, 2 * step);
     }
 }
+
+/* clang-format off */
+/* `count` times some values, a multiple of eight, to 16 bits; behind each `skip` bytes are left as they are. */
+KB_APART __attribute__((naked)) void expand_eights(int16_t *to, const int8_t *from, int32_t values, int32_t skip,
+                                                   int32_t count)
+{
+    __asm__("push {r4-r8, lr}\n ldr.w r8, [sp, #24]\n"
+            ".balign 4\n"
+            "1: mov.w r12, r2\n"
+            "2: ldr.w r4, [r1], #8\n ldr r5, [r1, #-4]\n subs.w r12, r12, #8\n"
+            "sxtb16 r6, r4\n sxtb16 r4, r4, ror #8\n sxtb16 r7, r5\n sxtb16 r5, r5, ror #8\n"
+            "pkhbt lr, r6, r4, lsl #16\n pkhtb r4, r4, r6, asr #16\n"
+            "pkhbt r6, r7, r5, lsl #16\n pkhtb r5, r5, r7, asr #16\n"
+            "str.w r4, [r0, #4]\n str.w r6, [r0, #8]\n str.w r5, [r0, #12]\n str.w lr, [r0], #16\n bne.w 2b\n"
+            "add.w r0, r0, r3\n subs.w r8, r8, #1\n bne.w 1b\n pop {r4-r8, pc}\n");
+}
+/* clang-format on */
 
 /* `count` values to 16 bits. */
 KB_APART void expand(int16_t *to, const int8_t *from, int32_t count)
 {
-    for (; count >= 8; count -= 8) {
-        uint32_t a, b, c, d;
-        __asm__("ldr %[a], [%[from]], #8\n ldr %[b], [%[from], #-4]\n"
-                "sxtb16 %[c], %[a]\n sxtb16 %[a], %[a], ror #8\n pkhbt %[d], %[c], %[a], lsl #16\n"
-                "pkhtb %[a], %[a], %[c], asr #16\n str %[d], [%[to]], #16\n str %[a], [%[to], #-12]\n"
-                "sxtb16 %[c], %[b]\n sxtb16 %[b], %[b], ror #8\n pkhbt %[d], %[c], %[b], lsl #16\n"
-                "pkhtb %[b], %[b], %[c], asr #16\n str %[d], [%[to], #-8]\n str %[b], [%[to], #-4]\n"
-                : [from] "+r"(from), [to] "+r"(to), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d)
-                :
-                : "memory");
-    }
+    const int32_t whole = count & ~7;
+    if (whole)
+        expand_eights(to, from, whole, 0, 1);
     KB_NO_UNROLL
-    for (int32_t i = 0; i < count; i++)
+    for (int32_t i = whole; i < count; i++)
         to[i] = from[i];
 }
 
