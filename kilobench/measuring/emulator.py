@@ -31,6 +31,8 @@ from kilobench.toolchain import Toolchain
 _USUAL_CYCLES_PER_MAC = 5
 _SLOWEST_FLASH = 100
 """For limits: times the cycles without wait states."""
+_WITH_FLASH = 8
+"""Inferences as long as which the two take whose waits for the flash are counted."""
 
 
 def measure(
@@ -53,21 +55,21 @@ def measure(
     sizes, over = elf.sizes(firmware.elf), elf.overflow(firmware.elf, board, firmware.linked)
     if not firmware.runs:
         return measurement(firmware, sizes, over, None, start, built)
-    outlook = _Outlook(graph, len(reference.inputs), progress)
+    waits = firmware.linked.flash_timing is not None
+    outlook = _Outlook(graph, len(reference.inputs), _WITH_FLASH if waits else 0, progress)
     limit = max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
     with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit, watch=outlook.tell) as emulated:
         run = measure_over(emulated, graph, reference, board, done=outlook.correct)
-    if firmware.linked.flash_timing is not None:
-        run = _with_flash(run, firmware, graph, reference, limit, progress)
+        outlook.slower(emulated.cycles)
+    if waits:
+        run = _with_flash(run, firmware, graph, reference, limit, outlook)
     return measurement(firmware, sizes, over, run, start, built)
 
 
-def _with_flash(
-    run: Run, firmware: Firmware, graph: Graph, reference: Reference, limit: int, progress: Progress
-) -> Run:
+def _with_flash(run: Run, firmware: Firmware, graph: Graph, reference: Reference, limit: int, outlook: _Outlook) -> Run:
     """With what the first input waits for the board's flash: as a whole, and by layers."""
-    progress("with the flash as on the board", 0, 1)
-    with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=_SLOWEST_FLASH * limit, waits=True) as emulated:
+    limit, tell = _SLOWEST_FLASH * limit, outlook.tell
+    with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit, waits=True, watch=tell) as emulated:
         session = Session(emulated, firmware.linked.name, graph.digest())
         session.load(reference.inputs[0].tobytes())
         session.infer()
@@ -80,14 +82,20 @@ def _with_flash(
 class _Outlook:
     """How far an emulated board is, in cycles, of what its inferences take: a guess until the first of them is over."""
 
-    def __init__(self, graph: Graph, inputs: int, progress: Progress) -> None:
-        self._progress, self._inputs = progress, inputs
-        self._total = (inputs + 1) * _USUAL_CYCLES_PER_MAC * sum(macs(graph).values())
+    def __init__(self, graph: Graph, inputs: int, more: int, progress: Progress) -> None:
+        self._progress, self._inputs, self._more = progress, inputs, more
+        self._total = (inputs + 1 + more) * _USUAL_CYCLES_PER_MAC * sum(macs(graph).values())
+        self._before, self._factor = 0, 1.0
 
     def correct(self, cycles: list[int]) -> None:
-        """What the inferences so far took; one more by layers follows the last."""
-        self._total = sum(cycles) + cycles[-1] * (inputs_left(cycles, self._inputs) + 1)
+        """What the inferences so far took; one more by layers follows the last, and as many as ``more``."""
+        self._total = sum(cycles) + cycles[-1] * (inputs_left(cycles, self._inputs) + 1 + self._more)
+
+    def slower(self, before: int) -> None:
+        """From now on cycles, from 0 on again, count as a share of those that are left ``before`` the end."""
+        self._before, self._factor = before, self._more / 2
 
     def tell(self, cycles: int) -> None:
         """Cycles so far."""
-        self._progress("running on the emulated board", min(cycles, self._total), self._total)
+        done = self._before + self._factor * cycles
+        self._progress("running on the emulated board", min(done, self._total), self._total)
