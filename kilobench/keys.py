@@ -51,7 +51,7 @@ _ALONE = {
 }
 """Other files, alone: what counts cycles in the emulator, and the checksums of the host."""
 _TELLING_NOTHING = ("title", "reference", "usb", "mcu", "max_clock_hz", "flash_wait_states", "caches")
-"""Fields of a board, or of its core, for people, or for finding it: no result depends on them."""
+"""Fields of a board, its core or its flash, for people, or for finding it: no result depends on them."""
 
 
 def contribution_key(contribution: Contribution) -> str:
@@ -113,10 +113,13 @@ def measuring_key(evaluation_key: str, board: Mapping[str, Any], link: str, tool
 
 
 def board_facts(board: Mapping[str, Any], link: str = "emulator") -> dict[str, Any]:
-    """The fields of a board that a result can depend on; how the real one is built does not matter to the emulated one."""
-    aside = (*_TELLING_NOTHING, *(("platformio",) if link == "emulator" else ()))
+    """The fields of a board that a result can depend on: of the emulated one not how the real one is built, and of that not how
+    its flash is estimated.
+    """
+    aside = (*_TELLING_NOTHING, "platformio" if link == "emulator" else "flash_timing")
     facts = {name: value for name, value in board.items() if name not in aside}
-    return facts | {"core": {name: value for name, value in board["core"].items() if name not in _TELLING_NOTHING}}
+    parts = {name: facts[name] for name in ("core", "flash_timing") if facts.get(name)}
+    return facts | {name: {k: v for k, v in part.items() if k not in _TELLING_NOTHING} for name, part in parts.items()}
 
 
 def versions() -> dict[str, str]:

@@ -12,7 +12,7 @@
 typedef struct {
     uint32_t address, size; /* size 0: free */
     uint32_t always, entry; /* half cycles */
-    uint32_t instructions, has_it;
+    uint32_t instructions, has_it; /* whether one of them may be IT */
 } slot;
 
 #define MOST_LINES (1u << 12)
@@ -45,8 +45,7 @@ typedef struct {
     slot slots[CAPACITY];
     flash flash;
     cache instruction, data;
-    /* Writes to a register of the emulated core: unicorn sets the core's IT state for a hook of a read, and leaves it.
-     */
+    /* Writes to a register: for a hook of a read unicorn sets the core's IT state, and leaves it so. */
     int (*write)(void *engine, int number, const void *value);
     int epsr; /* its number */
     uint32_t in_it; /* whether the block may have an IT state */
