@@ -27,35 +27,6 @@
 #include "conv2d_s8_portable.h"
 #endif
 
-/* One row of `count` columns. */
-KB_INLINE void copy_row(int16_t *to, const int8_t *from, int32_t channels, int32_t column, int32_t count)
-{
-    if (column == channels) {
-        expand(to, from, channels * count);
-        return;
-    }
-    if (channels == 3 && count > 0) {
-        copy_colours(to, from, column, count);
-        return;
-    }
-#ifdef __ARM_FEATURE_DSP
-    if (channels % 8 == 0 && count > 0) {
-        expand_eights(to, from, channels, 2 * (column - channels), count);
-        return;
-    }
-#endif
-    KB_NO_UNROLL
-    for (; count > 0; count--, to += column, from += channels) {
-        if (channels >= 8) {
-            expand(to, from, channels);
-            continue;
-        }
-        KB_NO_UNROLL
-        for (int32_t c = 0; c < channels; c++)
-            to[c] = from[c];
-    }
-}
-
 /* `count` columns from x on, rows y on, of a map of `width`. What fills up a column is multiplied by weights of 0 and
  * left as it is. */
 KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, int32_t y, int32_t x, int32_t count,
@@ -64,24 +35,22 @@ KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, 
     const kb_window *g = &p->window;
     const int32_t channels = g->in.channels, zero = p->in_zero, column = p->column;
     const kb_span inside = kb_clip(x, count, width);
-#ifdef __ARM_FEATURE_DSP
-    if (channels == 3 && g->kernel_h == 3 && y >= 0 && y + 3 <= g->in.height && inside.from < inside.to) {
-        kb_pad(to, zero, 9, column, inside.from);
-        copy_colours_of_three(to + inside.from * column, in + (y * width + x + inside.from) * 3, width * 3, column,
-                              inside.to - inside.from);
-        kb_pad(to + inside.to * column, zero, 9, column, count - inside.to);
-        return;
-    }
-#endif
-    for (int32_t row = y; row < y + g->kernel_h; row++, to += channels) {
+    const int32_t columns = inside.to - inside.from, flat = column == channels;
+    const int three = HAS_THREE_ROWS && channels == 3 && g->kernel_h == 3 && y >= 0 && y + 3 <= g->in.height;
+    const int32_t values = three ? 9 : channels;
+    for (int32_t row = y; row < y + g->kernel_h; row += values / channels, to += values) {
         if (row < 0 || row >= g->in.height) {
             kb_pad(to, zero, channels, column, count);
             continue;
         }
         const int8_t *from = in + (row * width + x + inside.from) * channels;
-        kb_pad(to, zero, channels, column, inside.from);
-        copy_row(to + inside.from * column, from, channels, column, inside.to - inside.from);
-        kb_pad(to + inside.to * column, zero, channels, column, count - inside.to);
+        int16_t *const first = to + inside.from * column;
+        kb_pad(to, zero, values, column, inside.from);
+        if (three)
+            copy_colours(first, from, width * 3, column, columns);
+        else
+            expand(first, from, flat ? channels * columns : channels, 2 * (column - channels), flat ? 1 : columns);
+        kb_pad(to + inside.to * column, zero, values, column, count - inside.to);
     }
 }
 

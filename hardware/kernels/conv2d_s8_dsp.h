@@ -8,6 +8,8 @@
 #include "kb_inline.h"
 #include "kb_quad.h"
 
+#define HAS_THREE_ROWS 1
+
 #if KB_CONV2D_S8_CHUNK != 512
 #error "quad and one_pixel cut sums after 512 taps"
 #endif
@@ -101,13 +103,13 @@ KB_APART __attribute__((naked)) void one_pixel(const int16_t *x, int8_t *out, co
 /* clang-format on */
 
 /* clang-format off */
-/* A multiple of four words. */
-KB_APART __attribute__((naked)) void copy(int16_t *to, const int16_t *from, int32_t words)
+/* A multiple of four words; returns where they are. */
+KB_APART __attribute__((naked)) const int16_t *copy(int16_t *to, const int16_t *from, int32_t words)
 {
-    __asm__("push {r4-r10, lr}\n lsls r3, r2, #29\n bpl 1f\n ldm.w r1!, {r3-r6}\n stm.w r0!, {r3-r6}\n"
+    __asm__("push {r0, r4-r10, lr}\n lsls r3, r2, #29\n bpl 1f\n ldm.w r1!, {r3-r6}\n stm.w r0!, {r3-r6}\n"
             "1: subs r2, #8\n bmi 2f\n"
             "ldm.w r1!, {r3-r10}\n stm.w r0!, {r3-r10}\n b 1b\n"
-            "2: pop {r4-r10, pc}\n");
+            "2: pop {r0, r4-r10, pc}\n");
 }
 /* clang-format on */
 
@@ -128,66 +130,43 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
         if (made % 4)
             one_pixel(x_end, to + last, p->channel + 4 * last, w + 2 * p->taps * quads, p->taps, 1);
     }
-    int16_t *const copied = (int16_t *)((int32_t *)x - p->sums);
+    int16_t *const room = (int16_t *)((int32_t *)x - p->sums);
     const int is_copied = count >= KB_CONV2D_S8_COPIED && p->sums >= p->taps && made >= 4;
     for (int32_t o = 0; x != x_end && o < made; o += 4, w += 2 * p->taps) {
         const int32_t first = kb_min(o, last);
-        if (is_copied) {
-            copy(copied, w, p->taps);
-            KB_STORED(copied);
-        }
-        quad(x, out + first, next, x_end, p->channel + 4 * first, is_copied ? copied : w, p->taps, 2 * step);
+        const int16_t *const weight = is_copied ? copy(room, w, p->taps) : w;
+        KB_STORED(room);
+        quad(x, out + first, next, x_end, p->channel + 4 * first, weight, p->taps, 2 * step);
     }
 }
 
 /* clang-format off */
-/* `count` times some values, a multiple of eight, to 16 bits; behind each `skip` bytes are left as they are. */
-KB_APART __attribute__((naked)) void expand_eights(int16_t *to, const int8_t *from, int32_t values, int32_t skip,
-                                                   int32_t count)
+/* `count` times some values to 16 bits; behind each `skip` bytes are left as they are. */
+KB_APART __attribute__((naked)) void expand(int16_t *to, const int8_t *from, int32_t values, int32_t skip, int32_t count)
 {
-    __asm__("push {r4-r8, lr}\n ldr.w r8, [sp, #24]\n"
+    __asm__("push {r4-r8, lr}\n ldr.w r8, [sp, #24]\n cmp.w r8, #0\n ble.w 5f\n"
             ".balign 4\n"
-            "1: mov.w r12, r2\n"
+            "1: subs.w r12, r2, #8\n bmi 3f\n"
+            ".balign 4\n"
             "2: ldr.w r4, [r1], #8\n ldr r5, [r1, #-4]\n subs.w r12, r12, #8\n"
             "sxtb16 r6, r4\n sxtb16 r4, r4, ror #8\n sxtb16 r7, r5\n sxtb16 r5, r5, ror #8\n"
             "pkhbt lr, r6, r4, lsl #16\n pkhtb r4, r4, r6, asr #16\n"
             "pkhbt r6, r7, r5, lsl #16\n pkhtb r5, r5, r7, asr #16\n"
-            "str.w r4, [r0, #4]\n str.w r6, [r0, #8]\n str.w r5, [r0, #12]\n str.w lr, [r0], #16\n bne.w 2b\n"
-            "add.w r0, r0, r3\n subs.w r8, r8, #1\n bne.w 1b\n pop {r4-r8, pc}\n");
+            "str.w r4, [r0, #4]\n str.w r6, [r0, #8]\n str.w r5, [r0, #12]\n str.w lr, [r0], #16\n bpl.w 2b\n"
+            "3: ands r12, r12, #7\n bne 6f\n"
+            "4: add.w r0, r0, r3\n subs.w r8, r8, #1\n bne.w 1b\n"
+            "5: pop {r4-r8, pc}\n"
+            "6: ldrsb r4, [r1], #1\n subs.w r12, r12, #1\n strh r4, [r0], #2\n bne 6b\n b 4b\n");
 }
 /* clang-format on */
 
-/* `count` values to 16 bits. */
-KB_APART void expand(int16_t *to, const int8_t *from, int32_t count)
-{
-    const int32_t whole = count & ~7;
-    if (whole)
-        expand_eights(to, from, whole, 0, 1);
-    KB_NO_UNROLL
-    for (int32_t i = whole; i < count; i++)
-        to[i] = from[i];
-}
-
-/* `count` pixels of three values, `column` halves apart. */
-KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t column, int32_t count)
-{
-    int32_t a, b, c;
-    __asm__ volatile(".balign 4\n"
-                     "1: ldrsb.w %[a], [%[from]], #3\n ldrsb %[b], [%[from], #-2]\n ldrsb %[c], [%[from], #-1]\n"
-                     "subs.w %[count], %[count], #1\n"
-                     "strh.w %[a], [%[to]]\n strh.w %[b], [%[to], #2]\n strh.w %[c], [%[to], #4]\n"
-                     "add.w %[to], %[to], %[column], lsl #1\n bne.w 1b\n"
-                     : [from] "+r"(from), [to] "+r"(to), [count] "+r"(count), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c)
-                     : [column] "r"(column)
-                     : "memory", "cc");
-}
-
 /* clang-format off */
-/* The same of three rows, `line` bytes apart, whose values follow one another in a column. */
-KB_APART __attribute__((naked)) void copy_colours_of_three(int16_t *to, const int8_t *from, int32_t line, int32_t column,
+/* `count` pixels of three values of three rows, `line` bytes apart, to 16 bits; those of a column follow one another, and
+   columns are `column` halves apart. */
+KB_APART __attribute__((naked)) void copy_colours(int16_t *to, const int8_t *from, int32_t line, int32_t column,
                                                            int32_t count)
 {
-    __asm__("push {r4-r11, lr}\n ldr.w r4, [sp, #36]\n"
+    __asm__("push {r4-r11, lr}\n ldr.w r4, [sp, #36]\n cmp.w r4, #0\n ble.w 2f\n"
             ".balign 4\n"
             "1: ldrsb.w r8, [r1, r2]\n ldrsb.w r11, [r1, r2, lsl #1]\n ldrsb.w r5, [r1], #1\n"
             "ldrsb.w r9, [r1, r2]\n ldrsb.w r12, [r1, r2, lsl #1]\n ldrsb.w r6, [r1], #1\n"
@@ -195,7 +174,8 @@ KB_APART __attribute__((naked)) void copy_colours_of_three(int16_t *to, const in
             "strh.w r5, [r0]\n strh.w r6, [r0, #2]\n strh.w r7, [r0, #4]\n"
             "strh.w r8, [r0, #6]\n strh.w r9, [r0, #8]\n strh.w r10, [r0, #10]\n"
             "strh.w r11, [r0, #12]\n strh.w r12, [r0, #14]\n strh.w lr, [r0, #16]\n"
-            "add.w r0, r0, r3, lsl #1\n bne.w 1b\n pop {r4-r11, pc}\n");
+            "add.w r0, r0, r3, lsl #1\n bne.w 1b\n"
+            "2: pop {r4-r11, pc}\n");
 }
 /* clang-format on */
 

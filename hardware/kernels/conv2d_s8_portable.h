@@ -79,22 +79,16 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
     }
 }
 
-/* `count` values to 16 bits. */
-KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t count)
+/* `count` times some values to 16 bits; behind each `skip` bytes are left as they are. */
+KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t values, int32_t skip, int32_t count)
 {
     KB_NO_UNROLL
-    for (int32_t i = 0; i < count; i++)
-        to[i] = from[i];
+    for (; count > 0; count--, to += skip / 2)
+        for (int32_t left = values; left > 0; left--)
+            *to++ = *from++;
 }
 
-/* `count` pixels of three values, `column` halves apart. */
-KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t column, int32_t count)
-{
-    KB_NO_UNROLL
-    for (; count > 0; count--, to += column, from += 3) {
-        const int8_t red = from[0], green = from[1], blue = from[2];
-        to[0] = red, to[1] = green, to[2] = blue;
-    }
-}
+#define HAS_THREE_ROWS 0
+#define copy_colours(to, from, line, column, count)
 
 #endif

@@ -13,12 +13,11 @@ KB_RARE static void kb_clamp(int8_t *out, int32_t count, int32_t low)
 #ifdef __ARM_FEATURE_DSP
     const uint32_t lows = ((uint32_t)low & 0xFF) * 0x01010101;
     KB_NO_UNROLL
-    for (const int8_t *const eights = out + (count & ~7); out != eights; out += 8) {
-        uint32_t a, b, larger;
-        __asm__ volatile(".balign 4\n ldr.w %0, [%3]\n ldr.w %1, [%3, #4]\n ssub8 %2, %0, %4\n sel %0, %0, %4\n"
-                         "ssub8 %2, %1, %4\n sel %1, %1, %4\n str.w %0, [%3]\n str.w %1, [%3, #4]"
-                         : "=&r"(a), "=&r"(b), "=&r"(larger)
-                         : "r"(out), "r"(lows)
+    for (const int8_t *const fours = out + (count & ~3); out != fours;) {
+        uint32_t a, larger;
+        __asm__ volatile("ldr %0, [%2]\n ssub8 %1, %0, %3\n sel %0, %0, %3\n str %0, [%2], #4"
+                         : "=&r"(a), "=&r"(larger), "+r"(out)
+                         : "r"(lows)
                          : "cc", "memory");
     }
 #endif

@@ -12,6 +12,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType, Graph, Tensor, pack
 from kilobench.compile.host import HostModel
 from kilobench.compile.operator import bind
+from kilobench.compile.ops import _bits
 from kilobench.compile.ops._bits import chunks
 from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.simulate import simulate
@@ -79,6 +80,14 @@ def test_strips_equal_the_simulation(shape: tuple[int, int, int], seed: int, tmp
     assert np.array_equal(HostModel(tmp_path).run(x), simulate(graph, x)[graph.output].reshape(len(x), -1))
 
 
+@pytest.fixture
+def whenever_it_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs are counted each for itself in layers as small as those of tests, too."""
+    monkeypatch.setattr(_bits, "_CLEARLY", 0)
+    monkeypatch.setattr(_bits, "_WORTH", 0)
+
+
+@pytest.mark.usefixtures("whenever_it_saves")
 @pytest.mark.parametrize("name", ["host", "nucleo_l476rg", "raspberry_pi_pico"])
 def test_few_channels_equal_the_simulation(name: str, tmp_path: Path) -> None:
     """Windows of a short chunk, of a whole one, and of several, clipped in every way, with words that agree in all taps."""
@@ -100,6 +109,7 @@ def test_few_channels_equal_the_simulation(name: str, tmp_path: Path) -> None:
     _equal_on(name, graph, inputs(graph, 3), tmp_path)
 
 
+@pytest.mark.usefixtures("whenever_it_saves")
 def test_strips_of_few_channels_equal_the_simulation(tmp_path: Path) -> None:
     """No pixel reads what its strip has not."""
     b = Builder(1)
@@ -152,3 +162,15 @@ def _equal_on(name: str, graph: Graph, inputs: np.ndarray[Any, Any], folder: Pat
         for x in inputs:
             session.load(x.tobytes())
             assert [(op, crc) for op, _, crc in session.layers()] == checksums(graph, x)
+
+
+def test_few_channels_are_counted_so_where_that_saves_much() -> None:
+    def kernel(size: int, channels: int, out: int) -> str:
+        b = Builder(0)
+        b.conv(b.tensor((size, size, channels), "bit"), "bit", out, (3, 3), (1, 1), (1, 1))
+        graph = b.graph(b.tensors[b.ops[-1].inputs[0]], b.tensors[b.ops[-1].output])
+        return bind(graph, graph.ops[0]).kernel
+
+    few = {(size, channels, out) for size in (4, 16) for channels in (16, 64) for out in (8, 16, 64)
+           if kernel(size, channels, out).endswith("_few")}  # fmt: skip
+    assert few == {(16, 16, 8), (16, 64, 8), (16, 64, 16)}

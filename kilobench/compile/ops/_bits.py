@@ -16,6 +16,8 @@ MAX_BIT_TAPS, MAX_BIT_COLUMN = constant("KB_BITS_MAX_TAPS"), constant("KB_BITS_M
 """Of a binary convolution; of one list."""
 _MAX_CASES = 2**22
 """Output channels of a binary convolution, times the ways in which padding may clip its windows."""
+_CLEARLY, _WORTH = 0.2, 100_000
+"""Of the cycles that counting in slices takes what counting outputs each for itself is to save, and cycles of the layer."""
 
 
 def check_counters(conv: Convolution, taps: int) -> None:
@@ -31,13 +33,16 @@ def check_counters(conv: Convolution, taps: int) -> None:
 
 
 def few(conv: Convolution) -> bool:
-    """Whether it has so few output channels that to count each for itself (kb_few.h) takes fewer cycles, as on a Cortex-M4."""
+    """Whether it has so few output channels that to count each for itself (kb_few.h) takes clearly fewer cycles of a Cortex-M4:
+    else networks would have the code of both ways for little.
+    """
     kernel_w, channels, sizes = conv.attrs["kernel"][1], conv.output.shape[2], chunks(conv)
     alone = 250 + 12 * sum(sizes) + channels * sum(6 * words + 45 for words in sizes)
     inside = conv.source.shape[2] * _taps_inside(conv, 0) * _taps_inside(conv, 1)
     in_slices = 600 + 150 * tap_lists(conv)[0] + 3.7 * inside * (1 + min(1, conv.attrs["stride"][1] / kernel_w))
     in_slices += 400 if conv.output.dtype != "bit" else 0
-    return channels <= 32 and alone < in_slices
+    saved, pixels = in_slices - alone, conv.output.shape[0] * conv.output.shape[1]
+    return channels <= 32 and saved > _CLEARLY * in_slices and saved * pixels > _WORTH
 
 
 def _taps_inside(conv: Convolution, axis: int) -> float:
