@@ -94,6 +94,17 @@ def test_pages_are_the_golden_ones() -> None:
         assert text == (GOLDEN / name).read_text(), name
 
 
+def test_latency_is_that_with_the_flash_where_there_is_a_model_of_it() -> None:
+    text = of([record(cycles_flash=12_000_000), record("int8", cycles=4_000_000)])
+    page = text["tasks/fsdd-classes=5.md"]
+    lines = {name: next(line for line in page.splitlines() if f"| `{name}`" in line) for name in ("full", "int8")}
+    cells = {name: line.replace(" ", "").split("|") for name, line in lines.items()}
+    assert {"8.00", "150.0"} < {*cells["full"]} and {"4.00", "50.0"} < {*cells["int8"]}
+    assert "latency at 80 MHz, with its flash (estimated)" in text["boards/nucleo_l476rg.md"]
+    rows = table([record(cycles_flash=12_000_000), record(fold=1, cycles_flash=14_000_000)])
+    assert list(rows["cycles_flash"]) == [13_000_000] and list(rows["latency_ms"]) == [162.5]
+
+
 def test_committed_pages_are_those_of_the_committed_records() -> None:
     """After new records or other templates: python -m kilobench leaderboard."""
     store = Store(ROOT / "leaderboard" / "records")
