@@ -102,7 +102,9 @@ def test_sessions_are_answered_byte_for_byte(name: str, tmp_path: Path) -> None:
     assert stamps == sorted(stamps)
     spent = [after - before for before, after in zip(stamps[::2], stamps[1::2], strict=False)]
     count, one, two = int(WINDOWS[name].split()[1]), spent[0], spent[5]
-    for window in spent[3:5]:  # all are whole microseconds, and what is around the first inference differs by a few cycles
+    for window in spent[
+        3:5
+    ]:  # all are whole microseconds, and what is around the first inference differs by a few cycles
         assert abs(window - one - (count - 1) * (two - one)) < 2.5 * count, spent
 
 
