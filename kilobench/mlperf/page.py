@@ -109,13 +109,13 @@ def entries_of(benchmark: str, references: Sequence[Reference], results: Sequenc
     ]  # fmt: skip
     here = [
         Entry(
-            one.board, one.clock_hz / 1e6, one.cycles_flash or one.cycles, macs, f"{_OURS}, {_ROUNDED[reference.model.rounding]}",
+            one.board, one.clock_hz / 1e6, one.cycles_on_board, macs, f"{_OURS}, {_ROUNDED[reference.model.rounding]}",
             one.timing.split()[0], ours=True, quality=reference.quality,
             flash_bytes=one.flash_bytes, ram_bytes=one.ram_bytes,
         )
         for reference in own
         for one in reference.facts.boards
-        if one.cycles and (reference.name == benchmark or one.board == REFERENCE_BOARD)
+        if one.cycles_on_board and (reference.name == benchmark or one.board == REFERENCE_BOARD)
     ]  # fmt: skip
     trained = [_trained(row) for row in rows if _is_of(row, benchmark)]
     return sorted([*published, *here, *trained], key=lambda entry: (entry.cycles, entry.board, entry.by, entry.engine))
@@ -189,7 +189,7 @@ def _left_out(reference: Reference) -> dict[str, str]:
 def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:
     """A report on the reference board, beside the best that is published for it."""
     one = reference.on(REFERENCE_BOARD)
-    if one is None or one.cycles is None or one.latency_ms is None:
+    if one is None or one.cycles is None or one.cycles_on_board is None or one.latency_ms is None:
         raise UserError(f"{SUITE}: the report {reference.name} has no cycles of {REFERENCE_BOARD}")
     published = [entry for entry in entries if entry.board == REFERENCE_BOARD and not entry.ours]
     best = min(published, key=lambda entry: entry.cycles / entry.mhz, default=None)
@@ -199,7 +199,7 @@ def _summary(reference: Reference, entries: Sequence[Entry]) -> dict[str, str]:
         "Quality": _judged(reference),
         "MACs": f"{reference.macs / 1e6:.3g} M",
         "c/MAC, no wait states": f"{one.cycles / reference.macs:.2f}",
-        "c/MAC": f"{(one.cycles_flash or one.cycles) / reference.macs:.2f}",
+        "c/MAC": f"{one.cycles_on_board / reference.macs:.2f}",
         "ms": _ms(one.latency_ms),
         "Best published, ms (c/MAC)": "" if best is None else _best(best),
         "Flash KiB": f"{one.flash_bytes / 1024:.1f}",

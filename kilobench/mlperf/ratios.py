@@ -33,9 +33,10 @@ def ratios(reference: Reference, results: Sequence[Result]) -> list[Ratio]:
     found = []
     for one in reference.facts.boards:
         pairs = published_ratios(results, reference.model.benchmark, one.board)
-        if base is not None and base.cycles and one.cycles and pairs and one.board != REFERENCE_BOARD:
-            ours = (one.cycles_flash or one.cycles) / (base.cycles_flash or base.cycles)
-            found.append(Ratio(reference.model.benchmark, one.board, one.core, ours, pairs))
+        cycles = one.cycles_on_board
+        if base is not None and base.cycles_on_board and cycles and pairs and one.board != REFERENCE_BOARD:
+            ratio = cycles / base.cycles_on_board
+            found.append(Ratio(reference.model.benchmark, one.board, one.core, ratio, pairs))
     return found
 
 

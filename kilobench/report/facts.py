@@ -92,9 +92,14 @@ class OnBoard(_Part):
     energy_uj: float | None
 
     @property
+    def cycles_on_board(self) -> int | None:
+        """Per inference, with the flash as on the board where there is a model of it."""
+        return None if self.cycles is None else self.cycles_flash or self.cycles
+
+    @property
     def latency_ms(self) -> float | None:
         """Of one inference at the board's clock, with the flash as on the board where there is a model of it."""
-        return None if self.cycles is None else 1000 * (self.cycles_flash or self.cycles) / self.clock_hz
+        return None if self.cycles_on_board is None else 1000 * self.cycles_on_board / self.clock_hz
 
     @property
     def fits(self) -> bool:
