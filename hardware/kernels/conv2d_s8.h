@@ -36,9 +36,9 @@ KB_APART void fill(const int8_t *in, int16_t *to, const kb_conv2d_s8_params *p, 
     const int32_t channels = g->in.channels, zero = p->in_zero, column = p->column;
     const kb_span inside = kb_clip(x, count, width);
     const int32_t columns = inside.to - inside.from, flat = column == channels;
-    const int three = HAS_THREE_ROWS && channels == 3 && g->kernel_h == 3 && y >= 0 && y + 3 <= g->in.height;
-    const int32_t values = three ? 9 : channels;
-    for (int32_t row = y; row < y + g->kernel_h; row += values / channels, to += values) {
+    const int three = channels == 3 && g->kernel_h == 3 && y >= 0 && y + 3 <= g->in.height;
+    const int32_t together = three ? 3 : 1, values = together * channels;
+    for (int32_t row = y; row < y + g->kernel_h; row += together, to += values) {
         if (row < 0 || row >= g->in.height) {
             kb_pad(to, zero, channels, column, count);
             continue;

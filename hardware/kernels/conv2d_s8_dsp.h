@@ -8,8 +8,6 @@
 #include "kb_inline.h"
 #include "kb_quad.h"
 
-#define HAS_THREE_ROWS 1
-
 #if KB_CONV2D_S8_CHUNK != 512
 #error "quad and one_pixel cut sums after 512 taps"
 #endif
@@ -100,9 +98,6 @@ KB_APART __attribute__((naked)) void one_pixel(const int16_t *x, int8_t *out, co
             "5: strd r4, r5, [sp]\n strd r6, r7, [sp, #8]\n add r3, r3, #2048\n"
             "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n b 2b\n");
 }
-/* clang-format on */
-
-/* clang-format off */
 /* A multiple of four words; returns where they are. */
 KB_APART __attribute__((naked)) const int16_t *copy(int16_t *to, const int16_t *from, int32_t words)
 {
@@ -114,8 +109,8 @@ KB_APART __attribute__((naked)) const int16_t *copy(int16_t *to, const int16_t *
 /* clang-format on */
 
 /* All outputs of `count` pixels, the columns of which begin at x, `step` halves apart; `next` is from an output to that
-   of the next pixel. Where many pixels read the weights of a quad, and there is room for these before the columns, they
-   are copied to RAM, as boards wait for their flash whenever it has weights that a small cache has not. */
+   of the next pixel. Many weights that many pixels read are copied to before the columns, as boards wait for their
+   flash whenever a small cache has not kept what is read from there. */
 KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, int32_t next,
                    const kb_conv2d_s8_params *p)
 {
@@ -131,7 +126,7 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
             one_pixel(x_end, to + last, p->channel + 4 * last, w + 2 * p->taps * quads, p->taps, 1);
     }
     int16_t *const room = (int16_t *)((int32_t *)x - p->sums);
-    const int is_copied = count >= KB_CONV2D_S8_COPIED && p->sums >= p->taps && made >= 4;
+    const int is_copied = count >= KB_CONV2D_S8_COPIED && p->taps > KB_CONV2D_S8_CACHED && made >= 4;
     for (int32_t o = 0; x != x_end && o < made; o += 4, w += 2 * p->taps) {
         const int32_t first = kb_min(o, last);
         const int16_t *const weight = is_copied ? copy(room, w, p->taps) : w;
@@ -158,9 +153,6 @@ KB_APART __attribute__((naked)) void expand(int16_t *to, const int8_t *from, int
             "5: pop {r4-r8, pc}\n"
             "6: ldrsb r4, [r1], #1\n subs.w r12, r12, #1\n strh r4, [r0], #2\n bne 6b\n b 4b\n");
 }
-/* clang-format on */
-
-/* clang-format off */
 /* `count` pixels of three values of three rows, `line` bytes apart, to 16 bits; those of a column follow one another, and
    columns are `column` halves apart. */
 KB_APART __attribute__((naked)) void copy_colours(int16_t *to, const int8_t *from, int32_t line, int32_t column,

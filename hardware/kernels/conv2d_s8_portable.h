@@ -88,7 +88,14 @@ KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t values, int32_t s
             *to++ = *from++;
 }
 
-#define HAS_THREE_ROWS 0
-#define copy_colours(to, from, line, column, count)
+/* `count` pixels of three values of three rows, `line` bytes apart, to 16 bits; those of a column follow one another,
+   and columns are `column` halves apart. */
+KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t line, int32_t column, int32_t count)
+{
+    KB_NO_UNROLL
+    for (; count > 0; count--, to += column, from += 3)
+        for (int32_t i = 0; i < 9; i++)
+            to[i] = from[i / 3 * line + i % 3];
+}
 
 #endif

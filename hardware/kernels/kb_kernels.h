@@ -16,8 +16,10 @@
 #define KB_DEPTHWISE_TAPS 5
 /* Words that a window of kb_depthwise_conv2d_wide_s8 may have in a run. */
 #define KB_DEPTHWISE_RUN 8
-/* Pixels of a block from which kb_conv2d_s8 copies the weights of four channels to RAM, if its scratch has room. */
+/* Pixels of a block from which kb_conv2d_s8 copies the weights of four channels to scratch, if a pixel has more taps
+   than this: of so many the smallest caches of data, 256 bytes, keep them with their numbers. */
 #define KB_CONV2D_S8_COPIED 12
+#define KB_CONV2D_S8_CACHED 48
 /* Rows that a plane of kb_depthwise_conv2d_3x3_s8 has room for. */
 #define KB_DEPTHWISE_ROWS 18
 /* Shift to the right of the channels of kb_depthwise_conv2d_3x3_s8 that it makes fastest. */

@@ -21,8 +21,6 @@ from kilobench.compile.ops._window import MAX_WINDOW
 
 _COLUMNS_BYTES = 2048
 """Wanted size of the scratch buffer of int8 convolutions, which holds input columns at 16 bits."""
-_CACHED_TAPS = 48
-"""Of four channels the weights, with their numbers, fit the 256 bytes of the smallest caches of data."""
 _PAIRED = 8
 """Pixels of a pointwise convolution from which a kernel of its own is worth its kilobyte."""
 _TOGETHER = 4
@@ -264,6 +262,6 @@ class Conv2d(Convolution):
     def _sums(self) -> int:
         """Words of scratch before the columns of an int8 convolution: for sums of some kernels, or weights of four channels."""
         outputs, pixels, taps = self.output.shape[2], self._block(), self._ordered_taps()
-        is_copied = pixels >= constant("KB_CONV2D_S8_COPIED") and taps > _CACHED_TAPS and outputs >= _TOGETHER
+        many = pixels >= constant("KB_CONV2D_S8_COPIED") and taps > constant("KB_CONV2D_S8_CACHED")
         sums = -(-outputs // _TOGETHER) * _TOGETHER * min(pixels, 2)
-        return int(max(sums, taps if is_copied else 0, pixels if outputs < _TOGETHER else 0))
+        return int(max(sums, taps if many and outputs >= _TOGETHER else 0, pixels if outputs < _TOGETHER else 0))
