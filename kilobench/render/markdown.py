@@ -251,15 +251,21 @@ def _size(count: float) -> str:
 
 
 def _time(row: Row) -> str:
-    if math.isnan(row["latency_ms"]):
-        return NOT_RUN
-    return f"{row['latency_ms']:.{0 if row['latency_ms'] >= 100 else 1}f} ms"
+    run = not math.isnan(row["latency_ms"])
+    return f"{_latency(row, 0 if row['latency_ms'] >= 100 else 1)} ms" if run else NOT_RUN
+
+
+def _latency(row: Row, digits: int) -> str:
+    """In ms; at least that where it is emulated and nothing is known of what the core waits for the flash."""
+    least = row["link"] == "emulator" and is_missing(row["cycles_flash"]) and not math.isnan(row["latency_ms"])
+    return f"{'≥ ' if least else ''}{figure(row['latency_ms'], digits)}"
 
 
 def _task(rows: Rows) -> dict[str, Any]:
     return {
         "synthetic": any(row["synthetic"] for row in rows),
         "classes": rows[0]["classes"],
+        "emulated": any(row["link"] == "emulator" for row in rows),
         "contests": [_contest(contest) for _, contest in grouped(rows, *CONTEST)],
         "commands": list(dict.fromkeys(command for row in rows for command in row["commands"])),
     }
@@ -414,7 +420,7 @@ def _cells(row: Row) -> dict[str, str]:
         "RAM KiB": f"{row['ram_bytes'] / 1024:.1f}",
         "Mcycles": figure(row["cycles"] / 1e6, 2),
         "faster": ratio(row["cycles_ratio"]),
-        "Latency ms": figure(row["latency_ms"], 1),
+        "Latency ms": _latency(row, 1),
         **({"Energy µJ": energy(row)} if energy(row) else {}),
         "Fits": misses(row),
         "Trust": row["trust"],

@@ -19,18 +19,18 @@ def spent(elf: Path, timing: FlashTiming | None) -> int:
     """Cycles of so many turns more of a loop, whatever is around it."""
     board = replace(BOARD, flash_timing=timing)
     with EmulatedBoard(elf, board, waits=timing is not None) as emulated:
-        _, short, long, _ = (int(emulated.readline() or 0) if i < 3 else 0 for i in range(4))
+        _, short, long = (int(emulated.readline()) for _ in range(3))
     return round((long - short) / TURNS)  # the first run waits for a few lines more
 
 
-def looped(body: str, before: str = "") -> str:
+def looped(body: str) -> str:
     """A loop over some assembly, first of 10 turns, then of TURNS more; %1 is at a table in flash, %2 at one in RAM."""
     return (
         "static const uint32_t table[64] __attribute__((aligned(256))) = {1, 2, 3};\n"
         "static uint32_t in_ram[64];\n"
         "__attribute__((noinline)) static uint32_t count(uint32_t turns)\n{\n"
         "    uint32_t before = REGISTER(0xE0001004);\n"
-        f'    __asm__ volatile("{before} .balign 256\\n1: {body} subs %0, #1\\n bne 1b\\n nop\\n nop\\n"\n'
+        f'    __asm__ volatile(".balign 256\\n1: {body} subs %0, #1\\n bne 1b\\n nop\\n nop\\n"\n'
         '        : "+r"(turns) : "r"(table), "r"(in_ram) : "r4", "r5", "r6", "memory", "cc");\n'
         "    return REGISTER(0xE0001004) - before;\n}\n"
         f'void body(void) {{ number(count(10)); put("\\n"); number(count({TURNS + 10})); put("\\n"); }}\n'
