@@ -162,8 +162,9 @@ def _contributing(commands: Any) -> None:
     renewing = commands.add_parser(
         "remeasure", help="make the costs of published records anew from their models, as after a change of kernels"
     )
-    for name in ("--task", "--recipe", "--board"):
+    for name in ("--task", "--recipe"):
         renewing.add_argument(name, help="only records of it")
+    renewing.add_argument("--board", help="only records of it; all: also what models take on all emulated boards")
     renewing.add_argument("--again", action="store_true", help="those made by the code of today, too")
     renewing.add_argument(
         "--check", action="store_true", help="only name those made by other code, by their keys; exit code 1 if any are"

@@ -400,7 +400,15 @@ def _leaderboard(options: argparse.Namespace) -> int:
         raise UserError(f"{site} is no site of kilobench and would be replaced; move it, or choose another --output")
     whole = not missing("pages")
     others = mlperf_pages(options.output, records)
-    written = render(records, options.output, too_large=store.read_too_large(), others=others, plots=whole, site=whole)
+    written = render(
+        records,
+        options.output,
+        too_large=store.read_too_large(),
+        others=others,
+        costs=store.read_costs(),
+        plots=whole,
+        site=whole,
+    )
     if not written:
         raise UserError(f"{store.folder} holds no records of accuracies; pages show no others")
     made = [path for path in written if path.suffix == ".md"]
@@ -468,12 +476,15 @@ def _remeasure(options: argparse.Namespace) -> int:
     if not options.check:
         require("train", "kilobench remeasure")
     from kilobench.commands import remeasure
+    from kilobench.report.measuring import ALL
     from kilobench.results.store import Store
     from kilobench.screen import console as screen
 
     registry, console = _registry(options), screen()
-    chosen = {"task": options.task, "recipe": options.recipe, "board": options.board}
-    plan = remeasure.plan(Store(options.output / "records"), registry, again=options.again, **chosen)
+    everywhere = options.board == ALL
+    chosen = {"task": options.task, "recipe": options.recipe, "board": None if everywhere else options.board}
+    store = Store(options.output / "records")
+    plan = remeasure.plan(store, registry, again=options.again, everywhere=everywhere, **chosen)
     if options.check:
         return remeasure.check(plan, console)
     _require_writable("--output", options.output)

@@ -112,6 +112,21 @@ def measuring_key(evaluation_key: str, board: Mapping[str, Any], link: str, tool
     return hashed(evaluation_key, board_facts(board, kind), kind, how, measuring_code(kind))
 
 
+def family_key(evaluation_key: str, boards: Iterable[Mapping[str, Any]], toolchain: str) -> str:
+    """Key of what an evaluated model takes on all boards (their fields) of a core (kilobench.measuring.family)."""
+    used = code("kilobench.measuring.family")
+    facts = [board_facts(board) for board in boards]
+    return hashed(
+        evaluation_key,
+        facts,
+        toolchain_name(toolchain),
+        used.digest,
+        used.packages,
+        _tools("emulator"),
+        _c_sources("emulator"),
+    )
+
+
 def board_facts(board: Mapping[str, Any], link: str = "emulator") -> dict[str, Any]:
     """The fields of a board that a result can depend on: of the emulated one not how the real one is built, and of that not how
     its flash is estimated.

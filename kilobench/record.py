@@ -405,3 +405,46 @@ class TooLarge(_Part):
     """Of the smallest size."""
     latency_ms: float | None = Field(ge=0)
     """None where it is too large to run."""
+
+
+class BoardCost(_Part):
+    """What the program of a core takes on one of its boards."""
+
+    board: Spec
+    clock_hz: Positive
+    board_flash_bytes: Positive
+    board_ram_bytes: Positive
+    over_flash_bytes: Count
+    over_ram_bytes: Count
+    cycles_flash: Positive | None
+    """With the board's flash, *estimated*; None without a model of it, or where the program does not fit."""
+
+
+class CoreCost(_Part):
+    """What a model takes on all emulated boards of one core, as one program says that was built for ``built_for``."""
+
+    core: Name
+    timing: Line
+    key: str
+    """Of all that the figures depend on."""
+    built_for: Spec
+    flash_bytes: Positive
+    ram_bytes: Positive
+    cycles: Positive | None
+    """The mean over the measured inputs; None where no board holds the program."""
+    boards: tuple[BoardCost, ...]
+
+
+class Costs(_Part):
+    """What a published model takes on boards that it has no record of: that of the first seed and fold of a recipe."""
+
+    schema_version: Literal["kilobench/1"] = Field(default=SCHEMA, alias="schema")
+    task: Spec
+    network: Spec
+    training_changes: Line
+    recipe: Recipe
+    effort: float = Field(gt=0, lt=1e6)
+    budget: BudgetText
+    model_digest: str
+    toolchain: Said
+    cores: tuple[CoreCost, ...]

@@ -30,7 +30,14 @@ def report(outcome: Outcome, store: Store | None, output: Path, console: Console
     console.print(counts + skipped, highlight=False)
     if store is not None and (records := store.read_all() if outcome.records else []):
         others = mlperf_pages(output, records)
-        written = render(records, output, too_large=store.read_too_large(), others=others, plots=not missing("pages"))
+        written = render(
+            records,
+            output,
+            too_large=store.read_too_large(),
+            others=others,
+            costs=store.read_costs(),
+            plots=not missing("pages"),
+        )
         pages = output / "README.md" if written else "none, which are of accuracies alone"
         console.print(f"pages: {pages}", highlight=False, soft_wrap=True)
 

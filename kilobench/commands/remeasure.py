@@ -20,6 +20,7 @@ from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress, clock
 from kilobench.record import Record
 from kilobench.results.contest import excesses
+from kilobench.results.costing import Costing, costings, outdated
 from kilobench.results.renew import Renewal, Renewer, renewable, renewals, renewer
 from kilobench.results.store import Store
 from kilobench.runs.executors import Failed, InProcess, Limits, Processes, Progressed
@@ -41,6 +42,10 @@ class Plan:
     others: int
     """That cannot: claimed, or of a real board."""
     renewals: list[Renewal]
+    costings: list[Costing]
+    """What there is to do for the costs of models on all boards."""
+    outdated: list[Path]
+    """Files of costs whose models are published no more."""
 
     @property
     def stale(self) -> list[Record]:
@@ -51,7 +56,8 @@ class Plan:
     def summary(self) -> str:
         """One line."""
         left = f", {self.others} claimed or of real boards and left alone" if self.others else ""
-        return f"{len(self.records)} records, {len(self.stale)} to make again{left}"
+        costs = f"; costs on all boards: {len(self.costings)} to make" if self.costings else ""
+        return f"{len(self.records)} records, {len(self.stale)} to make again{left}{costs}"
 
 
 @dataclass
@@ -64,15 +70,18 @@ class _Outcome:
     """Records by why they were not predicted again."""
 
 
-def plan(store: Store, registry: Registry, *, again: bool, **wanted: str | None) -> Plan:
+def plan(store: Store, registry: Registry, *, again: bool, everywhere: bool = False, **wanted: str | None) -> Plan:
     """Of the records that have the ``wanted`` task, recipe and board, as of Store.select; ``again``: those of today's code too.
 
-    Builds nothing. Raises UserError where there are none, or one names what there is not.
+    Of the costs on all boards those that there are, unless one board is wanted; ``everywhere``: of all models. Builds nothing.
+    Raises UserError where there are none, or one names what there is not.
     """
     chosen = store.select(**wanted)
     records = [record for record in chosen if renewable(record)]
     found = list(renewals(records, store, registry, again=again))
-    return Plan(store, records, len(chosen) - len(records), found)
+    costs = [] if wanted.get("board") else list(costings(records, store, registry, again=again, missing=everywhere))
+    gone = [store.costs_path(one) for one in outdated(store.read_all(), store)]
+    return Plan(store, records, len(chosen) - len(records), found, costs, gone)
 
 
 def check(plan: Plan, console: Console) -> int:
@@ -80,9 +89,13 @@ def check(plan: Plan, console: Console) -> int:
     _say(console, plan.summary)
     for record in plan.stale:
         _say(console, f"of other kernels, firmware or timing than today's: {plan.store.path(record)}")
+    for costing in plan.costings:
+        _say(console, f"of other code than today's, or not there: {plan.store.costs_path(costing.record)}")
+    for path in plan.outdated:
+        _say(console, f"of a model that is published no more: {path}")
     over = list(_over(plan.store, plan.records))
     _tell(console, over)
-    return 1 if plan.stale or over else 0
+    return 1 if plan.stale or plan.costings or plan.outdated or over else 0
 
 
 def remeasure(plan: Plan, registry: Registry, workers: int, console: Console) -> int:
@@ -90,12 +103,15 @@ def remeasure(plan: Plan, registry: Registry, workers: int, console: Console) ->
 
     ``workers`` processes at a time; 0: in this one, where no plug-ins are needed.
     """
-    seconds = sum(one.seconds for one in plan.renewals)
+    steps: list[Renewal | Costing] = [*plan.renewals, *plan.costings]
+    seconds = sum(one.seconds for one in steps)
     _say(console, f"{plan.summary}; about {clock(seconds / max(1, workers))}" if seconds else plan.summary)
     store, outcome = plan.store, _Outcome()
     executor = _executor(plan, registry, workers)
     with OverallProgress(console, seconds) as progress:
-        _do(plan.renewals, executor, progress, outcome)
+        _do(steps, executor, progress, outcome)
+    for path in plan.outdated:
+        path.unlink(missing_ok=True)
     now = {path: store.read(path) for path in map(store.path, plan.records)}
     cells = [cell for one in plan.renewals for cell in one.cells]
     pairs = [(record, now[store.path(record)]) for record in plan.stale]
@@ -117,11 +133,11 @@ def _executor(plan: Plan, registry: Registry, workers: int) -> InProcess | Proce
 
 
 def _do(
-    renewals: Sequence[Renewal], executor: InProcess | Processes, progress: OverallProgress, outcome: _Outcome
+    steps: Sequence[Renewal | Costing], executor: InProcess | Processes, progress: OverallProgress, outcome: _Outcome
 ) -> None:
     """All of them; when the last of a task is done, a line says so."""
-    waiting, busy = list(reversed(renewals)), dict[str, Renewal]()
-    left = Counter(one.records[0].task for one in renewals)
+    waiting, busy = list(reversed(steps)), dict[str, Renewal | Costing]()
+    left = Counter(one.task for one in steps)
     try:
         while waiting or busy:
             if waiting and executor.free():
@@ -137,11 +153,10 @@ def _do(
                 done = busy.pop(event.key)
                 if isinstance(event, Failed):
                     outcome.failed.append(f"failed: {done.label}: {event.reason}")
-                elif event.line:
+                elif event.line and isinstance(done, Renewal):
                     outcome.unknown[event.line] += len(done.records)
-                task = done.records[0].task
-                left[task] -= 1
-                progress.end(event.key, None if left[task] else f"{task} done")
+                left[done.task] -= 1
+                progress.end(event.key, None if left[done.task] else f"{done.task} done")
     finally:
         executor.close()
 

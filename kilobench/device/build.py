@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from kilobench.contracts import Board, Core, Memory, UserError
-from kilobench.device.elf import used
+from kilobench.device.elf import Sizes, used
 from kilobench.paths import cache_dir, hardware_dir
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
 from kilobench.scratch import is_plain
@@ -128,6 +128,17 @@ SECTIONS {{
     /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .eh_frame* .debug*) }}
 }}
 """
+
+
+def shortfall(sizes: Sizes, board: Board) -> tuple[int, int]:
+    """By how many bytes a program exceeds a board's flash and RAM as ``linker_script`` places it there, but for alignment."""
+    statics = sizes.stack_reserved + sizes.static
+    first, last = board.ram[0], board.ram[1] if len(board.ram) > 1 else None
+    if last is None:
+        over = max(0, sizes.arena + statics - first.bytes)
+    else:
+        over = max(0, sizes.arena - first.bytes) + max(0, statics - last.bytes)
+    return max(0, sizes.flash_bytes - board.flash.bytes), over
 
 
 def _options(core: Core, toolchain: Toolchain) -> dict[str, str]:

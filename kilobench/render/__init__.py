@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kilobench.record import Record, TooLarge
+from kilobench.record import Costs, Record, TooLarge
 from kilobench.render.page import Page
 
 
@@ -16,23 +16,28 @@ def render(
     *,
     too_large: Sequence[TooLarge] = (),
     others: Sequence[Page] = (),
+    costs: Sequence[Costs] = (),
     plots: bool = True,
     site: bool = False,
 ) -> list[Path]:
     """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
 
     Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written.
-    ``others`` are pages that come ready-made. Plots and the site need the extra ``pages``.
+    ``others`` are pages that come ready-made; by ``costs`` boards have pages that have no records. Plots and the site need the
+    extra ``pages``.
     """
     from kilobench.render.csv import DICTIONARY, rows_csv
     from kilobench.render.markdown import pages
+    from kilobench.results.elsewhere import rows_elsewhere
     from kilobench.results.table import rows_of
 
     records = [record for record in records if record.accuracy]
     if not records:
         return []
     rows = rows_of(records)
-    files = {**pages(rows, records, too_large, others), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
+    elsewhere = rows_elsewhere(rows, costs)
+    texts = pages(rows, records, too_large, others, elsewhere=elsewhere)
+    files = {**texts, "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
     if plots:
         from kilobench.render import plots as pictures
 
@@ -45,5 +50,5 @@ def render(
     if site:
         from kilobench.render.site import build_site
 
-        written.append(build_site(rows, records, output / "site", too_large, others))
+        written.append(build_site(rows, records, output / "site", too_large, others, elsewhere))
     return written

@@ -74,11 +74,13 @@ def pages(
     too_large: Sequence[TooLarge] = (),
     others: Sequence[Page] = (),
     *,
+    elsewhere: Rows | None = None,
     site: bool = False,
 ) -> dict[str, str]:
     """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
 
-    ``others`` come ready-made, and README.md leads to them. For the ``site``, <div>s for interactive plots and tables stand where
+    ``others`` come ready-made, and README.md leads to them. ``elsewhere`` are rows of boards on which nobody ran them
+    (kilobench.results.elsewhere), for the pages of boards. For the ``site``, <div>s for interactive plots and tables stand where
     pages have images and tables of recipes.
     """
     environment = markdown_templates("kilobench.render")
@@ -90,7 +92,8 @@ def pages(
         return environment.get_template(f"{template}.md.j2").render(up=up, **values)
 
     by_method = [{**row, "method": method} for row in rows for method in methods(row["recipe"])]
-    boards = {name: _board(group) for (name,), group in grouped(rows, "board")}
+    moved = [{**row, "cells": _cells(row)} for row in elsewhere or []]
+    boards = {name: _board(group) for (name,), group in grouped([*rows, *moved], "board")}
     known = {name: _method(group) for (name,), group in grouped(by_method, "method")}
     names = families(rows)
     budgets = budget_tables(rows, too_large)

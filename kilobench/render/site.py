@@ -59,15 +59,23 @@ _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml
 
 
 def build_site(
-    rows: Rows, records: Sequence[Record], output: Path, too_large: Sequence[TooLarge] = (), others: Sequence[Page] = ()
+    rows: Rows,
+    records: Sequence[Record],
+    output: Path,
+    too_large: Sequence[TooLarge] = (),
+    others: Sequence[Page] = (),
+    elsewhere: Rows | None = None,
 ) -> Path:
     """Write the site of ``rows`` (``table.rows_of``) into ``output``, in place of what was there; returns its first page.
 
+    ``elsewhere``: rows of boards on which nobody ran them (kilobench.results.elsewhere).
+
     The same rows and records give the same bytes.
     """
-    texts = markdown.pages(rows, records, too_large, others, site=True)
-    boards = {record.board: [record.board_flash_bytes, record.board_ram_bytes] for record in records}
-    data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(rows, "task")}
+    texts = markdown.pages(rows, records, too_large, others, elsewhere=elsewhere, site=True)
+    everywhere = [{**row, "ran": True} for row in rows] + [{**row, "ran": False} for row in elsewhere or []]
+    boards = {row["board"]: [row["board_flash_bytes"], row["board_ram_bytes"]] for row in everywhere}
+    data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(everywhere, "task")}
     if families(rows):
         data["classes.md"] = {"curves": {slug(name): _curves(rows, name) for name in families(rows)}}
     data |= {page.name: {"curves": {page.stem: [_wide(page.plot, page.title)]}} for page in others}
@@ -131,7 +139,7 @@ def task_data(rows: Rows, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]
         **{name: terms[name] for name in terms},
         "contest": pd.Series(contest, index=task.index),
         "place": [row["place"] for row in rows],
-        **{name: task[name].astype(int) for name in ("pareto", "fits", "samples", "folds", "seeds", "verified")},
+        **{name: task[name].astype(int) for name in ("pareto", "fits", "ran", "samples", "folds", "seeds", "verified")},
         **{name: (100 * task[name]).round(1) for name in ("accuracy", "low", "high", "crops")},
         **{name: task[name].round().astype(int) for name in ("over_flash_bytes", "over_ram_bytes", "partial")},
         "flash": (task["flash_bytes"] / 1024).round(4),

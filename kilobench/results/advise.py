@@ -10,6 +10,7 @@ from pathlib import Path
 from kilobench.contracts import Budget
 from kilobench.record import NOT_RUN, Record
 from kilobench.results.contest import contest_of, newest_versions, steps_of, unequal
+from kilobench.results.elsewhere import built_for, records_on
 from kilobench.results.stats import Estimate, Results, estimated, places, results
 from kilobench.results.store import Store
 from kilobench.results.table import commands
@@ -47,10 +48,12 @@ def limits_text(limits: Budget) -> str:
 def advise(limits: Budget, task: str, folder: Path) -> str:
     """The page: what fits, best place first and of a place the one with the least flash; then what binds the others.
 
-    Only what was trained alike is placed together: a table for each effort, training, link and toolchain. Raises UserError where
-    the folder has no records of the task on this board, naming the boards that it has.
+    Only what was trained alike is placed together: a table for each effort, training, link and toolchain. Recipes that were not
+    run on this board have the costs that its core and its flash give them. Raises UserError where nothing is known of the task
+    on this board, naming the boards of which something is.
     """
-    records = Store(folder).select(task=task, board=limits.board)
+    store = Store(folder)
+    records = records_on(limits.board, store.select(task=task), store)
     said = limits_text(limits)
     flash = " with its flash (estimated)" if all(record.cycles_flash for record in records if record.cycles) else ""
     lines = [f"{task} on {limits.board}, {records[0].clock_hz / 1e6:g} MHz{flash}" + (f"; {said}" if said else "")]
@@ -67,6 +70,11 @@ def advise(limits: Budget, task: str, folder: Path) -> str:
         lines += ["", f"{link}; {why or f'{steps_of(group[0])} steps each{changed}'}; cycles {timing}"]
         lines += _fitting([c for c in candidates if not c.binds], group[0].measure, why)
         lines += _binding([c for c in candidates if c.binds], group[0].measure)
+    if others := built_for(records):
+        lines += [
+            "",
+            f"costs are those of the first seed and fold's program, built for {others}: the same core, within 1 %",
+        ]
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.names import outside
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.record import Record
+from kilobench.results.costing import Costing, cost
 from kilobench.results.store import Store, more, timeless
 from kilobench.results.verify import Refuted, Verifier, recounted, require_told
 from kilobench.scratch import temporary_folder
@@ -34,6 +35,11 @@ class Renewal:
     """The keys that the records get, of today's code."""
     plugins: tuple[str, ...]
     on_real_board: bool = False
+
+    @property
+    def task(self) -> str:
+        """Its model's."""
+        return self.records[0].task
 
     @property
     def label(self) -> str:
@@ -99,7 +105,14 @@ class Renewer:
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store, self._registry, self._verifier = store, registry, Verifier(store, registry)
 
-    def do(self, unit: Renewal, progress: Progress) -> str:
+    def do(self, unit: Renewal | Costing, progress: Progress) -> str:
+        """Make the costs of a model on all boards, or its records; what is not known then, or nothing."""
+        if isinstance(unit, Costing):
+            cost(unit, self._store, self._registry, progress)
+            return ""
+        return self._renew(unit, progress)
+
+    def _renew(self, unit: Renewal, progress: Progress) -> str:
         """Make the records of a model again; returns why the test set was not predicted again, or nothing where it was.
 
         Accuracy, training and command stay. Raises Refuted where the model computes or predicts otherwise than it did, after the

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 from kilobench.plugins.spec import nearest
-from kilobench.record import TRUST, Record, TooLarge
+from kilobench.record import TRUST, Costs, Record, TooLarge
 
 _MAX_BYTES = 1 << 24
 MODEL_BYTES = 1_000_000
@@ -26,6 +26,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.models = folder.parent / "models"
+        self.costs = folder.parent / "costs"
         self._too_large = folder.parent / "too-large"
 
     def model_path(self, record: Record) -> Path:
@@ -100,6 +101,29 @@ class Store:
             except ValidationError as error:
                 raise UserError(f"{path} is no valid row: {error.errors()[0]['msg']}") from None
         return rows
+
+    def costs_path(self, of: Record | Costs) -> Path:
+        """``costs/TASK/NETWORK/RECIPE[-TRAINING]-effortN[-BUDGET].json``, brackets as dashes."""
+        how = filter(None, (of.recipe, of.training_changes, f"effort{of.effort:g}", of.budget))
+        parts = [
+            re.sub(r"[^A-Za-z0-9_.=+-]+", "-", part.replace("]", "")) for part in (of.task, of.network, "-".join(how))
+        ]
+        return self.costs.joinpath(*parts[:2]) / f"{parts[2]}.json"
+
+    def write_costs(self, costs: Costs) -> None:
+        """Write what a model takes on all boards."""
+        content = json.dumps(costs.model_dump(by_alias=True), indent=1) + "\n"
+        write_atomically(self.costs_path(costs), content.encode())
+
+    def read_costs(self) -> list[Costs]:
+        """What models take on all boards, in the order of file names. Raises UserError naming a file that says something else."""
+        found = []
+        for path in sorted(self.costs.rglob("*.json")):
+            try:
+                found.append(Costs.model_validate_json(path.read_bytes()))
+            except ValidationError as error:
+                raise UserError(f"{path} is no file of costs: {error.errors()[0]['msg']}") from None
+        return found
 
     def select(self, **wanted: str | None) -> list[Record]:
         """The records whose fields, as in ``task="esc10"``, have the wanted values; None wants nothing.

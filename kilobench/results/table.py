@@ -85,6 +85,7 @@ def _figures(
     worst = max(group, key=lambda record: record.over_flash_bytes + record.over_ram_bytes)
     return {
         "measure": group[0].measure,
+        "model": group[0].model_digest,
         "accuracy": estimate.mean,
         "low": estimate.low,
         "high": estimate.high,
@@ -159,6 +160,11 @@ def _compare(rows: Rows) -> None:
         reference = next((row for name in wanted for row in board if row["recipe"] == name), None)
         for row in everyone:
             row |= {"place": found.get(id(row)), "pareto": False} | _beside(reference, row, tests)
+    mark_pareto(rows)
+
+
+def mark_pareto(rows: Rows) -> None:
+    """Say in ``pareto`` of which rows none of the same SIZES and board is better in everything (``rows_of``)."""
     for _, everyone in in_order(rows, *SIZES, "board"):
         fitting = [row for row in everyone if not row["unequal"] and row["fits"]]
         for index in pareto([(row["accuracy"], row["flash_bytes"], row["cycles"]) for row in fitting]):

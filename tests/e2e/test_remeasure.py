@@ -12,6 +12,8 @@ from time import sleep
 import pytest
 
 from kilobench.cli import main
+from kilobench.plugins.registry import load_registry
+from kilobench.results.costing import emulated_families
 from kilobench.results.store import Store
 from tests.e2e.submissions import Values, all_right, lie, only
 from tests.e2e.test_interrupted import as_in_a_terminal
@@ -116,6 +118,31 @@ def test_what_is_the_same_is_not_written(tmp_path: Path, capsys: pytest.CaptureF
     assert remeasure(store, "--workers", "0", "--again") == 0
     assert files(store) == there
     assert "1 records made again, 1 of them with the flash, RAM and cycles that they had" in capsys.readouterr().out
+
+
+def test_costs_on_all_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Made where they are asked for; after that they are renewed like records, and go with their model."""
+    store = published(tmp_path / "board", ["int8"])
+    (record,) = store.read_all()
+    assert remeasure(store, "--check") == 0
+    assert remeasure(store, "--board", "all", "--workers", "0") == 0
+    assert "costs on all boards: 1 to make" in capsys.readouterr().out
+    (costs,) = store.read_costs()
+    assert costs.model_digest == record.model_digest and len(costs.cores) == len(emulated_families(load_registry()))
+    there = files(store)
+    assert remeasure(store, "--board", "all", "--check") == 0 and remeasure(store) == 0 and files(store) == there
+
+    first, *others = costs.cores
+    store.write_costs(costs.model_copy(update={"cores": (first.model_copy(update={"key": "0" * 32}), *others)}))
+    assert remeasure(store, "--check") == 1
+    assert f"of other code than today's, or not there: {store.costs_path(record)}" in capsys.readouterr().out
+    assert remeasure(store, "--workers", "1") == 0 and files(store) == there
+
+    store.path(record).unlink()
+    store.write(record.model_copy(update={"trust": "claimed"}))
+    assert remeasure(store, "--check") == 1
+    assert f"of a model that is published no more: {store.costs_path(record)}" in capsys.readouterr().out
+    assert remeasure(store) == 0 and not store.read_costs()
 
 
 def renamed(record: Values) -> Values:

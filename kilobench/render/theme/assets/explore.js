@@ -42,10 +42,10 @@ function largest(all) {
   return best.contest;
 }
 
-/** The board with most rows of a contest. */
+/** The board on which most rows of a contest were run. */
 function busiest(rows, contest) {
   const counts = new Map();
-  for (const row of rows) if (row.contest === contest) counts.set(row.board, (counts.get(row.board) || 0) + 1);
+  for (const row of rows) if (row.contest === contest && row.ran) counts.set(row.board, (counts.get(row.board) || 0) + 1);
   return [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))[0][0];
 }
 

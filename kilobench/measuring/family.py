@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model on all emulated boards of one core: one program, whose size and cycles they share, with the flash of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kilobench.compile.counts import macs
+from kilobench.compile.graph import Graph
+from kilobench.contracts import Board, Progress, silent
+from kilobench.device import elf
+from kilobench.device.build import Firmware, build, shortfall
+from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
+from kilobench.device.protocol import Session
+from kilobench.measuring.evaluate import Reference
+from kilobench.measuring.onboard import MOST_CYCLES, SLOWEST_CYCLES_PER_MAC, measure_over
+
+_SLOWEST_FLASH = 100
+"""For limits: times the cycles without wait states."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one board says of the program of its family."""
+
+    board: Board
+    over_flash_bytes: int
+    over_ram_bytes: int
+    flash_waits: int | None
+    """Cycles that the first input takes more with the board's flash; None without a model of it, or where it does not fit."""
+
+
+@dataclass(frozen=True)
+class FamilyCost:
+    """A program built for the board with the most memory of its core, whose code is that of the others."""
+
+    built_for: Board
+    flash_bytes: int
+    ram_bytes: int
+    """Arena, statics and the stack's peak; the stack as reserved where it was not run."""
+    cycles: int | None
+    """The mean over the measured inputs; None where no board of the family holds the program."""
+    members: tuple[Member, ...]
+
+
+def measure_family(
+    model: Path,
+    graph: Graph,
+    reference: Reference,
+    boards: Sequence[Board],
+    workdir: Path,
+    progress: Progress = silent,
+) -> FamilyCost:
+    """Build the model in folder ``model`` once for ``boards`` of one core, and run it with the flash of each that holds it.
+
+    What a board's own program has otherwise is its name, by whose length code may lie elsewhere: some bytes of flash, and up to
+    1 % of cycles. Raises CellError as kilobench.measuring.emulator.measure does.
+    """
+    largest = max(boards, key=lambda board: (board.ram_bytes, board.flash.bytes, board.name))
+    progress("building", 0, len(boards) + 2)
+    firmware = build(model, replace(largest, flash_timing=None), workdir)
+    sizes = elf.sizes(firmware.elf)
+    over = [shortfall(sizes, board) for board in boards]
+    still = sizes.arena + sizes.static
+    if (0, 0) not in over:
+        members = tuple(Member(board, *by, None) for board, by in zip(boards, over, strict=True))
+        return FamilyCost(largest, sizes.flash_bytes, still + sizes.stack_reserved, None, members)
+    progress("running", 1, len(boards) + 2)
+    limit = max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
+    with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit) as emulated:
+        run = measure_over(emulated, graph, reference, largest)
+    members_found = []
+    for index, (board, by) in enumerate(zip(boards, over, strict=True)):
+        progress(f"with the flash of {board.name}", index + 2, len(boards) + 2)
+        waits = None if any(by) else _waits(firmware, board, graph, reference, limit)
+        members_found.append(Member(board, *by, None if waits is None else waits - run.cycles[0]))
+    cycles = round(sum(run.cycles) / len(run.cycles))
+    return FamilyCost(largest, sizes.flash_bytes, still + run.stack_bytes, cycles, tuple(members_found))
+
+
+def _waits(firmware: Firmware, board: Board, graph: Graph, reference: Reference, limit: int) -> int | None:
+    """Cycles of the first input with a board's flash; None without a model of that."""
+    if board.flash_timing is None:
+        return None
+    linked = replace(firmware.linked, flash_timing=board.flash_timing)
+    with EmulatedBoard(firmware.elf, linked, max_cycles=_SLOWEST_FLASH * limit, waits=True) as emulated:
+        session = Session(emulated, linked.name, graph.digest())
+        session.load(reference.inputs[0].tobytes())
+        session.infer()
+        return session.cycles()
