@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from kilobench.record import Record, TooLarge
 from kilobench.render.page import Page
+from kilobench.results.energy import Boards
 
 
 def render(
     records: Sequence[Record],
     output: Path,
+    boards: Boards = MappingProxyType({}),
     *,
     too_large: Sequence[TooLarge] = (),
     others: Sequence[Page] = (),
@@ -22,7 +25,7 @@ def render(
     """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
 
     Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written.
-    ``others`` are pages that come ready-made. Plots and the site need the extra ``pages``.
+    Energy is estimated for ``boards``. ``others`` are pages that come ready-made. Plots and the site need the extra ``pages``.
     """
     from kilobench.render.csv import DICTIONARY, rows_csv
     from kilobench.render.markdown import pages
@@ -31,7 +34,7 @@ def render(
     records = [record for record in records if record.accuracy]
     if not records:
         return []
-    rows = rows_of(records)
+    rows = rows_of(records, boards)
     files = {**pages(rows, records, too_large, others), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
     if plots:
         from kilobench.render import plots as pictures

@@ -139,6 +139,8 @@ def task_data(rows: Rows, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]
         "cycles": (task["cycles"] / 1e6).round(5),
         "latency": task["latency_ms"].round(4),
         "energy": task["energy_uj"].round(3),
+        "estimated": task["energy_estimated_uj"].round(3),
+        "current": task["run_current"],
         "smaller": task["flash_ratio"].round(2),
         "faster": task["cycles_ratio"].round(2),
         "mhz": task["clock_hz"] / 1e6,
