@@ -66,7 +66,10 @@ def parser() -> argparse.ArgumentParser:
     importing = actions.add_parser("import", help="link a folder, or unpack an archive, as a publisher made it")
     importing.add_argument("path", type=Path)
     _allow_partial(importing)
-    commands.add_parser("boards", help="known boards, those attached, and what is installed for them")
+    knowing = commands.add_parser("boards", help="known boards, those attached, and what is installed for them")
+    knowing.add_argument(
+        "words", nargs="*", metavar="WORD", help="of a board's name, title, chip or core, as in m33 or stm32f4"
+    )
     emulating = commands.add_parser("emulate", help="run a firmware on an emulated board, to be talked to")
     emulating.add_argument("firmware", type=Path, help="ELF file, or a model's file, whose firmware is built")
     emulating.add_argument("--board", required=True)
@@ -206,6 +209,11 @@ def _comparing(commands: Any) -> None:
         "--budget", metavar="LIMIT=SIZE,...", help="limits, as in flash=64KiB,ram=32KiB,latency=100ms"
     )
     advising.add_argument("--max-latency", metavar="TIME", help="as in 200ms")
+    advising.add_argument(
+        "--max-energy",
+        metavar="ENERGY",
+        help="of an inference, as in 500uJ: measured, or estimated from the data sheet",
+    )
     for memory in ("flash", "ram"):
         advising.add_argument(f"--max-{memory}", metavar="SIZE", help="as in 256KiB, if less than the board has")
 

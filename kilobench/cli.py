@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
             store.write_too_large(row.row())
     done = run_cells(work, _executor(registry, options, work.units), store, console)
     try:
-        outcome.report(done, store, options.output, console)
+        outcome.report(done, store, options.output, _known_boards(options), console)
         outcome.tell_too_large(too_large, console)
     finally:
         outcome.tell_failed(done, console)
@@ -329,11 +330,16 @@ def _data(options: argparse.Namespace) -> int:
     return (datasets.fetch if options.action == "fetch" else datasets.verify)(registry, options.name)
 
 
+def _known_boards(options: argparse.Namespace) -> dict[str, Board]:
+    """By name; no code of plug-ins runs for them."""
+    entries = _registry(options, modules=()).entries["boards"]
+    return {name: entry.value for name, entry in sorted(entries.items()) if isinstance(entry.value, Board)}
+
+
 def _boards(options: argparse.Namespace) -> int:
     from kilobench.commands.attached import report
 
-    entries = _registry(options, modules=()).entries["boards"]
-    return report({name: entry.value for name, entry in sorted(entries.items()) if isinstance(entry.value, Board)})
+    return report(_known_boards(options), options.words)
 
 
 def _emulate(options: argparse.Namespace) -> int:
@@ -403,6 +409,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     written = render(
         records,
         options.output,
+        _known_boards(options),
         too_large=store.read_too_large(),
         others=others,
         costs=store.read_costs(),
@@ -514,7 +521,8 @@ def _advise(options: argparse.Namespace) -> int:
     limits = dataclasses.replace(
         limits, **{name: quantity(text, kind) for name, text, kind in given if text is not None}, board=options.board
     )
-    print(advise(limits, options.task, options.records))
+    most_uj = inf if options.max_energy is None else quantity(options.max_energy, "microjoules")
+    print(advise(limits, options.task, options.records, _known_boards(options), most_uj))
     return 0
 
 

@@ -422,6 +422,23 @@ class FlashTiming:
 
 
 @dataclass(frozen=True)
+class RunCurrent:
+    """What the chip alone takes while it computes at the board's clock, from its data sheet."""
+
+    ma: float
+    """Milliamperes."""
+    volts: float
+    """Of the supply that the current is drawn from."""
+    reference: str
+    """Data sheet, section or table, and conditions."""
+
+    @property
+    def told(self) -> str:
+        """As people read it."""
+        return f"{self.ma:g} mA at {self.volts:g} V ({self.reference})"
+
+
+@dataclass(frozen=True)
 class Core:
     """A CPU core: all that the engine knows of it; read from ``hardware/cores/NAME.yaml``.
 
@@ -470,6 +487,8 @@ class Board:
     """Between core and memory on the real board, for people."""
     flash_timing: FlashTiming | None = None
     """What cycles with the flash as on the board are estimated by; None where there is no model of it."""
+    run_current: RunCurrent | None = None
+    """What energy is estimated by; None where no data sheet says it for this clock."""
     usb: tuple[str, ...] = ()
     """Vendor and product, as ``0483:374B``, of the USB device that carries the board's serial port."""
     platformio: Mapping[str, str] = field(default_factory=dict)
@@ -479,6 +498,12 @@ class Board:
     def ram_bytes(self) -> int:
         """All of its RAM in bytes."""
         return sum(region.bytes for region in self.ram)
+
+    def estimated_uj(self, latency_ms: float | None, clock_hz: int) -> float | None:
+        """Microjoules that its chip takes for so long, *estimated*; None where the current at this clock is not known."""
+        if latency_ms is None or self.run_current is None or clock_hz != self.clock_hz:
+            return None
+        return self.run_current.ma * self.run_current.volts * latency_ms
 
 
 @dataclass(frozen=True)

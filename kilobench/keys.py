@@ -50,8 +50,8 @@ _ALONE = {
     "evaluate": [hardware_dir() / "firmware" / name for name in ("crc32.c", "crc32.h")],
 }
 """Other files, alone: what counts cycles in the emulator, and the checksums of the host."""
-_TELLING_NOTHING = ("title", "reference", "usb", "mcu", "max_clock_hz", "flash_wait_states", "caches")
-"""Fields of a board, its core or its flash, for people, or for finding it: no result depends on them."""
+_TELLING_NOTHING = ("title", "reference", "usb", "mcu", "max_clock_hz", "flash_wait_states", "caches", "run_current")
+"""Fields of a board, its core or its flash, for people, for finding it, or for what is shown: no result depends on them."""
 
 
 def contribution_key(contribution: Contribution) -> str:

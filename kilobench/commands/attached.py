@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from kilobench.contracts import Board
+from kilobench.contracts import Board, UserError
 from kilobench.device.ports import about, usb_id, usb_ports
+from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,14 +21,32 @@ def candidates(port: ListPortInfo, boards: Iterable[Board]) -> list[Board]:
     return [board for board in boards if usb_id(port) in board.usb]
 
 
-def report(boards: Mapping[str, Board], ports: Iterable[ListPortInfo] | None = None) -> int:
-    """Print the known boards, what PlatformIO lacks for the real ones, and the attached ones; returns 0."""
+def matching(boards: Mapping[str, Board], words: Iterable[str]) -> dict[str, Board]:
+    """The boards whose name, title, chip or core has all words in it, in any case. Raises UserError where there are none."""
+    found = {
+        name: board
+        for name, board in boards.items()
+        if all(word.lower() in " ".join((name, board.title, board.mcu, board.core.name)).lower() for word in words)
+    }
+    if not found:
+        asked = " ".join(words)
+        raise UserError(f"no board has {asked!r} in its name, title, chip or core{nearest(asked, boards)}")
+    return found
+
+
+def report(boards: Mapping[str, Board], words: Iterable[str] = (), ports: Iterable[ListPortInfo] | None = None) -> int:
+    """Print the known boards, or those that match ``words``, what PlatformIO lacks for them, and what is attached; returns 0.
+
+    Raises UserError where no board matches.
+    """
     from kilobench.device.arduino import core_dir, install_command, installed_platforms
     from kilobench.screen import console, show
 
-    show(console(150), _table(boards.values()))
+    shown = matching(boards, words).values()
+    show(console(150), _table(shown))
+    print(f"{_counted(shown)}; kilobench boards WORD shows fewer, kilobench show BOARD all of one")
     installed = installed_platforms()
-    missing = {b.platformio["platform"]: install_command(b) for b in boards.values() if b.platformio}
+    missing = {b.platformio["platform"]: install_command(b) for b in shown if b.platformio}
     missing = {platform: command for platform, command in missing.items() if platform not in installed}
     if missing:
         print(f"\nnot in {core_dir()}, and needed to build for the real board only:")
@@ -40,20 +60,28 @@ def report(boards: Mapping[str, Board], ports: Iterable[ListPortInfo] | None = N
     return 0
 
 
+def _cycles(board: Board) -> str:
+    """How they come about here."""
+    return ("estimated" if board.core.estimated else "emulated") if board.core.timing else "real only"
+
+
+def _counted(boards: Iterable[Board]) -> str:
+    counts = Counter(map(_cycles, boards))
+    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in ("emulated", "estimated", "real only") if counts[kind])
+    return f"\n{counts.total()} boards: {kinds}"
+
+
 def _table(boards: Iterable[Board]) -> Table:
     from rich.table import Table
-
-    from kilobench.plugins.cores import timing_label
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("board")
     for name in ("MHz", "flash KiB", "RAM KiB"):
         table.add_column(name, justify="right")
-    for name in ("core", "cycles here", "on the board", "PlatformIO platform"):
-        table.add_column(name)
+    for name in ("core", "cycles", "flash waits", "mA", "PlatformIO"):
+        table.add_column(name, justify="right" if name == "mA" else "left")
     for board in boards:
         sizes = (f"{board.clock_hz / 1e6:g}", str(board.flash.bytes >> 10), str(board.ram_bytes >> 10))
-        core = board.core
-        cycles = (timing_label(core) if core.timing else "real only", core.counter if board.platformio else "")
-        table.add_row(board.name, *sizes, core.name, *cycles, board.platformio.get("platform", ""))
+        known = ("modelled" if board.flash_timing else "", f"{board.run_current.ma:g}" if board.run_current else "")
+        table.add_row(board.name, *sizes, board.core.name, _cycles(board), *known, board.platformio.get("platform", ""))
     return table

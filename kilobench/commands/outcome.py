@@ -9,14 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from kilobench.extras import missing
+from kilobench.results.energy import Boards
 from kilobench.results.store import Store
 from kilobench.runs.run import Outcome
 from kilobench.runs.sizing import TooLarge
 from kilobench.screen import show
 
 
-def report(outcome: Outcome, store: Store | None, output: Path, console: Console) -> None:
-    """The table, how many cells there are of what, and the pages; None writes none."""
+def report(outcome: Outcome, store: Store | None, output: Path, boards: Boards, console: Console) -> None:
+    """The table, how many cells there are of what, and the pages, with energies of ``boards``; no store writes none."""
     from kilobench.mlperf.page import mlperf_pages  # slow to import, and no part of a dry run
     from kilobench.render import render
     from kilobench.results.table import terminal
@@ -33,6 +34,7 @@ def report(outcome: Outcome, store: Store | None, output: Path, console: Console
         written = render(
             records,
             output,
+            boards,
             too_large=store.read_too_large(),
             others=others,
             costs=store.read_costs(),

@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from kilobench.contracts import Board, Cache, Core, FlashTiming, Memory, UserError
+from kilobench.contracts import Board, Cache, Core, FlashTiming, Memory, RunCurrent, UserError
 from kilobench.plugins.fields import typed, whole
 from kilobench.plugins.spec import nearest
 from kilobench.yamlfile import read_mapping
@@ -24,6 +24,8 @@ _MOST_HZ = (1 << 32) - 1
 _NUMBERS = {"clock_hz": (1_000_000, _MOST_HZ), "max_clock_hz": (0, _MOST_HZ), "flash_wait_states": (0, 100)}
 _MOST_WAITS, _MOST_LINE, _MOST_LINES = 1000, 256, 4096
 """Of a flash: wait states, bytes of a line, and lines of a cache (block_hook.c)."""
+_MOST_MA, _MOST_VOLTS = 10_000, 60
+"""Of a chip that computes."""
 _CACHES = ("instruction_cache", "data_cache", "unified_cache")
 _OF_THE_CORE = ("timing", "counter")
 """What board files said before cores had files of their own; it must be what the core's file says."""
@@ -53,6 +55,8 @@ def load_board(path: Path, cores: Mapping[str, Core]) -> Board:
     values["ram"] = tuple(_memory(path, f"ram[{i}]", region) for i, region in enumerate(values["ram"]))
     if "flash_timing" in values:
         values["flash_timing"] = _flash_timing(path, values["flash_timing"])
+    if "run_current" in values:
+        values["run_current"] = _run_current(path, values["run_current"])
     if str(values["core"]) not in cores:
         known = ", ".join(sorted(cores))
         raise UserError(
@@ -106,6 +110,17 @@ def _flash_timing(path: Path, said: Any) -> FlashTiming:
                 f"{path}: flash_timing.{key}.line: {cache.line} is less than read_bytes, {timing.read_bytes}"
             )
     return timing
+
+
+def _run_current(path: Path, said: Any) -> RunCurrent:
+    """A current that a chip can take, with where it is written."""
+    if not isinstance(said, dict):
+        raise UserError(f"{path}: run_current: {said!r} is not of the form {{ma: 10.2, volts: 3.0, reference: ...}}")
+    current = RunCurrent(**typed(path, said, RunCurrent, within="run_current."))
+    for key, value, most in (("ma", current.ma, _MOST_MA), ("volts", current.volts, _MOST_VOLTS)):
+        if not 0 < value <= most:
+            raise UserError(f"{path}: run_current.{key}: {value:g} is not a number above 0 and up to {most}")
+    return current
 
 
 def _cache(path: Path, key: str, said: Any) -> Cache:

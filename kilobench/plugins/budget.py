@@ -12,6 +12,7 @@ from kilobench.contracts import Budget, UserError
 UNITS = {
     "bytes": {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2},
     "milliseconds": {"us": 1e-3, "ms": 1.0, "s": 1000.0},
+    "microjoules": {"nJ": 1e-3, "uJ": 1.0, "mJ": 1e3, "J": 1e6},
 }
 _LIMITS = {
     "flash": ("flash_bytes", "bytes"),
@@ -24,9 +25,9 @@ _MOST = 999_999_999
 
 
 def quantity(text: str, kind: str) -> float:
-    """``256KiB`` in bytes or ``200ms`` in milliseconds; ``kind`` says which, of up to nine digits before the point.
+    """``256KiB`` in bytes, ``200ms`` in milliseconds or ``500uJ`` in microjoules; ``kind`` says which.
 
-    Raises UserError for anything else.
+    Up to nine digits may stand before the point. Raises UserError for anything else.
     """
     match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-zµ]*)\s*", text)
     units = UNITS[kind]

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from kilobench.record import Costs, Record, TooLarge
 from kilobench.render.page import Page
+from kilobench.results.energy import Boards
 
 
 def render(
     records: Sequence[Record],
     output: Path,
+    boards: Boards = MappingProxyType({}),
     *,
     too_large: Sequence[TooLarge] = (),
     others: Sequence[Page] = (),
@@ -23,8 +26,8 @@ def render(
     """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
 
     Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written.
-    ``others`` are pages that come ready-made; by ``costs`` boards have pages that have no records. Plots and the site need the
-    extra ``pages``.
+    Energy is estimated for ``boards``. ``others`` are pages that come ready-made; by ``costs`` boards have pages that have no
+    records. Plots and the site need the extra ``pages``.
     """
     from kilobench.render.csv import DICTIONARY, rows_csv
     from kilobench.render.markdown import pages
@@ -34,8 +37,8 @@ def render(
     records = [record for record in records if record.accuracy]
     if not records:
         return []
-    rows = rows_of(records)
-    elsewhere = rows_elsewhere(rows, costs)
+    rows = rows_of(records, boards)
+    elsewhere = rows_elsewhere(rows, costs, boards)
     texts = pages(rows, records, too_large, others, elsewhere=elsewhere)
     files = {**texts, "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
     if plots:

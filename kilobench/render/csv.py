@@ -41,6 +41,7 @@ COLUMNS = {
     "cycles_flash": "with the flash as on the board, estimated by a model of it; empty where there is none",
     "latency_ms": "cycles_flash, or cycles where it is empty, at the board's clock",
     "energy_uj": "microjoules per inference, by a meter",
+    "energy_estimated_uj": "estimated: current and voltage of the chip's data sheet times latency_ms; empty where not known",
     "fits": "1: the board's flash and RAM are enough",
     "reference": "what the next columns compare with",
     "difference": "accuracy less that of the reference",

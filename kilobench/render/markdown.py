@@ -34,6 +34,8 @@ from kilobench.results.table import (
     slug,
 )
 
+ESTIMATED = "Energy µJ (estimated)"
+"""A column."""
 _MOST_TIES = 3
 _LEFT = {
     "Task",
@@ -305,6 +307,7 @@ def _timing(row: Row) -> dict[str, str]:
         "mhz": f"{row['clock_hz'] / 1e6:g}",
         "flash": flash,
         "conditions": row["conditions"],
+        "current": row["run_current"],
     }
 
 
@@ -337,7 +340,7 @@ def _headroom(row: Row) -> dict[str, str]:
     cells = row["cells"]
     share = {name: 100 * row[f"{name}_bytes"] / row[f"board_{name}_bytes"] for name in ("flash", "ram")}
     kept = {name: cells[name] for name in ("Recipe", "Accuracy % (95 %)")}
-    costs = {name: cells[name] for name in ("Mcycles", "Latency ms", "Energy µJ") if name in cells}
+    costs = {name: cells[name] for name in ("Mcycles", "Latency ms", "Energy µJ", ESTIMATED) if name in cells}
     memory = {
         "Flash KiB": cells["Flash KiB"],
         "% of flash": f"{share['flash']:.0f}",
@@ -425,6 +428,7 @@ def _cells(row: Row) -> dict[str, str]:
         "faster": ratio(row["cycles_ratio"]),
         "Latency ms": _latency(row, 1),
         **({"Energy µJ": energy(row)} if energy(row) else {}),
+        **({ESTIMATED: energy(row, "energy_estimated_uj")} if energy(row, "energy_estimated_uj") else {}),
         "Fits": misses(row),
         "Trust": row["trust"],
         "MACs (counted)": macs,

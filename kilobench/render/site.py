@@ -73,7 +73,7 @@ def build_site(
     The same rows and records give the same bytes.
     """
     texts = markdown.pages(rows, records, too_large, others, elsewhere=elsewhere, site=True)
-    everywhere = [{**row, "ran": True} for row in rows] + [{**row, "ran": False} for row in elsewhere or []]
+    everywhere = [*rows, *(elsewhere or [])]
     boards = {row["board"]: [row["board_flash_bytes"], row["board_ram_bytes"]] for row in everywhere}
     data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(everywhere, "task")}
     if families(rows):
@@ -147,6 +147,8 @@ def task_data(rows: Rows, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]
         "cycles": (task["cycles"] / 1e6).round(5),
         "latency": task["latency_ms"].round(4),
         "energy": task["energy_uj"].round(3),
+        "estimated": task["energy_estimated_uj"].round(3),
+        "current": task["run_current"],
         "smaller": task["flash_ratio"].round(2),
         "faster": task["cycles_ratio"].round(2),
         "mhz": task["clock_hz"] / 1e6,

@@ -90,6 +90,11 @@ class OnBoard(_Part):
     inputs: Count
     """On which the board's outputs equalled those of host C bit for bit."""
     energy_uj: float | None
+    """Per inference, by a meter."""
+    energy_estimated_uj: float | None = None
+    """Per inference, *estimated*: current and voltage of the chip's data sheet times latency; None where it is not known."""
+    energy_source: Text = ""
+    """That current, and where it stands."""
 
     @property
     def cycles_on_board(self) -> int | None:
@@ -219,7 +224,7 @@ def on_board(board: Board, link: str, measured: Measurement) -> OnBoard:
     """What was measured on a board over a link."""
     sizes, cycles = measured.sizes, measured.cycles
     mean = round(sum(cycles) / len(cycles)) if cycles else None
-    return OnBoard(
+    found = OnBoard(
         board=board.name,
         core=board.core.name,
         clock_hz=measured.clock_hz,
@@ -245,6 +250,10 @@ def on_board(board: Board, link: str, measured: Measurement) -> OnBoard:
         inputs=len(cycles),
         energy_uj=measured.energy_uj,
     )
+    energy = board.estimated_uj(found.latency_ms, found.clock_hz)
+    if energy is None or board.run_current is None:
+        return found
+    return found.model_copy(update={"energy_estimated_uj": energy, "energy_source": one_line(board.run_current.told)})
 
 
 def content(facts: Facts) -> bytes:

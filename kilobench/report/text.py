@@ -24,7 +24,9 @@ def terminal(facts: Facts) -> Group:
     parts += [Text(facts.reference)] if facts.reference else []
     parts += [Text(f"\n{told_quality(facts.judged)}")] if facts.judged is not None else []
     if len(facts.boards) == 1:
-        parts += [Text(), Text(headline(facts, facts.boards[0])), Text(fit(facts.boards[0])), Text()]
+        board = facts.boards[0]
+        parts += [Text(), Text(headline(facts, board)), Text(fit(board))]
+        parts += [Text(estimated_energy(board)), Text()] if board.energy_source else [Text()]
         parts.append(_layers(facts, facts.boards[0]))
     else:
         parts += [Text(), _boards(facts.boards), _note(facts.boards)]
@@ -78,12 +80,22 @@ def speed(board: OnBoard) -> str:
     """Cycles, time and energy."""
     if board.cycles is None or board.latency_ms is None:
         return NOT_RUN
-    energy = "" if board.energy_uj is None else f", {board.energy_uj:.1f} µJ"
+    energy = "" if board.energy_uj is None else f", {board.energy_uj:.1f} µJ (measured)"
     time = f"{board.latency_ms:.1f} ms at {board.clock_hz / 1e6:g} MHz"
     if board.cycles_flash is None:
         return f"{board.cycles / 1e6:.2f} Mcycles, {time} ({how(board)}){energy}"
     flash = f"{board.cycles_flash / 1e6:.2f} Mcycles with its flash (estimated)"
     return f"{board.cycles / 1e6:.2f} Mcycles ({how(board)}); {flash}, {time}{energy}"
+
+
+def estimated_energy(board: OnBoard) -> str:
+    """What the chip takes for an inference by its data sheet, and by which of its figures."""
+    return f"energy {microjoules(board)} µJ, estimated from the data sheet: {board.energy_source}"
+
+
+def microjoules(board: OnBoard) -> str:
+    """Those that are estimated, in three digits, or all before the point."""
+    return "-" if board.energy_estimated_uj is None else significant(board.energy_estimated_uj)
 
 
 def how(board: OnBoard) -> str:
@@ -155,7 +167,8 @@ def waits(cycles: int | None, taken: int | None) -> str:
 
 def _boards(boards: Sequence[OnBoard]) -> Table:
     table = _table("board", "core")
-    for name in ("MHz", "flash", "RAM", "Mcycles", "ms"):
+    energy = ["µJ"] if any(board.energy_source for board in boards) else []
+    for name in ("MHz", "flash", "RAM", "Mcycles", "ms", *energy):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("fits")
     for board in boards:
@@ -169,6 +182,7 @@ def _boards(boards: Sequence[OnBoard]) -> Table:
             kib(board.ram_bytes),
             "-" if board.cycles is None else f"{board.cycles / 1e6:.2f}",
             "-" if board.latency_ms is None else f"{board.latency_ms:.1f}",
+            *([microjoules(board)] if energy else []),
             Text("yes", style="green") if board.fits else Text(f"no: {missing}", style="red"),
         )
     return table
@@ -178,7 +192,9 @@ def _note(boards: Sequence[OnBoard]) -> Text:
     labels = " or ".join(sorted({board.timing.split()[0] for board in boards}))
     not_run = f"; -: {NOT_RUN}" if any(board.cycles is None for board in boards) else ""
     flash = "; ms with the board's flash, estimated" if all(board.cycles_flash for board in boards) else ""
-    return Text(f"flash, RAM, and what lacks of them, in KiB; cycles are {labels}{flash}{not_run}", style="dim")
+    energy = "; µJ estimated from data sheets" if any(board.energy_source for board in boards) else ""
+    told = f"flash, RAM, and what lacks of them, in KiB; cycles are {labels}{flash}{energy}{not_run}"
+    return Text(told, style="dim")
 
 
 def _table(*names: str) -> Table:

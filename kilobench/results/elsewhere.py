@@ -11,11 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 
 from kilobench.contracts import UserError
 from kilobench.plugins.spec import nearest
 from kilobench.record import BoardCost, CoreCost, Costs, Record
 from kilobench.results.contest import CONTEST, contest_of
+from kilobench.results.energy import Boards
 from kilobench.results.rows import Row, Rows, grouped
 from kilobench.results.store import Store
 from kilobench.results.table import mark_pareto
@@ -107,8 +109,11 @@ def _command(command: str, board: str) -> str:
     return re.sub(r"--board \S+", f"--board {board}", command)
 
 
-def rows_elsewhere(rows: Rows, costs: Iterable[Costs]) -> Rows:
-    """Rows of boards that a contest has none of: those of its own board, with what their models cost there."""
+def rows_elsewhere(rows: Rows, costs: Iterable[Costs], boards: Boards = MappingProxyType({})) -> Rows:
+    """Rows of boards that a contest has none of: those of its own board, with what their models cost there.
+
+    Energy is estimated for ``boards``.
+    """
     models, made = by_model(costs), []
     ranked = [row for row in rows if not row["unequal"] and row["model"] in models]
     for _, contest in grouped(ranked, *CONTEST):
@@ -116,7 +121,7 @@ def rows_elsewhere(rows: Rows, costs: Iterable[Costs]) -> Rows:
         measured = {row["board"] for row in contest}
         for board in sorted({name for row in home for name in models[row["model"]]} - measured):
             places = [(row, models[row["model"]].get(board)) for row in home]
-            made += _beside_each_other([_moved_row(row, *place) for row, place in places if place])
+            made += _beside_each_other([_moved_row(row, *place, boards) for row, place in places if place])
     mark_pareto(made)
     return made
 
@@ -127,12 +132,15 @@ def _home(contest: Rows) -> Rows:
     return max(boards, key=len)
 
 
-def _moved_row(row: Row, core: CoreCost, board: BoardCost) -> Row:
+def _moved_row(row: Row, core: CoreCost, board: BoardCost, boards: Boards) -> Row:
     cycles = math.nan if core.cycles is None else float(core.cycles)
     flash = math.nan if board.cycles_flash is None else float(board.cycles_flash)
-    longest = cycles if math.isnan(flash) else flash
+    latency_ms = 1000 * (cycles if math.isnan(flash) else flash) / board.clock_hz
+    known = boards.get(board.board)
+    energy = known and known.estimated_uj(None if math.isnan(latency_ms) else latency_ms, board.clock_hz)
     return row | {
         "board": board.board,
+        "ran": False,
         "board_flash_bytes": board.board_flash_bytes,
         "board_ram_bytes": board.board_ram_bytes,
         "clock_hz": board.clock_hz,
@@ -142,8 +150,10 @@ def _moved_row(row: Row, core: CoreCost, board: BoardCost) -> Row:
         "ram_bytes": core.ram_bytes,
         "cycles": cycles,
         "cycles_flash": flash,
-        "latency_ms": 1000 * longest / board.clock_hz,
+        "latency_ms": latency_ms,
         "energy_uj": math.nan,
+        "energy_estimated_uj": math.nan if energy is None else energy,
+        "run_current": known.run_current.told if known and known.run_current else "",
         "over_flash_bytes": board.over_flash_bytes,
         "over_ram_bytes": board.over_ram_bytes,
         "fits": not board.over_flash_bytes and not board.over_ram_bytes,

@@ -8,10 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, multimode
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kilobench.plugins.spec import without_width
 from kilobench.record import NOT_RUN, TRUST, Record
+from kilobench.results import energy as energies
 from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
 from kilobench.results.rows import Row, Rows, distinct, first_of_each, grouped, in_order, is_missing
 from kilobench.results.stats import Estimate, Results, estimated, paired, pareto, places, results
@@ -39,8 +41,8 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text.replace("]", ""))
 
 
-def rows_of(records: Sequence[Record]) -> Rows:
-    """All rows, best place first within a board of a contest, then best accuracy.
+def rows_of(records: Sequence[Record], boards: energies.Boards = MappingProxyType({})) -> Rows:
+    """All rows, best place first within a board of a contest, then best accuracy; energy is estimated for ``boards``.
 
     Accuracies are shares of 1 with 95 % intervals over folds and seeds (``stats.estimated``); AUCs stand in their place where
     ``measure`` says so. ``effort`` is 0 where records state
@@ -57,7 +59,7 @@ def rows_of(records: Sequence[Record]) -> Rows:
         groups.setdefault((*contest_of(record), record.board, record.recipe, *apart), []).append(record)
     pools: dict[object, tuple[Results, Estimate]] = {}
     newest = newest_versions(records)
-    rows = [dict(zip(keys, key, strict=True)) | _figures(group, pools, newest) for key, group in groups.items()]
+    rows = [dict(zip(keys, key, strict=True)) | _figures(group, pools, newest, boards) for key, group in groups.items()]
     _compare(rows)
     return sorted(rows, key=_rank)
 
@@ -77,7 +79,10 @@ def _pool(group: list[Record], pools: dict[object, tuple[Results, Estimate]]) ->
 
 
 def _figures(
-    group: list[Record], pools: dict[object, tuple[Results, Estimate]], newest: Mapping[str, int]
+    group: list[Record],
+    pools: dict[object, tuple[Results, Estimate]],
+    newest: Mapping[str, int],
+    boards: energies.Boards,
 ) -> dict[str, object]:
     seeds = len({record.seed for record in group})
     correct, estimate = _pool(group, pools)
@@ -102,13 +107,16 @@ def _figures(
         "cycles": cycles,
         "latency_ms": fmean([record.latency_ms or float("nan") for record in group]),
         "cycles_flash": fmean([record.cycles_flash or float("nan") for record in group]),
-        "energy_uj": _mean_energy(group),
+        "energy_uj": energies.measured_uj(group),
+        "energy_estimated_uj": energies.estimated_uj(group, boards),
+        "run_current": energies.source(group[0], boards),
         "board_flash_bytes": group[0].board_flash_bytes,
         "board_ram_bytes": group[0].board_ram_bytes,
         "clock_hz": group[0].clock_hz,
         "timing": group[0].timing,
         "conditions": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in group[0].conditions.items()),
         "macs": group[0].macs,
+        "ran": True,
         "fits": all(record.fits for record in group),
         "over_flash_bytes": worst.over_flash_bytes,
         "over_ram_bytes": worst.over_ram_bytes,
@@ -122,11 +130,6 @@ def _figures(
         "commands": commands(group),
         "results": correct,
     }
-
-
-def _mean_energy(group: list[Record]) -> float:
-    """Per inference, in microjoules; NaN where it was not measured throughout."""
-    return fmean([float("nan") if record.energy_uj is None else record.energy_uj for record in group])
 
 
 def _mean_of_crops(group: list[Record]) -> float:
@@ -316,9 +319,9 @@ def effort(row: Row) -> str:
     return f"{row['steps']:.0f} steps each ({row['effort']:g} trainings)"
 
 
-def energy(row: Row) -> str:
-    """Microjoules per inference, or nothing where it was not measured."""
-    return "" if math.isnan(row["energy_uj"]) else f"{row['energy_uj']:.1f}"
+def energy(row: Row, column: str = "energy_uj") -> str:
+    """Microjoules per inference, or nothing where it was not measured, or cannot be estimated."""
+    return "" if math.isnan(row[column]) else f"{row[column]:.1f}"
 
 
 def _title(rows: Rows, everything: Rows) -> str:

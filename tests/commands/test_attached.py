@@ -13,7 +13,7 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from kilobench.cli import main
 from kilobench.commands import attached
-from kilobench.commands.attached import candidates, report
+from kilobench.commands.attached import candidates, matching, report
 from kilobench.contracts import Board, UserError
 from kilobench.device.ports import find_port, usb_ports
 from kilobench.plugins.registry import load_registry
@@ -85,13 +85,15 @@ def test_the_report_names_boards_ports_and_what_to_install(
         (tmp_path / "platforms" / name).mkdir(parents=True)
         text = {"": "{", "[]": "[]"}.get(version, json.dumps({"name": name, "version": version}))
         (tmp_path / "platforms" / name / "platform.json").write_text(text)
-    assert report(BOARDS, [STLINK, MODEM]) == 0
+    assert report(BOARDS, ports=[STLINK, MODEM]) == 0
     shown = capsys.readouterr().out
     rows = {line.split()[0]: line.split() for line in shown.splitlines() if line.strip()}
     assert rows["nucleo_h743zi"][1:] == [
-        *["480", "2048", "640", "cortex-m7", "estimated", "cortex-m7", "dwt", "ststm32@19.6.0"]
+        *["480", "2048", "640", "cortex-m7", "estimated", "modelled", "ststm32@19.6.0"]
     ]
+    assert rows["nucleo_l476rg"][5:] == ["emulated", "modelled", "10.2", "ststm32@19.6.0"]
     assert rows["esp32_devkitc"][5:7] == ["real", "only"]
+    assert re.search(rf"^{len(BOARDS)} boards: \d+ emulated, \d+ estimated, \d+ real only; ", shown, re.MULTILINE)
     assert "  pio pkg install -g -p teensy@5.1.0\n" in shown
     assert "install -g -p ststm32" not in shown
     assert f"not in {tmp_path}" in shown
@@ -99,10 +101,35 @@ def test_the_report_names_boards_ports_and_what_to_install(
     assert "/dev/ttyUSB0  12D1:1001  a description: no known board" in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["NRF54"], {"nrf54l15_dk"}),
+        (["xiao", "m0plus"], {"seeed_xiao_rp2040", "seeed_xiao_samd21"}),
+        (["portenta", "m7"], {"arduino_portenta_h7"}),
+        ([], set(BOARDS)),
+    ],
+)
+def test_words_choose_by_name_title_chip_and_core(words: list[str], found: set[str]) -> None:
+    assert set(matching(BOARDS, words)) == found
+
+
+def test_words_that_match_nothing_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boards", "nucleo_f411rg"]) == 2
+    assert capsys.readouterr().err == (
+        "kilobench: no board has 'nucleo_f411rg' in its name, title, chip or core; nearest is 'nucleo_f411re'\n"
+    )
+
+
+def test_other_boards_are_told_of_at_a_port_than_those_that_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(BOARDS, ["teensy"], [PICO]) == 0
+    assert capsys.readouterr().out.endswith("a description: raspberry_pi_pico\n")
+
+
 def test_what_a_device_says_of_itself_is_made_harmless(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = port("/dev/ttyACM9", 0x0483, 0x374B, "\x1b]0;title\x07" + "9" * 5000)
     hostile.description = "\x1b[31mred\n\x85" + "x" * 5000
-    report(BOARDS, [hostile])
+    report(BOARDS, ports=[hostile])
     shown = capsys.readouterr().out.splitlines()[-1]
     assert shown.isprintable() and "?[31mred??xxx" in shown and len(shown) < 500
     with pytest.raises(UserError) as caught:

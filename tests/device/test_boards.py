@@ -31,6 +31,7 @@ BOARDS = [
     "nucleo_f767zi",
     "nucleo_l476rg",
     "nucleo_u575zi_q",
+    "nucleo_wl55jc",
     "raspberry_pi_pico",
 ]
 """One or more of every core that is emulated, and of every kind of memory map; the others differ from them in numbers."""

@@ -128,6 +128,7 @@ def test_comments_doc_strings_and_layout_change_nothing(project: Path) -> None:
     [
         ("hardware/boards/nucleo_l476rg.yaml", "title: ", "title: Another ", set()),
         ("hardware/boards/nucleo_l476rg.yaml", "0483:374B", "0483:374C", set()),
+        ("hardware/boards/nucleo_l476rg.yaml", "  ma: 10", "  ma: 11", set()),
         ("hardware/boards/nucleo_l476rg.yaml", "platform: ststm32@", "platform: ststm32@1", set()),
         ("hardware/platformio/boards/emulated.json", "Emulated board", "Another", {"measure"}),
         ("hardware/boards/nucleo_l476rg.yaml", "clock_hz: 8", "clock_hz: 7", {"measure"}),

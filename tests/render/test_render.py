@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
 import random
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,15 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from kilobench.contracts import Board, RunCurrent
 from kilobench.mlperf.page import mlperf_pages
+from kilobench.plugins.registry import load_registry
 from kilobench.record import Record, TooLarge, accuracy, wilson
 from kilobench.render import render
 from kilobench.render.csv import COLUMNS
 from kilobench.render.markdown import pages
 from kilobench.render.plots import plots
+from kilobench.render.site import task_data
 from kilobench.results.budgets import budget_tables
 from kilobench.results.store import Store
 from kilobench.results.table import Leader, class_curves, leaders, methods, rows_of, terminal
@@ -107,11 +112,40 @@ def test_latency_is_that_with_the_flash_where_there_is_a_model_of_it() -> None:
     assert list(rows["cycles_flash"]) == [13_000_000] and list(rows["latency_ms"]) == [162.5]
 
 
+def test_energy_is_estimated_where_the_current_of_a_board_is_known(tmp_path: Path) -> None:
+    board: Board = load_registry().get("boards", "nucleo_l476rg")
+    boards = {board.name: replace(board, run_current=RunCurrent(10, 3, "a data sheet"))}
+    records = [record(), record("int8", cycles=4_000_000, energy_uj=9999.5, link="serial", timing="measured dwt")]
+    records += [record(board="raspberry_pi_pico"), record("xnor", clock_hz=40_000_000)]
+    rows = {(row["recipe"], row["board"]): row for row in rows_of(records, boards)}
+    told = {key: (row["energy_uj"], row["energy_estimated_uj"]) for key, row in rows.items()}
+    assert str(told[("full", "nucleo_l476rg")]) == "(nan, 3000.0)" and told[("int8", "nucleo_l476rg")] == (
+        9999.5,
+        1500.0,
+    )
+    assert all(map(math.isnan, (*told[("full", "raspberry_pi_pico")], *told[("xnor", "nucleo_l476rg")])))
+    made = pages(rows_of(records, boards), records)
+    for name in ("tasks/fsdd-classes=5.md", "boards/nucleo_l476rg.md"):
+        assert "energy estimated from the data sheet: 10 mA at 3 V (a data sheet)" in made[name]
+        assert "Energy µJ (estimated)" in made[name] and "3000.0" in made[name] and "nan" not in made[name]
+    assert (
+        "stimated" not in made["boards/raspberry_pi_pico.md"]
+        and "Energy" not in of(records[:1])["boards/nucleo_l476rg.md"]
+    )
+    render(records, tmp_path, boards)
+    csv = pd.read_csv(tmp_path / "rows.csv").set_index(["recipe", "board"])["energy_estimated_uj"]
+    assert csv[("full", "nucleo_l476rg")] == 3000 and math.isnan(csv[("full", "raspberry_pi_pico")])
+    columns = task_data(rows_of(records, boards), {name: [1, 2] for name in ("nucleo_l476rg", "raspberry_pi_pico")})[
+        "columns"
+    ]
+    assert sorted(map(str, columns["estimated"])) == ["1500.0", "3000.0", "None", "None"]
+
+
 def test_committed_pages_are_those_of_the_committed_records() -> None:
     """After new records or other templates: python -m kilobench leaderboard."""
     store = Store(ROOT / "leaderboard" / "records")
     records = store.read_all()
-    rows = rows_of(records)
+    rows = rows_of(records, {name: load_registry().get("boards", name) for name in {one.board for one in records}})
     for name, text in pages(rows, records, store.read_too_large(), mlperf_pages(ROOT / "leaderboard", records)).items():
         assert text == (ROOT / "leaderboard" / name).read_text(), name
 

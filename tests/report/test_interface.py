@@ -38,7 +38,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=told):
             kilobench.measure(model)
-    with pytest.raises(UserError, match="nearest is 'teensy_40'"):
+    with pytest.raises(UserError, match="nearest is 'teensy_4"):
         kilobench.measure(tmp_path, boards="teensy_4")
 
 

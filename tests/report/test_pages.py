@@ -50,6 +50,28 @@ def test_the_first_lines_say_what_it_takes(facts: Facts) -> None:
     assert f"{board.cycles / 1e6:.2f} Mcycles" in text and f"flash {board.flash_bytes / 1024:.1f} KiB" in text  # type: ignore[operator]
 
 
+def test_energy_is_estimated_from_the_data_sheet_and_not_mixed_with_a_meter_s(facts: Facts) -> None:
+    board, pico = facts.boards
+    assert board.energy_estimated_uj == pytest.approx(10.2 * 3.0 * board.latency_ms) and board.energy_uj is None
+    assert (pico.energy_estimated_uj, pico.energy_source) == (None, "")
+    told = (
+        f"{significant(board.energy_estimated_uj)} µJ, estimated from the data sheet: 10.2 mA at 3 V (STM32L476xx data"
+    )
+    text = " ".join(str(Report(alone(facts))).split())
+    assert f" KiB are left energy {told}" in text and "measured" not in text
+    metered = alone(facts).model_copy(update={"boards": (board.model_copy(update={"energy_uj": 1234.5}),)})
+    both = " ".join(str(Report(metered)).split())
+    assert "1234.5 µJ (measured)" in both and told in both
+    html = page(metered)
+    assert "<dt>energy, measured</dt><dd>1234.5 µJ" in html
+    assert f"<dt>energy, estimated from the data sheet</dt><dd>{significant(board.energy_estimated_uj)} µJ" in html
+    table = str(Report(facts))
+    assert "µJ estimated from data sheets" in " ".join(table.split()) and " - yes" in " ".join(table.split())
+    assert "µJ" not in str(Report(facts.model_copy(update={"boards": (pico, pico)})))
+    frame = Report(facts).boards.set_index("board")["energy_estimated_uj"]
+    assert frame["nucleo_l476rg"] == board.energy_estimated_uj and np.isnan(frame["raspberry_pi_pico"])
+
+
 def test_what_does_not_fit_is_said(facts: Facts) -> None:
     over = facts.boards[0].model_copy(update={"over_flash_bytes": 2048, "over_ram_bytes": 512})
     text = " ".join(str(Report(facts.model_copy(update={"boards": (over,)}))).split())

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kilobench.cli import main
-from kilobench.contracts import Budget, UserError
+from kilobench.contracts import Board, Budget, RunCurrent, UserError
 from kilobench.plugins.budget import quantity
+from kilobench.plugins.registry import load_registry
 from kilobench.results.advise import advise
 from kilobench.results.store import Store
 from tests.results.records import contest, record
@@ -59,6 +61,48 @@ def test_time_is_that_with_the_flash_where_there_is_a_model_of_it(tmp_path: Path
         "fsdd[classes=5] on nucleo_l476rg, 80 MHz with its flash (estimated); latency at most 120 ms"
     )
     assert "full: time by 30.0 ms" in page
+
+
+ESTIMATED = "µJ of the chip, estimated from the data sheet: 10 mA at 3 V (a data sheet)"
+
+
+def known(clock_hz: int = 80_000_000) -> dict[str, Board]:
+    board: Board = load_registry().get("boards", BOARD)
+    return {BOARD: replace(board, clock_hz=clock_hz, run_current=RunCurrent(10, 3, "a data sheet"))}
+
+
+def test_energy_is_estimated_from_the_current_of_the_board(records: Path) -> None:
+    page = advise(Budget(BOARD), "fsdd[classes=5]", records, known(), 2500)
+    assert page.startswith("fsdd[classes=5] on nucleo_l476rg, 80 MHz; energy at most 2500 µJ\n")
+    assert ESTIMATED in page.splitlines() and "measured" not in page
+    rows = {line[-1]: line for line in map(str.split, page.splitlines()) if line and line[-1] in ("int8", "xnor+int8")}
+    assert rows["xnor+int8"][-3:-1] == ["25.0", "750.0"]
+    assert "int8: energy by 500.0 µJ" in page
+
+
+def test_measured_and_estimated_energies_do_not_mix(records: Path) -> None:
+    for recipe, energy in (("int8", 4000.0), ("full", None)):
+        Store(records).write(record(recipe, link="serial", timing="measured dwt", energy_uj=energy))
+    page = advise(Budget(BOARD), "fsdd[classes=5]", records, known(), 5000)
+    emulator, serial = page.split("serial; ")
+    assert ESTIMATED in emulator and "µJ of the whole board, measured" not in emulator
+    assert "µJ of the whole board, measured" in serial and "estimated" not in serial
+    assert "4000.0  int8" in serial and "full: energy is not known" in serial
+
+
+def test_a_limit_of_energy_needs_a_current_at_the_clock(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for boards in ({}, known(clock_hz=40_000_000)):
+        with pytest.raises(
+            UserError, match=r"^--max-energy: no energy is known on nucleo_l476rg: .* run_current at 80 MHz"
+        ):
+            advise(Budget(BOARD), "fsdd[classes=5]", records, boards, 500)
+    assert "µJ" not in advise(Budget(BOARD), "fsdd[classes=5]", records)
+    arguments = ["advise", "--task", "fsdd[classes=5]", "--records", str(records), "--board", BOARD, "--max-energy"]
+    assert main([*arguments, "3mJ"]) == 0
+    assert "10.2 mA at 3 V (STM32L476xx data sheet DS10198" in capsys.readouterr().out
+    for text in ("0uJ", "-1uJ", "500", "500KiB"):
+        assert main([*arguments[:-1], f"--max-energy={text}"]) == 2
+        assert capsys.readouterr().err == (f"kilobench: {text!r} is no positive number with a unit (nJ, uJ, mJ, J)\n")
 
 
 def test_limits_that_nothing_keeps(records: Path) -> None:

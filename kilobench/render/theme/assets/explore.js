@@ -149,6 +149,7 @@ const COLUMNS = [
   { key: "cycles", title: "Mcycles", text: ran("cycles", 2) },
   { key: "latency", title: "Latency ms", text: ran("latency", 1) },
   { key: "energy", title: "Energy µJ", text: number("energy", 1), optional: true },
+  { key: "estimated", title: "Energy µJ (estimated)", text: number("estimated", 1), optional: true },
   { key: "smaller", title: "smaller", text: number("smaller", 1, "×"), optional: true },
   { key: "faster", title: "faster", text: number("faster", 1, "×"), optional: true },
   { key: "crops", title: "10 crops %", text: number("crops", 1), optional: true },
@@ -374,7 +375,8 @@ class Explorer {
     const training = row.training ? `, training changed: ${row.training}` : "";
     const measured =
       `${row.network}${training}, ${row.link}, ${row.toolchain}; cycles ${row.timing} at ${row.mhz} MHz` +
-      `${row.conditions ? ` (${row.conditions})` : ""}; ${row.samples} test samples, ${row.folds} fold(s), ${row.seeds} seed(s), ` +
+      `${row.conditions ? ` (${row.conditions})` : ""}; ` +
+      `${row.estimated === null ? "" : `energy estimated from the data sheet: ${row.current}; `}${row.samples} test samples, ${row.folds} fold(s), ${row.seeds} seed(s), ` +
       `${row.trust}, board equal to host on ${row.verified} inputs${row.partial ? `; partial data, ${row.partial} inputs lacking` : ""}.`;
     this.chosen.replaceChildren(
       make("p", {}, make("strong", {}, row.recipe), ` on ${row.board}. ${measured} To repeat it:`),
