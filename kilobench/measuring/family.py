@@ -10,12 +10,12 @@ from pathlib import Path
 from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.contracts import Board, Progress, silent
-from kilobench.device import elf
+from kilobench.device import elf, memory_model
 from kilobench.device.build import Firmware, build, shortfall
 from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.measuring.evaluate import Reference
-from kilobench.measuring.onboard import MOST_CYCLES, SLOWEST_CYCLES_PER_MAC, measure_over
+from kilobench.measuring.onboard import MOST_CYCLES, SLOWEST_CYCLES_PER_MAC, measure_over, patience
 
 _SLOWEST_FLASH = 100
 """For limits: times the cycles without wait states."""
@@ -71,22 +71,39 @@ def measure_family(
     limit = max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
     with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit) as emulated:
         run = measure_over(emulated, graph, reference, largest)
-    members_found = []
+    flash = _Flash(firmware, graph, reference, limit)
+    found = []
     for index, (board, by) in enumerate(zip(boards, over, strict=True)):
         progress(f"with the flash of {board.name}", index + 2, len(boards) + 2)
-        waits = None if any(by) else _waits(firmware, board, graph, reference, limit)
-        members_found.append(Member(board, *by, None if waits is None else waits - run.cycles[0]))
+        longer = None if any(by) else flash.cycles(board)
+        found.append(Member(board, *by, None if longer is None else longer - run.cycles[0]))
     cycles = round(sum(run.cycles) / len(run.cycles))
-    return FamilyCost(largest, sizes.flash_bytes, still + run.stack_bytes, cycles, tuple(members_found))
+    return FamilyCost(largest, sizes.flash_bytes, still + run.stack_bytes, cycles, tuple(found))
 
 
-def _waits(firmware: Firmware, board: Board, graph: Graph, reference: Reference, limit: int) -> int | None:
-    """Cycles of the first input with a board's flash; None without a model of that."""
-    if board.flash_timing is None:
-        return None
-    linked = replace(firmware.linked, flash_timing=board.flash_timing)
-    with EmulatedBoard(firmware.elf, linked, max_cycles=_SLOWEST_FLASH * limit, waits=True) as emulated:
-        session = Session(emulated, linked.name, graph.digest())
-        session.load(reference.inputs[0].tobytes())
-        session.infer()
-        return session.cycles()
+class _Flash:
+    """Runs a program with the flash of boards, once for those whose flash is alike."""
+
+    def __init__(self, firmware: Firmware, graph: Graph, reference: Reference, limit: int) -> None:
+        self._firmware, self._graph, self._reference = firmware, graph, reference
+        self._limit = _SLOWEST_FLASH * limit
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def cycles(self, board: Board) -> int | None:
+        """Of the first input; None without a model of the board's flash."""
+        if board.flash_timing is None:
+            return None
+        linked = replace(self._firmware.linked, flash_timing=board.flash_timing)
+        alike = memory_model.waits(linked)
+        if alike not in self._known:
+            self._known[alike] = self._run(linked)
+        return self._known[alike]
+
+    def _run(self, linked: Board) -> int:
+        with EmulatedBoard(self._firmware.elf, linked, max_cycles=self._limit, waits=True) as emulated:
+            waits = patience(self._graph, linked, len(self._reference.checksums[0]))
+            waits = replace(waits, inference=_SLOWEST_FLASH * waits.inference)
+            session = Session(emulated, linked.name, self._graph.digest(), waits)
+            session.load(self._reference.inputs[0].tobytes())
+            session.infer()
+            return session.cycles()
