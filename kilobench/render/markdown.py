@@ -262,8 +262,13 @@ def _time(row: Row) -> str:
 
 def _latency(row: Row, digits: int) -> str:
     """In ms; at least that where it is emulated and nothing is known of what the core waits for the flash."""
-    least = row["link"] == "emulator" and is_missing(row["cycles_flash"]) and not math.isnan(row["latency_ms"])
-    return f"{'≥ ' if least else ''}{figure(row['latency_ms'], digits)}"
+    return f"{_least(row)}{figure(row['latency_ms'], digits)}"
+
+
+def _least(row: Row) -> str:
+    """Before what an emulated board takes of which it is not known what the core waits for its flash."""
+    unknown = row["link"] == "emulator" and is_missing(row["cycles_flash"]) and not math.isnan(row["latency_ms"])
+    return "≥ " if unknown else ""
 
 
 def _task(rows: Rows) -> dict[str, Any]:
@@ -428,7 +433,7 @@ def _cells(row: Row) -> dict[str, str]:
         "faster": ratio(row["cycles_ratio"]),
         "Latency ms": _latency(row, 1),
         **({"Energy µJ": energy(row)} if energy(row) else {}),
-        **({ESTIMATED: energy(row, "energy_estimated_uj")} if energy(row, "energy_estimated_uj") else {}),
+        **({ESTIMATED: f"{_least(row)}{estimate}"} if (estimate := energy(row, "energy_estimated_uj")) else {}),
         "Fits": misses(row),
         "Trust": row["trust"],
         "MACs (counted)": macs,

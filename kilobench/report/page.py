@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader
 
 from kilobench.report.facts import Facts, OnBoard
-from kilobench.report.text import about, count, fit, how, kib, lacking, microjoules, short_names, told_quality, waits
+from kilobench.report.text import (
+    about,
+    at_least,
+    count,
+    fit,
+    how,
+    kib,
+    lacking,
+    microjoules,
+    short_names,
+    told_quality,
+    waits,
+)
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 840.0, 150.0
 
@@ -44,6 +56,7 @@ def page(facts: Facts) -> str:
         **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking, "told_quality": told_quality},
         waits=waits,
         microjoules=microjoules,
+        at_least=at_least,
     )
 
 

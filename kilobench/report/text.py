@@ -95,7 +95,12 @@ def estimated_energy(board: OnBoard) -> str:
 
 def microjoules(board: OnBoard) -> str:
     """Those that are estimated, in three digits, or all before the point."""
-    return "-" if board.energy_estimated_uj is None else significant(board.energy_estimated_uj)
+    return "-" if board.energy_estimated_uj is None else at_least(board) + significant(board.energy_estimated_uj)
+
+
+def at_least(board: OnBoard) -> str:
+    """Before a time of an emulated board of which it is not known what the core waits for its flash."""
+    return "≥" if board.conditions.get("counter") == "emulated" and not board.cycles_flash else ""
 
 
 def how(board: OnBoard) -> str:
@@ -181,7 +186,7 @@ def _boards(boards: Sequence[OnBoard]) -> Table:
             kib(board.flash_bytes),
             kib(board.ram_bytes),
             "-" if board.cycles is None else f"{board.cycles / 1e6:.2f}",
-            "-" if board.latency_ms is None else f"{board.latency_ms:.1f}",
+            "-" if board.latency_ms is None else f"{at_least(board)}{board.latency_ms:.1f}",
             *([microjoules(board)] if energy else []),
             Text("yes", style="green") if board.fits else Text(f"no: {missing}", style="red"),
         )
@@ -191,7 +196,8 @@ def _boards(boards: Sequence[OnBoard]) -> Table:
 def _note(boards: Sequence[OnBoard]) -> Text:
     labels = " or ".join(sorted({board.timing.split()[0] for board in boards}))
     not_run = f"; -: {NOT_RUN}" if any(board.cycles is None for board in boards) else ""
-    flash = "; ms with the board's flash, estimated" if all(board.cycles_flash for board in boards) else ""
+    flash = "; ms with the board's flash, estimated" if any(board.cycles_flash for board in boards) else ""
+    flash += "; ≥: what it waits for its flash is not known" if any(map(at_least, boards)) else ""
     energy = "; µJ estimated from data sheets" if any(board.energy_source for board in boards) else ""
     told = f"flash, RAM, and what lacks of them, in KiB; cycles are {labels}{flash}{energy}{not_run}"
     return Text(told, style="dim")

@@ -68,6 +68,12 @@ def test_energy_is_estimated_from_the_data_sheet_and_not_mixed_with_a_meter_s(fa
     table = str(Report(facts))
     assert "µJ estimated from data sheets" in " ".join(table.split()) and " - yes" in " ".join(table.split())
     assert "µJ" not in str(Report(facts.model_copy(update={"boards": (pico, pico)})))
+    blind = board.model_copy(update={"cycles_flash": None})
+    table = " ".join(str(Report(facts.model_copy(update={"boards": (blind, pico)}))).split())
+    assert (
+        f"≥{blind.latency_ms:.1f} ≥{significant(board.energy_estimated_uj)} yes" in table
+        and "; ≥: what it waits" in table
+    )
     frame = Report(facts).boards.set_index("board")["energy_estimated_uj"]
     assert frame["nucleo_l476rg"] == board.energy_estimated_uj and np.isnan(frame["raspberry_pi_pico"])
 
