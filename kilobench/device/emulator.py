@@ -90,9 +90,9 @@ class EmulatedBoard:
         self._engine.ctl_set_tcg_buffer_size(_TRANSLATED_BYTES)
         self._map()
         self._load(elf)
-        self._counter = new_counter(
-            self._engine, board.core.timing, self._stop, native, memory_model.waits(board) if waits else ()
-        )
+        model = memory_model.waits(board) if waits else ()
+        content = bytes(self._engine.mem_read(board.flash.origin, self._flash_used)) if model else b""
+        self._counter = new_counter(self._engine, board.core.timing, self._stop, native, model, content)
         self._set_deadline()
         self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 
@@ -227,6 +227,9 @@ class EmulatedBoard:
                 file.seek(place)
                 self._engine.mem_write(address, file.read(size))
         self._functions = program.functions
+        flash = self._board.flash
+        ends = (at + size for at, _, size in program.image if flash.origin <= at < flash.origin + flash.bytes)
+        self._flash_used = max(ends, default=flash.origin) - flash.origin
         self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._word(self._board.flash.origin))
         self._pc = self._word(self._board.flash.origin + 4) & ~1
 
