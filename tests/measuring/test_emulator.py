@@ -15,8 +15,8 @@ from tests.compile.graphs import Builder
 def test_waits_are_counted_of_inferences_that_take_minutes(tmp_path: Path) -> None:
     """As float32 does on a Cortex-M0+, at a slow clock."""
     b = Builder(1)
-    source = b.tensor((9, 9, 16), "float32")
-    graph = b.graph(source, b.conv(source, "float32", 24, (9, 9), (3, 3), (1, 1)))
+    source = b.tensor((30, 30, 16), "float32")
+    graph = b.graph(source, b.conv(source, "float32", 24, (30, 30), (3, 3), (1, 1)))
     (code := tmp_path / "code").mkdir()
     emit(graph, code, "slow")
     board = replace(load_registry().get("boards", "raspberry_pi_pico"), clock_hz=1_000_000)
