@@ -51,6 +51,8 @@ typedef struct {
     uint32_t content_bytes;
     int (*write)(void *engine, int number, const void *value); /* a register */
     int epsr; /* its number */
+    uint32_t weights, weights_bytes; /* where they begin, from the flash's origin on */
+    uint64_t weights_waits; /* half cycles, of those for reads of data */
     uint32_t ahead; /* the line that is prefetched, and one */
     uint64_t ahead_from; /* since when, in half cycles */
 } counter;
@@ -85,6 +87,17 @@ void kb_counter_flash(counter *c, const flash *f, const uint8_t *content, uint32
     c->epsr = epsr;
     begin_cache(&c->instruction, f->instruction);
     begin_cache(&c->data, f->data);
+}
+
+/* Where the weights lie. */
+void kb_counter_weights(counter *c, uint32_t begin, uint32_t bytes)
+{
+    c->weights = begin - c->flash.origin, c->weights_bytes = bytes;
+}
+
+uint64_t kb_counter_weights_waits(const counter *c)
+{
+    return c->weights_waits;
 }
 
 void kb_counter_begin(counter *c, void (*decode)(uint32_t, uint32_t, uint32_t *))
@@ -208,8 +221,11 @@ uint64_t kb_read(void *engine, uint64_t offset, unsigned size, void *data)
     cache *at = c->flash.shared ? &c->instruction : &c->data;
     uint64_t value = 0;
     (void)engine;
-    if (!at->sets || !kept(at, (uint32_t)(c->flash.origin + offset) >> at->shift))
+    if (!at->sets || !kept(at, (uint32_t)(c->flash.origin + offset) >> at->shift)) {
         c->half_cycles += c->flash.read_waits;
+        if ((uint32_t)offset - c->weights < c->weights_bytes)
+            c->weights_waits += c->flash.read_waits;
+    }
     if (offset + size <= c->content_bytes)
         for (unsigned i = 0; i < size; i++)
             value |= (uint64_t)c->content[offset + i] << 8 * i;

@@ -136,6 +136,14 @@ class NativeCounter:
         """To a whole cycle."""
         self._library.kb_counter_align(self._counter)
 
+    def weights(self, begin: int, size: int) -> None:
+        """Where they lie."""
+        self._library.kb_counter_weights(self._counter, begin, size)
+
+    def weights_waits(self) -> int:
+        """Half cycles so far that reads of weights waited for the flash."""
+        return int(self._library.kb_counter_weights_waits(self._counter))
+
     def instructions(self) -> int:
         """So far."""
         return int(self._library.kb_counter_instructions(self._counter))
@@ -194,5 +202,6 @@ def _hook_library() -> ctypes.CDLL:
             zig("cc", *flags, str(source), output=made, what="the emulator's block hook")
             write_kept(library, made.read_bytes())
     loaded = ctypes.CDLL(str(library))
-    loaded.kb_counter_half_cycles.restype = loaded.kb_counter_instructions.restype = ctypes.c_uint64
+    for name in ("kb_counter_half_cycles", "kb_counter_instructions", "kb_counter_weights_waits"):
+        getattr(loaded, name).restype = ctypes.c_uint64
     return loaded

@@ -20,7 +20,7 @@ from unicorn import arm_const, unicorn_const
 
 from kilobench.contracts import Board, CellError, Core, UserError
 from kilobench.device import memory_model
-from kilobench.device.counter import new_counter
+from kilobench.device.counter import NativeCounter, new_counter
 from kilobench.device.elf import read
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
 from kilobench.plugins.spec import nearest
@@ -93,6 +93,8 @@ class EmulatedBoard:
         model = memory_model.waits(board) if waits else ()
         content = bytes(self._engine.mem_read(board.flash.origin, self._flash_used)) if model else b""
         self._counter = new_counter(self._engine, board.core.timing, self._stop, native, model, content)
+        if model and isinstance(self._counter, NativeCounter):
+            self._counter.weights(*self._weights)
         self._set_deadline()
         self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 
@@ -113,6 +115,11 @@ class EmulatedBoard:
     def instructions(self) -> int:
         """Executed since the start, whole basic blocks."""
         return self._counter.instructions()
+
+    @property
+    def weights_waits(self) -> int:
+        """Cycles since the start that reads of weights waited for the flash; 0 without ``waits``."""
+        return self._counter.weights_waits() // 2 if isinstance(self._counter, NativeCounter) else 0
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the UART."""
@@ -227,6 +234,8 @@ class EmulatedBoard:
                 file.seek(place)
                 self._engine.mem_write(address, file.read(size))
         self._functions = program.functions
+        weights = [(s.address, s.size) for s in program.sections if s.name == ".weights"]
+        self._weights = weights[0] if weights else (0, 0)
         flash = self._board.flash
         ends = (at + size for at, _, size in program.image if flash.origin <= at < flash.origin + flash.bytes)
         self._flash_used = max(ends, default=flash.origin) - flash.origin

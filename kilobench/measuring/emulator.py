@@ -76,10 +76,10 @@ def _with_flash(run: Run, firmware: Firmware, graph: Graph, reference: Reference
         session = Session(emulated, firmware.linked.name, graph.digest(), waits)
         session.load(reference.inputs[0].tobytes())
         session.infer()
-        flash_waits = session.cycles() - run.cycles[0]
+        flash_waits, weights_waits = session.cycles() - run.cycles[0], emulated.weights_waits
         layers = layers_over(session, emulated, graph, reference)
     by_layer = [after - before for after, before in zip(layers, run.layer_cycles, strict=True)]
-    return replace(run, flash_waits=flash_waits, layer_flash_waits=by_layer)
+    return replace(run, flash_waits=flash_waits, weights_waits=weights_waits, layer_flash_waits=by_layer)
 
 
 class _Outlook:

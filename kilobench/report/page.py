@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader
 
 from kilobench.report.facts import Facts, OnBoard
-from kilobench.report.text import about, count, fit, how, kib, lacking, short_names, told_quality, waits
+from kilobench.report.text import about, count, fit, how, in_ram, kib, lacking, short_names, told_quality, waits
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 840.0, 150.0
 
@@ -43,6 +43,7 @@ def page(facts: Facts) -> str:
         total_macs=sum(facts.macs.values()),
         **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking, "told_quality": told_quality},
         waits=waits,
+        in_ram=in_ram,
     )
 
 
