@@ -37,6 +37,7 @@ _STACKED = (
     *(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2, arm_const.UC_ARM_REG_R3),
     *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
 )
+_NEVER = 0xFFFFFFFE
 MAX_CYCLES = 50_000_000_000
 _WATCH_CYCLES = 25_000_000
 """About a quarter of a second."""
@@ -84,7 +85,7 @@ class EmulatedBoard:
         self._problem = ""
         self._max_cycles = max_cycles
         self._watch, self._next_watch = watch, _WATCH_CYCLES
-        self._pc = 0
+        self._pc, self._until = 0, _NEVER
         self._engine: Any = binding.Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
         self._engine.ctl_set_cpu_model(cpu_model(board.core))
         self._engine.ctl_set_tcg_buffer_size(_TRANSLATED_BYTES)
@@ -158,7 +159,7 @@ class EmulatedBoard:
         while True:
             self._exception = ""
             try:
-                self._engine.emu_start(self._pc | 1, 0xFFFFFFFE)
+                self._engine.emu_start(self._pc | 1, self._until)
             except binding.UcError as error:
                 if not self._exception:
                     self._problem = self._problem or f"{error}".split(" (")[0].lower()
