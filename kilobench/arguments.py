@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     timing = commands.add_parser("latency", help="time inferences of any firmware that speaks the MLPerf Tiny protocol")
     timing.add_argument("--port", required=True)
     timing.add_argument("--inferences", type=_whole(1, 10**6), default=10, metavar="N", help="in a round (10)")
+    _calibrating(commands)
     commands.add_parser("doctor", help="what is installed, what is missing, and the mend")
     test = commands.add_parser("test", help="contract tests of one contribution")
     test.add_argument("name", help="name, or file of a plug-in")
@@ -93,6 +94,19 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("name")
     new.add_argument("--to", type=Path, default=Path("plugins"), help="folder of plug-ins (default: plugins)")
     return parser
+
+
+def _calibrating(commands: Any) -> None:
+    calibrating = commands.add_parser(
+        "calibrate", help="cycles of a real board beside those that are modelled, by the state of its flash"
+    )
+    calibrating.add_argument(
+        "model", type=Path, nargs="*", help="files (the fastest published one of every method of compression)"
+    )
+    calibrating.add_argument("--board", required=True)
+    calibrating.add_argument("--on", default="serial", metavar="LINK", help="serial[:PORT] (serial)")
+    calibrating.add_argument("--file", type=Path, metavar="FILE", help="to submit (calibration-BOARD.json)")
+    _output(calibrating)
 
 
 def _of_models(commands: Any) -> None:

@@ -376,6 +376,17 @@ def _latency(options: argparse.Namespace) -> int:
     return report(options.port, options.inferences)
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    from kilobench.commands.calibrate import run, usual_models
+    from kilobench.screen import console as screen
+
+    board = _registry(options, modules=()).get("boards", options.board)
+    file: Path = options.file or Path(f"calibration-{board.name}.json")
+    _require_writable("--file", file.parent)
+    _require_cache()
+    return run(options.model or usual_models(options.output / "records"), board, options.on, file, screen())
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from kilobench.commands.doctor import report
 
@@ -544,6 +555,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "boards": _boards,
     "emulate": _emulate,
     "latency": _latency,
+    "calibrate": _calibrate,
     "doctor": _doctor,
     "test": _test,
     "leaderboard": _leaderboard,

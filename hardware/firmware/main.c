@@ -6,7 +6,8 @@
    CRC-32.
 
    With KB_BENCHMARK, a name of MLPerf Tiny's, the model goes by it, and there are help and "db print"; with KB_VALUES
-   results are the first output's values, which are shares already, or a score. */
+   results are the first output's values, which are shares already, or a score. With KB_FLASH_SETTINGS there is
+   "flash". */
 #include "crc32.h"
 #include "kb_model.h"
 #include "model_config.h"
@@ -486,6 +487,21 @@ KB_SMALL static void infer_command(void)
     results();
 }
 
+#ifdef KB_FLASH_SETTINGS
+KB_SMALL static void flash_command(void)
+{
+    next_word(tag, sizeof tag);
+    const uint32_t setting = number(UINT32_MAX);
+    if (to_unsigned(tag) == UINT32_MAX || setting == UINT32_MAX || !at_end()) {
+        print_error("flash takes two numbers", "");
+    } else if (has("such flash setting", port_flash(setting))) {
+        open_reply("flash");
+        field(setting);
+        close_reply();
+    }
+}
+#endif
+
 KB_SMALL static void command(const char *name)
 {
     if (same_text(name, "name")) {
@@ -506,6 +522,10 @@ KB_SMALL static void command(const char *name)
 #endif
     } else if (same_text(name, "infer")) {
         infer_command();
+#ifdef KB_FLASH_SETTINGS
+    } else if (same_text(name, "flash")) {
+        flash_command();
+#endif
     } else if (same_text(name, "results")) {
         if (has("result", state == INFERRED))
             results();

@@ -23,6 +23,15 @@ uint32_t port_clock_hz(void);
 /* What else cycles depend on, as "key=value,...": counter, core, flash wait states, caches, interrupts. */
 const char *port_conditions(void);
 
+#ifdef KB_FLASH_SETTINGS
+/* Sets up the flash as bits say, with no wait states an eighth of the clock, too; 0 where that is not possible here. */
+#define KB_FLASH_WAITS 15u
+#define KB_FLASH_INSTRUCTION_CACHE 16u
+#define KB_FLASH_DATA_CACHE 32u
+#define KB_FLASH_PREFETCH 64u
+int port_flash(uint32_t setting);
+#endif
+
 extern const char port_name[];
 
 /* The firmware itself: never returns. The port's start-up calls it. */

@@ -2,9 +2,10 @@
 /* Counts the cycles of executed basic blocks: the native form of the hook in counter.py, with the same sums; and, where
    it is told of a flash, what the core waits for it (docs/timing.md), which only this form can.
 
-   The emulator calls kb_block for every block, and kb_read for every read of data. Known blocks cost a look-up, as a
-   rule one comparison: a block's slot is that of its address. Unknown ones are priced by `decode`. Nothing of the C
-   library is used, which zig would have to compile first. */
+   The emulator calls kb_block for every block, and kb_read for every read of data from that flash, which kb_page has
+   put where no memory is: so reads of RAM cost nothing. Known blocks cost a look-up, as a rule one comparison: a
+   block's slot is that of its address. Unknown ones are priced by `decode`. Nothing of the C library is used, which zig
+   would have to compile first. */
 #include <stdint.h>
 
 #define CAPACITY (1u << 16)
@@ -12,7 +13,7 @@
 typedef struct {
     uint32_t address, size; /* size 0: free */
     uint32_t always, entry; /* half cycles */
-    uint32_t instructions, has_it; /* whether one of them may be IT */
+    uint32_t instructions;
 } slot;
 
 #define MOST_LINES (1u << 12)
@@ -21,6 +22,7 @@ typedef struct {
 typedef struct {
     uint32_t shift; /* of an address, to the number of its line */
     uint32_t sets, ways, clock;
+    uint32_t last; /* the line that was used last, and one */
     uint32_t lines[MOST_LINES]; /* and one; 0: empty */
     uint32_t used[MOST_LINES];
 } cache;
@@ -39,16 +41,18 @@ typedef struct {
     uint32_t wanted; /* call back before the next block */
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used;
-    /* Prices a block into the last four words of its slot; called with size 0 when the deadline is reached or a call
+    /* Prices a block into the last three words of its slot; called with size 0 when the deadline is reached or a call
        back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
     slot slots[CAPACITY];
     flash flash;
     cache instruction, data;
-    /* Writes to a register: for a hook of a read unicorn sets the core's IT state, and leaves it so. */
-    int (*write)(void *engine, int number, const void *value);
+    const uint8_t *content; /* of the flash */
+    uint32_t content_bytes;
+    int (*write)(void *engine, int number, const void *value); /* a register */
     int epsr; /* its number */
-    uint32_t in_it; /* whether the block may have an IT state */
+    uint32_t weights, weights_bytes; /* where they begin, from the flash's origin on */
+    uint64_t weights_waits; /* half cycles, of those for reads of data */
     uint32_t ahead; /* the line that is prefetched, and one */
     uint64_t ahead_from; /* since when, in half cycles */
 } counter;
@@ -72,14 +76,28 @@ static void begin_cache(cache *c, const uint32_t *shape)
     c->shift = shape[0], c->sets = shape[1], c->ways = shape[2];
 }
 
-/* Waits for a flash from now on; `write` is unicorn's uc_reg_write, `epsr` its number of that register. */
-void kb_counter_flash(counter *c, const flash *f, int (*write)(void *, int, const void *), int epsr)
+/* Waits for a flash from now on that begins with `content`; `write` is unicorn's uc_reg_write, `epsr` its number of
+   that register. */
+void kb_counter_flash(counter *c, const flash *f, const uint8_t *content, uint32_t bytes,
+                      int (*write)(void *, int, const void *), int epsr)
 {
     c->flash = *f;
+    c->content = content, c->content_bytes = bytes;
     c->write = write;
     c->epsr = epsr;
     begin_cache(&c->instruction, f->instruction);
     begin_cache(&c->data, f->data);
+}
+
+/* Where the weights lie. */
+void kb_counter_weights(counter *c, uint32_t begin, uint32_t bytes)
+{
+    c->weights = begin - c->flash.origin, c->weights_bytes = bytes;
+}
+
+uint64_t kb_counter_weights_waits(const counter *c)
+{
+    return c->weights_waits;
 }
 
 void kb_counter_begin(counter *c, void (*decode)(uint32_t, uint32_t, uint32_t *))
@@ -127,6 +145,9 @@ static int kept(cache *c, uint32_t line)
 {
     const uint32_t first = (line & (c->sets - 1)) * c->ways;
     uint32_t oldest = first;
+    if (c->last == line + 1)
+        return 1;
+    c->last = line + 1;
     c->clock++;
     for (uint32_t i = first; i < first + c->ways; i++) {
         if (c->lines[i] == line + 1) {
@@ -148,17 +169,17 @@ static void fetch(counter *c, uint32_t address, uint32_t size, uint32_t half_cyc
     const uint32_t shift = c->instruction.shift, last = (address + size - 1) >> shift;
     uint64_t waited = 0;
     for (uint32_t line = address >> shift; line <= last; line++) {
+        const int here = kept(&c->instruction, line);
+        if (here && (!c->flash.prefetch || c->ahead == line + 2))
+            continue;
         const uint32_t start = line << shift, before = start > address ? start - address : 0;
         const uint64_t now = c->half_cycles + waited + (uint64_t)half_cycles * before / size;
-        uint64_t waits = 0;
-        if (!kept(&c->instruction, line)) {
-            waits = c->flash.fetch_waits;
-            if (c->ahead == line + 1) {
-                const uint64_t since = now - c->ahead_from;
-                waits = since < waits ? waits - since : 0;
-            }
-            waited += waits;
+        uint64_t waits = here ? 0 : c->flash.fetch_waits;
+        if (!here && c->ahead == line + 1) {
+            const uint64_t since = now - c->ahead_from;
+            waits = since < waits ? waits - since : 0;
         }
+        waited += waits;
         if (c->flash.prefetch && c->ahead != line + 2) {
             c->ahead = line + 2;
             c->ahead_from = now + waits;
@@ -167,20 +188,48 @@ static void fetch(counter *c, uint32_t address, uint32_t size, uint32_t half_cyc
     c->half_cycles += waited;
 }
 
-/* A uc_cb_hookmem_t for UC_HOOK_MEM_READ, of all addresses. */
-void kb_read(void *engine, int type, uint64_t address, int size, int64_t value, void *data)
+/* As unicorn has it. */
+typedef struct {
+    uint64_t address;
+    uint32_t allowed;
+} page;
+
+enum { READ = 1, WRITE = 2, EXECUTE = 4, TYPE_READ = 16, TYPE_FETCH = 18 };
+
+/* A uc_cb_tlbevent_t: where a page lies. That of a flash lies elsewhere for reads of data than for instructions, 4 GiB
+   higher. Of an access to data unicorn has restored the IT state of its instruction, which the code itself has done
+   with: it must be cleared, or the next block begins with it. */
+_Bool kb_page(void *engine, uint64_t address, int type, page *found, void *data)
+{
+    const counter *c = data;
+    const uint32_t thumb = 1u << 24;
+    found->address = address;
+    found->allowed = type == TYPE_FETCH ? EXECUTE : READ | WRITE;
+    if (type != TYPE_FETCH)
+        c->write(engine, c->epsr, &thumb);
+    if (type == TYPE_READ && (uint32_t)address - c->flash.origin < c->flash.bytes) {
+        found->address += 1ull << 32;
+        found->allowed = READ;
+    }
+    return 1;
+}
+
+/* A uc_cb_mmio_read_t of the flash's data. */
+uint64_t kb_read(void *engine, uint64_t offset, unsigned size, void *data)
 {
     counter *c = data;
-    (void)type, (void)size, (void)value;
-    if (c->in_it) {
-        const uint32_t thumb = 1u << 24;
-        c->write(engine, c->epsr, &thumb);
-    }
-    if ((uint32_t)address - c->flash.origin >= c->flash.bytes)
-        return;
     cache *at = c->flash.shared ? &c->instruction : &c->data;
-    if (!at->sets || !kept(at, (uint32_t)address >> at->shift))
+    uint64_t value = 0;
+    (void)engine;
+    if (!at->sets || !kept(at, (uint32_t)(c->flash.origin + offset) >> at->shift)) {
         c->half_cycles += c->flash.read_waits;
+        if ((uint32_t)offset - c->weights < c->weights_bytes)
+            c->weights_waits += c->flash.read_waits;
+    }
+    if (offset + size <= c->content_bytes)
+        for (unsigned i = 0; i < size; i++)
+            value |= (uint64_t)c->content[offset + i] << 8 * i;
+    return value;
 }
 
 /* A uc_cb_hookcode_t for UC_HOOK_BLOCK. */
@@ -189,23 +238,22 @@ void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
     counter *c = data;
     (void)engine;
     if (c->wanted || c->half_cycles >= c->deadline) {
-        uint32_t none[4];
+        uint32_t none[3];
         c->wanted = 0;
         c->decode((uint32_t)address, 0, none);
         return;
     }
     slot *s = find(c, (uint32_t)address, size), unseen;
     if (!s->size) {
-        uint32_t cost[4] = {0, 0, 0, 0};
+        uint32_t cost[3] = {0, 0, 0};
         c->decode((uint32_t)address, size, cost);
-        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2], cost[3]};
+        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2]};
         if (2 * c->used < CAPACITY) {
             *s = unseen;
             c->used++;
         }
         s = &unseen;
     }
-    c->in_it = s->has_it || (c->in_it && address == c->expected);
     if (c->flash.bytes)
         fetch(c, (uint32_t)address, size, s->always);
     c->half_cycles += s->always + (address == c->expected ? 0 : s->entry);

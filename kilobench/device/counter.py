@@ -24,6 +24,7 @@ from kilobench.toolchain import zig
 
 _ALONE = [] if sys.platform == "darwin" else ["-nostdlib"]
 """Without the C library, which zig would compile first; of macOS every library needs it."""
+_PAGE = 4096
 _DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
 
 
@@ -81,20 +82,22 @@ class PythonCounter:
 class NativeCounter:
     """The block hook in C, compiled once; it calls back here to price a block that it has not seen.
 
-    Where there are ``waits``, those for the flash are counted, too (kilobench.device.memory_model.waits).
+    Where there are ``waits``, those for the flash are counted, too (kilobench.device.memory_model.waits): a flash that begins
+    with ``content``.
     """
 
-    def __init__(self, engine: Any, timing: str, stop: Callable[[], None], waits: Sequence[int] = ()) -> None:
+    def __init__(
+        self, engine: Any, timing: str, stop: Callable[[], None], waits: Sequence[int] = (), content: bytes = b""
+    ) -> None:
         def decode(address: int, size: int, cost: Any) -> None:
             if size == 0:
                 stop()
                 return
             try:
-                code = bytes(engine.mem_read(address, size))
-                priced = block_cost(code, address, timing)
+                priced = block_cost(bytes(engine.mem_read(address, size)), address, timing)
             except ValueError:
                 return  # unicorn itself stops at bytes that are no instructions
-            cost[0], cost[1], cost[2], cost[3] = priced.always, priced.entry, priced.instructions, _may_have_it(code)
+            cost[0], cost[1], cost[2] = priced.always, priced.entry, priced.instructions
 
         self._library = _hook_library()
         self._decode = _DECODE(decode)
@@ -103,20 +106,27 @@ class NativeCounter:
         self._library.kb_counter_begin(self._counter, self._decode)
         self._hook(engine, unicorn_const.UC_HOOK_BLOCK, self._library.kb_block)
         if waits:
-            numbers = (ctypes.c_uint32 * len(waits))(*waits)
-            write = ctypes.cast(binding.uclib.uc_reg_write, ctypes.c_void_p)
-            self._library.kb_counter_flash(self._counter, numbers, write, arm_const.UC_ARM_REG_EPSR)
-            self._hook(engine, unicorn_const.UC_HOOK_MEM_READ, self._library.kb_read)
+            self._count_waits(engine, waits, content)
+
+    def _count_waits(self, engine: Any, waits: Sequence[int], content: bytes) -> None:
+        """Data of the flash, a page of which kb_page finds 4 GiB higher than its instructions, is read by kb_read."""
+        origin, size = waits[:2]
+        numbers, self._content = (ctypes.c_uint32 * len(waits))(*waits), content
+        write = ctypes.cast(binding.uclib.uc_reg_write, ctypes.c_void_p)
+        self._library.kb_counter_flash(self._counter, numbers, content, len(content), write, arm_const.UC_ARM_REG_EPSR)
+        engine.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
+        self._hook(engine, unicorn_const.UC_HOOK_TLB_FILL, self._library.kb_page)
+        start, pages = ctypes.c_uint64((1 << 32) + origin), ctypes.c_size_t(-(-size // _PAGE) * _PAGE)
+        read = ctypes.cast(self._library.kb_read, ctypes.c_void_p)
+        _require(binding.uclib.uc_mmio_map(engine._uch, start, pages, read, self._counter, None, None))
 
     def _hook(self, engine: Any, kind: int, function: Any) -> None:
-        """At all addresses: of reads unicorn executes code wrongly where fewer are asked for."""
+        """At all addresses."""
         handle, everywhere = ctypes.c_size_t(), (ctypes.c_uint64(1), ctypes.c_uint64(0))
         callback = ctypes.cast(function, ctypes.c_void_p)
-        status = binding.uclib.uc_hook_add(
-            engine._uch, ctypes.byref(handle), kind, callback, self._counter, *everywhere
+        _require(
+            binding.uclib.uc_hook_add(engine._uch, ctypes.byref(handle), kind, callback, self._counter, *everywhere)
         )
-        if status != unicorn_const.UC_ERR_OK:
-            raise RuntimeError(f"unicorn refuses the native hook: {status}")
 
     def half_cycles(self) -> int:
         """So far."""
@@ -125,6 +135,14 @@ class NativeCounter:
     def align(self) -> None:
         """To a whole cycle."""
         self._library.kb_counter_align(self._counter)
+
+    def weights(self, begin: int, size: int) -> None:
+        """Where they lie."""
+        self._library.kb_counter_weights(self._counter, begin, size)
+
+    def weights_waits(self) -> int:
+        """Half cycles so far that reads of weights waited for the flash."""
+        return int(self._library.kb_counter_weights_waits(self._counter))
 
     def instructions(self) -> int:
         """So far."""
@@ -142,22 +160,28 @@ class NativeCounter:
         """Nothing to free."""
 
 
-def _may_have_it(code: bytes) -> int:
-    """Whether one of its half words is an IT instruction, or the second half of one that looks so."""
-    return int(any(high == 0xBF and low & 0xF for low, high in zip(code[::2], code[1::2], strict=True)))
+def _require(status: int) -> None:
+    if status != unicorn_const.UC_ERR_OK:
+        raise RuntimeError(f"unicorn refuses the native hook: {status}")
 
 
 def new_counter(
-    engine: Any, timing: str, stop: Callable[[], None], native: bool | None, waits: Sequence[int] = ()
+    engine: Any,
+    timing: str,
+    stop: Callable[[], None],
+    native: bool | None,
+    waits: Sequence[int] = (),
+    content: bytes = b"",
 ) -> PythonCounter | NativeCounter:
     """A counter by a timing table on an engine of unicorn; ``stop`` is called between two blocks, when that is wanted.
 
-    ``native`` chooses the compiled one (None: where it can be compiled), which alone can count ``waits``.
+    ``native`` chooses the compiled one (None: where it can be compiled), which alone can count ``waits`` for a flash of
+    some ``content``.
     """
     if native is False:
         return PythonCounter(engine, timing, stop)
     try:
-        return NativeCounter(engine, timing, stop, waits)
+        return NativeCounter(engine, timing, stop, waits, content)
     except (CellError, OSError, AttributeError, RuntimeError):
         if native or waits:
             raise
@@ -178,5 +202,6 @@ def _hook_library() -> ctypes.CDLL:
             zig("cc", *flags, str(source), output=made, what="the emulator's block hook")
             write_kept(library, made.read_bytes())
     loaded = ctypes.CDLL(str(library))
-    loaded.kb_counter_half_cycles.restype = loaded.kb_counter_instructions.restype = ctypes.c_uint64
+    for name in ("kb_counter_half_cycles", "kb_counter_instructions", "kb_counter_weights_waits"):
+        getattr(loaded, name).restype = ctypes.c_uint64
     return loaded

@@ -20,7 +20,7 @@ from unicorn import arm_const, unicorn_const
 
 from kilobench.contracts import Board, CellError, Core, UserError
 from kilobench.device import memory_model
-from kilobench.device.counter import new_counter
+from kilobench.device.counter import NativeCounter, new_counter
 from kilobench.device.elf import read
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
 from kilobench.plugins.spec import nearest
@@ -37,6 +37,7 @@ _STACKED = (
     *(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2, arm_const.UC_ARM_REG_R3),
     *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
 )
+_NEVER = 0xFFFFFFFE
 MAX_CYCLES = 50_000_000_000
 _WATCH_CYCLES = 25_000_000
 """About a quarter of a second."""
@@ -84,15 +85,17 @@ class EmulatedBoard:
         self._problem = ""
         self._max_cycles = max_cycles
         self._watch, self._next_watch = watch, _WATCH_CYCLES
-        self._pc = 0
+        self._pc, self._until = 0, _NEVER
         self._engine: Any = binding.Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
         self._engine.ctl_set_cpu_model(cpu_model(board.core))
         self._engine.ctl_set_tcg_buffer_size(_TRANSLATED_BYTES)
         self._map()
         self._load(elf)
-        self._counter = new_counter(
-            self._engine, board.core.timing, self._stop, native, memory_model.waits(board) if waits else ()
-        )
+        model = memory_model.waits(board) if waits else ()
+        content = bytes(self._engine.mem_read(board.flash.origin, self._flash_used)) if model else b""
+        self._counter = new_counter(self._engine, board.core.timing, self._stop, native, model, content)
+        if model and isinstance(self._counter, NativeCounter):
+            self._counter.weights(*self._weights)
         self._set_deadline()
         self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 
@@ -113,6 +116,11 @@ class EmulatedBoard:
     def instructions(self) -> int:
         """Executed since the start, whole basic blocks."""
         return self._counter.instructions()
+
+    @property
+    def weights_waits(self) -> int:
+        """Cycles since the start that reads of weights waited for the flash; 0 without ``waits``."""
+        return self._counter.weights_waits() // 2 if isinstance(self._counter, NativeCounter) else 0
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the UART."""
@@ -151,7 +159,7 @@ class EmulatedBoard:
         while True:
             self._exception = ""
             try:
-                self._engine.emu_start(self._pc | 1, 0xFFFFFFFE)
+                self._engine.emu_start(self._pc | 1, self._until)
             except binding.UcError as error:
                 if not self._exception:
                     self._problem = self._problem or f"{error}".split(" (")[0].lower()
@@ -227,6 +235,11 @@ class EmulatedBoard:
                 file.seek(place)
                 self._engine.mem_write(address, file.read(size))
         self._functions = program.functions
+        weights = [(s.address, s.size) for s in program.sections if s.name == ".weights"]
+        self._weights = weights[0] if weights else (0, 0)
+        flash = self._board.flash
+        ends = (at + size for at, _, size in program.image if flash.origin <= at < flash.origin + flash.bytes)
+        self._flash_used = max(ends, default=flash.origin) - flash.origin
         self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._word(self._board.flash.origin))
         self._pc = self._word(self._board.flash.origin + 4) & ~1
 

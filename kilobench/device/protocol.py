@@ -49,6 +49,10 @@ class Silence(Damage):
     """Nothing came in time."""
 
 
+class Refused(Damage):
+    """The firmware has no such thing."""
+
+
 class Lost(Damage):
     """As it says."""
 
@@ -152,6 +156,23 @@ class Session:
     def layers(self) -> list[tuple[int, int, int]]:
         """Operator, cycles and CRC-32 of everything made on the way (whole maps or strips), from one more inference."""
         return self._try("layers", self._layers, self._load)
+
+    def flash(self, setting: int) -> bool:
+        """Set up the flash by the bits of hardware/firmware/port.h; ``identity`` is what the board reads back then.
+
+        False where the firmware cannot do that.
+        """
+        self._begin("flash")
+        try:
+            self._own("flash", f" {setting}")
+        except Refused:
+            return False
+        except (Gone, Wrong) as end:
+            raise self._error(str(end)) from None
+        except Damage:  # what was done is read back
+            pass
+        self.identity = self._in_order()
+        return True
 
     def stack(self) -> int:
         """Peak in bytes of all that this session has had the board do."""
@@ -296,20 +317,23 @@ class Session:
 
     # Questions and answers
 
-    def _own(self, name: str) -> list[Any]:
-        """The fields of the one line that answers a command of our own."""
-        (values,) = self._checked(name, self._patience.reply)
+    def _own(self, name: str, more: str = "") -> list[Any]:
+        """The fields of the one line that answers a command of our own, which may have ``more`` words."""
+        (values,) = self._checked(name, self._patience.reply, more=more)
         return values
 
-    def _checked(self, command: str, seconds: float, before: str = "") -> list[list[Any]]:
+    def _checked(self, command: str, seconds: float, before: str = "", more: str = "") -> list[list[Any]]:
         """The fields of the lines named ``before`` and of the one named as the command is; all come in ``seconds``."""
         self._tag += 1
         end = self._transport.now() + seconds
-        self._transport.write(f"{command} {self._tag}%".encode())
+        self._transport.write(f"{command} {self._tag}{more}%".encode())
         found: list[list[Any]] = []
         name = before
         while name != command:
             line = self._line(end)
+            if line in (f"e-[No such {command} setting]", f"e-[Unknown command: {command}]"):
+                self._end_of_reply(self._transport.now() + self._patience.reply)
+                raise Refused(f"{command}% was answered by {shown(line)}")
             if (reply := parse(line)) is None or reply[1] != self._tag:
                 raise Damage(f"{command}% was answered by {shown(line)}")
             name = reply[0]

@@ -90,6 +90,7 @@ REPLIES: Mapping[str, Mapping[str, Reader]] = {
     "output": {"input": _crc, "output": _bytes},
     "layer": {"index": whole(0, 99_999), "operator": whole(0, 9999), "cycles": whole(0, MOST_CYCLES), "made": _crc},
     "layers": {"input": _crc, "count": whole(0, 100_000)},
+    "flash": {"setting": whole(0, 127)},
     "stack": {"bytes": whole(0, (1 << 32) - 1), "ran": whole(0, 3)},
 }
 """The fields of our own replies, in order, without the number of the question."""

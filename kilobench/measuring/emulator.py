@@ -25,13 +25,14 @@ from kilobench.measuring.onboard import (
     layers_over,
     measure_over,
     measurement,
+    patience,
 )
 from kilobench.toolchain import Toolchain
 
 _USUAL_CYCLES_PER_MAC = 5
 _SLOWEST_FLASH = 100
 """For limits: times the cycles without wait states."""
-_WITH_FLASH = 8
+_WITH_FLASH = 4
 """Inferences as long as which the two take whose waits for the flash are counted."""
 
 
@@ -70,13 +71,15 @@ def _with_flash(run: Run, firmware: Firmware, graph: Graph, reference: Reference
     """With what the first input waits for the board's flash: as a whole, and by layers."""
     limit, tell = _SLOWEST_FLASH * limit, outlook.tell
     with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit, waits=True, watch=tell) as emulated:
-        session = Session(emulated, firmware.linked.name, graph.digest())
+        waits = patience(graph, firmware.linked, len(reference.checksums[0]))
+        waits = replace(waits, inference=_SLOWEST_FLASH * waits.inference)
+        session = Session(emulated, firmware.linked.name, graph.digest(), waits)
         session.load(reference.inputs[0].tobytes())
         session.infer()
-        waits = session.cycles() - run.cycles[0]
+        flash_waits, weights_waits = session.cycles() - run.cycles[0], emulated.weights_waits
         layers = layers_over(session, emulated, graph, reference)
     by_layer = [after - before for after, before in zip(layers, run.layer_cycles, strict=True)]
-    return replace(run, flash_waits=waits, layer_flash_waits=by_layer)
+    return replace(run, flash_waits=flash_waits, weights_waits=weights_waits, layer_flash_waits=by_layer)
 
 
 class _Outlook:

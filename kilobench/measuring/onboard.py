@@ -47,8 +47,10 @@ class Measurement:
     layer_cycles: list[int]
     flash_waits: int | None
     """Cycles that the first input takes more with the flash as on the board, by the model of it; None without one."""
+    weights_waits: int | None
+    """Of these cycles those that reads of weights wait."""
     layer_flash_waits: list[int]
-    """The same of each layer; empty without a model."""
+    """What each layer takes more; empty without a model."""
     toolchain: str
     flags: str
     build_seconds: float
@@ -76,6 +78,7 @@ class Run:
     identity: Identity
     energy_uj: float | None = None
     flash_waits: int | None = None
+    weights_waits: int | None = None
     layer_flash_waits: list[int] = field(default_factory=list)
 
 
@@ -101,6 +104,7 @@ def measurement(
         run.cycles,
         run.layer_cycles,
         run.flash_waits,
+        run.weights_waits,
         run.layer_flash_waits,
         firmware.toolchain,
         firmware.flags,

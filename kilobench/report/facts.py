@@ -83,6 +83,8 @@ class OnBoard(_Part):
     cycles_high: Count | None
     cycles_flash: Count | None = None
     """Cycles with the flash as on the board, *estimated* by a model of it; None where there is none, or a real board measured."""
+    weights_waits: Count | None = None
+    """Of the cycles that the flash costs those that reads of weights wait, *estimated* as these are."""
     layer_cycles: tuple[Count, ...]
     """In the order of the layers; empty where it was not run."""
     layer_cycles_flash: tuple[Count, ...] = ()
@@ -105,6 +107,13 @@ class OnBoard(_Part):
     def latency_ms(self) -> float | None:
         """Of one inference at the board's clock, with the flash as on the board where there is a model of it."""
         return None if self.cycles_on_board is None else 1000 * self.cycles_on_board / self.clock_hz
+
+    @property
+    def other_waits(self) -> int | None:
+        """Of the cycles that the flash costs those that instructions and constants of kernels wait."""
+        if self.cycles is None or self.cycles_flash is None or self.weights_waits is None:
+            return None
+        return max(0, self.cycles_flash - self.cycles - self.weights_waits)
 
     @property
     def fits(self) -> bool:
@@ -245,6 +254,7 @@ def on_board(board: Board, link: str, measured: Measurement) -> OnBoard:
         cycles_low=min(cycles, default=None),
         cycles_high=max(cycles, default=None),
         cycles_flash=None if mean is None or measured.flash_waits is None else mean + measured.flash_waits,
+        weights_waits=measured.weights_waits,
         layer_cycles=tuple(measured.layer_cycles),
         layer_cycles_flash=tuple(map(add, measured.layer_cycles, measured.layer_flash_waits)),
         inputs=len(cycles),

@@ -14,6 +14,7 @@ from kilobench.report.text import (
     count,
     fit,
     how,
+    in_ram,
     kib,
     lacking,
     microjoules,
@@ -57,6 +58,7 @@ def page(facts: Facts) -> str:
         waits=waits,
         microjoules=microjoules,
         at_least=at_least,
+        in_ram=in_ram,
     )
 
 

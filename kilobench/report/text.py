@@ -15,6 +15,8 @@ from kilobench.report.facts import Facts, Judged, Moment, OnBoard
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 64, 6
 _NAME_WIDTH = 14
+_WORTH = 0.02
+"""Of the time: less is not worth moving anything."""
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -26,8 +28,10 @@ def terminal(facts: Facts) -> Group:
     if len(facts.boards) == 1:
         board = facts.boards[0]
         parts += [Text(), Text(headline(facts, board)), Text(fit(board))]
-        parts += [Text(estimated_energy(board)), Text()] if board.energy_source else [Text()]
-        parts.append(_layers(facts, facts.boards[0]))
+        parts += [Text(estimated_energy(board))] if board.energy_source else []
+        parts += [Text(better)] if (better := in_ram(board)) else []
+        parts.append(Text())
+        parts.append(_layers(facts, board))
     else:
         parts += [Text(), _boards(facts.boards), _note(facts.boards)]
     return Group(*parts, Text(), _plot(facts))
@@ -115,6 +119,21 @@ def fit(board: OnBoard) -> str:
         left = board.board_flash_bytes - board.flash_bytes, board.board_ram_bytes - board.ram_bytes
         return f"fits {has}: {kib(left[0])} and {kib(left[1])} KiB are left"
     return f"does not fit {has}: over by {' and '.join(lacking(board))}"
+
+
+def in_ram(board: OnBoard) -> str:
+    """What would be saved if weights or code lay in RAM, as far as that has room for either; empty where it is little."""
+    free = board.board_ram_bytes - board.ram_bytes
+    parts = (
+        ("weights", "at least", board.flash.weights, board.weights_waits),
+        ("kernels and runtime", "up to", board.flash_bytes - board.flash.weights, board.other_waits),
+    )
+    told = [
+        f"{name} ({kib(size)} KiB) {how_much} {1e3 * waits / board.clock_hz:.1f} ms less"
+        for name, how_much, size, waits in parts
+        if waits and board.fits and size <= free and waits >= _WORTH * (board.cycles_on_board or 0)
+    ]
+    return f"in RAM instead of flash (estimated): {', '.join(told)}" if told else ""
 
 
 def lacking(board: OnBoard) -> list[str]:

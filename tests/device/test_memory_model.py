@@ -98,6 +98,18 @@ def test_reads_of_ram_wait_for_nothing(tmp_path: Path) -> None:
     assert spent(elf, replace(NOTHING, instruction_cache=Cache(1, 64, LINE))) == spent(elf, None)
 
 
+def test_waits_for_weights_are_counted_apart(tmp_path: Path) -> None:
+    """Three reads in every turn that no buffer keeps; only where the table is among the weights."""
+    for attribute, share in (('section(".weights"), ', 1), ("", 0)):
+        (folder := tmp_path / str(share)).mkdir()
+        elf = firmware(folder, looped(LOADS).replace("__attribute__((aligned", f"__attribute__(({attribute}aligned"))
+        with EmulatedBoard(
+            elf, replace(BOARD, flash_timing=replace(NOTHING, data_buffer=True)), waits=True
+        ) as emulated:
+            emulated.run()
+            assert emulated.weights_waits == share * 3 * WAITS * (TURNS + 20)
+
+
 def test_data_and_code_share_a_cache(tmp_path: Path) -> None:
     """Three lines of code and three of data in a cache of four: none is kept."""
     elf = firmware(tmp_path, looped(LOADS + "nop\\n " * 6))

@@ -78,6 +78,27 @@ def test_energy_is_estimated_from_the_data_sheet_and_not_mixed_with_a_meter_s(fa
     assert frame["nucleo_l476rg"] == board.energy_estimated_uj and np.isnan(frame["raspberry_pi_pico"])
 
 
+def test_what_would_be_better_in_ram_is_said_where_it_has_room(facts: Facts) -> None:
+    ms = facts.boards[0].clock_hz // 1000
+    waiting = {"cycles": 10 * ms, "cycles_flash": 15 * ms, "weights_waits": 3 * ms}
+    board = facts.boards[0].model_copy(update=waiting)
+
+    def told(**update: int | None) -> str:
+        shown = facts.model_copy(update={"boards": (board.model_copy(update=update),)})
+        assert ("in RAM instead of flash" in page(shown)) == ("in RAM instead of flash" in str(Report(shown)))
+        return " ".join(str(Report(shown)).split())
+
+    weights, others = (
+        f"{size / 1024:.1f} KiB" for size in (board.flash.weights, board.flash_bytes - board.flash.weights)
+    )
+    said = f"weights ({weights}) at least 3.0 ms less"
+    assert f"in RAM instead of flash (estimated): {said}, kernels and runtime ({others}) up to 2.0 ms less" in told()
+    room = board.ram_bytes + board.flash.weights
+    assert told(board_ram_bytes=room).count(" ms less") == 1 and said in told(board_ram_bytes=room)
+    for update in ({"board_ram_bytes": board.ram_bytes}, {"over_flash_bytes": 1}, {"weights_waits": None}):
+        assert "in RAM instead" not in told(**update)
+
+
 def test_what_does_not_fit_is_said(facts: Facts) -> None:
     over = facts.boards[0].model_copy(update={"over_flash_bytes": 2048, "over_ram_bytes": 512})
     text = " ".join(str(Report(facts.model_copy(update={"boards": (over,)}))).split())

@@ -9,6 +9,8 @@
 class Port {
 public:
     void begin(unsigned long baud);
+    void end();
+    void flush();
     int available();
     int read();
     size_t write(const uint8_t *bytes, size_t count);
@@ -49,7 +51,22 @@ extern Flash flash;
 #define FLASH_ACR_PRFTEN (1u << 8)
 #define FLASH_ACR_ICEN (1u << 9)
 #define FLASH_ACR_DCEN (1u << 10)
+#define FLASH_ACR_ICRST (1u << 11)
+#define FLASH_ACR_DCRST (1u << 12)
+
+struct Rcc {
+    volatile uint32_t CFGR;
+};
+
+extern Rcc rcc;
+#define RCC (&rcc)
+#define RCC_CFGR_HPRE 0xF0u
+#define RCC_CFGR_HPRE_DIV8 0xA0u
+#define TICK_INT_PRIORITY 0
 void SystemCoreClockUpdate();
+int HAL_InitTick(uint32_t priority);
+void noInterrupts();
+void interrupts();
 #endif
 
 #endif

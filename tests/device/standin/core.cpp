@@ -29,6 +29,14 @@ void Port::begin(unsigned long)
 {
 }
 
+void Port::end()
+{
+}
+
+void Port::flush()
+{
+}
+
 int Port::available()
 {
     return (int)(UART_STATUS & 1);
@@ -75,10 +83,24 @@ void yield()
 
 #ifdef ARDUINO_ARCH_STM32
 Flash flash = {0x704};
+Rcc rcc = {3};
 
 void SystemCoreClockUpdate()
 {
-    SystemCoreClock = CLOCK_HZ;
+    SystemCoreClock = CLOCK_HZ >> ((rcc.CFGR & RCC_CFGR_HPRE) == RCC_CFGR_HPRE_DIV8 ? 3 : 0);
+}
+
+int HAL_InitTick(uint32_t)
+{
+    return 0;
+}
+
+void noInterrupts()
+{
+}
+
+void interrupts()
+{
 }
 #endif
 

@@ -6,7 +6,6 @@
 #include "counter.h"
 #include "port.h"
 
-#define BAUD 115200
 #define PAINT 0xA5A5A5A5u
 #define PAINTED_BYTES 3072
 
@@ -96,7 +95,7 @@ void port_init(void)
 
 void setup()
 {
-    Serial.begin(BAUD);
+    Serial.begin(KB_BAUD);
 }
 
 void loop()

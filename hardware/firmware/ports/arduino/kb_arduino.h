@@ -3,6 +3,9 @@
 #ifndef KB_ARDUINO_H
 #define KB_ARDUINO_H
 
+#define KB_FLASH_SETTINGS
+#define KB_BAUD 115200
+
 #ifdef __IMXRT1062__ /* Teensy 4 copies all constants to RAM, but for this section */
 #define KB_WEIGHTS __attribute__((section(".progmem"), aligned(16)))
 #else
