@@ -49,7 +49,7 @@ def _cycles(instructions: list[Decoded]) -> int:
 
 
 def _together(first: Decoded, second: Decoded) -> bool:
-    """Whether the second is issued in the cycle of the first: both of 16 bits, and the second a branch or IT, or the first a NOP."""
+    """Whether both are issued in one cycle: of 16 bits, and the second is a branch or IT, or the first a NOP."""
     if first.wide or second.wide or first.branches:
         return False
     if second.name == "b":
