@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader
 
+from kilobench.record import span
 from kilobench.report.facts import Facts, OnBoard
 from kilobench.report.text import about, count, fit, how, kib, lacking, short_names, told_quality, waits
 
@@ -42,6 +43,7 @@ def page(facts: Facts) -> str:
         shares=_shares,
         total_macs=sum(facts.macs.values()),
         **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking, "told_quality": told_quality},
+        span=span,
         waits=waits,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kilobench.contracts import Budget
-from kilobench.record import NOT_RUN, Record
+from kilobench.record import NOT_RUN, Record, span
 from kilobench.results.contest import contest_of, newest_versions, steps_of, unequal
 from kilobench.results.stats import Estimate, Results, estimated, places, results
 from kilobench.results.store import Store
@@ -25,6 +25,8 @@ class Candidate:
     flash_bytes: int
     ram_bytes: int
     latency_ms: float
+    expected_ms: tuple[float, float] | None
+    """Between which a real board is expected to be, of all of them."""
     binds: tuple[str, ...]
     """What it exceeds and by how much; empty if it fits."""
     commands: tuple[str, ...]
@@ -104,9 +106,15 @@ def _candidate(name: str, group: list[Record], limits: Budget) -> Candidate:
         flash_bytes=flash,
         ram_bytes=ram,
         latency_ms=latency,
+        expected_ms=_expected(group),
         binds=tuple(f"{what} by {by:.1f} {unit}" for what, by, unit in over if 0 < by < float("inf")),
         commands=commands(group),
     )
+
+
+def _expected(group: list[Record]) -> tuple[float, float] | None:
+    ends = [record.expected_ms for record in group if record.expected_ms]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if len(ends) == len(group) else None
 
 
 def _fitting(candidates: Sequence[Candidate], measure: str, why: str) -> list[str]:
@@ -137,15 +145,17 @@ def _binding(candidates: Sequence[Candidate], measure: str) -> list[str]:
 
 
 def _heading(measure: str) -> str:
-    return f"place  {measure + ' %':>16}  flash KiB  RAM KiB       ms  recipe"
+    return f"place  {measure + ' %':>16}  flash KiB  RAM KiB                ms  recipe"
 
 
 def _row(place: str, candidate: Candidate) -> str:
     mean, low, high = (100 * share for share in vars(candidate.accuracy).values())
     accuracy = f"{mean:.1f} ({low:.1f}-{high:.1f})"
     flash, ram = candidate.flash_bytes / 1024, candidate.ram_bytes / 1024
-    latency = f"{candidate.latency_ms:.1f}" if candidate.latency_ms < float("inf") else NOT_RUN
-    return f"{place:>5}  {accuracy:>16}  {flash:9.1f}  {ram:7.1f}  {latency:>7}  {candidate.name}"
+    latency = (
+        f"{candidate.latency_ms:.1f}{span(candidate.expected_ms)}" if candidate.latency_ms < float("inf") else NOT_RUN
+    )
+    return f"{place:>5}  {accuracy:>16}  {flash:9.1f}  {ram:7.1f}  {latency:>16}  {candidate.name}"
 
 
 def _repeated(candidate: Candidate) -> list[str]:

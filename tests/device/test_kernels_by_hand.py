@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small kernels of the kinds that CoreMark has, run on every core that is emulated, against cycles counted by hand (docs/timing.md).
+"""Small kernels of the kinds that CoreMark has, on every core that is emulated, at cycles counted by hand (docs/timing.md).
 
 They are of 16-bit instructions that all cores have. A run with more turns takes as many cycles more as those turns.
 """
@@ -48,7 +48,7 @@ KERNELS = {
         "lsrs r0, r0, #1; bcc 2f; eors r0, r2; 2: subs r1, #1; bne 1b",
     ),
 }
-"""What r0 begins with, and the loop; r1 counts turns, r5 four times as many, r2 is the other row of the matrix, or the polynomial."""
+"""What r0 begins with, and the loop; r1 counts turns, r5 four times as many, r2 is the matrix's other row, or the polynomial."""
 
 
 def same(turn: float) -> Callable[[int], float]:
@@ -82,12 +82,16 @@ BY_HAND = {
     # every load 2, a taken branch 3, everything else 1
     ("nucleo_f072rb", "list"): same(2 + 1 + 2 + 1 + 3),
     ("nucleo_f072rb", "matrix"): same(2 + 2 + 1 + 1 + 1 + 3),
-    ("nucleo_f072rb", "state machine"): read(2 + 1 + 1 + 3 + 1 + 3, 2 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 3, 5 + 1 + 3 + 1 + 3),
+    ("nucleo_f072rb", "state machine"): read(
+        2 + 1 + 1 + 3 + 1 + 3, 2 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 3, 5 + 1 + 3 + 1 + 3
+    ),
     ("nucleo_f072rb", "crc"): shifted(1 + 3 + 1 + 3, 1 + 1 + 1 + 1 + 3),
     # a taken branch 2
     ("raspberry_pi_pico", "list"): same(2 + 1 + 2 + 1 + 2),
     ("raspberry_pi_pico", "matrix"): same(2 + 2 + 1 + 1 + 1 + 2),
-    ("raspberry_pi_pico", "state machine"): read(2 + 1 + 1 + 2 + 1 + 2, 2 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 2, 5 + 1 + 2 + 1 + 2),
+    ("raspberry_pi_pico", "state machine"): read(
+        2 + 1 + 1 + 2 + 1 + 2, 2 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 2, 5 + 1 + 2 + 1 + 2
+    ),
     ("raspberry_pi_pico", "crc"): shifted(1 + 2 + 1 + 2, 1 + 1 + 1 + 1 + 2),
     # the second of two loads in a row 1
     **{
@@ -105,7 +109,7 @@ BY_HAND = {
     ("nucleo_u575zi_q", "matrix"): same(1 + 1 + 1 + 2 + 1 + 1 + 1 + 2),
     ("nucleo_u575zi_q", "state machine"): read(1 + 1 + 1 + 1 + 1 + 2, 1 + 1 + 1 + 1 + 1 + 1 + 2, 3 + 1 + 1 + 1 + 2),
     ("nucleo_u575zi_q", "crc"): shifted(1 + 1 + 1 + 2, 1 + 1 + 1 + 2),
-    # pairs: (adds, ldr), (subs, bne); (adds, subs); (ldrb, adds), (cmp, b), (subs, bne) or (adds, subs); (lsrs, bcc), (eors, subs)
+    # pairs: (adds, ldr), (subs, bne); (adds, subs); (ldrb, adds), (cmp, b), (subs, bne); (lsrs, bcc), (eors, subs)
     ("nucleo_f746zg", "list"): same(1 + 1 + 1 + 1 + 0.5),
     ("nucleo_f746zg", "matrix"): same(1 + 1 + 1 + 1 + 1 + 1 + 1 + 0.5),
     ("nucleo_f746zg", "state machine"): read(1 + 1 + 1 + 0.5 + 1 + 0.5, 3 + 1 + 2 + 0.5, 3 + 1 + 0.5 + 1 + 0.5),
