@@ -61,6 +61,14 @@ def test_time_is_that_with_the_flash_where_there_is_a_model_of_it(tmp_path: Path
     assert "full: time by 30.0 ms" in page
 
 
+def test_the_interval_is_that_of_all_folds(tmp_path: Path) -> None:
+    Store(tmp_path).write(record(cycles_flash=12_000_000, cycles_expected=(11_000_000, 13_000_000)))
+    Store(tmp_path).write(record(fold=1, cycles_flash=12_400_000, cycles_expected=(10_400_000, 14_400_000)))
+    assert "155.0 (130-180)" in advise(Budget(BOARD), "fsdd[classes=5]", tmp_path)
+    Store(tmp_path).write(record(fold=2, cycles_flash=12_400_000))
+    assert "155.0  full" in advise(Budget(BOARD), "fsdd[classes=5]", tmp_path)
+
+
 def test_limits_that_nothing_keeps(records: Path) -> None:
     assert ["nothing", "fits"] in advised(records, Budget(BOARD, ram_bytes=1))
 
