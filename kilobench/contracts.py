@@ -419,6 +419,8 @@ class FlashTiming:
     """Whether the line after the one that is executed is read meanwhile."""
     data_buffer: bool = False
     """Whether, without a cache of data, what was read last stays at hand."""
+    error: int = 50
+    """By how much of what a core waits the model may be wrong, in %: more where the manual does not say all of the above."""
 
 
 @dataclass(frozen=True)
@@ -460,7 +462,9 @@ class Core:
     timing: str = ""
     """Name of its timing table, a file of ``kilobench/device/timing/``."""
     estimated: bool = False
-    """Whether no count of silicon was held against the table."""
+    """Whether no count of silicon was held against the table, or one in ten is off by more than a tenth."""
+    cycles_error: int | None = None
+    """Within how many % nine of ten published counts of silicon lie, 5 at least; None where none was held against the table."""
 
 
 @dataclass(frozen=True)

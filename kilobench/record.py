@@ -33,6 +33,19 @@ NOT_RUN = "not run: too large"
 """What stands for the cycles of a program that no address of its core reaches."""
 
 
+def milliseconds(cycles: tuple[int, int] | None, clock_hz: int) -> tuple[float, float] | None:
+    """Both ends of an interval, where there is one."""
+    return None if cycles is None else (1000 * cycles[0] / clock_hz, 1000 * cycles[1] / clock_hz)
+
+
+def span(ends: tuple[float, float] | None) -> str:
+    """`` (27-33)``, to go behind a latency; empty where there is no interval."""
+    if ends is None:
+        return ""
+    digits = next((digits for digits, least in enumerate((20, 2)) if ends[0] >= least), 2)
+    return f" ({ends[0]:.{digits}f}-{ends[1]:.{digits}f})"
+
+
 def _quoted(command: str) -> str:
     """People copy it into a shell."""
     words = shlex.split(command)
@@ -356,6 +369,8 @@ class Record(ModelFacts):
     cycles_flash: Positive | None = None
     """Cycles, and what the first input waits for the flash as it is on the board: *estimated*, by a model of it
     (docs/timing.md); None where there is none, or where a real board measured."""
+    cycles_expected: tuple[Positive, Positive] | None = None
+    """Between which a real board is expected to be; None where ``cycles_flash`` is, or of a core not held against silicon."""
     energy_uj: float | None = Field(default=None, ge=0, lt=1e12)
     """Per inference, of the whole board, by a meter (kilobench.api.PowerTrace); None where none was attached."""
     layers: tuple[Layer, ...]
@@ -373,6 +388,11 @@ class Record(ModelFacts):
     def latency_ms(self) -> float | None:
         """Of one inference at the board's clock: with the flash as on the board where there is a model of it."""
         return None if self.cycles is None else 1000 * (self.cycles_flash or self.cycles) / self.clock_hz
+
+    @property
+    def expected_ms(self) -> tuple[float, float] | None:
+        """Between which the latency of a real board is expected to be."""
+        return milliseconds(self.cycles_expected, self.clock_hz)
 
     @model_validator(mode="after")
     def _was_run_or_not(self) -> Record:

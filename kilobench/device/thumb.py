@@ -48,7 +48,11 @@ def _decoder() -> Any:
 
 
 class Decoded:
-    """What the tables ask about an instruction; ``misaligned``: of 32 bits across two words."""
+    """What the tables ask about an instruction.
+
+    ``wide``: of 32 bits, ``misaligned``: across two words; ``shifts``: a register on its way in, as do the aliases LSL and UXTB;
+    ``backwards``: a branch to where code lies that has been, as at the end of a loop.
+    """
 
     def __init__(self, instruction: Any) -> None:
         mnemonic = instruction.mnemonic.split(".")[0]
@@ -58,15 +62,19 @@ class Decoded:
         elif instruction.id == arm.ARM_INS_IT:
             mnemonic = "it"
         self.name: str = mnemonic
-        self.misaligned: bool = instruction.size == 4 and instruction.address % 4 == 2
+        self.wide: bool = instruction.size == 4
+        self.misaligned: bool = self.wide and instruction.address % 4 == 2
         self.conditional, self.sets_flags = conditional, bool(instruction.update_flags)
         operands = instruction.operands
         self.registers = [o.reg for o in operands if o.type == arm.ARM_OP_REG]
+        self.immediates = [o.imm for o in operands if o.type == arm.ARM_OP_IMM]
+        self.shifts = any(o.type == arm.ARM_OP_REG and o.shift.type for o in operands)
         self.memory = next((o.mem for o in operands if o.type == arm.ARM_OP_MEM), None)
         self.writeback = bool(instruction.writeback)
         reads, writes = instruction.regs_access()
         self.reads, self.writes = set(reads), set(writes)
         self.branches = arm.ARM_REG_PC in self.writes or instruction.group(capstone.CS_GRP_JUMP)
+        self.backwards = self.branches and any(target <= instruction.address for target in self.immediates[-1:])
         self.double = any(arm.ARM_REG_D0 <= register <= arm.ARM_REG_D31 for register in self.registers)
 
     @property

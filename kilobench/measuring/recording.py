@@ -19,6 +19,7 @@ from kilobench.compile.graph import Graph, Op, Tensor
 from kilobench.contracts import Board, Progress, silent
 from kilobench.keys import measuring_key, versions
 from kilobench.measuring.evaluate import About, EvaluatedModel, Reference
+from kilobench.measuring.expected import cycles_expected
 from kilobench.measuring.onboard import Measurement
 from kilobench.plugins.cores import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
@@ -116,6 +117,7 @@ def record_from(model: EvaluatedModel, where: Where, measured: Measurement) -> R
         cycles_low=min(measured.cycles, default=None),
         cycles_high=max(measured.cycles, default=None),
         cycles_flash=None if cycles is None or measured.flash_waits is None else cycles + measured.flash_waits,
+        cycles_expected=cycles_expected(board, cycles, measured.flash_waits),
         energy_uj=measured.energy_uj,
         layers=tuple(map(_layer, graph.ops, repeat(graph), measured.layer_cycles, waits)),
         verified_inputs=len(measured.cycles),

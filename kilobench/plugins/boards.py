@@ -97,6 +97,7 @@ def _flash_timing(path: Path, said: Any) -> FlashTiming:
     for key in ("wait_states", "data_wait_states"):
         if values.get(key) is not None or key == "wait_states":
             whole(path, f"flash_timing.{key}", values[key], 0, _MOST_WAITS)
+    whole(path, "flash_timing.error", values.get("error", FlashTiming.error), 1, 100)
     _power(path, "flash_timing.read_bytes", values["read_bytes"], _MOST_LINE)
     for key in _CACHES:
         if values.get(key) is not None:

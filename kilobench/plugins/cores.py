@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from kilobench.contracts import Core, UserError
-from kilobench.plugins.fields import typed
+from kilobench.plugins.fields import typed, whole
 from kilobench.plugins.spec import nearest
 from kilobench.yamlfile import read_mapping
 
@@ -37,6 +37,8 @@ def timing_tables() -> tuple[str, ...]:
 def load_core(path: Path) -> Core:
     """Read one core file; raises UserError naming the file and the key that is wrong."""
     core = Core(**typed(path, read_mapping(path, "a core file"), Core))
+    if core.cycles_error is not None:
+        whole(path, "cycles_error", core.cycles_error, 1, 99)
     if problem := _problem(core):
         raise UserError(f"{path}: {problem}")
     return core
@@ -66,6 +68,7 @@ def _problem(core: Core) -> str:
         return "flags: 'zig' is missing"
     if having and core.counter not in _EMULATED_COUNTERS:
         return f"counter: the emulator has {' and '.join(_EMULATED_COUNTERS)}, not {core.counter!r}"
-    if core.estimated and not having:
-        return "estimated: the core has no timing table"
+    for key in ("estimated", "cycles_error"):
+        if getattr(core, key) and not having:
+            return f"{key}: the core has no timing table"
     return ""

@@ -40,6 +40,8 @@ COLUMNS = {
     "cycles": "per inference",
     "cycles_flash": "with the flash as on the board, estimated by a model of it; empty where there is none",
     "latency_ms": "cycles_flash, or cycles where it is empty, at the board's clock",
+    "expected_low_ms": "least that the latency of a real board is expected to be (docs/timing.md); empty where that is not known",
+    "expected_high_ms": "most",
     "energy_uj": "microjoules per inference, by a meter",
     "energy_estimated_uj": "estimated: current and voltage of the chip's data sheet times latency_ms; empty where not known",
     "fits": "1: the board's flash and RAM are enough",

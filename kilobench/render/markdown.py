@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
-from kilobench.record import NOT_RUN, TRUST, Record, TooLarge
+from kilobench.record import NOT_RUN, TRUST, Record, TooLarge, span
 from kilobench.render.page import Page
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
@@ -271,6 +271,11 @@ def _least(row: Row) -> str:
     return "≥ " if unknown else ""
 
 
+def _expected(row: Row) -> str:
+    """Between which a real board is expected to be."""
+    return span(None if is_missing(row["expected_low_ms"]) else (row["expected_low_ms"], row["expected_high_ms"]))
+
+
 def _task(rows: Rows) -> dict[str, Any]:
     return {
         "synthetic": any(row["synthetic"] for row in rows),
@@ -431,7 +436,7 @@ def _cells(row: Row) -> dict[str, str]:
         "RAM KiB": f"{row['ram_bytes'] / 1024:.1f}",
         "Mcycles": figure(row["cycles"] / 1e6, 2),
         "faster": ratio(row["cycles_ratio"]),
-        "Latency ms": _latency(row, 1),
+        "Latency ms": _latency(row, 1) + _expected(row),
         **({"Energy µJ": energy(row)} if energy(row) else {}),
         **({ESTIMATED: f"{_least(row)}{estimate}"} if (estimate := energy(row, "energy_estimated_uj")) else {}),
         "Fits": misses(row),

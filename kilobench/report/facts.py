@@ -16,10 +16,11 @@ from kilobench.compile.memory import Plan, buffers
 from kilobench.compile.operator import bind
 from kilobench.contracts import Board, UserError
 from kilobench.lines import one_line
+from kilobench.measuring.expected import cycles_expected
 from kilobench.measuring.onboard import Measurement
 from kilobench.measuring.recording import described
 from kilobench.plugins.cores import timing_label
-from kilobench.record import Accuracy, Auc, FlashSplit
+from kilobench.record import Accuracy, Auc, FlashSplit, milliseconds
 
 FORM: Literal["kilobench report 1"] = "kilobench report 1"
 _MOST_BYTES = 1 << 24
@@ -85,6 +86,8 @@ class OnBoard(_Part):
     """Cycles with the flash as on the board, *estimated* by a model of it; None where there is none, or a real board measured."""
     weights_waits: Count | None = None
     """Of the cycles that the flash costs those that reads of weights wait, *estimated* as these are."""
+    cycles_expected: tuple[Count, Count] | None = None
+    """Between which a real board is expected to be; None where ``cycles_flash`` is, or of a core not held against silicon."""
     layer_cycles: tuple[Count, ...]
     """In the order of the layers; empty where it was not run."""
     layer_cycles_flash: tuple[Count, ...] = ()
@@ -114,6 +117,11 @@ class OnBoard(_Part):
         if self.cycles is None or self.cycles_flash is None or self.weights_waits is None:
             return None
         return max(0, self.cycles_flash - self.cycles - self.weights_waits)
+
+    @property
+    def expected_ms(self) -> tuple[float, float] | None:
+        """Between which the latency of a real board is expected to be."""
+        return milliseconds(self.cycles_expected, self.clock_hz)
 
     @property
     def fits(self) -> bool:
@@ -255,6 +263,7 @@ def on_board(board: Board, link: str, measured: Measurement) -> OnBoard:
         cycles_high=max(cycles, default=None),
         cycles_flash=None if mean is None or measured.flash_waits is None else mean + measured.flash_waits,
         weights_waits=measured.weights_waits,
+        cycles_expected=cycles_expected(board, mean, measured.flash_waits),
         layer_cycles=tuple(measured.layer_cycles),
         layer_cycles_flash=tuple(map(add, measured.layer_cycles, measured.layer_flash_waits)),
         inputs=len(cycles),

@@ -51,8 +51,11 @@ class Report:
 
     @property
     def boards(self) -> pd.DataFrame:
-        """A row for every board: sizes in bytes, cycles, latency_ms, fits, and what else kilobench.report.facts.OnBoard has."""
-        derived = [{"latency_ms": board.latency_ms, "fits": board.fits} for board in self.facts.boards]
+        """A row for every board: sizes in bytes, cycles, latency_ms, expected_ms, fits, and what else facts.OnBoard has."""
+        derived = [
+            {"latency_ms": board.latency_ms, "expected_ms": board.expected_ms, "fits": board.fits}
+            for board in self.facts.boards
+        ]
         rows = [
             board.model_dump(exclude={"layer_cycles", "layer_cycles_flash", "flash"}) for board in self.facts.boards
         ]
@@ -77,6 +80,11 @@ class Report:
     def latency_ms(self) -> float | None:
         """Per inference, at the board's clock."""
         return self._first.latency_ms
+
+    @property
+    def expected_ms(self) -> tuple[float, float] | None:
+        """Between which that of a real board is expected to be; None where one was measured, or where nothing is known."""
+        return self._first.expected_ms
 
     @property
     def accuracy(self) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader
 
+from kilobench.record import span
 from kilobench.report.facts import Facts, OnBoard
 from kilobench.report.text import (
     about,
@@ -55,6 +56,7 @@ def page(facts: Facts) -> str:
         shares=_shares,
         total_macs=sum(facts.macs.values()),
         **{"count": count, "fit": fit, "kib": kib, "how": how, "lacking": lacking, "told_quality": told_quality},
+        span=span,
         waits=waits,
         microjoules=microjoules,
         at_least=at_least,

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kilobench.record import NOT_RUN
+from kilobench.record import NOT_RUN, span
 from kilobench.report.facts import Facts, Judged, Moment, OnBoard
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 64, 6
@@ -85,7 +85,7 @@ def speed(board: OnBoard) -> str:
     if board.cycles is None or board.latency_ms is None:
         return NOT_RUN
     energy = "" if board.energy_uj is None else f", {board.energy_uj:.1f} µJ (measured)"
-    time = f"{board.latency_ms:.1f} ms at {board.clock_hz / 1e6:g} MHz"
+    time = f"{board.latency_ms:.1f} ms{span(board.expected_ms)} at {board.clock_hz / 1e6:g} MHz"
     if board.cycles_flash is None:
         return f"{board.cycles / 1e6:.2f} Mcycles, {time} ({how(board)}){energy}"
     flash = f"{board.cycles_flash / 1e6:.2f} Mcycles with its flash (estimated)"
@@ -205,7 +205,7 @@ def _boards(boards: Sequence[OnBoard]) -> Table:
             kib(board.flash_bytes),
             kib(board.ram_bytes),
             "-" if board.cycles is None else f"{board.cycles / 1e6:.2f}",
-            "-" if board.latency_ms is None else f"{at_least(board)}{board.latency_ms:.1f}",
+            "-" if board.latency_ms is None else f"{at_least(board)}{board.latency_ms:.1f}{span(board.expected_ms)}",
             *([microjoules(board)] if energy else []),
             Text("yes", style="green") if board.fits else Text(f"no: {missing}", style="red"),
         )
@@ -217,6 +217,8 @@ def _note(boards: Sequence[OnBoard]) -> Text:
     not_run = f"; -: {NOT_RUN}" if any(board.cycles is None for board in boards) else ""
     flash = "; ms with the board's flash, estimated" if any(board.cycles_flash for board in boards) else ""
     flash += "; ≥: what it waits for its flash is not known" if any(map(at_least, boards)) else ""
+    if any(board.cycles_expected for board in boards):
+        flash += "; (between which a real board is expected)"
     energy = "; µJ estimated from data sheets" if any(board.energy_source for board in boards) else ""
     told = f"flash, RAM, and what lacks of them, in KiB; cycles are {labels}{flash}{energy}{not_run}"
     return Text(told, style="dim")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kilobench.contracts import Budget, UserError
-from kilobench.record import NOT_RUN, Record
+from kilobench.record import NOT_RUN, Record, span
 from kilobench.results.contest import contest_of, newest_versions, steps_of, unequal
 from kilobench.results.elsewhere import built_for, records_on
 from kilobench.results.energy import Boards, source, worst_uj
@@ -31,6 +31,8 @@ class Candidate:
     latency_ms: float
     energy_uj: float
     """NaN where it is not known."""
+    expected_ms: tuple[float, float] | None
+    """Between which a real board is expected to be, of all of them."""
     binds: tuple[str, ...]
     """What it exceeds and by how much; empty if it fits."""
     commands: tuple[str, ...]
@@ -150,9 +152,15 @@ def _candidate(name: str, group: list[Record], limits: Budget, energy: float, mo
         ram_bytes=ram,
         latency_ms=latency,
         energy_uj=energy,
+        expected_ms=_expected(group),
         binds=(*(f"{what} by {by:.1f} {unit}" for what, by, unit in over if 0 < by < float("inf")), *unknown),
         commands=commands(group),
     )
+
+
+def _expected(group: list[Record]) -> tuple[float, float] | None:
+    ends = [record.expected_ms for record in group if record.expected_ms]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if len(ends) == len(group) else None
 
 
 def _fitting(candidates: Sequence[Candidate], measure: str, why: str) -> list[str]:
@@ -184,7 +192,7 @@ def _binding(candidates: Sequence[Candidate], measure: str) -> list[str]:
 
 def _heading(measure: str, candidates: Sequence[Candidate]) -> str:
     energy = f"  {'µJ':>8}" if _with_energy(candidates) else ""
-    return f"place  {measure + ' %':>16}  flash KiB  RAM KiB       ms{energy}  recipe"
+    return f"place  {measure + ' %':>16}  flash KiB  RAM KiB                ms{energy}  recipe"
 
 
 def _with_energy(candidates: Sequence[Candidate]) -> bool:
@@ -195,10 +203,12 @@ def _row(place: str, candidate: Candidate, candidates: Sequence[Candidate]) -> s
     mean, low, high = (100 * share for share in vars(candidate.accuracy).values())
     accuracy = f"{mean:.1f} ({low:.1f}-{high:.1f})"
     flash, ram = candidate.flash_bytes / 1024, candidate.ram_bytes / 1024
-    latency = f"{candidate.latency_ms:.1f}" if candidate.latency_ms < float("inf") else NOT_RUN
+    latency = (
+        f"{candidate.latency_ms:.1f}{span(candidate.expected_ms)}" if candidate.latency_ms < float("inf") else NOT_RUN
+    )
     told = "-" if math.isnan(candidate.energy_uj) else f"{candidate.energy_uj:.1f}"
     energy = f"  {told:>8}" if _with_energy(candidates) else ""
-    return f"{place:>5}  {accuracy:>16}  {flash:9.1f}  {ram:7.1f}  {latency:>7}{energy}  {candidate.name}"
+    return f"{place:>5}  {accuracy:>16}  {flash:9.1f}  {ram:7.1f}  {latency:>16}{energy}  {candidate.name}"
 
 
 def _repeated(candidate: Candidate) -> list[str]:

@@ -149,6 +149,8 @@ def _cycles(record: Record) -> Iterator[str]:
     layers = sum(layer.cycles for layer in record.layers)
     if not 0.5 * record.cycles_low <= layers <= 1.05 * record.cycles_high:
         yield f"layers: they take {layers} cycles together, the inference {record.cycles}"
+    if record.cycles_expected and record.cycles_flash is None:
+        yield "cycles_expected is of emulated boards whose cycles_flash is known"
     if record.cycles_flash is not None:
         yield from _flash(record, record.cycles_flash)
     if record.verified_inputs < 1:
@@ -161,6 +163,8 @@ def _flash(record: Record, cycles: int) -> Iterator[str]:
         yield "cycles_flash is of emulated boards"
     if cycles < (record.cycles or 0):
         yield f"cycles_flash: {cycles} are less than the cycles, {record.cycles}"
+    if (ends := record.cycles_expected) and not ends[0] <= cycles <= ends[1]:
+        yield f"cycles_expected: {cycles} cycles do not lie between {ends[0]} and {ends[1]}"
     if any(layer.cycles_flash is None or layer.cycles_flash < layer.cycles for layer in record.layers):
         yield "layers: one has no cycles_flash, or less than its cycles"
 

@@ -64,6 +64,10 @@ def rows_of(records: Sequence[Record], boards: energies.Boards = MappingProxyTyp
     return sorted(rows, key=_rank)
 
 
+def _expected(record: Record) -> tuple[float, float]:
+    return record.expected_ms or (float("nan"), float("nan"))
+
+
 def _rank(row: Row) -> tuple[Any, ...]:
     """What rows are in the order of."""
     place = math.inf if row["place"] is None else row["place"]
@@ -106,6 +110,8 @@ def _figures(
         "ram_bytes": fmean([record.ram_bytes for record in group]),
         "cycles": cycles,
         "latency_ms": fmean([record.latency_ms or float("nan") for record in group]),
+        "expected_low_ms": fmean([ends[0] for ends in map(_expected, group)]),
+        "expected_high_ms": fmean([ends[1] for ends in map(_expected, group)]),
         "cycles_flash": fmean([record.cycles_flash or float("nan") for record in group]),
         "energy_uj": energies.measured_uj(group),
         "energy_estimated_uj": energies.estimated_uj(group, boards),

@@ -101,6 +101,7 @@ def smaller(values: Values) -> None:
         (lambda v: v.update(cycles=10, cycles_low=10, cycles_high=10), "cycles: 10 for"),
         (changed("cycles_flash", to=10), "cycles_flash: 10 are less than the cycles"),
         (changed("cycles_flash", to=None), "measured again, cycles_flash is"),
+        (changed("cycles_expected", to=[1, 2]), "cycles do not lie between 1 and 2"),
         (changed("layers", 0, "cycles_flash", to=1), "layers: one has no cycles_flash, or less than its cycles"),
         (changed("layers", 0, "cycles_flash", to=None), "layers: one has no cycles_flash, or less than its cycles"),
         (changed("layers", to=[]), "layers: they take 0 cycles together"),

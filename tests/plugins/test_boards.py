@@ -91,6 +91,7 @@ def test_the_clock_is_what_the_arduino_core_sets_up() -> None:
         ("  wait_states: 4\n", "", "key 'flash_timing.wait_states' is missing"),
         ("  reference: RM0351", "  # ", "key 'flash_timing.reference' is missing"),
         ("  reference: RM0351", "  reference: ' ' # ", "flash_timing.reference: ' ' is no text"),
+        ("  read_bytes: 8", "  read_bytes: 8\n  error: 0", "flash_timing.error: 0 is not a whole number from 1 to 100"),
         ("  read_bytes: 8", "  read_bytes: 12", "flash_timing.read_bytes: 12 is no power of two"),
         ("  read_bytes: 8", "  read_bytes: 16", "flash_timing.instruction_cache.line: 8 is less than read_bytes, 16"),
         ("  read_bytes: 8", "  read_bytes: 8\n  prefetch: 1", "flash_timing.prefetch: 1 is not true or false"),

@@ -56,6 +56,8 @@ def test_every_table_is_that_of_a_core() -> None:
         ("timing: cortex-m4", "timing: cortex-m5", "timing: no 'cortex-m5'; nearest is 'cortex-m"),
         ("timing: cortex-m4", "", "emulated has flags, emulator and timing; this one has flags and emulator only"),
         ("timing: cortex-m4", "timing: cortex-m4\nestimated: 1", "estimated: 1 is not true or false"),
+        ("cycles_error: 6", "cycles_error: 0", "cycles_error: 0 is not a whole number from 1 to 99"),
+        ("cycles_error: 6", "cycles_error: 6.5", "cycles_error: 6.5 is not a whole number from 1 to 99"),
     ],
 )
 def test_mistakes_are_told_in_one_line(old: str, new: str, message: str, tmp_path: Path) -> None:

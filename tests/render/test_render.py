@@ -141,6 +141,20 @@ def test_energy_is_estimated_where_the_current_of_a_board_is_known(tmp_path: Pat
     assert sorted(map(str, columns["estimated"])) == ["1500.0", "3000.0", "None", "None"]
 
 
+def test_latency_has_the_interval_in_which_a_real_board_is_expected() -> None:
+    expected = record(cycles_flash=12_000_000, cycles_expected=(11_000_000, 13_000_000))
+    text = of([expected, record("int8", cycles_flash=12_000_000)])
+    for page in ("tasks/fsdd-classes=5.md", "boards/nucleo_l476rg.md"):
+        assert [
+            name
+            for name in ("full", "int8")
+            for line in text[page].splitlines()
+            if f"`{name}`" in line and "150.0 (138-162)" in line
+        ] == ["full"]
+    rows = table([expected])
+    assert (rows["expected_low_ms"][0], rows["expected_high_ms"][0]) == (137.5, 162.5)
+
+
 def test_committed_pages_are_those_of_the_committed_records() -> None:
     """After new records or other templates: python -m kilobench leaderboard."""
     store = Store(ROOT / "leaderboard" / "records")

@@ -24,6 +24,8 @@ def test_a_report_has_tables(tmp_path: Path) -> None:
     assert (report.flash_bytes, report.ram_bytes, report.cycles) == (first.flash_bytes, first.ram_bytes, first.cycles)
     assert report.latency_ms == first.latency_ms == 1000 * first.cycles_flash / 80e6 and report.fits
     assert first.cycles_flash > first.cycles
+    assert report.expected_ms is not None and report.expected_ms[0] < report.latency_ms < report.expected_ms[1]
+    assert tuple(report.boards["expected_ms"][0]) == report.expected_ms
     report.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 

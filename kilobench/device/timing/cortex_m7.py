@@ -15,13 +15,13 @@ _ALONE = {
 
 def cost(block: list[Decoded]) -> BlockCost:
     """The cost of a basic block."""
-    return BlockCost(2 * _cycles(block), 2, len(block))
+    return BlockCost(2 * _cycles(block), 1, len(block))
 
 
 def _cycles(instructions: list[Decoded]) -> int:
     """Two instructions a cycle, in order: a scoreboard of when registers are ready; the block starts with all of them ready.
 
-    An estimate after Arm's description of the pipeline, not fitted to silicon.
+    An estimate after Arm's description of the pipeline.
     """
     ready: dict[int, int] = {}
     multiplied: set[int] = set()  # what a multiplication wrote last; it can be added to one cycle sooner
@@ -38,14 +38,14 @@ def _cycles(instructions: list[Decoded]) -> int:
         for register in i.results:
             (multiplied.add if i.is_multiply else multiplied.discard)(register)
             ready[register] = now + alone + (_latency(i) if register in i.registers else 1)
-        first = None if pairs or alone else i
+        first = None if pairs or _issues_alone(i) else i
         now += alone
     return now + 1
 
 
 def _pairs(first: Decoded, second: Decoded) -> bool:
     """Whether both fit one cycle: nothing passes between them, and of every unit but the ALU there is one."""
-    if _alone(second) or first.branches:
+    if _issues_alone(second) or first.branches:
         return False
     if first.results & second.sources or first.results & second.results - {arm.ARM_REG_CPSR}:
         return False
@@ -53,10 +53,14 @@ def _pairs(first: Decoded, second: Decoded) -> bool:
     return not any(a and b for a, b in both)
 
 
+def _issues_alone(i: Decoded) -> bool:
+    return i.name in MULTIPLE or _alone(i) > 0
+
+
 def _alone(i: Decoded) -> int:
-    """Cycles after the first in which nothing else is issued; 0 for what can have a partner."""
+    """Cycles after the first in which nothing else is issued."""
     if i.name in MULTIPLE:
-        return max(1, (i.count + 1) // 2)
+        return (i.count + 1) // 2 - 1 + i.branches
     return _ALONE.get(i.name, int(i.branches and i.memory is not None))
 
 
