@@ -438,6 +438,8 @@ class BoardCost(_Part):
     over_ram_bytes: Count
     cycles_flash: Positive | None
     """With the board's flash, *estimated*; None without a model of it, or where the program does not fit."""
+    cycles_expected: tuple[Positive, Positive] | None
+    """As those of a record."""
 
 
 class CoreCost(_Part):

@@ -12,6 +12,7 @@ from kilobench.compile.emit import emit
 from kilobench.contracts import Board, Progress, UserError
 from kilobench.keys import family_key
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
+from kilobench.measuring.expected import cycles_expected
 from kilobench.measuring.family import FamilyCost, measure_family
 from kilobench.measuring.recording import title
 from kilobench.plugins.cores import timing_label
@@ -159,4 +160,5 @@ def _board_costs(found: FamilyCost) -> Iterator[BoardCost]:
             over_flash_bytes=member.over_flash_bytes,
             over_ram_bytes=member.over_ram_bytes,
             cycles_flash=None if waits is None or found.cycles is None else found.cycles + waits,
+            cycles_expected=cycles_expected(member.board, found.cycles, waits),
         )

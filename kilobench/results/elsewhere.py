@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from kilobench.contracts import UserError
 from kilobench.plugins.spec import nearest
-from kilobench.record import BoardCost, CoreCost, Costs, Record
+from kilobench.record import BoardCost, CoreCost, Costs, Record, milliseconds
 from kilobench.results.contest import CONTEST, contest_of
 from kilobench.results.energy import Boards
 from kilobench.results.rows import Row, Rows, grouped
@@ -97,6 +97,7 @@ def _moved(record: Record, core: CoreCost, board: BoardCost) -> Record:
         "cycles_low": core.cycles,
         "cycles_high": core.cycles,
         "cycles_flash": board.cycles_flash,
+        "cycles_expected": board.cycles_expected,
         "energy_uj": None,
         "fits": not any(over.values()),
         "command": _command(record.command, board.board),
@@ -136,6 +137,7 @@ def _moved_row(row: Row, core: CoreCost, board: BoardCost, boards: Boards) -> Ro
     cycles = math.nan if core.cycles is None else float(core.cycles)
     flash = math.nan if board.cycles_flash is None else float(board.cycles_flash)
     latency_ms = 1000 * (cycles if math.isnan(flash) else flash) / board.clock_hz
+    ends = milliseconds(board.cycles_expected, board.clock_hz) or (math.nan, math.nan)
     known = boards.get(board.board)
     energy = known and known.estimated_uj(None if math.isnan(latency_ms) else latency_ms, board.clock_hz)
     return row | {
@@ -151,6 +153,8 @@ def _moved_row(row: Row, core: CoreCost, board: BoardCost, boards: Boards) -> Ro
         "cycles": cycles,
         "cycles_flash": flash,
         "latency_ms": latency_ms,
+        "expected_low_ms": ends[0],
+        "expected_high_ms": ends[1],
         "energy_uj": math.nan,
         "energy_estimated_uj": math.nan if energy is None else energy,
         "run_current": known.run_current.told if known and known.run_current else "",

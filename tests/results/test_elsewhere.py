@@ -27,6 +27,7 @@ def costs(recipe: str, flash: int, cycles: int | None, over: int = 0) -> Costs:
         over_flash_bytes=0,
         over_ram_bytes=over,
         cycles_flash=None if over or not cycles else cycles * 5 // 4,
+        cycles_expected=None if over or not cycles else (cycles, cycles * 3 // 2),
     )
     core = CoreCost(
         core="cortex-m4f",
@@ -113,7 +114,7 @@ def test_what_was_run_on_a_board_stays(store: Store) -> None:
 def test_advice_for_a_board_that_nobody_ran_anything_on(store: Store) -> None:
     page = advise(Budget("nucleo_f411re", latency_ms=60), "fsdd[classes=5]", store.folder)
     lines = [line.split() for line in page.splitlines()]
-    assert any(line[-4:] == ["97.7", "29.3", "50.0", "int8"] for line in lines)
+    assert any(line[-5:] == ["97.7", "29.3", "50.0", "(40-60)", "int8"] for line in lines)
     assert "full: RAM by 0.1 KiB, time by 100.0 ms" in page and "built for nucleo_l4r5zi" in page
     with pytest.raises(UserError, match=r"on board 'nucleo_f412re'; nearest is 'nucleo_f411re'; there are: "):
         advise(Budget("nucleo_f412re"), "fsdd[classes=5]", store.folder)
@@ -125,6 +126,7 @@ def test_rows_of_another_board_keep_their_places_and_have_ratios_of_their_own(st
     assert moved.keys() == {"full", "int8"} and {row["board"] for row in moved.values()} == {"nucleo_f411re"}
     assert {name: row["place"] for name, row in moved.items()} == {row["recipe"]: row["place"] for row in rows}
     assert moved["int8"]["flash_ratio"] == 4 and moved["int8"]["latency_ms"] == 50
+    assert (moved["int8"]["expected_low_ms"], moved["int8"]["expected_high_ms"]) == (40, 60)
     assert math.isnan(moved["full"]["cycles_flash"]) and not moved["full"]["fits"]
     assert moved["int8"]["pareto"] and not moved["full"]["pareto"]
 
