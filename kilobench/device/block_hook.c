@@ -13,7 +13,10 @@ typedef struct {
     uint32_t address, size; /* size 0: free */
     uint32_t always, entry; /* half cycles */
     uint32_t instructions, has_it; /* whether one of them may be IT */
+    uint32_t backward, late; /* the branch that ends it, if it may be predicted; whether not so behind a jump */
 } slot;
+
+#define MISPREDICTED 2 /* half cycles, as in blocks.py */
 
 #define MOST_LINES (1u << 12)
 
@@ -39,7 +42,9 @@ typedef struct {
     uint32_t wanted; /* call back before the next block */
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used;
-    /* Prices a block into the last four words of its slot; called with size 0 when the deadline is reached or a call
+    uint32_t ended_in, predicted; /* the branch that ended the last block, if it may be predicted; whether it was */
+    uint32_t remembered; /* the one that is predicted to be taken */
+    /* Prices a block into the last six words of its slot; called with size 0 when the deadline is reached or a call
        back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
     slot slots[CAPACITY];
@@ -183,22 +188,34 @@ void kb_read(void *engine, int type, uint64_t address, int size, int64_t value, 
         c->half_cycles += c->flash.read_waits;
 }
 
+/* What the way to a block costs: a branch that was predicted costs where it is not taken. */
+static uint32_t on_the_way(counter *c, int follows, uint32_t entry)
+{
+    if (!c->ended_in)
+        return follows ? 0 : entry;
+    if (c->predicted == (uint32_t)follows)
+        c->remembered = follows ? 0 : c->ended_in;
+    if (follows)
+        return c->predicted ? MISPREDICTED : 0;
+    return c->predicted ? 0 : entry;
+}
+
 /* A uc_cb_hookcode_t for UC_HOOK_BLOCK. */
 void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
 {
     counter *c = data;
     (void)engine;
     if (c->wanted || c->half_cycles >= c->deadline) {
-        uint32_t none[4];
+        uint32_t none[6];
         c->wanted = 0;
         c->decode((uint32_t)address, 0, none);
         return;
     }
     slot *s = find(c, (uint32_t)address, size), unseen;
     if (!s->size) {
-        uint32_t cost[4] = {0, 0, 0, 0};
+        uint32_t cost[6] = {0};
         c->decode((uint32_t)address, size, cost);
-        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2], cost[3]};
+        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2], cost[3], cost[4], cost[5]};
         if (2 * c->used < CAPACITY) {
             *s = unseen;
             c->used++;
@@ -208,7 +225,10 @@ void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
     c->in_it = s->has_it || (c->in_it && address == c->expected);
     if (c->flash.bytes)
         fetch(c, (uint32_t)address, size, s->always);
-    c->half_cycles += s->always + (address == c->expected ? 0 : s->entry);
+    const int follows = address == c->expected;
+    c->half_cycles += s->always + on_the_way(c, follows, s->entry);
     c->instructions += s->instructions;
     c->expected = (uint32_t)address + size;
+    c->ended_in = s->backward;
+    c->predicted = s->backward == c->remembered && (follows || !s->late);
 }
