@@ -17,7 +17,7 @@ _READS_MCYCLE = re.compile(rb"[\x73\xF3][\x20-\x2F]\x00[\xB0\xB8]", re.DOTALL)
 """``csrr`` of mcycle or of mcycleh to any register."""
 _REGISTER, _UPPER_HALF = 7, 27
 """Bits of these: where the number of the register begins, and whether it is mcycleh."""
-_TRAPS = {2: "an invalid instruction", 3: "a breakpoint", 8: "a supervisor call", 11: "a supervisor call"}
+_TRAPS = {2: "an invalid instruction", 8: "a supervisor call"}
 
 
 class RiscV(Machine):

@@ -15,7 +15,7 @@ def cost(block: list[Decoded]) -> BlockCost:
     """The cost of a basic block."""
     cycles = sum(_cycles(i, previous) for i, previous in zip(block, [None, *block], strict=False))
     first, last = block[0], block[-1]
-    late = first.address // 4 == last.address // 4
+    late = last.backward and first.address // 4 == last.address // 4
     return BlockCost(2 * cycles, 2 + 2 * first.misaligned, len(block), last.address if last.backward else 0, late)
 
 
