@@ -15,8 +15,8 @@
 
 #include "kb_inline.h"
 
-#ifdef __ARM_ARCH_6M__
-#include "conv2d_s8_v6m.h"
+#if defined(__ARM_ARCH_6M__) || defined(__riscv)
+#include "conv2d_s8_three.h"
 #else
 #include "kb_clamp.h"
 #include "kb_columns.h"

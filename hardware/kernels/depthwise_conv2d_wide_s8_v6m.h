@@ -4,7 +4,7 @@
 #ifndef KB_DEPTHWISE_CONV2D_WIDE_S8_V6M_H
 #define KB_DEPTHWISE_CONV2D_WIDE_S8_V6M_H
 
-#include "depthwise_planes_v6m.h"
+#include "depthwise_words.h"
 
 typedef struct {
     lines lines;

@@ -13,12 +13,14 @@ from kilobench.compile.graph import DType
 from kilobench.compile.operator import Operator, bind, kinds, operator, sources
 from kilobench.contracts import Core, UserError
 from kilobench.paths import hardware_dir
+from kilobench.plugins.cores import architecture
 
 _SPECIAL: dict[str, tuple[str, Callable[[Core], bool]]] = {
     "DSP": (r"__ARM_FEATURE_DSP\b", lambda core: "dsp" in core.features),
     "FPU": (r"__ARM_FP\b", lambda core: "fpu" in core.features and "-m" in core.name),
     "Thumb-2": (r"__thumb2__(?!.*__ARM_FP)", lambda core: re.search("-m(?!0)", core.name) is not None),
     "Armv6-M": (r"__ARM_ARCH_6M__\b", lambda core: "-m0" in core.name),
+    "RISC-V": (r"__riscv\b", lambda core: architecture(core) == "RISCV32"),
 }
 """By what kernels ask the compiler, in code for some cores, and which cores these are."""
 _SHARED = ("kb_inline.h", "kb_dsp.h")

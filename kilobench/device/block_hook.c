@@ -14,7 +14,10 @@ typedef struct {
     uint32_t address, size; /* size 0: free */
     uint32_t always, entry; /* half cycles */
     uint32_t instructions;
+    uint32_t backward, late; /* the branch that ends it, if it may be predicted; whether not so behind a jump */
 } slot;
+
+#define MISPREDICTED 2 /* half cycles, as in blocks.py */
 
 #define MOST_LINES (1u << 12)
 
@@ -41,7 +44,9 @@ typedef struct {
     uint32_t wanted; /* call back before the next block */
     uint32_t expected; /* where the block after the last one starts if no branch is taken */
     uint32_t used;
-    /* Prices a block into the last three words of its slot; called with size 0 when the deadline is reached or a call
+    uint32_t ended_in, predicted; /* the branch that ended the last block, if it may be predicted; whether it was */
+    uint32_t remembered; /* the one that is predicted to be taken */
+    /* Prices a block into the last five words of its slot; called with size 0 when the deadline is reached or a call
        back is wanted. */
     void (*decode)(uint32_t address, uint32_t size, uint32_t *cost);
     slot slots[CAPACITY];
@@ -76,8 +81,8 @@ static void begin_cache(cache *c, const uint32_t *shape)
     c->shift = shape[0], c->sets = shape[1], c->ways = shape[2];
 }
 
-/* Waits for a flash from now on that begins with `content`; `write` is unicorn's uc_reg_write, `epsr` its number of
-   that register. */
+/* Waits for a flash from now on that begins with `content`; of an Arm core `write` is unicorn's uc_reg_write, `epsr` its
+   number of that register. */
 void kb_counter_flash(counter *c, const flash *f, const uint8_t *content, uint32_t bytes,
                       int (*write)(void *, int, const void *), int epsr)
 {
@@ -205,7 +210,7 @@ _Bool kb_page(void *engine, uint64_t address, int type, page *found, void *data)
     const uint32_t thumb = 1u << 24;
     found->address = address;
     found->allowed = type == TYPE_FETCH ? EXECUTE : READ | WRITE;
-    if (type != TYPE_FETCH)
+    if (type != TYPE_FETCH && c->write)
         c->write(engine, c->epsr, &thumb);
     if (type == TYPE_READ && (uint32_t)address - c->flash.origin < c->flash.bytes) {
         found->address += 1ull << 32;
@@ -232,22 +237,34 @@ uint64_t kb_read(void *engine, uint64_t offset, unsigned size, void *data)
     return value;
 }
 
+/* What the way to a block costs: a branch that was predicted costs where it is not taken. */
+static uint32_t on_the_way(counter *c, int follows, uint32_t entry)
+{
+    if (!c->ended_in)
+        return follows ? 0 : entry;
+    if (c->predicted == (uint32_t)follows)
+        c->remembered = follows ? 0 : c->ended_in;
+    if (follows)
+        return c->predicted ? MISPREDICTED : 0;
+    return c->predicted ? 0 : entry;
+}
+
 /* A uc_cb_hookcode_t for UC_HOOK_BLOCK. */
 void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
 {
     counter *c = data;
     (void)engine;
     if (c->wanted || c->half_cycles >= c->deadline) {
-        uint32_t none[3];
+        uint32_t none[5];
         c->wanted = 0;
         c->decode((uint32_t)address, 0, none);
         return;
     }
     slot *s = find(c, (uint32_t)address, size), unseen;
     if (!s->size) {
-        uint32_t cost[3] = {0, 0, 0};
+        uint32_t cost[5] = {0};
         c->decode((uint32_t)address, size, cost);
-        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2]};
+        unseen = (slot){(uint32_t)address, size, cost[0], cost[1], cost[2], cost[3], cost[4]};
         if (2 * c->used < CAPACITY) {
             *s = unseen;
             c->used++;
@@ -256,7 +273,10 @@ void kb_block(void *engine, uint64_t address, uint32_t size, void *data)
     }
     if (c->flash.bytes)
         fetch(c, (uint32_t)address, size, s->always);
-    c->half_cycles += s->always + (address == c->expected ? 0 : s->entry);
+    const int follows = address == c->expected;
+    c->half_cycles += s->always + on_the_way(c, follows, s->entry);
     c->instructions += s->instructions;
     c->expected = (uint32_t)address + size;
+    c->ended_in = s->backward;
+    c->predicted = s->backward == c->remembered && (follows || !s->late);
 }

@@ -119,10 +119,12 @@ SECTIONS {{
     .stack (NOLOAD) : {{
         kb_stack_bottom = .; . += {STACK_BYTES}; . = ALIGN(8); kb_stack_top = .;
     }} > {statics}
-    .data : {{ . = ALIGN(4); kb_data_start = .; *(.data .data.*) . = ALIGN(4); kb_data_end = .; }} > {statics} AT > FLASH
+    .data : {{
+        . = ALIGN(4); kb_data_start = .; *(.data .data.* .sdata .sdata.*) . = ALIGN(4); kb_data_end = .;
+    }} > {statics} AT > FLASH
     kb_data_image = LOADADDR(.data);
     .bss (NOLOAD) : {{
-        . = ALIGN(4); kb_bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(4); kb_bss_end = .;
+        . = ALIGN(4); kb_bss_start = .; *(.bss .bss.* .sbss .sbss.* COMMON) . = ALIGN(4); kb_bss_end = .;
     }} > {statics}
     .arena (NOLOAD) : {{ *(.arena) }} > RAM
     /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .eh_frame* .debug*) }}

@@ -16,10 +16,12 @@ from typing import Any
 import unicorn.unicorn_py3.unicorn as binding
 from unicorn import arm_const, unicorn_const
 
-from kilobench.contracts import CellError
+from kilobench.contracts import CellError, Core
+from kilobench.device.blocks import MISPREDICTED, BlockCost
 from kilobench.device.timing import block_cost
 from kilobench.files import intact, write_kept
 from kilobench.paths import cache_dir
+from kilobench.plugins.cores import architecture
 from kilobench.toolchain import zig
 
 _ALONE = [] if sys.platform == "darwin" else ["-nostdlib"]
@@ -33,8 +35,9 @@ class PythonCounter:
 
     def __init__(self, engine: Any, timing: str, stop: Callable[[], None]) -> None:
         self.spent: Counter[int] = Counter()
-        self._costs: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._costs: dict[tuple[int, int], BlockCost] = {}
         self._half_cycles, self._instructions, self._expected = 0, 0, -1
+        self._ended_in, self._remembered, self._predicted = 0, 0, False
         self._wanted = False
         self._deadline = 0
 
@@ -45,15 +48,28 @@ class PythonCounter:
                 return
             cost = self._costs.get((address, size))
             if cost is None:
-                priced = block_cost(bytes(engine.mem_read(address, size)), address, timing)
-                cost = self._costs[address, size] = priced.always, priced.entry, priced.instructions
-            taken = cost[0] + (0 if address == self._expected else cost[1])
+                cost = block_cost(bytes(engine.mem_read(address, size)), address, timing)
+                self._costs[address, size] = cost
+            follows = address == self._expected
+            taken = cost.always + self._on_the_way(follows, cost.entry)
             self._half_cycles += taken
             self.spent[address] += taken
-            self._instructions += cost[2]
-            self._expected = address + size
+            self._instructions += cost.instructions
+            self._expected, self._ended_in = address + size, cost.backward
+            self._predicted = cost.backward == self._remembered and (follows or not cost.late)
 
         engine.hook_add(unicorn_const.UC_HOOK_BLOCK, hook)
+
+    def _on_the_way(self, follows: bool, entry: int) -> int:
+        """Half cycles that the way to a block costs: a branch that was predicted costs them where it is not taken."""
+        if not self._ended_in:
+            return 0 if follows else entry
+        predicted = self._predicted
+        if predicted == follows:
+            self._remembered = 0 if follows else self._ended_in
+        if follows:
+            return MISPREDICTED if predicted else 0
+        return 0 if predicted else entry
 
     def half_cycles(self) -> int:
         """So far."""
@@ -87,17 +103,18 @@ class NativeCounter:
     """
 
     def __init__(
-        self, engine: Any, timing: str, stop: Callable[[], None], waits: Sequence[int] = (), content: bytes = b""
+        self, engine: Any, core: Core, stop: Callable[[], None], waits: Sequence[int] = (), content: bytes = b""
     ) -> None:
         def decode(address: int, size: int, cost: Any) -> None:
             if size == 0:
                 stop()
                 return
             try:
-                priced = block_cost(bytes(engine.mem_read(address, size)), address, timing)
+                priced = block_cost(bytes(engine.mem_read(address, size)), address, core.timing)
             except ValueError:
                 return  # unicorn itself stops at bytes that are no instructions
             cost[0], cost[1], cost[2] = priced.always, priced.entry, priced.instructions
+            cost[3], cost[4] = priced.backward, int(priced.late)
 
         self._library = _hook_library()
         self._decode = _DECODE(decode)
@@ -106,13 +123,13 @@ class NativeCounter:
         self._library.kb_counter_begin(self._counter, self._decode)
         self._hook(engine, unicorn_const.UC_HOOK_BLOCK, self._library.kb_block)
         if waits:
-            self._count_waits(engine, waits, content)
+            self._count_waits(engine, waits, content, thumb=architecture(core) == "ARM")
 
-    def _count_waits(self, engine: Any, waits: Sequence[int], content: bytes) -> None:
+    def _count_waits(self, engine: Any, waits: Sequence[int], content: bytes, *, thumb: bool) -> None:
         """Data of the flash, a page of which kb_page finds 4 GiB higher than its instructions, is read by kb_read."""
         origin, size = waits[:2]
         numbers, self._content = (ctypes.c_uint32 * len(waits))(*waits), content
-        write = ctypes.cast(binding.uclib.uc_reg_write, ctypes.c_void_p)
+        write = ctypes.cast(binding.uclib.uc_reg_write, ctypes.c_void_p) if thumb else None
         self._library.kb_counter_flash(self._counter, numbers, content, len(content), write, arm_const.UC_ARM_REG_EPSR)
         engine.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
         self._hook(engine, unicorn_const.UC_HOOK_TLB_FILL, self._library.kb_page)
@@ -167,25 +184,25 @@ def _require(status: int) -> None:
 
 def new_counter(
     engine: Any,
-    timing: str,
+    core: Core,
     stop: Callable[[], None],
     native: bool | None,
     waits: Sequence[int] = (),
     content: bytes = b"",
 ) -> PythonCounter | NativeCounter:
-    """A counter by a timing table on an engine of unicorn; ``stop`` is called between two blocks, when that is wanted.
+    """A counter by a core's timing table on an engine of unicorn; ``stop`` is called between two blocks, when that is wanted.
 
     ``native`` chooses the compiled one (None: where it can be compiled), which alone can count ``waits`` for a flash of
     some ``content``.
     """
     if native is False:
-        return PythonCounter(engine, timing, stop)
+        return PythonCounter(engine, core.timing, stop)
     try:
-        return NativeCounter(engine, timing, stop, waits, content)
+        return NativeCounter(engine, core, stop, waits, content)
     except (CellError, OSError, AttributeError, RuntimeError):
         if native or waits:
             raise
-        return PythonCounter(engine, timing, stop)
+        return PythonCounter(engine, core.timing, stop)
 
 
 @cache

@@ -16,10 +16,12 @@ from kilobench.device.words import plain
 _HEADERS = (("e_phoff", "e_phnum", "e_phentsize", 32), ("e_shoff", "e_shnum", "e_shentsize", 40))
 """Of segments and of sections: where, how many, and of how many bytes each."""
 _SYMBOL_BYTES = 16
+_MACHINES = {"EM_ARM": "ARM", "EM_RISCV": "RISCV32"}
+"""Architectures of emulated cores."""
 
 
 class NoProgram(ValueError):
-    """A file that is no program for a 32-bit Arm core, or a damaged one; says what is wrong."""
+    """A file that is no program for a 32-bit core that can be emulated, or a damaged one; says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Section:
 class Program:
     """All of an ELF file that anybody asks for."""
 
+    architecture: str
+    """As unicorn names it (kilobench.plugins.cores.architecture)."""
     sections: list[Section]
     image: list[tuple[int, int, int]]
     """What is loaded: physical address, place in the file, and size."""
@@ -57,8 +61,9 @@ def read(path: Path) -> Program:
 
 
 def _parsed(elf: ELFFile, length: int) -> Program:
-    if (elf.elfclass, elf.little_endian, elf["e_machine"], elf["e_type"]) != (32, True, "EM_ARM", "ET_EXEC"):
-        raise NoProgram("it is an ELF file, but no program for a 32-bit Arm core")
+    made = elf["e_machine"]
+    if (elf.elfclass, elf.little_endian, elf["e_type"]) != (32, True, "ET_EXEC") or made not in _MACHINES:
+        raise NoProgram("it is an ELF file, but no program for a 32-bit Arm or RISC-V core")
     for offset, count, size, expected in _HEADERS:
         if elf[size] != expected or not 0 < elf[count] < 0xFF00 or elf[offset] + elf[count] * expected > length:
             raise NoProgram(
@@ -84,7 +89,7 @@ def _parsed(elf: ELFFile, length: int) -> Program:
                 raise NoProgram(f"section {index} has symbols of {section['sh_entsize']} bytes")
             symbols = [symbol for symbol in section.iter_symbols() if symbol["st_info"]["type"] == "STT_FUNC"]
             functions |= {symbol["st_value"] & ~1: plain(symbol.name) for symbol in symbols}
-    return Program(sections, image, sorted(functions.items()))
+    return Program(_MACHINES[made], sections, image, sorted(functions.items()))
 
 
 @dataclass(frozen=True)

@@ -1,43 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """An emulated board: the firmware's own machine code, counted in cycles by the timing model.
 
-unicorn executes; a hook at every basic block adds its cost. The peripherals are a two-register UART (see
-hardware/firmware/ports/emulated/port.c), DWT->CYCCNT where the core has it, and SysTick with its exception, which is taken
-between two basic blocks and whose entry and exit (some 30 cycles in 16.8 million) cost nothing. A read of a counter sees the
-cycles up to and including the basic block that reads it, rounded up to whole ones.
+unicorn executes; a hook at every basic block adds its cost. Here is what all boards have: memory, a two-register UART (see
+hardware/firmware/ports/emulated/port.c), and limits. What is the architecture's own is a Machine (cortex_m.py, riscv.py).
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import unicorn.unicorn_py3.unicorn as binding
-from unicorn import arm_const, unicorn_const
+from unicorn import unicorn_const
 
 from kilobench.contracts import Board, CellError, Core, UserError
 from kilobench.device import memory_model
+from kilobench.device.cortex_m import CortexM
 from kilobench.device.counter import NativeCounter, new_counter
-from kilobench.device.elf import read
+from kilobench.device.elf import NoProgram, read
+from kilobench.device.machine import Machine
+from kilobench.device.riscv import RiscV
 from kilobench.plugins.boards import PERIPHERALS, require_emulated
+from kilobench.plugins.cores import architecture
 from kilobench.plugins.spec import nearest
 
 _PAGE = 4096
 _READ_WRITE = unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_WRITE
-_UART, _SYSTEM = (region.origin for region in PERIPHERALS.values())
-_CYCCNT, _SYST_CSR, _SYST_RVR, _SYST_CVR = 0xE0001004, 0xE000E010, 0xE000E014, 0xE000E018
-_ICSR, _PENDSTSET = 0xE000ED04, 1 << 26
-_CPACR, _FPU = 0xE000ED88, 0xF << 20
-_LINE_END = ord("\n")
-_SYSTICK_VECTOR, _EXCEPTION_RETURN = 15, 0xFFFFFFF9
-_STACKED = (
-    *(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2, arm_const.UC_ARM_REG_R3),
-    *(arm_const.UC_ARM_REG_R12, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_XPSR),
-)
-_NEVER = 0xFFFFFFFE
+_UART = PERIPHERALS["the emulator's UART"].origin
+_LINE_END, _NEVER = ord("\n"), 0xFFFFFFFE
+MACHINES: Mapping[str, type[Machine]] = {"ARM": CortexM, "RISCV32": RiscV}
+"""By architecture."""
 MAX_CYCLES = 50_000_000_000
 _WATCH_CYCLES = 25_000_000
 """About a quarter of a second."""
@@ -47,10 +41,12 @@ _TRANSLATED_BYTES = 64 << 20
 
 def cpu_model(core: Core) -> int:
     """The number of unicorn's CPU model for a core; raises UserError, with the nearest name, if unicorn has none of its name."""
-    known = [name for name in vars(arm_const) if name.startswith("UC_CPU_ARM_")]
+    made = architecture(core)
+    numbers = vars(MACHINES[made].MODELS)
+    known = [name for name in numbers if name.startswith(f"UC_CPU_{made}_")]
     if core.emulator not in known:
         raise UserError(f"core {core.name}: emulator: unicorn has no {core.emulator!r}{nearest(core.emulator, known)}")
-    return int(getattr(arm_const, core.emulator))
+    return int(numbers[core.emulator])
 
 
 class EmulatedBoard:
@@ -62,6 +58,8 @@ class EmulatedBoard:
     second and whenever the firmware has sent a line. Raises CellError, naming PC and symbol, when the firmware touches memory
     that the board does not have, executes no instruction, sleeps, or runs for more than ``max_cycles``.
     """
+
+    machines = MACHINES
 
     def __init__(
         self,
@@ -78,24 +76,26 @@ class EmulatedBoard:
         self._board = board
         self._received = bytearray()
         self._sent = bytearray()
-        self._registers: dict[int, int] = {}
-        self._cyccnt_zero = self._systick_zero = 0
-        self._next_tick: int | None = None
         self._exception = ""
         self._problem = ""
         self._max_cycles = max_cycles
         self._watch, self._next_watch = watch, _WATCH_CYCLES
-        self._pc, self._until = 0, _NEVER
-        self._engine: Any = binding.Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
+        self._until = _NEVER
+        machine = self.machines[architecture(board.core)]
+        self._engine: Any = binding.Uc(*machine.MODE)
         self._engine.ctl_set_cpu_model(cpu_model(board.core))
         self._engine.ctl_set_tcg_buffer_size(_TRANSLATED_BYTES)
         self._map()
-        self._load(elf)
+        image = self._load(elf)
         model = memory_model.waits(board) if waits else ()
         content = bytes(self._engine.mem_read(board.flash.origin, self._flash_used)) if model else b""
-        self._counter = new_counter(self._engine, board.core.timing, self._stop, native, model, content)
+        self._counter = new_counter(self._engine, board.core, self._stop, native, model, content)
         if model and isinstance(self._counter, NativeCounter):
             self._counter.weights(*self._weights)
+        self._machine = machine(self._engine, board, self._counter, self._set_deadline)
+        for address, code in image:
+            self._machine.loaded(address, code)
+        self._pc = self._machine.start()
         self._set_deadline()
         self._engine.hook_add(unicorn_const.UC_HOOK_INTR, self._interrupt)
 
@@ -159,17 +159,17 @@ class EmulatedBoard:
         while True:
             self._exception = ""
             try:
-                self._engine.emu_start(self._pc | 1, self._until)
+                self._engine.emu_start(self._pc | self._machine.STATE, self._until)
             except binding.UcError as error:
                 if not self._exception:
                     self._problem = self._problem or f"{error}".split(" (")[0].lower()
-            self._pc = self._engine.reg_read(arm_const.UC_ARM_REG_PC)
+            self._pc = self._engine.reg_read(self._machine.PC)
             if self._problem:
                 raise CellError(f"{self._board.name}: {self._problem} at {self._where(self._pc)}")
             if self._exception == "enter":
-                self._enter_systick()
+                self._pc = self._machine.enter_exception()
             elif self._exception == "leave":
-                self._leave_exception()
+                self._pc = self._machine.leave_exception()
             elif self._exception == "look" and self._watch is not None:
                 self._watch(self.cycles)
                 self._next_watch = self.cycles + _WATCH_CYCLES
@@ -177,37 +177,11 @@ class EmulatedBoard:
             else:
                 return b"\n" in self._sent
 
-    # Exceptions (Armv7-M ARM, B1.5.6 and B1.5.8; the basic frame)
-
-    def _enter_systick(self) -> None:
-        frame = [self._engine.reg_read(register) for register in _STACKED]
-        above = self._engine.reg_read(arm_const.UC_ARM_REG_SP)
-        stack = (above - 32) & ~7
-        frame[-1] |= (above & 4) << 7
-        self._engine.mem_write(stack, struct.pack("<8I", *frame))
-        self._engine.reg_write(arm_const.UC_ARM_REG_SP, stack)
-        self._engine.reg_write(arm_const.UC_ARM_REG_LR, _EXCEPTION_RETURN)
-        self._pc = self._word(self._board.flash.origin + 4 * _SYSTICK_VECTOR) & ~1
-        self._schedule(self._registers[_SYST_RVR])
-
-    def _leave_exception(self) -> None:
-        stack = self._engine.reg_read(arm_const.UC_ARM_REG_SP)
-        frame = struct.unpack("<8I", self._engine.mem_read(stack, 32))
-        for register, value in zip(_STACKED, frame, strict=True):
-            self._engine.reg_write(register, value)
-        self._engine.reg_write(arm_const.UC_ARM_REG_SP, stack + 32 + (frame[-1] >> 7 & 4))
-        self._pc = frame[-2]
-
-    def _schedule(self, reload: int) -> None:
-        """The next SysTick exception, one period after the last."""
-        self._next_tick = (self._systick_zero if self._next_tick is None else self._next_tick) + reload + 1
-        self._set_deadline()
-
     def _set_deadline(self) -> None:
         """When to stop next: the limit, an exception, or a look at how far it is."""
         stops = [self._max_cycles]
-        if self._next_tick is not None:
-            stops.append(self._next_tick)
+        if self._machine.next_exception is not None:
+            stops.append(self._machine.next_exception)
         if self._watch is not None:
             stops.append(self._next_watch)
         self._counter.deadline(2 * min(stops))
@@ -226,25 +200,25 @@ class EmulatedBoard:
         for start, end in zip((0, *(end for _, end in ram)), (*(start for start, _ in ram), 1 << 32), strict=True):
             engine.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._invalid, begin=start, end=end - 1)
         engine.mmio_map(_UART, _PAGE, self._uart_read, None, self._uart_write, None)
-        engine.mmio_map(_SYSTEM, 0x100000, self._system_read, None, self._system_write, None)
 
-    def _load(self, path: Path) -> None:
+    def _load(self, path: Path) -> list[tuple[int, bytes]]:
+        """Into memory; what lies where."""
         program = read(path)
+        if program.architecture != (wanted := architecture(self._board.core)):
+            raise NoProgram(f"it is a program for {program.architecture}, not for {wanted}")
+        image = []
         with path.open("rb") as file:
             for address, place, size in program.image:
                 file.seek(place)
-                self._engine.mem_write(address, file.read(size))
+                image.append((address, file.read(size)))
+                self._engine.mem_write(*image[-1])
         self._functions = program.functions
         weights = [(s.address, s.size) for s in program.sections if s.name == ".weights"]
         self._weights = weights[0] if weights else (0, 0)
         flash = self._board.flash
         ends = (at + size for at, _, size in program.image if flash.origin <= at < flash.origin + flash.bytes)
         self._flash_used = max(ends, default=flash.origin) - flash.origin
-        self._engine.reg_write(arm_const.UC_ARM_REG_SP, self._word(self._board.flash.origin))
-        self._pc = self._word(self._board.flash.origin + 4) & ~1
-
-    def _word(self, address: int) -> int:
-        return int.from_bytes(self._engine.mem_read(address, 4), "little")
+        return image
 
     def _where(self, pc: int) -> str:
         inside = [(start, name) for start, name in self._functions if start <= pc]
@@ -253,7 +227,7 @@ class EmulatedBoard:
     # What goes wrong
 
     def _invalid(self, engine: Any, access: int, address: int, size: int, value: int, data: object) -> bool:
-        if access == unicorn_const.UC_MEM_FETCH_UNMAPPED and address == _EXCEPTION_RETURN & ~1:
+        if access == unicorn_const.UC_MEM_FETCH_UNMAPPED and self._machine.returns_at(address):
             self._exception = "leave"
             return False
         kinds = {
@@ -267,14 +241,14 @@ class EmulatedBoard:
         return False
 
     def _interrupt(self, engine: Any, number: int, data: object) -> None:
-        self._problem = f"exception {number} (breakpoint, supervisor call or sleep)"
+        self._problem = self._machine.trap(number)
         engine.emu_stop()
 
     def _stop(self) -> None:
         """Called between two blocks, the one place where execution can be stopped and taken up again exactly."""
         if self.cycles >= self._max_cycles:
             self._problem = f"still busy after {self._max_cycles} cycles,"
-        elif self._next_tick is not None and self.cycles >= self._next_tick:
+        elif (due := self._machine.next_exception) is not None and self.cycles >= due:
             self._exception = "enter"
         elif self._watch is not None and self.cycles >= self._next_watch:
             self._exception = "look"
@@ -295,28 +269,3 @@ class EmulatedBoard:
             if value == _LINE_END and self._watch is not None:
                 self._next_watch = self.cycles
                 self._set_deadline()
-
-    def _system_read(self, engine: Any, offset: int, size: int, data: object) -> int:
-        address = _SYSTEM + offset
-        if address in (_CYCCNT, _SYST_CVR):
-            self._counter.align()
-        if address == _CYCCNT and self._board.core.counter == "dwt":
-            return (self.cycles - self._cyccnt_zero) & 0xFFFFFFFF
-        if address == _SYST_CVR:
-            reload = self._registers.get(_SYST_RVR, 0) & 0xFFFFFF
-            return reload - (self.cycles - self._systick_zero) % (reload + 1)
-        if address == _ICSR:
-            return _PENDSTSET if self._next_tick is not None and self.cycles >= self._next_tick else 0
-        return self._registers.get(address, 0)
-
-    def _system_write(self, engine: Any, offset: int, size: int, value: int, data: object) -> None:
-        address = _SYSTEM + offset
-        self._registers[address] = value & 0xFFFFFFFF
-        if address == _CYCCNT:
-            self._cyccnt_zero = self.cycles - value
-        if address in (_SYST_CVR, _SYST_CSR):
-            self._systick_zero, self._next_tick = self.cycles, None
-            if self._registers.get(_SYST_CSR, 0) & 3 == 3:
-                self._schedule(self._registers[_SYST_RVR])
-        if address == _CPACR and value & _FPU == _FPU:
-            engine.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
@@ -17,6 +17,7 @@ from elftools.elf.sections import SymbolTableSection
 from unicorn import arm_const
 
 from kilobench.contracts import Board, CellError
+from kilobench.device.cortex_m import CortexM
 from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
 
 _MODEL, _AFTER, _ARENA = "kb_model_run", "after_op", "arena"
@@ -28,11 +29,26 @@ _CYCCNT = 0x1004
 """From the system registers on."""
 
 
+class _Stamped(CortexM):
+    """Remembers the cycles in which its counter was read."""
+
+    def __init__(self, *known: Any) -> None:
+        super().__init__(*known)
+        self.reads: list[int] = []
+
+    def _read(self, engine: Any, offset: int, size: int, data: object) -> int:
+        value = super()._read(engine, offset, size, data)
+        if offset == _CYCCNT:
+            self.reads.append(self.cycles)
+        return value
+
+
 class Inference(EmulatedBoard):
     """The program ``elf``, as its start would leave the memory; see EmulatedBoard for ``board`` and ``waits``."""
 
+    machines: ClassVar = {"ARM": _Stamped}
+
     def __init__(self, elf: Path, board: Board, *, waits: bool = False, max_cycles: int = MAX_CYCLES) -> None:
-        self._reads: list[int] = []
         super().__init__(elf, board, waits=waits, max_cycles=max_cycles)
 
     def run_on(self, data: bytes, offset: int) -> tuple[int, list[int]]:
@@ -41,6 +57,8 @@ class Inference(EmulatedBoard):
         The latter is empty where the firmware reads no DWT. Raises CellError where the code does what no emulated board can.
         """
         self._engine.mem_write(self._symbols[_ARENA] + offset, data)
+        top = self._board.ram[-1].origin + self._board.ram[-1].bytes
+        self._engine.reg_write(arm_const.UC_ARM_REG_SP, top - _STACK_GAP)
         self._engine.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)
         for number, value in enumerate((self._symbols[_ARENA], self._symbols[_AFTER] | 1, 0)):
             self._engine.reg_write(arm_const.UC_ARM_REG_R0 + number, value)
@@ -48,18 +66,20 @@ class Inference(EmulatedBoard):
         self._pc = self._symbols[_MODEL] & ~1
         before = self.cycles
         self._run()
-        stamps = [before, *self._reads]
+        assert isinstance(self._machine, _Stamped), "the only one here"
+        stamps = [before, *self._machine.reads]
         return self.cycles - before, [after - at for at, after in pairwise(stamps)]
 
-    def _load(self, path: Path) -> None:
+    def _load(self, path: Path) -> list[tuple[int, bytes]]:
         """Every section where the program expects it, initial data too; a word of the vectors, never run, is returned to."""
         with path.open("rb") as file:
             elf = ELFFile(file)
             self._symbols = _symbols(elf, path)
             sections = [s for s in elf.iter_sections() if s["sh_flags"] & SH_FLAGS.SHF_ALLOC and s["sh_size"]]
             filled = [section for section in sections if section["sh_type"] != "SHT_NOBITS"]
-            for section in filled:
-                self._engine.mem_write(section["sh_addr"], section.data())
+            image = [(section["sh_addr"], section.data()) for section in filled]
+        for address, content in image:
+            self._engine.mem_write(address, content)
         if _COUNTING in self._symbols:
             self._engine.mem_write(self._symbols[_COUNTING], b"\1")
         flash = self._board.flash
@@ -68,14 +88,7 @@ class Inference(EmulatedBoard):
         self._functions = sorted((address & ~1, name) for name, address in self._symbols.items())
         self._weights = (0, 0)
         self._until = flash.origin + 4
-        top = self._board.ram[-1].origin + self._board.ram[-1].bytes
-        self._engine.reg_write(arm_const.UC_ARM_REG_SP, top - _STACK_GAP)
-
-    def _system_read(self, engine: Any, offset: int, size: int, data: object) -> int:
-        value = super()._system_read(engine, offset, size, data)
-        if offset == _CYCCNT:
-            self._reads.append(self.cycles)
-        return value
+        return image
 
 
 def _symbols(elf: ELFFile, path: Path) -> Mapping[str, int]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -16,15 +15,6 @@ STORES = {"str", "strb", "strh"}
 MULTIPLE = {"ldm", "stm", "push", "pop", "ldmdb", "stmdb", "vldmia", "vstmia", "vldmdb", "vstmdb", "vpush", "vpop"}
 _MULTIPLY_PREFIXES = ("mul", "mla", "mls", "smul", "smla", "smml", "smls", "smus", "smua", "umul", "umla", "umaal")
 _CONDITIONS = {"eq", "ne", "hs", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le", "al", "cs", "cc"}
-
-
-@dataclass(frozen=True)
-class BlockCost:
-    """Half cycles of a basic block: always, and on top when it is entered by a taken branch; and its instructions."""
-
-    always: int
-    entry: int
-    instructions: int
 
 
 def decoded(code: bytes, address: int) -> list[Decoded]:

@@ -14,9 +14,15 @@ from kilobench.yamlfile import read_mapping
 TOOLCHAINS = ("zig", "gcc")
 FEATURES = ("dsp", "fpu")
 COUNTERS = ("dwt", "systick", "ccount", "mcycle")
-_EMULATED_COUNTERS = COUNTERS[:2]
+_EMULATED = {"ARM": ("dwt", "systick"), "RISCV32": ("mcycle",)}
+"""Counters that the emulator has, by architecture."""
 _FLAGS = r"[\w+=.,-]+( [\w+=.,-]+)*"
 _TABLES = Path(__file__).parents[1] / "device" / "timing"
+
+
+def architecture(core: Core) -> str:
+    """That of a core which can be emulated, as unicorn's constants name it: of ``UC_CPU_ARM_CORTEX_M4`` it is ``ARM``."""
+    return core.emulator.removeprefix("UC_CPU_").partition("_")[0]
 
 
 def timing_label(core: Core, counter: str = "") -> str:
@@ -66,8 +72,10 @@ def _problem(core: Core) -> str:
         return f"a core that can be emulated has flags, emulator and timing; this one has {' and '.join(having)} only"
     if having and "zig" not in core.flags:
         return "flags: 'zig' is missing"
-    if having and core.counter not in _EMULATED_COUNTERS:
-        return f"counter: the emulator has {' and '.join(_EMULATED_COUNTERS)}, not {core.counter!r}"
+    if having and (made := architecture(core)) not in _EMULATED:
+        return f"emulator: {core.emulator!r} is of none of the architectures {', '.join(_EMULATED)}, as in UC_CPU_ARM_CORTEX_M4"
+    if having and core.counter not in _EMULATED[made]:
+        return f"counter: on {made} the emulator has {' and '.join(_EMULATED[made])}, not {core.counter!r}"
     for key in ("estimated", "cycles_error"):
         if getattr(core, key) and not having:
             return f"{key}: the core has no timing table"

@@ -88,7 +88,7 @@ def whenever_it_saves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("whenever_it_saves")
-@pytest.mark.parametrize("name", ["host", "nucleo_l476rg", "raspberry_pi_pico"])
+@pytest.mark.parametrize("name", ["host", "nucleo_l476rg", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv"])
 def test_few_channels_equal_the_simulation(name: str, tmp_path: Path) -> None:
     """Windows of a short chunk, of a whole one, and of several, clipped in every way, with words that agree in all taps."""
     b = Builder(3)
@@ -124,7 +124,7 @@ def test_strips_of_few_channels_equal_the_simulation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("name", ["nucleo_l476rg", "raspberry_pi_pico"])
+@pytest.mark.parametrize("name", ["nucleo_l476rg", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv"])
 def test_boards_equal_the_simulation(name: str, seed: int, tmp_path: Path) -> None:
     graph = many(seed, 6)
     _equal_on(name, graph, inputs(graph, 3), tmp_path)

@@ -55,7 +55,7 @@ def patched(program: bytes, at: int, word: int) -> bytes:
 @pytest.mark.parametrize(
     ("at", "word", "why"),
     [
-        (18, 62, "is an ELF file, but no program for a 32-bit Arm core"),
+        (18, 62, "is an ELF file, but no program for a 32-bit Arm or RISC-V core"),
         (28, 0xFFFFFFF0, "its headers at 0xfffffff0"),
         (44, 0xFFFF, "e_phnum is 65535"),
         (48, 0, "e_shnum is 0"),

@@ -31,7 +31,7 @@ def check(graph: Graph, name: str, seed: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
-@pytest.mark.parametrize("name", ["nucleo_l476rg", "raspberry_pi_pico"])
+@pytest.mark.parametrize("name", ["nucleo_l476rg", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv"])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_map_is_exact_on_the_board(seed: int, name: str, dtype: DType, tmp_path: Path) -> None:
     check(random_layers(seed + 100, dtype), name, seed, tmp_path)

@@ -13,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 
 from kilobench.contracts import Core
 from kilobench.device import thumb
-from kilobench.device.thumb import BlockCost
+from kilobench.device.blocks import BlockCost
 from kilobench.device.timing import block_cost
 from kilobench.plugins.registry import load_registry
 
@@ -119,11 +119,32 @@ M7 = {
     "float accumulation": ("vmla.f32 s0, s1, s2; vmla.f32 s0, s3, s4", 4),
     "float divide": ("vdiv.f32 s0, s1, s2; nop", 15),
 }
+HAZARD3 = {
+    "arithmetic": ("add a0, a1, a2; c.addi a0, 1; lui a3, 5; slt a4, a1, a2", 4),
+    "multiply, any half": ("mul a0, a1, a2; add a0, a0, a1; mulhu a3, a1, a2; mulhsu a4, a1, a2; mulh a4, a3, a4", 5),
+    "divide": ("divu a0, a1, a2; rem a3, a1, a2; nop", 19 + 19 + 1),
+    "loads in a row": ("lw a0, (a1); lh a2, 4(a1); lbu a3, 8(a1)", 3),
+    "a load used at once": ("lw a0, (a1); add a2, a0, a3", 1 + 2),
+    "in 16 bits": ("c.lw a0, (a1); c.add a2, a0; c.lw a0, (a1); c.addi a0, 1; c.lw a0, (a1); c.mv a2, a0", 3 * 3),
+    "of the stack": ("c.lwsp a0, 4(sp); c.srai a0, 3; c.lwsp ra, 8(sp); ret", 3 + 3),
+    "what overwrites it": ("lw a0, (a1); li a0, 3; c.lw a0, (a1); c.li a0, 3; c.lw a0, (a1); c.mv a0, a2", 6),
+    "a loaded address": ("lw a0, (a1); lw a2, (a0); sw a3, (a2)", 1 + 2 + 2),
+    "stored as it was loaded": (
+        "lw a0, (a1); sw a0, 4(a1); c.lw a0, (a1); c.sw a0, 4(a1); lw a0, (a1); c.swsp a0, 4(sp)",
+        6,
+    ),
+    "a load right after a store": ("sw a0, (a1); lw a2, (a1); nop", 3),
+    "a condition that was loaded": ("lw a0, (a1); beqz a0, 1f; 1:", 1 + 2),
+    "a jump to what was loaded": ("lw a0, (a1); jr a0", 1 + 2),
+    "control registers": ("csrr a0, mscratch; csrw mscratch, a0; csrrsi a1, mstatus, 8; fence", 4),
+    "a jump, without its second cycle": ("j 1f; 1:", 1),
+}
 
 
 def assemble(text: str, table: str, folder: Path) -> bytes:
     source = folder / "a.s"
-    source.write_text(".syntax unified\n.thumb\n" + "\n".join(text.split(";")) + "\n")
+    arm = ".syntax unified\n.thumb\n" if "thumb" in TARGETS[table][1] else ""
+    source.write_text(arm + "\n".join(text.split(";")) + "\n")
     command = [sys.executable, "-m", "ziglang", "cc", *TARGETS[table], "-c", str(source), "-o", str(folder / "a.o")]
     subprocess.run(command, check=True, capture_output=True)
     with (folder / "a.o").open("rb") as file:
@@ -194,6 +215,21 @@ def test_cortex_m7(name: str, tmp_path: Path) -> None:
     assert block_cost(assemble(text, "cortex-m7", tmp_path), 0x1000, "cortex-m7").always == 2 * cycles
 
 
+@pytest.mark.parametrize("name", HAZARD3)
+@pytest.mark.parametrize(("table", "entry"), [("hazard3", 2), ("esp32-c3", 4)])
+def test_riscv(name: str, table: str, entry: int, tmp_path: Path) -> None:
+    text, cycles = HAZARD3[name]
+    cost = block_cost(assemble(text, table, tmp_path), 0x1000, table)
+    assert (cost.always, cost.entry) == (2 * cycles, entry)
+
+
+def test_jumps_to_a_wide_instruction_across_two_words_cost_one_more_on_hazard3(tmp_path: Path) -> None:
+    code = assemble("add a0, a1, a2", "hazard3", tmp_path)
+    assert block_cost(code, 0x1000, "hazard3") == BlockCost(2, 2, 1)
+    assert block_cost(code, 0x1002, "hazard3") == BlockCost(2, 4, 1)
+    assert block_cost(code, 0x1002, "esp32-c3") == BlockCost(2, 4, 1)
+
+
 def test_taken_branches_cost_one_more_and_two_to_a_misaligned_wide_instruction(tmp_path: Path) -> None:
     code = assemble("add.w r0, r1, r2", "cortex-m4", tmp_path)
     assert block_cost(code, 0x1000, "cortex-m4") == BlockCost(2, 2, 1)
@@ -206,8 +242,9 @@ def test_a_taken_branch_of_the_m7_costs_half_a_cycle(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_instructions_are_refused() -> None:
-    with pytest.raises(ValueError, match="0x1000"):
-        block_cost(b"\xff\xff\xff\xff", 0x1000, "cortex-m4")
+    for table in ("cortex-m4", "hazard3"):
+        with pytest.raises(ValueError, match="0x1000"):
+            block_cost(b"\xff\xff\xff\xff", 0x1000, table)
 
 
 def test_threads_decode_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,5 +53,8 @@ def test_the_largest_sums_are_the_same_everywhere(tmp_path: Path) -> None:
         cases.append(Case(f"graph {index}", made, np.where(rows, inputs, mixed).astype(np.int8)))
         assert len(np.unique(cases[-1].expected)) > 15  # most are not clamped
     boards = load_registry()
-    targets = [Target(boards.get("boards", name)) for name in ("nucleo_l4r5zi", "raspberry_pi_pico")]
+    targets = [
+        Target(boards.get("boards", name))
+        for name in ("nucleo_l4r5zi", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv")
+    ]
     assert not differences(cases, tmp_path / "batch", targets)

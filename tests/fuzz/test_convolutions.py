@@ -24,7 +24,8 @@ from tests.compile.graphs import Builder, Pair
 from tests.fuzz.batch import Target, check, seeded
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "50")), 50
-TARGETS = [Target(load_registry().get("boards", name)) for name in ("nucleo_l476rg", "raspberry_pi_pico")]
+BOARDS = ("nucleo_l476rg", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv")
+TARGETS = [Target(load_registry().get("boards", name)) for name in BOARDS]
 KINDS = (*("pointwise", "pointwise", "window", "dense") * 3, "colours")
 MAX_TAPS = 4000
 """Of a dense layer, about."""

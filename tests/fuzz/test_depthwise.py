@@ -102,7 +102,10 @@ def test_all_kernels_are_the_same_everywhere(graphs: list[Graph], tmp_path: Path
     assert kinds >= {f"kb_{twice}depthwise_conv2d_{name}s8" for twice in ("", "tflite_") for name in names}
     cases = [Case(f"graph {index}", graph, random_inputs(graph, INPUTS, index)) for index, graph in enumerate(graphs)]
     boards = load_registry()
-    targets = [Target(boards.get("boards", name)) for name in ("nucleo_l4r5zi", "raspberry_pi_pico")]
+    targets = [
+        Target(boards.get("boards", name))
+        for name in ("nucleo_l4r5zi", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv")
+    ]
     assert not differences(cases, tmp_path / "batch", targets)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random graphs: simulation, host C and the firmware of both cores agree; none runs into undefined behaviour.
+"""Random graphs: simulation, host C and the firmware of three cores agree; none runs into undefined behaviour.
 
 KILOBENCH_FUZZ_GRAPHS=10000 is the size of a night; ``-v`` shows how far it is.
 """
@@ -20,8 +20,10 @@ from tests.compile.graphs import every_operator, random_graph
 from tests.fuzz.batch import Case, Target, check, differences, first_difference, seeded
 
 GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
-M4, M0PLUS = (load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico"))
-TARGETS = [Target(M4), Target(M4, traps=True), Target(M0PLUS)]
+M4, M0PLUS, RISCV = (
+    load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv")
+)
+TARGETS = [Target(M4), Target(M4, traps=True), Target(M0PLUS), Target(RISCV), Target(RISCV, traps=True)]
 
 
 def case(seed: int) -> Case:

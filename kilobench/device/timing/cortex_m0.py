@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from kilobench.device.thumb import BlockCost, Decoded
+from kilobench.device.blocks import BlockCost
+from kilobench.device.thumb import Decoded, decoded
 from kilobench.device.timing.cortex_m0plus import cycles
+
+__all__ = ["cost", "decoded"]
 
 
 def cost(block: list[Decoded]) -> BlockCost:

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from kilobench.device.thumb import LOADS, MULTIPLE, STORES, BlockCost, Decoded
+from kilobench.device.blocks import BlockCost
+from kilobench.device.thumb import LOADS, MULTIPLE, STORES, Decoded, decoded
+
+__all__ = ["cost", "decoded"]
 
 
 def cost(block: list[Decoded]) -> BlockCost:

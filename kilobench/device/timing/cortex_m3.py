@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kilobench.device.thumb import BlockCost, Decoded
+from kilobench.device.blocks import BlockCost
+from kilobench.device.thumb import Decoded, decoded
 from kilobench.device.timing import cortex_m4
+
+__all__ = ["cost", "decoded"]
 
 _MULTIPLY = {"mla": 1, "mls": 1, "umull": 3, "smull": 3, "umlal": 5, "smlal": 5}
 """Cycles more than on the M4; the long ones take 3 to 5 and 4 to 7, by their operands."""

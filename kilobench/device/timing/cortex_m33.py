@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from capstone import arm
 
-from kilobench.device.thumb import MULTIPLE, BlockCost, Decoded
+from kilobench.device.blocks import BlockCost
+from kilobench.device.thumb import MULTIPLE, Decoded, decoded
 
 _OPERAND_2 = {"add", "adc", "sub", "sbc", "rsb", "and", "orr", "orn", "eor", "bic", "mvn", "cmp", "cmn", "tst", "teq"}
 _COMPARE = {"cmp", "cmn", "tst", "teq"}
@@ -16,6 +17,8 @@ _MORE = {
     **{"ldrd": 1, "strd": 1, "sdiv": 6, "udiv": 6, "vdiv": 13, "vsqrt": 13},
     **{"dsb": 3, "isb": 3, "mrs": 1, "msr": 1, "tbb": 2, "tbh": 2},
 }
+
+__all__ = ["cost", "decoded"]
 
 
 def cost(block: list[Decoded]) -> BlockCost:

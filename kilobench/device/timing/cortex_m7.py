@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from capstone import arm
 
-from kilobench.device.thumb import MULTIPLE, BlockCost, Decoded
+from kilobench.device.blocks import BlockCost
+from kilobench.device.thumb import MULTIPLE, Decoded, decoded
+
+__all__ = ["cost", "decoded"]
 
 _ALONE = {
     **{"sdiv": 6, "udiv": 6, "vdiv": 13, "vsqrt": 13},
