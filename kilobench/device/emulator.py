@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import unicorn.unicorn_py3.unicorn as binding
 from unicorn import unicorn_const
@@ -59,7 +59,7 @@ class EmulatedBoard:
     that the board does not have, executes no instruction, sleeps, or runs for more than ``max_cycles``.
     """
 
-    machines = MACHINES
+    machines: ClassVar[Mapping[str, type[Machine]]] = MACHINES
 
     def __init__(
         self,

@@ -43,7 +43,8 @@ class Switched(EmulatedBoard):
     def run(self) -> bytes:
         if self._register is None:
             return super().run()
-        timing, register = BOARD.flash_timing, self._word(self._register)
+        timing = BOARD.flash_timing
+        register = int.from_bytes(self._engine.mem_read(self._register, 4), "little")
         assert timing is not None and isinstance(self._counter, counters.NativeCounter)
         here = replace(
             timing,
