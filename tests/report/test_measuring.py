@@ -91,11 +91,12 @@ def test_boards_are_chosen_by_name() -> None:
         "nucleo_l476rg",
     ]
     everything = chosen(registry, ["teensy_40", "all"])
-    assert len(everything) == 29 and all(board.core.timing for board in everything)
+    emulated = {name for name, entry in registry.entries["boards"].items() if entry.value.core.timing}  # type: ignore[union-attr]
+    assert {board.name for board in everything} == emulated and len(everything) == len(emulated)
     for names, link, told in (
         (["nucleo_l476"], "emulator", "nearest is 'nucleo_l476rg'"),
         (["esp32_devkitc"], "emulator", "cannot be emulated"),
-        (["all"], "serial", "one board at a time; 29 are named"),
+        (["all"], "serial", r"one board at a time; \d+ are named"),
     ):
         with pytest.raises(UserError, match=told):
             chosen(registry, names, link)
