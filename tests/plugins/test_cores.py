@@ -95,14 +95,14 @@ def test_a_core_comes_from_a_plug_in_folder(tmp_path: Path, capsys: pytest.Captu
     """An M4 without FPU: its YAML alone, with a table that there is, and a board that has it."""
     for folder in ("cores", "boards"):
         (tmp_path / folder).mkdir()
-    soft = GOOD.replace("name: cortex-m4f", "name: cortex-m4").replace("[dsp, fpu]", "[dsp]")
+    soft = GOOD.replace("name: cortex-m4f", "name: soft-m4").replace("[dsp, fpu]", "[dsp]")
     soft = re.sub(r"zig: .*", "zig: -target thumb-freestanding-eabi -mcpu=cortex_m4", soft)
-    (tmp_path / "cores" / "cortex-m4.yaml").write_text(soft)
+    (tmp_path / "cores" / "soft-m4.yaml").write_text(soft)
     board = load_registry().find("boards", "nucleo_l476rg").path.read_text()
-    board = board.replace("core: cortex-m4f", "core: cortex-m4").replace("name: nucleo_l476rg", "name: mine")
+    board = board.replace("core: cortex-m4f", "core: soft-m4").replace("name: nucleo_l476rg", "name: mine")
     (tmp_path / "boards" / "mine.yaml").write_text(board)
     assert main(["--plugins", str(tmp_path), "list", "cores"]) == 0
-    assert "  cortex-m4      Arm Cortex-M4 with FPU: emulated cortex-m4\n" in capsys.readouterr().out
+    assert "  soft-m4        Arm Cortex-M4 with FPU: emulated cortex-m4\n" in capsys.readouterr().out
     graph = model("float32")
     expected = emitted(graph, tmp_path / "model", 1)
     cycles = []
@@ -140,4 +140,4 @@ def test_the_files_of_a_core_are_its_yaml_and_its_table() -> None:
     assert len(paths) > 100
     found = {path for path in paths if path.parent != tables and any(map(named.search, words(path)))}
     assert found == set()
-    assert named.search('core == "cortex-m7"') and not named.search("cortex-m4 and Cortex-M7")
+    assert named.search('core == "cortex-m7"') and not named.search("cortex-m44 and Cortex-M7")
