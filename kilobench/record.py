@@ -399,7 +399,14 @@ class Record(ModelFacts):
         figures = (self.cycles, self.cycles_low, self.cycles_high)
         if None not in figures:
             return self
-        if any(figures) or self.cycles_flash or self.layers or self.verified_inputs or self.fits:
+        if (
+            any(figures)
+            or self.cycles_flash
+            or self.cycles_expected
+            or self.layers
+            or self.verified_inputs
+            or self.fits
+        ):
             raise ValueError(
                 "cycles, cycles_low and cycles_high are missing together, of a program that fits no such core"
             )

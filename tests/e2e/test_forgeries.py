@@ -107,7 +107,11 @@ def without_model(results: Path, **changes: object) -> None:
 def on_a_real_board(values: Values) -> Values:
     command = values["command"].replace("--board nucleo_l476rg", "--board nucleo_l476rg") + " --on serial"
     told = {"link": "serial", "timing": "measured dwt", "conditions": {"counter": "dwt"}, "command": command}
-    return told | {"cycles_flash": None, "layers": [layer | {"cycles_flash": None} for layer in values["layers"]]}
+    return told | {
+        "cycles_flash": None,
+        "cycles_expected": None,
+        "layers": [layer | {"cycles_flash": None} for layer in values["layers"]],
+    }
 
 
 def test_a_published_row_is_not_overwritten_by_one_without_a_model(forged: Path, board: Path, said: Said) -> None:
