@@ -58,8 +58,7 @@ int port_flash(uint32_t setting)
 {
     const uint32_t waits = setting & KB_FLASH_WAITS;
     const uint32_t on = (setting & KB_FLASH_INSTRUCTION_CACHE ? INSTRUCTION_CACHE : 0) |
-                        (setting & KB_FLASH_DATA_CACHE ? DATA_CACHE : 0) |
-                        (setting & KB_FLASH_PREFETCH ? PREFETCH : 0);
+                        (setting & KB_FLASH_DATA_CACHE ? DATA_CACHE : 0) | (setting & KB_FLASH_PREFETCH ? PREFETCH : 0);
     if (!known) {
         known = true;
         usual_waits = FLASH->ACR & FLASH_ACR_LATENCY;
