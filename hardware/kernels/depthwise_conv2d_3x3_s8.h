@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8 depthwise convolution of kernels of 3 x 3 with a stride of 1 or 2, by whose kernels it is included: with
    KB_TWICE before, results are rounded twice. A block of two by two outputs at a time, the weights of a channel staying
-   in registers. Armv6-M has its own (depthwise_conv2d_3x3_s8_v6m.h); other cores without the DSP extension make it as
-   any other (depthwise_conv2d_s8.h). */
+   in registers. Armv6-M has its own (depthwise_conv2d_3x3_s8_v6m.h), and so has RISC-V (depthwise_words.h); other cores
+   without the DSP extension make it as any other (depthwise_conv2d_s8.h). */
 #ifndef KB_DEPTHWISE_CONV2D_3X3_S8_H
 #define KB_DEPTHWISE_CONV2D_3X3_S8_H
 
@@ -114,7 +114,9 @@ KB_INLINE void quads(const tile *t)
 #elif defined(__ARM_ARCH_6M__)
 #include "depthwise_conv2d_3x3_s8_v6m.h"
 #elif defined(__riscv)
-#include "depthwise_conv2d_3x3_s8_rv32.h"
+#include "depthwise_words.h"
+
+#define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
 #else
 #include "depthwise_conv2d_s8.h"
 

@@ -173,8 +173,6 @@ KB_INLINE void quads(const tile *t)
 #define CONVOLVE(in, out, scratch, p, r) by_tiles(in, out, scratch, p, r)
 #elif defined(__ARM_ARCH_6M__)
 #include "depthwise_conv2d_wide_s8_v6m.h"
-#elif defined(__riscv)
-#include "depthwise_conv2d_wide_s8_rv32.h"
 #else
 #include "depthwise_conv2d_s8.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 depthwise convolution on Armv6-M and RISC-V, by whose kernels it is included: a channel of a tile of the map at
-   a time. The input under a tile is spread into a plane whose words hold the values that two neighbouring outputs read
-   by the same tap, a + 65536 * b, so that one multiplication makes two products.
+/* int8 depthwise convolution on Armv6-M, and of 3 x 3 on RISC-V, by whose kernels it is included: a channel of a tile
+   of the map at a time. The input under a tile is spread into a plane whose words hold the values that two neighbouring
+   outputs read by the same tap, a + 65536 * b, so that one multiplication makes two products.
 
    Neighbours lie along one axis of the map and lines of outputs follow across it, as in depthwise_planes.h. Planes are
    [rows across][words along], with the zero point for padding. */
@@ -28,21 +28,6 @@ typedef struct {
 
 /* The outputs of channel c, from the first one on. */
 static void channel(const tile *t, int32_t c, int8_t *out);
-
-/* The weights of channel c to rows of `pitch` words; their sum. */
-KB_INLINE int32_t spread_weights(const tile *t, int32_t c, int32_t *to, int32_t pitch)
-{
-    int32_t sum = 0;
-    const int8_t *row = t->p->weight + c;
-    KB_NO_UNROLL
-    for (int32_t y = 0; y < t->across.kernel; y++, row += t->across.weight, to += pitch) {
-        const int8_t *weight = row;
-        KB_NO_UNROLL
-        for (int32_t x = 0; x < t->along.kernel; x++, weight += t->along.weight)
-            sum += to[x] = *weight;
-    }
-    return sum;
-}
 
 /* Lines of input, assembly finding each at four times its place: where the values and the words of the first one
    begin, bytes from one word to the next, the zero point, bytes from one value to the next, the end of the first line,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 depthwise convolution on RISC-V: what depthwise_words.h, which includes this, and its kernels share. */
+/* int8 depthwise convolution of kernels of 3 x 3 on RISC-V: the inner loops of depthwise_words.h, which includes this.
+ */
 #ifndef KB_DEPTHWISE_WORDS_RV32_H
 #define KB_DEPTHWISE_WORDS_RV32_H
 
@@ -30,23 +31,36 @@ KB_INLINE void add_halves(int32_t word, int32_t sum[2])
     KB_OPAQUE(sum[1]);
 }
 
-/* All outputs of channel c, the sum of whose weights is `weights`, from the first one on; `add` makes the sums of the
-   two neighbours whose window begins at x, by the weights in w. */
-KB_INLINE void outputs(const tile *t, int32_t c, int32_t weights, int8_t *out, const int32_t *w,
-                       void (*add)(const tile *t, const int32_t *x, const int32_t *w, int32_t sum[2]))
+/* The sums of two neighbours whose window begins at x. */
+KB_INLINE void add_window(const int32_t *x, int32_t pitch, const int32_t w[9], int32_t sum[2])
 {
-    const axis *along = &t->along;
+    const int32_t *const rows[3] = {x, x + pitch, x + 2 * pitch};
+    int32_t product[9];
+    for (int32_t i = 0; i < 9; i++)
+        product[i] = rows[i / 3][i % 3] * w[i];
+    for (int32_t i = 0; i < 8; i += 2)
+        add_halves(product[i] + product[i + 1], sum);
+    add_halves(product[8], sum);
+}
+
+KB_APART void channel(const tile *t, int32_t c, int8_t *out)
+{
+    const axis *along = &t->along, *across = &t->across;
+    const int8_t *const from = t->p->weight + c;
+    int32_t w[9], weights = 0;
+    for (int32_t i = 0; i < 9; i++)
+        weights += w[i] = from[i / 3 * across->weight + i % 3 * along->weight];
     const scaling s = scaling_of(t->p->channel + 3 * c, t->p->out_zero);
     const int32_t bias = s.bias - t->p->in_zero * weights * (1 << s.left), low = t->p->low, next = along->out;
-    const int32_t count = along->to - along->from, step = 2 * along->stride, pitch = t->across.stride * t->pitch;
+    const int32_t count = along->to - along->from, step = 2 * along->stride, down = across->stride * t->pitch;
     const int32_t *row = t->plane + along->stride;
-    for (int32_t rows = t->across.to - t->across.from; rows > 0; rows--, row += pitch, out += t->across.out) {
+    for (int32_t rows = across->to - across->from; rows > 0; rows--, row += down, out += across->out) {
         const int32_t *x = row;
         int8_t *to = out;
         KB_NO_UNROLL
         for (int32_t left = count; left > 0; left -= 2, x += step, to += 2 * next) {
             int32_t sum[2] = {0, 0};
-            add(t, x, w, sum);
+            add_window(x, t->pitch, w, sum);
             *to = finish(&s, sum[0] * (1 << s.left) + bias, low);
             if (left > 1)
                 to[next] = finish(&s, sum[1] * (1 << s.left) + bias, low);

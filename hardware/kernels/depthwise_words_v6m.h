@@ -40,6 +40,21 @@ typedef struct {
     "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n"
 /* clang-format on */
 
+/* The weights of channel c to rows of `pitch` words; their sum. */
+KB_INLINE int32_t spread_weights(const tile *t, int32_t c, int32_t *to, int32_t pitch)
+{
+    int32_t sum = 0;
+    const int8_t *row = t->p->weight + c;
+    KB_NO_UNROLL
+    for (int32_t y = 0; y < t->across.kernel; y++, row += t->across.weight, to += pitch) {
+        const int8_t *weight = row;
+        KB_NO_UNROLL
+        for (int32_t x = 0; x < t->along.kernel; x++, weight += t->along.weight)
+            sum += to[x] = *weight;
+    }
+    return sum;
+}
+
 /* The numbers of channel c, whose weights have that sum and whose outputs begin at `out`; a window ends `window` words
    after it began. */
 KB_INLINE ending ending_of(const tile *t, int32_t c, int32_t sum, const int8_t *out, int32_t window)
