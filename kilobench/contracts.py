@@ -450,7 +450,7 @@ class Core:
     name: str
     title: str
     counter: str
-    """What counts its cycles: ``dwt`` or ``systick``, which the emulator has as well, or another."""
+    """What counts its cycles: ``dwt``, ``systick`` or ``mcycle``, which the emulator has as well, or another."""
     reference: str
     """The manual that describes it."""
     features: tuple[str, ...] = ()
