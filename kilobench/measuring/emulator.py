@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -58,7 +60,7 @@ def measure(
         return measurement(firmware, sizes, over, None, start, built)
     waits = firmware.linked.flash_timing is not None
     outlook = _Outlook(graph, len(reference.inputs), _WITH_FLASH if waits else 0, progress)
-    limit = max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
+    limit = most_cycles(graph)
     with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit, watch=outlook.tell) as emulated:
         run = measure_over(emulated, graph, reference, board, done=outlook.correct)
         outlook.slower(emulated.cycles)
@@ -69,17 +71,36 @@ def measure(
 
 def _with_flash(run: Run, firmware: Firmware, graph: Graph, reference: Reference, limit: int, outlook: _Outlook) -> Run:
     """With what the first input waits for the board's flash: as a whole, and by layers."""
-    limit, tell = _SLOWEST_FLASH * limit, outlook.tell
-    with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit, waits=True, watch=tell) as emulated:
-        waits = patience(graph, firmware.linked, len(reference.checksums[0]))
-        waits = replace(waits, inference=_SLOWEST_FLASH * waits.inference)
-        session = Session(emulated, firmware.linked.name, graph.digest(), waits)
-        session.load(reference.inputs[0].tobytes())
-        session.infer()
+    with flash_run(firmware, firmware.linked, graph, reference, limit, outlook.tell) as (emulated, session):
         flash_waits, weights_waits = session.cycles() - run.cycles[0], emulated.weights_waits
         layers = layers_over(session, emulated, graph, reference)
     by_layer = [after - before for after, before in zip(layers, run.layer_cycles, strict=True)]
     return replace(run, flash_waits=flash_waits, weights_waits=weights_waits, layer_flash_waits=by_layer)
+
+
+@contextmanager
+def flash_run(
+    firmware: Firmware,
+    linked: Board,
+    graph: Graph,
+    reference: Reference,
+    limit: int,
+    tell: Callable[[int], None] | None = None,
+) -> Iterator[tuple[EmulatedBoard, Session]]:
+    """A board that waits for the flash of ``linked``, after an inference of the first input; ``limit``: cycles without waits."""
+    limit *= _SLOWEST_FLASH
+    with EmulatedBoard(firmware.elf, linked, max_cycles=limit, waits=True, watch=tell) as emulated:
+        waits = patience(graph, linked, len(reference.checksums[0]))
+        waits = replace(waits, inference=_SLOWEST_FLASH * waits.inference)
+        session = Session(emulated, linked.name, graph.digest(), waits)
+        session.load(reference.inputs[0].tobytes())
+        session.infer()
+        yield emulated, session
+
+
+def most_cycles(graph: Graph) -> int:
+    """That measuring a model takes without waits, at the most."""
+    return max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
 
 
 class _Outlook:

@@ -7,18 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
 from kilobench.contracts import Board, Progress, silent
 from kilobench.device import elf, memory_model
 from kilobench.device.build import Firmware, build, shortfall
-from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
-from kilobench.device.protocol import Session
+from kilobench.device.emulator import EmulatedBoard
+from kilobench.measuring.emulator import flash_run, most_cycles
 from kilobench.measuring.evaluate import Reference
-from kilobench.measuring.onboard import MOST_CYCLES, SLOWEST_CYCLES_PER_MAC, measure_over, patience
-
-_SLOWEST_FLASH = 100
-"""For limits: times the cycles without wait states."""
+from kilobench.measuring.onboard import measure_over
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def measure_family(
         members = tuple(Member(board, *by, None) for board, by in zip(boards, over, strict=True))
         return FamilyCost(largest, sizes.flash_bytes, still + sizes.stack_reserved, None, members)
     progress("running", 1, len(boards) + 2)
-    limit = max(MAX_CYCLES, MOST_CYCLES + 3 * SLOWEST_CYCLES_PER_MAC * sum(macs(graph).values()))
+    limit = most_cycles(graph)
     with EmulatedBoard(firmware.elf, firmware.linked, max_cycles=limit) as emulated:
         run = measure_over(emulated, graph, reference, largest)
     flash = _Flash(firmware, graph, reference, limit)
@@ -86,7 +82,7 @@ class _Flash:
 
     def __init__(self, firmware: Firmware, graph: Graph, reference: Reference, limit: int) -> None:
         self._firmware, self._graph, self._reference = firmware, graph, reference
-        self._limit = _SLOWEST_FLASH * limit
+        self._limit = limit
         self._known: dict[tuple[int, ...], int] = {}
 
     def cycles(self, board: Board) -> int | None:
@@ -100,10 +96,5 @@ class _Flash:
         return self._known[alike]
 
     def _run(self, linked: Board) -> int:
-        with EmulatedBoard(self._firmware.elf, linked, max_cycles=self._limit, waits=True) as emulated:
-            waits = patience(self._graph, linked, len(self._reference.checksums[0]))
-            waits = replace(waits, inference=_SLOWEST_FLASH * waits.inference)
-            session = Session(emulated, linked.name, self._graph.digest(), waits)
-            session.load(self._reference.inputs[0].tobytes())
-            session.infer()
+        with flash_run(self._firmware, linked, self._graph, self._reference, self._limit) as (_, session):
             return session.cycles()

@@ -20,7 +20,7 @@ BOARDS: list[Board] = [entry.value for entry in ENTRIES.values()]  # type: ignor
 CORES: dict[str, Core] = {name: entry.value for name, entry in load_registry().entries["cores"].items()}  # type: ignore[misc]
 WITHOUT_FLASH_TIMING = {
     *("apollo4p_evb", "arduino_portenta_c33", "arduino_uno_r4_minima", "ek_ra6m5", "lpcxpresso55s69", "max78000fthr"),
-    *("mimxrt1060_evk", "nrf5340_dk", "nrf54l15_dk", "sparkfun_artemis"),
+    *("mimxrt1060_evk", "nrf5340_dk", "nrf54l15_dk", "sparkfun_artemis", "esp32_c3_devkitm_1", "seeed_xiao_esp32c3"),
 }
 """Emulated boards of which it is not known what a read of the flash takes."""
 GOOD = Path(ENTRIES["nucleo_l476rg"].path).read_text()
