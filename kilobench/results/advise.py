@@ -32,7 +32,7 @@ class Candidate:
     energy_uj: float
     """NaN where it is not known."""
     expected_ms: tuple[float, float] | None
-    """Between which a real board is expected to be, of all of them."""
+    """Between which a real board is expected to be, of the slowest; None where that is not known of all."""
     binds: tuple[str, ...]
     """What it exceeds and by how much; empty if it fits."""
     commands: tuple[str, ...]
@@ -159,8 +159,8 @@ def _candidate(name: str, group: list[Record], limits: Budget, energy: float, mo
 
 
 def _expected(group: list[Record]) -> tuple[float, float] | None:
-    ends = [record.expected_ms for record in group if record.expected_ms]
-    return (min(low for low, _ in ends), max(high for _, high in ends)) if len(ends) == len(group) else None
+    slowest = max(group, key=lambda record: record.latency_ms or math.inf)
+    return slowest.expected_ms if all(record.expected_ms for record in group) else None
 
 
 def _fitting(candidates: Sequence[Candidate], measure: str, why: str) -> list[str]:

@@ -105,7 +105,7 @@ def test_a_limit_of_energy_needs_a_current_at_the_clock(records: Path, capsys: p
         assert capsys.readouterr().err == (f"kilobench: {text!r} is no positive number with a unit (nJ, uJ, mJ, J)\n")
 
 
-def test_the_interval_is_that_of_all_folds(tmp_path: Path) -> None:
+def test_the_interval_is_that_of_the_slowest_fold(tmp_path: Path) -> None:
     Store(tmp_path).write(record(cycles_flash=12_000_000, cycles_expected=(11_000_000, 13_000_000)))
     Store(tmp_path).write(record(fold=1, cycles_flash=12_400_000, cycles_expected=(10_400_000, 14_400_000)))
     assert "155.0 (130-180)" in advise(Budget(BOARD), "fsdd[classes=5]", tmp_path)
