@@ -100,6 +100,7 @@ def pages(
     names = families(rows)
     budgets = budget_tables(rows, too_large)
     facts: dict[str, object] = {"winners": _winners(budgets), "summary": _summary(rows), "headline": _headline(rows)}
+    facts["elsewhere"] = bool(elsewhere)
     facts["unequal"] = sum(row["unequal"] != "" for row in rows)
     facts["trust"] = {word: sum(row["trust"] == word for row in rows) for word in reversed(TRUST)}
     files = {"README.md": text("index", **facts, boards=boards, methods=known, families=names, others=others)}

@@ -21,6 +21,7 @@ from kilobench.render.markdown import pages
 from kilobench.render.plots import plots
 from kilobench.render.site import task_data
 from kilobench.results.budgets import budget_tables
+from kilobench.results.elsewhere import rows_elsewhere
 from kilobench.results.store import Store
 from kilobench.results.table import Leader, class_curves, leaders, methods, rows_of, terminal
 from tests.results.records import contest, record
@@ -159,9 +160,13 @@ def test_committed_pages_are_those_of_the_committed_records() -> None:
     """After new records or other templates: python -m kilobench leaderboard."""
     store = Store(ROOT / "leaderboard" / "records")
     records = store.read_all()
-    rows = rows_of(records, {name: load_registry().get("boards", name) for name in {one.board for one in records}})
-    for name, text in pages(rows, records, store.read_too_large(), mlperf_pages(ROOT / "leaderboard", records)).items():
+    boards = {name: entry.value for name, entry in load_registry().entries["boards"].items()}
+    rows = rows_of(records, boards)
+    elsewhere, ready = rows_elsewhere(rows, store.read_costs(), boards), mlperf_pages(ROOT / "leaderboard", records)
+    made = pages(rows, records, store.read_too_large(), ready, elsewhere=elsewhere)
+    for name, text in made.items():
         assert text == (ROOT / "leaderboard" / name).read_text(), name
+    assert {f"boards/{path.name}" for path in (ROOT / "leaderboard" / "boards").iterdir()} <= made.keys()
 
 
 def test_every_link_leads_to_a_page_or_a_plot_and_every_page_says_how_to_cite_it() -> None:
