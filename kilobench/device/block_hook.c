@@ -81,8 +81,8 @@ static void begin_cache(cache *c, const uint32_t *shape)
     c->shift = shape[0], c->sets = shape[1], c->ways = shape[2];
 }
 
-/* Waits for a flash from now on that begins with `content`; of an Arm core `write` is unicorn's uc_reg_write, `epsr` its
-   number of that register. */
+/* Waits for a flash from now on that begins with `content`; of an Arm core `write` is unicorn's uc_reg_write, `epsr`
+   its number of that register. */
 void kb_counter_flash(counter *c, const flash *f, const uint8_t *content, uint32_t bytes,
                       int (*write)(void *, int, const void *), int epsr)
 {
