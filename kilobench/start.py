@@ -16,7 +16,7 @@ from types import FrameType
 from kilobench.contracts import UserError
 from kilobench.lines import one_line
 
-_PLAIN = {"–": "-", "—": "-", "◆": "*", "×": "x", "…": "..."}
+_PLAIN = {"–": "-", "—": "-", "◆": "*", "×": "x", "…": "...", "µ": "u", "≥": ">=", "°": " degrees "}
 """What stands for signs of ours where an encoding lacks them; of other letters the accents go, and the rest is ``?``."""
 
 

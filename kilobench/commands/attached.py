@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kilobench.contracts import Board, UserError
@@ -21,8 +21,10 @@ def candidates(port: ListPortInfo, boards: Iterable[Board]) -> list[Board]:
     return [board for board in boards if usb_id(port) in board.usb]
 
 
-def matching(boards: Mapping[str, Board], words: Iterable[str]) -> dict[str, Board]:
+def matching(boards: Mapping[str, Board], words: Collection[str]) -> dict[str, Board]:
     """The boards whose name, title, chip or core has all words in it, in any case. Raises UserError where there are none."""
+    if not all(word.strip() for word in words):
+        raise UserError("a word to look for is empty")
     found = {
         name: board
         for name, board in boards.items()
@@ -34,7 +36,9 @@ def matching(boards: Mapping[str, Board], words: Iterable[str]) -> dict[str, Boa
     return found
 
 
-def report(boards: Mapping[str, Board], words: Iterable[str] = (), ports: Iterable[ListPortInfo] | None = None) -> int:
+def report(
+    boards: Mapping[str, Board], words: Collection[str] = (), ports: Iterable[ListPortInfo] | None = None
+) -> int:
     """Print the known boards, or those that match ``words``, what PlatformIO lacks for them, and what is attached; returns 0.
 
     Raises UserError where no board matches.

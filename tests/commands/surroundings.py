@@ -32,6 +32,7 @@ VERBS = {
     "data": ["data", "list"],
     "boards": ["boards"],
     "emulate": ["emulate", "nothing.elf", "--board", "nucleo_l476rg"],
+    "calibrate": ["calibrate", "--board", "nucleo_l476rg", "--on", "serial:nothing"],
     "latency": ["latency", "--port", "nothing"],
     "doctor": ["doctor"],
     "test": ["test", "quickstart"],

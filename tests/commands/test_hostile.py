@@ -21,6 +21,8 @@ NEEDED = {
 }
 """Besides a command's own options that it requires."""
 MAY_BE = {
+    ("boards", "words", "nan"),  # in Nano
+    ("boards", "words", "-1"),
     ("run", "--training", ""), ("run", "--power", ""), ("run", "--device", ""), ("run", "suite", ""), ("log", "cell", ""),
     ("new", "name", "nan"),
 }  # fmt: skip

@@ -77,7 +77,7 @@ def store(tmp_path: Path) -> Store:
 def test_costs_are_read_as_they_were_written(store: Store) -> None:
     assert store.read_costs() == [costs("full", 400_000, 16_000_000, over=99), costs("int8", 100_000, 4_000_000)]
     path = store.costs_path(store.read_costs()[0])
-    path.write_text(path.read_text().replace('"cycles"', '"cicles"'))
+    path.write_text(path.read_text().replace('"cycles"', '"cycled"'))
     with pytest.raises(UserError, match=r"full-effort2\.6\.json is no file of costs: "):
         store.read_costs()
 
