@@ -53,6 +53,7 @@ typedef struct {
     flash flash;
     cache instruction, data;
     const uint8_t *content; /* of the flash */
+    uint64_t aside; /* from where it lies to where its data is read */
     uint32_t content_bytes;
     int (*write)(void *engine, int number, const void *value); /* a register */
     int epsr; /* its number */
@@ -83,11 +84,11 @@ static void begin_cache(cache *c, const uint32_t *shape)
 
 /* Waits for a flash from now on that begins with `content`; of an Arm core `write` is unicorn's uc_reg_write, `epsr`
    its number of that register. */
-void kb_counter_flash(counter *c, const flash *f, const uint8_t *content, uint32_t bytes,
+void kb_counter_flash(counter *c, const flash *f, const uint8_t *content, uint32_t bytes, uint64_t aside,
                       int (*write)(void *, int, const void *), int epsr)
 {
     c->flash = *f;
-    c->content = content, c->content_bytes = bytes;
+    c->content = content, c->content_bytes = bytes, c->aside = aside;
     c->write = write;
     c->epsr = epsr;
     begin_cache(&c->instruction, f->instruction);
@@ -201,9 +202,9 @@ typedef struct {
 
 enum { READ = 1, WRITE = 2, EXECUTE = 4, TYPE_READ = 16, TYPE_FETCH = 18 };
 
-/* A uc_cb_tlbevent_t: where a page lies. That of a flash lies elsewhere for reads of data than for instructions, 4 GiB
-   higher. Of an access to data unicorn has restored the IT state of its instruction, which the code itself has done
-   with: it must be cleared, or the next block begins with it. */
+/* A uc_cb_tlbevent_t: where a page lies. That of a flash lies elsewhere for reads of data than for instructions. Of an
+   access to data unicorn has restored the IT state of its instruction, which the code itself has done with: it must be
+   cleared, or the next block begins with it. */
 _Bool kb_page(void *engine, uint64_t address, int type, page *found, void *data)
 {
     const counter *c = data;
@@ -213,7 +214,7 @@ _Bool kb_page(void *engine, uint64_t address, int type, page *found, void *data)
     if (type != TYPE_FETCH && c->write)
         c->write(engine, c->epsr, &thumb);
     if (type == TYPE_READ && (uint32_t)address - c->flash.origin < c->flash.bytes) {
-        found->address += 1ull << 32;
+        found->address += c->aside;
         found->allowed = READ;
     }
     return 1;

@@ -27,6 +27,8 @@ from kilobench.toolchain import zig
 _ALONE = [] if sys.platform == "darwin" else ["-nostdlib"]
 """Without the C library, which zig would compile first; of macOS every library needs it."""
 _PAGE = 4096
+_ASIDE = {True: 1 << 32, False: 1 << 31}
+"""By whether a core is Arm's, how much higher than a flash its data is read: unicorn's RISC-V has addresses of 32 bits."""
 _DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
 
 
@@ -126,14 +128,17 @@ class NativeCounter:
             self._count_waits(engine, waits, content, thumb=architecture(core) == "ARM")
 
     def _count_waits(self, engine: Any, waits: Sequence[int], content: bytes, *, thumb: bool) -> None:
-        """Data of the flash, a page of which kb_page finds 4 GiB higher than its instructions, is read by kb_read."""
+        """Data of the flash, which kb_page finds elsewhere than its instructions, where no memory is, is read by kb_read."""
         origin, size = waits[:2]
+        aside = _ASIDE[thumb]
         numbers, self._content = (ctypes.c_uint32 * len(waits))(*waits), content
         write = ctypes.cast(binding.uclib.uc_reg_write, ctypes.c_void_p) if thumb else None
-        self._library.kb_counter_flash(self._counter, numbers, content, len(content), write, arm_const.UC_ARM_REG_EPSR)
+        self._library.kb_counter_flash(
+            self._counter, numbers, content, len(content), ctypes.c_uint64(aside), write, arm_const.UC_ARM_REG_EPSR
+        )
         engine.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
         self._hook(engine, unicorn_const.UC_HOOK_TLB_FILL, self._library.kb_page)
-        start, pages = ctypes.c_uint64((1 << 32) + origin), ctypes.c_size_t(-(-size // _PAGE) * _PAGE)
+        start, pages = ctypes.c_uint64(aside + origin), ctypes.c_size_t(-(-size // _PAGE) * _PAGE)
         read = ctypes.cast(self._library.kb_read, ctypes.c_void_p)
         _require(binding.uclib.uc_mmio_map(engine._uch, start, pages, read, self._counter, None, None))
 

@@ -58,7 +58,13 @@ class Switched(EmulatedBoard):
         self._counter._library.kb_counter_flash(
             self._counter._counter,
             (ctypes.c_uint32 * len(numbers))(*numbers),
-            *(self._counter._content, len(self._counter._content), write, arm_const.UC_ARM_REG_EPSR),
+            *(
+                self._counter._content,
+                len(self._counter._content),
+                ctypes.c_uint64(1 << 32),
+                write,
+                arm_const.UC_ARM_REG_EPSR,
+            ),
         )
         return super().run()
 
