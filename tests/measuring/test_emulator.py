@@ -39,5 +39,5 @@ def test_weights_are_waited_for_on_either_architecture(board: str, tmp_path: Pat
     found = load_registry().get("boards", board)
     measured = measure(code, graph, reference(graph, HostModel(code), 1), found, tmp_path / "build", "zig")
     assert measured.flash_waits is not None and measured.weights_waits is not None
-    assert measured.weights_waits == pytest.approx(measured.sizes.weights / 8 * 64, rel=0.02)
+    assert measured.weights_waits == pytest.approx(measured.sizes.weights / 8 * 64, rel=0.05)  # few twice
     assert measured.weights_waits <= measured.flash_waits
