@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import unicorn.unicorn_py3.unicorn as binding
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
@@ -78,8 +79,11 @@ class Inference(EmulatedBoard):
             sections = [s for s in elf.iter_sections() if s["sh_flags"] & SH_FLAGS.SHF_ALLOC and s["sh_size"]]
             filled = [section for section in sections if section["sh_type"] != "SHT_NOBITS"]
             image = [(section["sh_addr"], section.data()) for section in filled]
-        for address, content in image:
-            self._engine.mem_write(address, content)
+        for section, (address, content) in zip(filled, image, strict=True):
+            try:
+                self._engine.mem_write(address, content)
+            except binding.UcError:
+                raise CellError(f"{path}: {section.name} lies where {self._board.name} has no memory") from None
         if _COUNTING in self._symbols:
             self._engine.mem_write(self._symbols[_COUNTING], b"\1")
         flash = self._board.flash
