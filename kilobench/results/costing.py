@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import Path
 
 from kilobench.closure import code_has_changed
 from kilobench.compile.emit import emit
-from kilobench.contracts import Board, Progress, UserError
+from kilobench.contracts import Board, CellError, Progress, UserError
 from kilobench.keys import family_key
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.expected import cycles_expected
@@ -66,14 +67,14 @@ def costings(
 
     Costs of other code than today's, or all of them ``again``, and those that are ``missing``, if they are wanted.
     """
-    known = {store.costs_path(costs): {core.core: core.key for core in costs.cores} for costs in store.read_costs()}
     families = dict(emulated_families(registry))
     for record in representatives(records, store):
-        evaluation = load_model_file(store.model_path(record)).about.key
-        keys = {name: _key(evaluation, boards) for name, boards in families.items()}
-        there = known.get(store.costs_path(record), {})
-        if not there and not missing:
+        costs = store.costs_of(record)
+        if costs is None and not missing and not store.costs_path(record).is_file():
             continue
+        evaluation = evaluation_key(store.model_path(record))
+        keys = {name: _key(evaluation, boards) for name, boards in families.items()}
+        there = {core.core: core.key for core in costs.cores} if costs else {}
         wanted = tuple((name, key) for name, key in keys.items() if again or there.get(name) != key)
         if wanted or there.keys() != keys.keys():
             yield Costing(record, wanted)
@@ -83,6 +84,14 @@ def outdated(records: Iterable[Record], store: Store) -> Iterator[Costs]:
     """Costs of models that are no longer the first of a recipe that may be ranked."""
     wanted = {store.costs_path(record): record.model_digest for record in representatives(records, store)}
     return (costs for costs in store.read_costs() if wanted.get(store.costs_path(costs)) != costs.model_digest)
+
+
+def evaluation_key(path: Path) -> str:
+    """Of a model's file; of one that cannot be read none, so that its records are named when they are to be made."""
+    try:
+        return load_model_file(path).about.key
+    except CellError:
+        return ""
 
 
 def emulated_families(registry: Registry) -> list[tuple[str, tuple[Board, ...]]]:
@@ -103,8 +112,8 @@ def cost(unit: Costing, store: Store, registry: Registry, progress: Progress) ->
     """
     record, model = unit.record, load_model_file(store.model_path(unit.record))
     families = dict(emulated_families(registry))
-    there = [costs for costs in store.read_costs() if store.costs_path(costs) == store.costs_path(record)]
-    cores = {core.core: core for costs in there if costs.model_digest == record.model_digest for core in costs.cores}
+    there = store.costs_of(record)
+    cores = {core.core: core for core in there.cores} if there else {}
     for index, (name, key) in enumerate(unit.cores):
         cores[name] = _measured(name, key, families[name], model, _part(progress, index, len(unit.cores)))
     if code_has_changed():

@@ -82,27 +82,35 @@ def built_for(records: Iterable[Record]) -> str:
     return ", ".join(sorted({record.conditions[_BUILT_FOR] for record in records if _BUILT_FOR in record.conditions}))
 
 
-def _moved(record: Record, core: CoreCost, board: BoardCost) -> Record:
-    over = {"over_flash_bytes": board.over_flash_bytes, "over_ram_bytes": board.over_ram_bytes}
-    changes = {
+def _there(core: CoreCost, board: BoardCost) -> dict[str, object]:
+    """What records and rows of a board hold under the same names."""
+    return {
         "board": board.board,
         "board_flash_bytes": board.board_flash_bytes,
         "board_ram_bytes": board.board_ram_bytes,
         "clock_hz": board.clock_hz,
         "timing": core.timing,
-        "conditions": {_BUILT_FOR: core.built_for},
         "flash_bytes": core.flash_bytes,
         "ram_bytes": core.ram_bytes,
+        "over_flash_bytes": board.over_flash_bytes,
+        "over_ram_bytes": board.over_ram_bytes,
+        "fits": not board.over_flash_bytes and not board.over_ram_bytes,
+    }
+
+
+def _moved(record: Record, core: CoreCost, board: BoardCost) -> Record:
+    changes = {
+        "conditions": {_BUILT_FOR: core.built_for},
         "cycles": core.cycles,
         "cycles_low": core.cycles,
         "cycles_high": core.cycles,
         "cycles_flash": board.cycles_flash,
         "cycles_expected": board.cycles_expected,
         "energy_uj": None,
-        "fits": not any(over.values()),
+        "layers": (),
         "command": _command(record.command, board.board),
     }
-    return record.model_copy(update=changes | over)
+    return record.model_copy(update=_there(core, board) | changes)
 
 
 def _command(command: str, board: str) -> str:
@@ -140,16 +148,9 @@ def _moved_row(row: Row, core: CoreCost, board: BoardCost, boards: Boards) -> Ro
     ends = milliseconds(board.cycles_expected, board.clock_hz) or (math.nan, math.nan)
     known = boards.get(board.board)
     energy = known and known.estimated_uj(None if math.isnan(latency_ms) else latency_ms, board.clock_hz)
-    return row | {
-        "board": board.board,
+    changes = {
         "ran": False,
-        "board_flash_bytes": board.board_flash_bytes,
-        "board_ram_bytes": board.board_ram_bytes,
-        "clock_hz": board.clock_hz,
-        "timing": core.timing,
         "conditions": f"{_BUILT_FOR} {core.built_for}",
-        "flash_bytes": core.flash_bytes,
-        "ram_bytes": core.ram_bytes,
         "cycles": cycles,
         "cycles_flash": flash,
         "latency_ms": latency_ms,
@@ -158,12 +159,10 @@ def _moved_row(row: Row, core: CoreCost, board: BoardCost, boards: Boards) -> Ro
         "energy_uj": math.nan,
         "energy_estimated_uj": math.nan if energy is None else energy,
         "run_current": known.run_current.told if known and known.run_current else "",
-        "over_flash_bytes": board.over_flash_bytes,
-        "over_ram_bytes": board.over_ram_bytes,
-        "fits": not board.over_flash_bytes and not board.over_ram_bytes,
         "pareto": False,
         "commands": tuple(_command(command, board.board) for command in row["commands"]),
     }
+    return row | _there(core, board) | changes
 
 
 def _beside_each_other(rows: Rows) -> Rows:

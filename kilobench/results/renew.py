@@ -18,7 +18,7 @@ from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.names import outside
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.record import Record
-from kilobench.results.costing import Costing, cost
+from kilobench.results.costing import Costing, cost, evaluation_key
 from kilobench.results.store import Store, more, timeless
 from kilobench.results.verify import Refuted, Verifier, recounted, require_told
 from kilobench.scratch import temporary_folder
@@ -69,19 +69,11 @@ def renewals(records: Iterable[Record], store: Store, registry: Registry, *, aga
     for record in sorted(records, key=lambda r: (r.task, r.fold, r.seed, r.network, r.recipe, r.board)):
         models.setdefault(store.model_path(record), []).append(record)
     for path, group in models.items():
-        key = _evaluation_key(path)
+        key = evaluation_key(path)
         cells = [(record, _cell(key, record, registry)) for record in group]
         if wanted := [(record, cell) for record, cell in cells if again or record.cell != cell]:
             plugins = outside([registry.get("tasks", group[0].task)])
             yield Renewal(path.stem, tuple(r for r, _ in wanted), tuple(cell for _, cell in wanted), plugins)
-
-
-def _evaluation_key(path: Path) -> str:
-    """Of a model's file; of one that cannot be read none, so that its records are named when they are to be made."""
-    try:
-        return load_model_file(path).about.key
-    except CellError:
-        return ""
 
 
 def _where(record: Record, registry: Registry) -> Where:

@@ -7,6 +7,7 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from kilobench.files import write_atomically
 from kilobench.plugins.spec import nearest
 from kilobench.record import TRUST, Costs, Record, TooLarge
 
+_Form = TypeVar("_Form", Costs, TooLarge)
 _MAX_BYTES = 1 << 24
 MODEL_BYTES = 1_000_000
 """The most that a published model may have; of larger ones a record names the digest alone."""
@@ -94,13 +96,7 @@ class Store:
 
     def read_too_large(self) -> list[TooLarge]:
         """What keeps no budget, in the order of file names. Raises UserError naming a file that says something else."""
-        rows = []
-        for path in sorted(self._too_large.glob("*.json")):
-            try:
-                rows.append(TooLarge.model_validate_json(path.read_bytes()))
-            except ValidationError as error:
-                raise UserError(f"{path} is no valid row: {error.errors()[0]['msg']}") from None
-        return rows
+        return [_read(path, TooLarge, "valid row") for path in sorted(self._too_large.glob("*.json"))]
 
     def costs_path(self, of: Record | Costs) -> Path:
         """``costs/TASK/NETWORK/RECIPE[-TRAINING]-effortN[-BUDGET].json``, brackets as dashes."""
@@ -117,13 +113,13 @@ class Store:
 
     def read_costs(self) -> list[Costs]:
         """What models take on all boards, in the order of file names. Raises UserError naming a file that says something else."""
-        found = []
-        for path in sorted(self.costs.rglob("*.json")):
-            try:
-                found.append(Costs.model_validate_json(path.read_bytes()))
-            except ValidationError as error:
-                raise UserError(f"{path} is no file of costs: {error.errors()[0]['msg']}") from None
-        return found
+        return [_read(path, Costs, "file of costs") for path in sorted(self.costs.rglob("*.json"))]
+
+    def costs_of(self, record: Record) -> Costs | None:
+        """What the model of a record's recipe takes on all boards; None where nothing is known of this one."""
+        path = self.costs_path(record)
+        found = _read(path, Costs, "file of costs") if path.is_file() else None
+        return found if found and found.model_digest == record.model_digest else None
 
     def select(self, **wanted: str | None) -> list[Record]:
         """The records whose fields, as in ``task="esc10"``, have the wanted values; None wants nothing.
@@ -146,6 +142,13 @@ class Store:
                     f"no records of {name} {value!r}{among}{nearest(str(value), there)}; there are: {shown}"
                 )
         return records
+
+
+def _read(path: Path, form: type[_Form], what: str) -> _Form:
+    try:
+        return form.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path} is no {what}: {error.errors()[0]['msg']}") from None
 
 
 def content(record: Record) -> bytes:

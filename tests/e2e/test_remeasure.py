@@ -138,6 +138,12 @@ def test_costs_on_all_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"of other code than today's, or not there: {store.costs_path(record)}" in capsys.readouterr().out
     assert remeasure(store, "--workers", "1") == 0 and files(store) == there
 
+    model, content = store.model_path(record), store.model_path(record).read_bytes()
+    model.write_bytes(content[:100])
+    assert remeasure(store, "--check") == 1 and remeasure(store) == 1
+    assert f"failed: digits int8 {record.budget} on all boards: {model}" in capsys.readouterr().out
+    model.write_bytes(content)
+
     store.path(record).unlink()
     store.write(record.model_copy(update={"trust": "claimed"}))
     assert remeasure(store, "--check") == 1
