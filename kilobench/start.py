@@ -9,15 +9,22 @@ import locale
 import os
 import signal
 import sys
+import threading
 import unicodedata
 from contextlib import suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from kilobench.contracts import UserError
 from kilobench.lines import one_line
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 _PLAIN = {"–": "-", "—": "-", "◆": "*", "×": "x", "…": "...", "µ": "u", "≥": ">=", "°": " degrees "}
 """What stands for signs of ours where an encoding lacks them; of other letters the accents go, and the rest is ``?``."""
+_AGAIN = 0.01
+"""Seconds until an interrupt comes again."""
 
 
 def use_utf8() -> None:
@@ -61,9 +68,13 @@ def require_folder() -> None:
 
 
 def interrupt_once() -> None:
-    """Let the first Ctrl-C end what goes on, and those after it, or after the end (``ended``), not disturb how it ends."""
+    """Let the first Ctrl-C end what goes on, and those after it, or after the end (``ended``), not disturb how it ends.
+
+    It comes again where it met code whose exceptions nobody can catch: what C calls back, as the emulator does, or finalisers.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
+        sys.unraisablehook = _unraisable
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
@@ -88,6 +99,23 @@ def give_up_output() -> None:
 def _interrupted(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _unraisable(lost: UnraisableHookArgs) -> None:
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+    else:
+        signal.signal(signal.SIGINT, _interrupted)
+        threading.Timer(_AGAIN, _interrupt).start()
+
+
+def _interrupt() -> None:
+    """The main thread, even where it waits in a system call."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
