@@ -147,17 +147,20 @@ def _run_models(suite: Any, registry: Any, options: argparse.Namespace) -> int:
 def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     from kilobench.commands import forecast, outcome
     from kilobench.results.store import Store
+    from kilobench.runs.plan import check_link
     from kilobench.runs.run import run_cells, work_for
     from kilobench.screen import console as screen
 
+    for board in (boards := [registry.get("boards", name) for name in suite.boards]):
+        check_link(board, options.on, options.power)
+    if options.on.startswith("serial") and not options.ray:
+        _check_real_boards(boards, options.on)
     if not suite.validation and not options.dry_run:
         _require_writable("--output", options.output)
     console = screen()
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
     cells, too_large = _planned(suite, registry, options, console)
     work = work_for(cells, retry_failed=options.retry_failed)
-    if options.on.startswith("serial") and not options.ray:
-        _check_real_boards(cells)
     if options.dry_run:
         forecast.show(work, options.workers, console)
         outcome.tell_too_large(too_large, console)
@@ -218,12 +221,12 @@ def _fetch(suite: Any, registry: Any, progress: Any) -> None:
                     fetched(source, cache_dir() / "data", progress)
 
 
-def _check_real_boards(cells: Any) -> None:
+def _check_real_boards(boards: Sequence[Board], link: str) -> None:
     """What would fail in the end fails before anything is trained."""
     from kilobench.device.arduino import require_platform
     from kilobench.device.ports import find_port
 
-    for board, link in {cell.board.name: (cell.board, cell.point.link) for cell in cells}.values():
+    for board in boards:
         require_platform(board)
         if link == "serial":
             find_port(board)
