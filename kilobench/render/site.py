@@ -146,6 +146,8 @@ def task_data(rows: Rows, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]
         "ram": (task["ram_bytes"] / 1024).round(4),
         "cycles": (task["cycles"] / 1e6).round(5),
         "latency": task["latency_ms"].round(4),
+        "soonest": task["expected_low_ms"].round(3),
+        "latest": task["expected_high_ms"].round(3),
         "energy": task["energy_uj"].round(3),
         "estimated": task["energy_estimated_uj"].round(3),
         "current": task["run_current"],

@@ -64,9 +64,17 @@ function misses(row, state) {
 const missText = ({ name, by, unit, at }) =>
   by === Infinity ? `${name}, which is not known` : `${name} by ${by.toFixed(1)} ${unit}${at ? ` (at ${at})` : ""}`;
 
+/** Latency, and between which a real board is expected where that is known. */
+function latency(row) {
+  if (row.latency === null) return NOT_RUN;
+  const ends = [row.soonest, row.latest];
+  const digits = row.soonest >= 20 ? 0 : row.soonest >= 2 ? 1 : 2;
+  return fixed(row.latency, 1) + (ends.includes(null) ? "" : ` (${ends.map((end) => fixed(end, digits)).join("–")})`);
+}
+
 const costs = (row) =>
   `${fixed(row.accuracy, 1)} % (${fixed(row.low, 1)}–${fixed(row.high, 1)}) with ${fixed(row.flash, 1)} KiB of flash, ` +
-  `${fixed(row.ram, 1)} KiB of RAM, ${row.latency === null ? NOT_RUN : `${fixed(row.latency, 1)} ms`}`;
+  `${fixed(row.ram, 1)} KiB of RAM, ${latency(row)}${row.latency === null ? "" : " ms"}`;
 
 /** The most accurate that fits, and the smallest that shares its place; those that lack folds rank last, claimed ones do not count. */
 function answer(rows) {
@@ -147,7 +155,7 @@ const COLUMNS = [
   { key: "flash", title: "Flash KiB", text: number("flash", 1) },
   { key: "ram", title: "RAM KiB", text: number("ram", 1) },
   { key: "cycles", title: "Mcycles", text: ran("cycles", 2) },
-  { key: "latency", title: "Latency ms", text: ran("latency", 1) },
+  { key: "latency", title: "Latency ms", text: latency },
   { key: "energy", title: "Energy µJ", text: number("energy", 1), optional: true },
   { key: "estimated", title: "Energy µJ (estimated)", text: number("estimated", 1), optional: true },
   { key: "smaller", title: "smaller", text: number("smaller", 1, "×"), optional: true },
