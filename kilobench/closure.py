@@ -32,6 +32,9 @@ _ALL_BESIDE = ".*"
 """Imports by a name that is made at run time."""
 _MOST_OF_A_PATH = 255
 """Characters."""
+_C = (".c", ".h", ".cpp")
+_C_TOKEN = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
+"""A comment, or what may hold one that is none."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def hashed(*parts: Any) -> str:
 
 
 def digest_of(files: Iterable[Path]) -> str:
-    """Hash of the names and contents of files; of Python's without comments. Raises UserError for one that cannot be read."""
+    """Hash of names and contents of files, Python's and C's without comments. Raises UserError for one that cannot be read."""
     return hashed([(f"{file.parent.name}/{file.name}", _read(file).digest) for file in files])
 
 
@@ -115,6 +118,8 @@ def _read(file: Path) -> _Source:
 @cache
 def _source(file: Path, changed_ns: int) -> _Source:
     content = file.read_bytes()
+    if file.suffix in _C:
+        return _Source(hashlib.sha256(_without_comments(content.decode(errors="replace")).encode()).hexdigest())
     try:
         if file.suffix not in SOURCE_SUFFIXES:
             raise ValueError("no source code")
@@ -127,6 +132,12 @@ def _source(file: Path, changed_ns: int) -> _Source:
             node.body = [s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     texts = tuple(dict.fromkeys(text for text in _texts(tree) if 0 < len(text) <= _MOST_OF_A_PATH))
     return _Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports, texts)
+
+
+def _without_comments(c: str) -> str:
+    """C, its lines without the space around them, and none that is empty."""
+    plain = _C_TOKEN.sub(lambda token: " " if token[0].startswith("/") else token[0], c)
+    return "\n".join(filter(None, map(str.strip, plain.splitlines())))
 
 
 def _imports(node: ast.AST) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.closure import code
+from kilobench.closure import code, digest_of
 from kilobench.keys import COSTING, EVALUATING, MEASURING, TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,7 @@ def code_added(text: str) -> str:
     ],
 )
 def test_an_edit_changes_what_it_can_change(name: str, expected: set[str], project: Path) -> None:
-    added = (lambda text: f"{text}\n/* added */\n") if name.endswith(".c") else code_added
+    added = (lambda text: f"{text}\nint added;\n") if name.endswith(".c") else code_added
     assert edited(project, name, added) == expected
 
 
@@ -121,6 +121,17 @@ def test_comments_doc_strings_and_layout_change_nothing(project: Path) -> None:
         return f'{first}"""Other words."""{rest}\n\n# A comment\n'
 
     assert edited(project, "kilobench/learn/train.py", reworded) == set()
+    for c in ("hardware/kernels/conv2d_s8.c", "hardware/kernels/kb_dsp.h", "kilobench/device/block_hook.c"):
+        assert edited(project, c, lambda text: f"/* another\n   first */\n\n{text}\n    // and last\n") == set()
+
+
+def test_what_looks_like_a_comment_is_none_within_a_string(tmp_path: Path) -> None:
+    of = []
+    for number, text in enumerate(('"/* a */" /* b */', '"/* c */"', "'\"' /* \" */ d", "'\"' d", 'e // "', "e")):
+        (file := tmp_path / str(number) / "x.c").parent.mkdir()
+        file.write_text(text)
+        of.append(digest_of([file.rename(tmp_path / "x.c")]))
+    assert [of[0] == of[1], of[2] == of[3], of[4] == of[5]] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -135,8 +146,8 @@ def test_comments_doc_strings_and_layout_change_nothing(project: Path) -> None:
         ("hardware/cores/cortex-m4f.yaml", "title: ", "title: Another ", set()),
         ("hardware/cores/cortex-m4f.yaml", "-mcpu=cortex_m4", "-mtune=cortex_m4 -mcpu=cortex_m4", {"measure"}),
         ("hardware/cores/cortex-m7.yaml", "features: ", "features: [fpu] #", set()),
-        ("hardware/firmware/ports/arduino/counter.h", "#", "/* */\n#", set()),
-        ("hardware/firmware/ports/emulated/port.c", "#", "/* */\n#", {"measure"}),
+        ("hardware/firmware/ports/arduino/counter.h", "#", "int a;\n#", set()),
+        ("hardware/firmware/ports/emulated/port.c", "#", "int a;\n#", {"measure"}),
     ],
 )
 def test_boards_and_ports_count_where_they_are_used(
@@ -147,7 +158,7 @@ def test_boards_and_ports_count_where_they_are_used(
 
 def test_the_arduino_port_counts_for_real_boards(project: Path) -> None:
     name = "hardware/firmware/ports/arduino/counter.h"
-    assert edited(project, name, lambda text: f"/* */\n{text}", link="serial") == {"measure"}
+    assert edited(project, name, lambda text: f"int a;\n{text}", link="serial") == {"measure"}
     assert edited(project, "kilobench/device/arduino.py", code_added, link="serial") == {"measure"}
     newer = lambda text: text.replace("platform: ststm32@", "platform: ststm32@1")  # noqa: E731
     assert edited(project, "hardware/boards/nucleo_l476rg.yaml", newer, link="serial") == {"measure"}
