@@ -18,9 +18,9 @@ _Layer = TypeVar("_Layer", bound=nn.Module)
 def narrow(layer: _Layer, bits: int, scale: Tensor | Iterable[float] | None = None) -> _Layer:
     """Mark a Conv2d or Linear: on the board its weights have ``bits``, 2 to 7. Returns the layer.
 
-    Their grid is symmetric per output channel, w = scale[c] * q with |q| <= 2**(bits - 1) - 1; ``scale``, positive, has one number
-    for each channel, and is max|w| / (2**(bits - 1) - 1) where it is not given. The weights stay what they are: the lowering
-    rounds them to this grid, and a batch norm that is folded into them scales it too. Marking again replaces a mark.
+    Their grid is symmetric per output channel, w = scale[c] * q with |q| <= 2**(bits - 1) - 1; ``scale``, positive, has one
+    number for each channel, and is max|w| / (2**(bits - 1) - 1) where it is not given. The weights stay what they are: the
+    lowering rounds them to this grid, and a batch norm that is folded into them scales it too. Marking again replaces a mark.
     """
     kind = type(layer).__name__
     if not isinstance(layer, nn.Conv2d | nn.Linear):
@@ -31,7 +31,9 @@ def narrow(layer: _Layer, bits: int, scale: Tensor | Iterable[float] | None = No
     step = largest(weight) / most(bits) if scale is None else torch.as_tensor(scale, dtype=torch.float32)
     step = step.detach().to(weight.device, torch.float32).clone()
     if step.shape != weight.shape[:1] or not bool((torch.isfinite(step) & (step > 0)).all()):
-        raise UserError(f"narrow: the scale of {kind} must be {len(weight)} positive numbers, one for each output channel")
+        raise UserError(
+            f"narrow: the scale of {kind} must be {len(weight)} positive numbers, one for each output channel"
+        )
     setattr(layer, _BITS, bits)
     layer.register_buffer(_SCALE, step)
     return layer
