@@ -9,8 +9,9 @@
    with u = w + 1: of channels 0 and 1 and two taps, channels 2 and 3, and the same of two more taps. Over KB_RUN taps
    the sum of x * u0 is within 14 bits, so that the sum of x times such a half gives both.
 
-   The sum of x * w is that of x * u less 8, or 1, times that of x, which is made once for each pixel.
-   Weights: [quads of output channels][taps], [taps / 4]; quads are as in conv2d_s8.h. */
+   The sum of x * w is that of x * u less 8, or 1, times that of x, which is made once for each pixel. Sums are made
+   2^4, or 2^7, times as large, as those of 8 bits are, so that the numbers of channels are such as those have. Weights:
+   [quads of output channels][taps], [taps / 4]; quads are as in conv2d_s8.h. */
 #ifndef KB_CONV2D_NARROW_H
 #define KB_CONV2D_NARROW_H
 
@@ -22,11 +23,9 @@
 #define KB_RUN 32
 #define KB_LIMIT 512
 #if KB_BITS == 4
-#define KB_OFFSET 8
 /* Whether a channel of a quad has an offset. */
 #define KB_HAS_OFFSET(c) ((c) < 3)
 #else
-#define KB_OFFSET 1
 #define KB_HAS_OFFSET(c) ((c) % 2 == 0)
 #endif
 /* Halves of weights of a quad. */
@@ -95,7 +94,7 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
     KB_STORED(x);
     KB_NO_UNROLL
     for (int32_t i = 0; i < count; i++)
-        offsets[i] = -KB_OFFSET * total(x + i * step, taps);
+        offsets[i] = (int32_t)(0U - 128U * (uint32_t)total(x + i * step, taps));
     KB_STORED(offsets);
     const int16_t *const single = x + (count - count % 2) * step;
     for (int32_t o = 0; o < made; o += 4, w += KB_HALVES(taps)) {

@@ -39,8 +39,8 @@
 #define TURN FOUR_STEPS FOUR_STEPS
 #define PART                                                                                                          \
     "sub.w r10, r10, r8\n sub.w r11, r11, r9\n sub.w r8, r8, r6\n sub.w r9, r9, r7\n"                                \
-    "sub.w r6, r6, r4\n sub.w r7, r7, r5\n asr.w r10, r10, #12\n asr.w r11, r11, #12\n"                              \
-    "asr.w r8, r8, #8\n asr.w r9, r9, #8\n asr.w r6, r6, #4\n asr.w r7, r7, #4\n"
+    "sub.w r6, r6, r4\n sub.w r7, r7, r5\n asr.w r10, r10, #8\n asr.w r11, r11, #8\n"                                \
+    "asr.w r8, r8, #4\n asr.w r9, r9, #4\n lsl.w r4, r4, #4\n lsl.w r5, r5, #4\n"
 #define ADD_OFFSETS "add.w r6, r6, r0\n add.w r7, r7, r1\n"
 
 /* Four taps of one pixel: 72 bytes. */
@@ -59,7 +59,7 @@ KB_APART __attribute__((naked)) void sum_one(const int16_t *x, const int16_t *w,
             "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n bx r12\n"
             ".balign 4\n"
             "2:\n" FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS "cmp.w r1, r2\n bne.w 2b\n"
-            "subs r7, r7, r6\n subs r6, r6, r5\n subs r5, r5, r4\n asrs r7, r7, #12\n asrs r6, r6, #8\n asrs r5, r5, #4\n"
+            "subs r7, r7, r6\n subs r6, r6, r5\n subs r5, r5, r4\n asrs r7, r7, #8\n asrs r6, r6, #4\n lsls r4, r4, #4\n"
             "stm.w r3, {r4-r7}\n pop {r4-r9, pc}\n");
 }
 #else
@@ -88,7 +88,9 @@ KB_APART __attribute__((naked)) void sum_one(const int16_t *x, const int16_t *w,
     FOUR_STEPS FOUR_STEPS "ldrd r4, r5, [sp, #48]\n ldrd r8, r9, [sp, #56]\n"                                         \
     LOWER("r6", "r4") LOWER("r7", "r5") LOWER("r10", "r8") LOWER("r11", "r9")                                         \
     "strd r4, r5, [sp, #48]\n strd r8, r9, [sp, #56]\n"
-#define PART "asr.w r6, r6, #14\n asr.w r7, r7, #14\n asr.w r10, r10, #14\n asr.w r11, r11, #14\n"
+#define PART                                                                                                          \
+    "asr.w r6, r6, #7\n asr.w r7, r7, #7\n asr.w r10, r10, #7\n asr.w r11, r11, #7\n"                                \
+    "lsl.w r4, r4, #7\n lsl.w r5, r5, #7\n lsl.w r8, r8, #7\n lsl.w r9, r9, #7\n"
 #define ADD_OFFSETS
 
 /* Four taps of one pixel: 44 bytes. */
@@ -106,7 +108,7 @@ KB_APART __attribute__((naked)) void sum_one(const int16_t *x, const int16_t *w,
             ".balign 4\n"
             "2:\n" FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS FOUR_TAPS
             LOWER("r4", "r6") LOWER("r5", "r7") "cmp.w r1, r2\n bne.w 2b\n"
-            "asrs r4, r4, #14\n asrs r5, r5, #14\n strd r6, r4, [r3]\n strd r7, r5, [r3, #8]\n pop {r4-r10, pc}\n");
+            "asrs r4, r4, #7\n asrs r5, r5, #7\n lsls r6, r6, #7\n lsls r7, r7, #7\n strd r6, r4, [r3]\n strd r7, r5, [r3, #8]\n pop {r4-r10, pc}\n");
 }
 #endif
 

@@ -21,8 +21,8 @@ KB_APART void sum_one(const int16_t *x, const int16_t *w, int32_t taps, int32_t 
         h &= 0xFF, s1 += (uint32_t)(value * h);
         h &= 0xF, s0 += (uint32_t)(value * h);
     }
-    sum[0] = (int32_t)s0, sum[1] = (int32_t)(s1 - s0) >> 4;
-    sum[2] = (int32_t)(s2 - s1) >> 8, sum[3] = (int32_t)(s3 - s2) >> 12;
+    sum[0] = (int32_t)(s0 << 4), sum[1] = (int32_t)(s1 - s0);
+    sum[2] = (int32_t)(s2 - s1) >> 4, sum[3] = (int32_t)(s3 - s2) >> 8;
 }
 #else
 /* The product of a value with a half of the fields of a word. */
@@ -50,7 +50,7 @@ KB_APART void sum_one(const int16_t *x, const int16_t *w, int32_t taps, int32_t 
     }
     KB_UNROLL
     for (int32_t c = 0; c < 4; c++)
-        sum[c] = s[c];
+        sum[c] = s[c] * 128;
 }
 #endif
 

@@ -16,7 +16,15 @@ from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Attribute, Field, require
 from kilobench.compile.ops import _bits
 from kilobench.compile.ops._convolution import Convolution
-from kilobench.compile.ops._integers import REQUANTISED, check_accumulator, check_once, lowest, requantise, saturate
+from kilobench.compile.ops._integers import (
+    INT32_MAX,
+    REQUANTISED,
+    check_accumulator,
+    check_once,
+    lowest,
+    requantise,
+    saturate,
+)
 from kilobench.compile.ops._window import MAX_WINDOW
 
 _COLUMNS_BYTES = 2048
@@ -166,7 +174,11 @@ class Conv2d(Convolution):
 
     def _is_dense(self) -> bool:
         """Whether its one window is the whole map."""
-        return bool(not self.general and self.attrs["kernel"] == self.source.shape[:2] and self.inside())
+        return not self.general and self._reads_all()
+
+    def _reads_all(self) -> bool:
+        """The same, also if it is general."""
+        return bool(self.attrs["kernel"] == self.source.shape[:2] and self.inside())
 
     def _is_dense_f32(self) -> bool:
         """Whether it is float32 and dense, and its weights are many times its kernel's flash."""
@@ -180,9 +192,22 @@ class Conv2d(Convolution):
     @cached_property
     def _packed(self) -> int:
         """Bits that a weight takes in flash: 2, 4 or, for more of them and where only kernels of int8 do, 8."""
-        width = next(width for width in (2, 4, 8) if width >= self.attrs["bits"])
-        plain = self.source.dtype != "int8" or self.general or self.twice or self._is_dense_s8()
-        return 8 if plain else width
+        plain = self.source.dtype != "int8" or self.general or not self._left or self._is_dense_s8()
+        return 8 if plain else self._width()
+
+    def _width(self) -> int:
+        """Bits of a weight, for which there is a kernel."""
+        return next(width for width in (2, 4, 8) if width >= self.attrs["bits"])
+
+    @cached_property
+    def _left(self) -> int:
+        """How far sums of narrow weights are shifted to the left, so that factors are about those of 8 bits; 0 if 32 bits do not
+        hold them. Where weights take 8 bits, these are shifted.
+        """
+        width = 8 if self.output.shape[2] < _TOGETHER and self._reads_all() else self._width()
+        left = {2: 7, 4: 4}.get(width, 8 - self.attrs["bits"])
+        most = 2 * self._reach() + np.abs(self.params["bias"].astype(np.int64))
+        return left if left and not self.may_round_twice() and int(most.max()) << left <= INT32_MAX else 0
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
@@ -194,7 +219,7 @@ class Conv2d(Convolution):
 
     def _dense_s8(self) -> dict[str, Field]:
         """Weights [taps / 4, O, 4]; see dense_conv2d_s8.h."""
-        rows = self.params["weight"].reshape(self.output.shape[2], -1)
+        rows = self.params["weight"].reshape(self.output.shape[2], -1) << self._left
         outputs, taps = rows.shape
         filled = np.pad(rows, ((0, 0), (0, -taps % constant("KB_DENSE_S8_STEP"))))
         weight = filled.reshape(outputs, -1, 4).transpose(1, 0, 2)
@@ -205,7 +230,7 @@ class Conv2d(Convolution):
         columns, taps = self._weight_columns(), self._ordered_taps()
         outputs = len(columns)
         ordered = np.zeros((max(outputs, 4), taps), dtype=np.int32)
-        ordered[:outputs, : columns.shape[1]] = columns
+        ordered[:outputs, : columns.shape[1]] = columns << (self._left if self._packed == 8 else 0)
         quads = np.minimum(np.arange(0, outputs, 4), len(ordered) - 4)
         ordered = ordered[(quads[:, None] + np.arange(4)).ravel()]
         weight = _PACKING[self._packed](ordered.reshape(-1, 4, taps))
@@ -217,7 +242,8 @@ class Conv2d(Convolution):
     def _channel(self) -> NDArray[np.int32]:
         """``channel`` of kb_conv2d_s8_params: padding being the zero point, sums are of what is read as it is."""
         sums = self.params["weight"].sum(axis=(1, 2, 3), dtype=np.int32)
-        return self.channel_table(self.params["bias"] - self.source.zero_point * sums, self.may_round_twice())
+        bias = self.params["bias"] - self.source.zero_point * sums
+        return self.channel_table(bias, self.may_round_twice(), self._left)
 
     def _s16(self) -> dict[str, Field]:
         """Weights at 16 bits; see conv2d_s16.c."""
