@@ -191,7 +191,7 @@ def _grid(seed: str) -> Iterator[Layer]:
 
 def point(kind: str, read: DType, made: DType, layer: Layer, most: int = 0) -> Point:
     """Raises ValueError for a layer that this operator cannot be; where ``most`` is not 0, or that is more work or too large."""
-    seed = crc32(repr(layer[:5]).encode())
+    seed = crc32(repr(layer).replace(f", bits={layer.bits}", "").encode())
     b = _Builder(seed, layer)
     source = b.tensor(layer.shape, read)
     if issubclass(operator(kind), Windowed):

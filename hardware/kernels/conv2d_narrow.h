@@ -72,14 +72,23 @@ KB_APART void one_pixel(const int16_t *x, const int16_t *w, int32_t taps, int32_
 }
 
 #ifndef __ARM_FEATURE_DSP
-/* Four channels, whose numbers and weights are given, of all pixels from x to the end, which are `step` bytes apart;
-   `next` is from an output to that of the next pixel. */
+/* Four channels, whose numbers and weights are given, of all pixels from x to the end, two at a time, which are `step`
+   bytes apart; `next` is from an output to that of the next pixel. */
 KB_APART void quad(const int16_t *x, int8_t *out, int32_t next, const int16_t *x_end, const int32_t *channel,
                    const int16_t *w, int32_t taps, int32_t step, const int32_t *offsets)
 {
     KB_NO_UNROLL
-    for (; x != x_end; x += step / 2, out += next)
-        one_pixel(x, w, taps, *offsets++, channel, out);
+    for (; x != x_end; x += step, offsets += 2, out += 2 * next) {
+        int32_t sum[8];
+        sum_two(x, x + step / 2, w, taps, sum);
+        const int32_t *numbers = channel;
+        KB_NO_UNROLL
+        for (int32_t c = 0; c < 4; c++, numbers += 4) {
+            const int32_t has = KB_HAS_OFFSET(c);
+            out[c] = kb_output(sum[2 * c] + (has ? offsets[0] : 0), numbers, -128);
+            out[next + c] = kb_output(sum[2 * c + 1] + (has ? offsets[1] : 0), numbers, -128);
+        }
+    }
 }
 #endif
 
