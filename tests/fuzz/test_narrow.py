@@ -48,5 +48,5 @@ def test_every_loop_is_among_the_cases() -> None:
         traits |= {"few": made < 4, "quads": made % 4 == 0, "odd": made % 4 > 0, "wide": height * width > 8}
         traits |= {"-1": bool(np.any(op.params["weight"] < 0))}
         found.update(f"{op.kernel} {trait}" for trait, holds in traits.items() if holds)
-    traits = ("single", "long", "filled", "few", "quads", "odd", "wide", "-1")
-    assert {f"kb_conv2d_s{bits} {trait}" for bits in (2, 4) for trait in traits} <= set(found)
+    wanted = ("single", "long", "filled", "few", "quads", "odd", "wide", "-1")
+    assert {f"kb_conv2d_s{bits} {trait}" for bits in (2, 4) for trait in wanted} <= set(found)

@@ -30,7 +30,7 @@ def network(seed: int = 0) -> nn.Sequential:
     for module in model:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, -2, 2)
-            nn.init.uniform_(module.running_var, 0.2, 3)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.2, 3)
     return model.eval()
 
 
