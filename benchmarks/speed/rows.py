@@ -135,9 +135,9 @@ LAYERS = {
     "fp32_depthwise3x3": Row("fp32 depthwise 3x3, 16x16x32", _depthwise(square(16, 32, 3), read="float32"), 3.2, 2.6),
     "fp32_pointwise": Row("fp32 pointwise, 16x16x32 -> 32", _conv(_POINTWISE, read="float32"), 3.2, 2.6),
     "fp32_dense": Row("fp32 dense 1024 -> 64", _conv(_DENSE, read="float32"), 3.2, 2.6),
+    "m0plus_int8_conv3x3": Row("M0+ int8 conv 3x3, 16x16x32 -> 32", _conv(_CONV), 7, 6, "CMSIS-NN 9.5", M0PLUS),
     "m0plus_int4_conv3x3": Row("M0+ 4 bits: conv 3x3, 16x16x32 -> 32", _narrow(4, _CONV), 7, 5, "-", M0PLUS),
     "m0plus_ternary_conv3x3": Row("M0+ 2 bits: conv 3x3, 16x16x32 -> 32", _narrow(2, _CONV), 7, 5, "-", M0PLUS),
-    "m0plus_int8_conv3x3": Row("M0+ int8 conv 3x3, 16x16x32 -> 32", _conv(_CONV), 7, 6, "CMSIS-NN 9.5", M0PLUS),
 }  # fmt: skip
 
 
