@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
     from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
+    from kilobench.learn.narrow import narrow
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
+    from kilobench.learn.rounding import narrowable, output_error, round_weights
     from kilobench.learn.tracing import exchange, trace
 
 LATER = {
@@ -53,7 +55,11 @@ LATER = {
     "fold_norms": "kilobench.learn.quantise",
     "int8_grid": "kilobench.learn.latent",
     "lower": "kilobench.compile.imports.exported",
+    "narrow": "kilobench.learn.narrow",
+    "narrowable": "kilobench.learn.rounding",
+    "output_error": "kilobench.learn.rounding",
     "quantise": "kilobench.learn.quantise",
+    "round_weights": "kilobench.learn.rounding",
     "scaled": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
     "weights_through": "kilobench.learn.latent",
@@ -90,8 +96,12 @@ __all__ = [
     "fold_norms",
     "int8_grid",
     "lower",
+    "narrow",
+    "narrowable",
+    "output_error",
     "quantise",
     "require_positive",
+    "round_weights",
     "scaled",
     "silent",
     "trace",

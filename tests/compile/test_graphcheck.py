@@ -65,7 +65,7 @@ def example() -> Graph:
     """An operator of most kinds, in the order of KINDS."""
     b = Builder(0, wild=False)
     source = b.tensor((6, 6, 5), "int8")
-    first = b.conv(source, "int8", 6, (3, 3), (1, 1), (1, 1))
+    first = b.conv(source, "int8", 6, (3, 3), (1, 1), (1, 1), 8)
     x = b.add(first, b.depthwise(first, (3, 3), (1, 1), (1, 1)))
     x = b.conv(b.binarize(x), "bit", 33, (3, 3), (1, 1), (1, 1))
     pooled = b.tensor((3, 3, 33), "bit")
@@ -317,9 +317,12 @@ REFUSED: dict[str, tuple[Change, str]] = {
             "extra": [(0, 0), (-(2**20) - 1, 0), (0, 1.0), (1,), 1, None],
             "dilation": [(1, 1), (0, 1), (2**20 + 1, 1), (2, 2.0), 2, [2, 2]],
             "groups": [1, 0, -1, 2.0, (2,), None, 2],
+            "bits": [8, 1, 9, 4.0, "4", True, None],
         }.items()
         for value in values
     },
+    "weights of more bits": (attribute(CONV, "bits", 4), "has weights of 4 bits, of which one is 1"),
+    "few bits of bits": (attribute(BITS, "bits", 4), "has weights of 4 bits for bit to bit"),
     "another kernel": (attribute(CONV, "kernel", (3, 2)), "has the output shape"),
     "a kernel larger than its map": (attribute(LINEAR, "kernel", (9, 2)), "has kernel=(9, 2) for (6, 2, 3)"),
     "another stride": (attribute(CONV, "stride", (2, 1)), "has the output shape (6, 6, 6), not (3, 6, 6)"),

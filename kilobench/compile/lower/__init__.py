@@ -84,9 +84,8 @@ def lower_for(task: Task, model: nn.Module) -> Graph:
 
 def _walked_only(module: nn.Module) -> bool:
     """Whether a module is one that torch.export knows nothing of."""
-    return (
-        isinstance(module, XnorConv2d) or is_operator(module) or (isinstance(module, FakeQuant) and module.bits == 16)
-    )
+    wide = isinstance(module, FakeQuant) and module.bits == 16
+    return isinstance(module, XnorConv2d) or is_operator(module) or wide
 
 
 def _walked(model: nn.Module, input_shape: Shape) -> Graph:
