@@ -26,11 +26,13 @@ from kilobench.contracts import (
     Shape,
     Source,
     Split,
+    Step,
     Task,
     Training,
     UserError,
     require_positive,
     silent,
+    skip,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ __all__ = [
     "Shape",
     "Source",
     "Split",
+    "Step",
     "SwapAxes",
     "Task",
     "Training",
@@ -94,6 +97,7 @@ __all__ = [
     "require_positive",
     "scaled",
     "silent",
+    "skip",
     "trace",
     "weights_through",
 ]
