@@ -49,6 +49,11 @@ class PassingError(UserError):
 class Unsuited(UserError):
     """A method does not suit a network: a row that says why, no failure."""
 
+    def __init__(self, reason: str, recipes: Mapping[str, str] | None = None) -> None:
+        """``recipes``: why each does not, where several were tried; none where it is said by the one that is being done."""
+        super().__init__(reason)
+        self.recipes = dict(recipes or {})
+
 
 def skip(reason: str) -> NoReturn:
     """Say that a method does not suit the network that it is given, and why: its recipe becomes a row with the reason."""

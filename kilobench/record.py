@@ -434,6 +434,17 @@ class TooLarge(_Part):
     """None where it is too large to run."""
 
 
+class Unsuited(_Part):
+    """A recipe one of whose methods does not suit the network, as it says itself: nothing was measured."""
+
+    schema_version: Literal["kilobench/1"] = Field(default=SCHEMA, alias="schema")
+    task: Spec
+    network: Spec
+    """Without its width where a budget chooses it."""
+    recipe: Recipe
+    reason: Said
+
+
 class BoardCost(_Part):
     """What the program of a core takes on one of its boards."""
 

@@ -136,7 +136,7 @@ def test_a_training_that_diverges_says_where_and_leaves_nothing(
         nonlocal count
         count += 1
         if count == 3:
-            model[6].bias.data[0] = float("nan")  # type: ignore[index,union-attr,operator]
+            model[6].bias.data[0] = float("nan")  # type: ignore[index]
 
     where = r"not finite: training diverged at step 4 of 8, first in the output of 6 \(Linear\)$"
     with pytest.raises(CellError, match=where):
