@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
     from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
+    from kilobench.learn.narrow import narrow
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
     from kilobench.learn.tracing import exchange, trace
@@ -55,6 +56,7 @@ LATER = {
     "fold_norms": "kilobench.learn.quantise",
     "int8_grid": "kilobench.learn.latent",
     "lower": "kilobench.compile.imports.exported",
+    "narrow": "kilobench.learn.narrow",
     "quantise": "kilobench.learn.quantise",
     "scaled": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
@@ -93,6 +95,7 @@ __all__ = [
     "fold_norms",
     "int8_grid",
     "lower",
+    "narrow",
     "quantise",
     "require_positive",
     "scaled",

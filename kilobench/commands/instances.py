@@ -99,19 +99,20 @@ def _params(r: np.random.Generator, bound: Operator) -> dict[str, NDArray[Any]]:
     optional = bound.optional if r.integers(2) else frozenset[str]()
     for name, (dtype, letters) in bound.types[bound.source.dtype, bound.output.dtype].items():
         if name not in optional:
-            params[name] = _param(r, name, dtype, bound.shape(letters))
+            params[name] = _param(r, name, dtype, bound.shape(letters), bound.attrs.get("bits", 8))
             if dtype == "uint32":
                 params[name][..., -1] &= np.uint32(2 ** bound.used_bits(letters) - 1)
     return params
 
 
-def _param(r: np.random.Generator, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _param(r: np.random.Generator, name: str, dtype: str, shape: tuple[int, ...], bits: int) -> NDArray[Any]:
+    """``bits`` is the width of int8 weights, which are symmetric below 8."""
     if dtype == "float32":
         return r.normal(size=shape).astype(np.float32)
     if dtype == "uint32":
         return r.integers(0, 2**32, shape, np.uint32)
     if dtype == "int8":
-        return r.integers(-128, 128, shape, np.int8)
+        return r.integers(1 - 2 ** (bits - 1) if bits < 8 else -128, 2 ** (bits - 1), shape, np.int8)
     if dtype == "uint8":
         return r.integers(0, 256, shape, np.uint8)
     what, _, below = name.partition("_")  # as in shift_negative

@@ -36,15 +36,26 @@ def multiplier(real: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np
     return m.astype(np.int32), np.minimum(t, 62).astype(np.int32)
 
 
-def conv_params(weight: NDArray[np.float64], bias: NDArray[np.float64], source: Tensor, output: Tensor) -> Params:
+def conv_params(
+    weight: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    source: Tensor,
+    output: Tensor,
+    grid: tuple[int, NDArray[np.float64]] | None = None,
+) -> Params:
     """Of a convolution with folded weights [O, KH, KW, I] and biases [O].
 
-    The step of a channel's weights is that of the largest of 127, but where the accumulator would overflow for the bias alone,
-    or no weight binds it and the bias would be coarse, it is that of the bias; a bias that saturates the output whatever the
-    input is no larger than that takes. Raises ValueError where it still may overflow.
+    The step of a channel's weights is that of the largest of 127, or that of ``grid``, bits and steps, beyond whose ends weights
+    are cut. But where the accumulator would overflow for the bias alone, or no weight binds it and the bias would be coarse, it
+    is that of the bias; a bias that saturates the output whatever the input is no larger than that takes. Raises ValueError
+    where it still may overflow.
     """
     largest = np.abs(weight).max(axis=(1, 2, 3))
     scale = np.where(largest > 0, largest, 127.0) / 127.0
+    if grid is not None:
+        bits, scale = grid
+        ends = (2 ** (bits - 1) - 1) * scale[:, None, None, None]
+        weight = np.clip(weight, -ends, ends)
     error = np.abs(bias - source.scale * scale * np.rint(bias / (source.scale * scale)))
     coarse = (largest == 0) & (error > _FINE * output.scale)
     scale = np.where(coarse, _FINE * output.scale / source.scale, scale)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Post-training quantisation: which tensors of a network are stored as integers, and the range of each.
 
-Weights are not touched: the lowering rounds them per output channel to int8 (docs/arithmetic.md).
+Weights are not touched: the lowering rounds them per output channel to int8, or to the grid that a layer is marked with
+(kilobench.learn.narrow, docs/arithmetic.md).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from kilobench.learn.layers import (
     SwapAxes,
     XnorConv2d,
 )
+from kilobench.learn.narrow import narrow, narrowed
 from kilobench.learn.tracing import exchange, trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -243,6 +245,16 @@ def fold_norms(model: nn.Module) -> nn.Module:
         conv, user = _module(node, modules), next(iter(node.users), node)
         norm, once = _module(user, modules), calls[str(node.target)] == calls[str(user.target)] == 1
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(node.users) == 1 and once:
-            exchange(model, str(node.target), fuse_conv_bn_eval(conv, norm))
+            exchange(model, str(node.target), _folded(conv, norm))
             exchange(model, str(user.target), nn.Identity())
     return model
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """Both as one convolution, whose weights keep their places on the grid of a marked one."""
+    folded = fuse_conv_bn_eval(conv, norm)
+    if (mark := narrowed(conv)) is not None and norm.running_var is not None:
+        factor = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight.abs())
+        scale = (mark[1] * factor).detach()
+        narrow(folded, mark[0], torch.where(scale > 0, scale, mark[1]))
+    return folded

@@ -16,6 +16,7 @@ from kilobench.compile.lower.norms import affine, array
 from kilobench.compile.lower.walk import Walk
 from kilobench.compile.operator import kind_of, operator
 from kilobench.learn.layers import padding_of
+from kilobench.learn.narrow import narrowed
 
 Pair = tuple[int, int]
 
@@ -39,21 +40,36 @@ def conv(walk: Walk, node: fx.Node) -> None:
         kind, stride = _conv_kind(walk, node, module), pair(module.stride)
         padding, extra = _padding(walk, node, module)
     bias = np.zeros(len(weight)) if module.bias is None else array(module.bias)
+    factor = np.ones(len(weight))
     if (norm := walk.find(chain, "norm")) is not None:
         factor, offset = affine(norm)
         weight, bias = weight * factor[:, None, None, None], bias * factor + offset
     weight = weight.transpose(0, 2, 3, 1)
     output = walk.emit_tensor(node, chain)
     params: dict[str, NDArray[Any]] = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+    attrs = conv_attrs(weight.shape[1:3], stride, padding, walk.find(chain, "relu") is not None)
+    grid = _grid(module, factor)
     if source.dtype in ("int8", "int16") and output.dtype == "int8":
         with walk.naming(node):
-            params = int8.conv_params(weight, bias, source, output)
+            params = int8.conv_params(weight, bias, source, output, grid)
+        if grid is not None and kind == "conv2d":
+            attrs["bits"] = grid[0]
+    elif grid is not None:
+        what = f"is marked for weights of {grid[0]} bits, but reads {source.dtype} and yields {output.dtype}"
+        raise walk.error(node, f"{what}; supported is int8 (kilobench.api.quantise)")
     if kind == "depthwise_conv2d":
         params["weight"] = params["weight"][..., 0].transpose(1, 2, 0)
-    attrs = conv_attrs(weight.shape[1:3], stride, padding, walk.find(chain, "relu") is not None)
     if extra != (0, 0):
         attrs["extra"] = extra
     walk.emit_op(kind, node, [source], output, attrs=attrs, params=params)
+
+
+def _grid(module: nn.Module, factor: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]] | None:
+    """Bits and steps that a layer is marked with, its weights having been multiplied by a factor for each channel."""
+    if (mark := narrowed(module)) is None:
+        return None
+    steps = array(mark[1])
+    return mark[0], np.where(factor != 0, steps * np.abs(factor), steps)
 
 
 def _conv_kind(walk: Walk, node: fx.Node, module: nn.Conv2d) -> str:

@@ -32,6 +32,8 @@ _DENSE_WEIGHTS, _DENSE_OUTPUTS = 2**14, 16
 class Conv2d(Convolution):
     """``relu`` of int8 is the clamp at the output's zero point; ``shift`` is t of docs/arithmetic.md.
 
+    ``bits`` is the width of integer weights, which below 8 are symmetric: |q| < 2**(bits - 1).
+
     Of ``groups`` parts of the output channels each reads its part of the input channels; ``dilation`` and groups are for
     float32 and int8. A weight of -128 does not fit the kernel of int8, and takes the general one.
 
@@ -48,7 +50,7 @@ class Conv2d(Convolution):
         ("bit", "float32"): {"weight": ("uint32", "OHWi"), "scale": ("float32", "O"), "bias": ("float32", "O")},
         ("bit", "int8"): {"weight": ("uint32", "OHWi"), **REQUANTISED},
     }
-    attributes = Convolution.attributes | {"groups": Attribute(1, MAX_WINDOW, 1, 1)}
+    attributes = Convolution.attributes | {"groups": Attribute(1, MAX_WINDOW, 1, 1), "bits": Attribute(2, 8, 1, 8)}
     min_pixels = 16
 
     def groups(self) -> int:
@@ -87,7 +89,12 @@ class Conv2d(Convolution):
         return bool(self.params["weight"].min() < -127 or (self._channel[:, 3] <= 0).any())
 
     def check(self) -> None:
-        """The accumulator, and counters and roundings of binary convolutions."""
+        """The accumulator, the width of weights, and counters and roundings of binary convolutions."""
+        if (bits := self.attrs["bits"]) < 8:
+            whole = self.output.dtype == "int8" and self.source.dtype != "bit"
+            require(whole, f"has weights of {bits} bits for {self.source.dtype} to {self.output.dtype}")
+            most = np.abs(self.params["weight"].astype(np.int16)).max()
+            require(most < 2 ** (bits - 1), f"has weights of {bits} bits, of which one is {most} in magnitude")
         if self.source.dtype == "bit":
             _bits.check_counters(self, self.taps())
             check_accumulator(self, 256 * self.taps())
