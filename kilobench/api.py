@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
     from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
+    from kilobench.learn.learned import LearnedClip, LearnedStep, ranges_through
     from kilobench.learn.narrow import narrow
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
@@ -49,6 +50,8 @@ LATER = {
     "Add": "kilobench.learn.layers",
     "ChannelRanking": "kilobench.learn.pruning",
     "FakeQuant": "kilobench.learn.layers",
+    "LearnedClip": "kilobench.learn.learned",
+    "LearnedStep": "kilobench.learn.learned",
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",
     "data": "kilobench",
@@ -58,6 +61,7 @@ LATER = {
     "lower": "kilobench.compile.imports.exported",
     "narrow": "kilobench.learn.narrow",
     "quantise": "kilobench.learn.quantise",
+    "ranges_through": "kilobench.learn.learned",
     "scaled": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
     "weights_through": "kilobench.learn.latent",
@@ -75,6 +79,8 @@ __all__ = [
     "DataUnavailable",
     "FakeQuant",
     "Job",
+    "LearnedClip",
+    "LearnedStep",
     "Memory",
     "Method",
     "Network",
@@ -97,6 +103,7 @@ __all__ = [
     "lower",
     "narrow",
     "quantise",
+    "ranges_through",
     "require_positive",
     "scaled",
     "silent",

@@ -31,7 +31,9 @@ def narrow(layer: _Layer, bits: int, scale: Tensor | Iterable[float] | None = No
     step = largest(weight) / most(bits) if scale is None else torch.as_tensor(scale, dtype=torch.float32)
     step = step.detach().to(weight.device, torch.float32).clone()
     if step.shape != weight.shape[:1] or not bool((torch.isfinite(step) & (step > 0)).all()):
-        raise UserError(f"narrow: the scale of {kind} must be {len(weight)} positive numbers, one for each output channel")
+        raise UserError(
+            f"narrow: the scale of {kind} must be {len(weight)} positive numbers, one for each output channel"
+        )
     setattr(layer, _BITS, bits)
     layer.register_buffer(_SCALE, step)
     return layer
