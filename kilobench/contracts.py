@@ -322,6 +322,13 @@ class Method(Contribution):
         return False
 
     @property
+    def taught_by(self) -> str:
+        """Specification of another network, where it ``teaches``: that is trained on the task and teaches in place of the model
+        that comes out of the method. Its training is one training of the task, out of the recipe's effort.
+        """
+        return ""
+
+    @property
     def boards(self) -> tuple[str, ...]:
         """Names of the boards that it measures candidates on."""
         return ()

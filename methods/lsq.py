@@ -31,8 +31,8 @@ class Lsq(Method):
     order = 40
     bits: Literal["2", "3", "4", "8"] = "4"
     effort: float = 0.8
-    lr: float = 2e-3
-    step_lr: float = 1e-3
+    lr: float = 4e-3
+    step_lr: float = 4e-3
 
     def __post_init__(self) -> None:
         require_positive(self, "effort", "lr", "step_lr")
