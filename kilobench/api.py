@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from kilobench.learn.narrow import narrow
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
+    from kilobench.learn.rounding import narrowable, output_error, round_weights
     from kilobench.learn.tracing import exchange, trace
 
 LATER = {
@@ -60,8 +61,11 @@ LATER = {
     "int8_grid": "kilobench.learn.latent",
     "lower": "kilobench.compile.imports.exported",
     "narrow": "kilobench.learn.narrow",
+    "narrowable": "kilobench.learn.rounding",
+    "output_error": "kilobench.learn.rounding",
     "quantise": "kilobench.learn.quantise",
     "ranges_through": "kilobench.learn.learned",
+    "round_weights": "kilobench.learn.rounding",
     "scaled": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
     "weights_through": "kilobench.learn.latent",
@@ -102,9 +106,12 @@ __all__ = [
     "int8_grid",
     "lower",
     "narrow",
+    "narrowable",
+    "output_error",
     "quantise",
     "ranges_through",
     "require_positive",
+    "round_weights",
     "scaled",
     "silent",
     "skip",

@@ -15,8 +15,8 @@ class Ternary(Method):
     """Ternary weights: each is -a, 0 or a, with one a per output channel; activations are int8.
 
     A weight is 0 if its magnitude is at most ``threshold`` times the mean magnitude of its output channel; a is the mean
-    magnitude of the others. Latent weights learn by the straight-through gradient. On the board, weights are int8, -127, 0 or
-    127: the method shows what ternary weights cost in accuracy; a kernel that packs them would save flash.
+    magnitude of the others. Latent weights learn by the straight-through gradient. On the board, weights of convolutions and
+    linear layers take 2 bits, those of depthwise convolutions 8.
 
     Parameters: ``threshold`` see above; ``effort`` its weight where a recipe's methods share steps; ``lr`` its peak learning
     rate.
@@ -24,7 +24,10 @@ class Ternary(Method):
 
     name = "ternary"
     reference = "Li et al., arXiv 1605.04711, sections 2.2 and 2.3 (there one a per layer)"
-    changes = ("its trainings share the steps of the contest's effort, where they had a length of their own",)
+    changes = (
+        "its trainings share the steps of the contest's effort, where they had a length of their own",
+        "weights take 2 bits on the board, where they took 8; biases are rounded to steps of a, where it was a / 127",
+    )
     order = 30
     threshold: float = 0.7
     effort: float = 0.8
@@ -39,11 +42,13 @@ class Ternary(Method):
         """Train through the ternary function, then quantise activations."""
         from torch import nn
 
-        from kilobench.api import quantise, weights_through
+        from kilobench.api import narrow, quantise, weights_through
 
         layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         with weights_through(layers, self._ternary):
             trained = job.train(model, lr=self.lr)
+        for layer in layers:
+            narrow(layer, 2)
         return quantise(trained, job.batches(8))
 
     def _ternary(self, weight: Tensor) -> Tensor:

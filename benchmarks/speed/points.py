@@ -49,13 +49,14 @@ PADDINGS = ["none", "half", "same", "after"]
 
 
 class Layer(NamedTuple):
-    """Of what a kernel sees: map [h, w, c], window, output channels (0: as many as it reads)."""
+    """Of what a kernel sees: map [h, w, c], window, output channels (0: as many as it reads), bits of integer weights."""
 
     shape: tuple[int, int, int]
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     padding: str = "none"
     out: int = 0
+    bits: int = 8
 
     def window(self) -> dict[str, Any]:
         """Attributes of kilobench.compile.ops._window."""
@@ -190,7 +191,7 @@ def _grid(seed: str) -> Iterator[Layer]:
 
 def point(kind: str, read: DType, made: DType, layer: Layer, most: int = 0) -> Point:
     """Raises ValueError for a layer that this operator cannot be; where ``most`` is not 0, or that is more work or too large."""
-    seed = crc32(repr(layer).encode())
+    seed = crc32(repr(layer).replace(f", bits={layer.bits}", "").encode())
     b = _Builder(seed, layer)
     source = b.tensor(layer.shape, read)
     if issubclass(operator(kind), Windowed):
@@ -225,7 +226,7 @@ class _Builder(Builder):
         fits = bound.work() <= most and bound.weights() <= max(MAX_WEIGHTS, most // 40)
         require(not most or fits, "is too much work")
         if kind == "conv2d":
-            self.conv(source, made, out, kernel)
+            self.conv(source, made, out, kernel, bits=self._layer.bits)
         elif convolves:
             self.depthwise(source, kernel)
         else:

@@ -69,6 +69,10 @@ def _conv(*layers: Layer, read: DType = "int8", made: DType | None = None) -> Po
     return _layers("conv2d", *layers, read=read, made=made)
 
 
+def _narrow(bits: int, *layers: Layer) -> Points:
+    return _conv(*(layer._replace(bits=bits) for layer in layers))
+
+
 def _depthwise(*layers: Layer, read: DType = "int8") -> Points:
     return _layers("depthwise_conv2d", *layers, read=read)
 
@@ -95,6 +99,12 @@ LAYERS = {
     "int8_dense1024": Row("int8 dense 1024 -> 64", _conv(_DENSE), 1.35, 1.2, "CMSIS-NN 2.53"),
     "int8_dense256": Row("256 -> 2", _conv(square(1, 256, out=2)), 3, 2, "CMSIS-NN 3.3"),
     "int8_dense64": Row("64 -> 12", _conv(square(1, 64, out=12)), 3, 2),
+    "int4_conv3x3": Row("4 bits: conv 3x3, 16x16x32 -> 32", _narrow(4, _CONV), 1.35, 1.1, "CMSIS-NN's s4 4.87"),
+    "int4_pointwise32": Row("pointwise, 16x16x32 -> 32", _narrow(4, _POINTWISE), 2, 1.4),
+    "int4_dense1024": Row("dense 1024 -> 64", _narrow(4, _DENSE), 1.5, 1.3),
+    "ternary_conv3x3": Row("2 bits: conv 3x3, 16x16x32 -> 32", _narrow(2, _CONV), 1.2, 0.8),
+    "ternary_pointwise32": Row("pointwise, 16x16x32 -> 32", _narrow(2, _POINTWISE), 1.6, 1.2),
+    "ternary_dense1024": Row("dense 1024 -> 64", _narrow(2, _DENSE), 1.2, 0.9),
     "int8_depthwise3x3": Row("int8 depthwise 3x3, 16x16x32", _depthwise(square(16, 32, 3)), 3.5, 2.5, "CMSIS-NN 9.53"),
     "int8_depthwise_6x6": Row("stride 2, 6x6x128", _depthwise(square(6, 128, 3, 2)), 6, 4, "CMSIS-NN 8.9"),
     "int8_depthwise_12x12": Row("stride 2, 12x12x64", _depthwise(square(12, 64, 3, 2)), 5, 4, "CMSIS-NN 9.3"),
@@ -125,6 +135,8 @@ LAYERS = {
     "fp32_depthwise3x3": Row("fp32 depthwise 3x3, 16x16x32", _depthwise(square(16, 32, 3), read="float32"), 3.2, 2.6),
     "fp32_pointwise": Row("fp32 pointwise, 16x16x32 -> 32", _conv(_POINTWISE, read="float32"), 3.2, 2.6),
     "fp32_dense": Row("fp32 dense 1024 -> 64", _conv(_DENSE, read="float32"), 3.2, 2.6),
+    "m0plus_int4_conv3x3": Row("M0+ 4 bits: conv 3x3, 16x16x32 -> 32", _narrow(4, _CONV), 7, 5, "-", M0PLUS),
+    "m0plus_ternary_conv3x3": Row("M0+ 2 bits: conv 3x3, 16x16x32 -> 32", _narrow(2, _CONV), 7, 5, "-", M0PLUS),
     "m0plus_int8_conv3x3": Row("M0+ int8 conv 3x3, 16x16x32 -> 32", _conv(_CONV), 7, 6, "CMSIS-NN 9.5", M0PLUS),
 }  # fmt: skip
 

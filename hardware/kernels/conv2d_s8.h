@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8 convolution, by whose kernels it is included: with KB_TWICE before, results are rounded twice.
+/* int8 convolution, by whose kernels it is included: with KB_TWICE before, results are rounded twice; with KB_BITS
+   before, 4 or 2, weights have so many bits (conv2d_narrow.h).
 
    Columns of the input (all kernel rows of one x, all channels) are expanded to 16 bits once per block of output
    pixels; a pixel's taps are then consecutive, and neighbouring pixels share columns. Padding is the zero point; the
@@ -15,13 +16,16 @@
 
 #include "kb_inline.h"
 
-#if defined(__ARM_ARCH_6M__) || defined(__riscv)
+#if (defined(__ARM_ARCH_6M__) || defined(__riscv)) && !defined(KB_BITS)
 #include "conv2d_s8_three.h"
 #else
 #include "kb_clamp.h"
 #include "kb_columns.h"
+#include "kb_expand.h"
 
-#if defined(__ARM_FEATURE_DSP)
+#if defined(KB_BITS)
+#include "conv2d_narrow.h"
+#elif defined(__ARM_FEATURE_DSP)
 #include "conv2d_s8_dsp.h"
 #else
 #include "conv2d_s8_portable.h"
@@ -92,6 +96,9 @@ KB_INLINE void convolve(const int8_t *in, int8_t *out, void *scratch, const kb_c
 {
     const kb_window *g = &p->window;
     const int32_t width = g->in.width;
+#ifdef KB_BITS
+    clear(scratch, p);
+#endif
     if (g->kernel_h * g->kernel_w * g->stride_h * g->stride_w == 1 && g->out.height == g->in.height &&
         g->out.width == width && r->x_end - r->x == width)
         convolve_row(in, out, scratch, p, 0, r->y * width, r->y_end * width, g->in.height * width);

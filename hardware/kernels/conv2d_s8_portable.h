@@ -79,23 +79,4 @@ KB_APART void make(const int16_t *x, int32_t step, int32_t count, int8_t *out, i
     }
 }
 
-/* `count` times some values to 16 bits; behind each `skip` bytes are left as they are. */
-KB_INLINE void expand(int16_t *to, const int8_t *from, int32_t values, int32_t skip, int32_t count)
-{
-    KB_NO_UNROLL
-    for (; count > 0; count--, to += skip / 2)
-        for (int32_t left = values; left > 0; left--)
-            *to++ = *from++;
-}
-
-/* `count` pixels of three values of three rows, `line` bytes apart, to 16 bits; those of a column follow one another,
-   and columns are `column` halves apart. */
-KB_INLINE void copy_colours(int16_t *to, const int8_t *from, int32_t line, int32_t column, int32_t count)
-{
-    KB_NO_UNROLL
-    for (; count > 0; count--, to += column, from += 3)
-        for (int32_t i = 0; i < 9; i++)
-            to[i] = from[i / 3 * line + i % 3];
-}
-
 #endif

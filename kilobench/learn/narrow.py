@@ -18,9 +18,9 @@ _Layer = TypeVar("_Layer", bound=nn.Module)
 def narrow(layer: _Layer, bits: int, scale: Tensor | Iterable[float] | None = None) -> _Layer:
     """Mark a Conv2d or Linear: on the board its weights have ``bits``, 2 to 7. Returns the layer.
 
-    Their grid is symmetric per output channel, w = scale[c] * q with |q| <= 2**(bits - 1) - 1; ``scale``, positive, has one number
-    for each channel, and is max|w| / (2**(bits - 1) - 1) where it is not given. The weights stay what they are: the lowering
-    rounds them to this grid, and a batch norm that is folded into them scales it too. Marking again replaces a mark.
+    Their grid is symmetric per output channel, w = scale[c] * q with |q| <= 2**(bits - 1) - 1; ``scale``, positive, has one
+    number for each channel, and is max|w| / (2**(bits - 1) - 1) where it is not given. The weights stay what they are: the
+    lowering rounds them to this grid, and a batch norm that is folded into them scales it too. Marking again replaces a mark.
     """
     kind = type(layer).__name__
     if not isinstance(layer, nn.Conv2d | nn.Linear):

@@ -32,7 +32,7 @@ class Builder:
     """
 
     def __init__(self, seed: int, *, exact: bool = False, extreme: bool = False, wild: bool = True) -> None:
-        self.random = np.random.default_rng(seed)
+        self.random, self.widths = (np.random.default_rng(numbers) for numbers in (seed, [seed, 7]))
         self.exact, self.extreme, self.wild = exact, extreme, wild
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
@@ -125,9 +125,10 @@ class Builder:
         kernel: Pair | None = None,
         stride: Pair | None = None,
         padding: Pair | None = None,
+        bits: int = 0,
     ) -> Tensor:
         """A convolution; a random number of channels keeps to MAX_MACS and MAX_WEIGHTS. Groups and dilation are random where
-        the kernel is, and the type has them.
+        the kernel is, and the type has them, and so is the width of weights that is not given.
         """
         r, channels, dilation, groups = self.random, source.shape[2], (1, 1), 1
         if kernel is None and source.dtype in ("float32", "int8"):
@@ -145,11 +146,13 @@ class Builder:
         output = self.tensor((*size, out), dtype)
         relu = bool(self.random.integers(2)) and dtype != "bit"
         shape = (out, *attrs["kernel"], channels // groups)
-        if source.dtype == "int16":
-            params = self._int8_params(shape, dtype, 2**15)
+        if source.dtype in ("int8", "int16"):
+            bits = bits or int(self.widths.integers(2, 8) if self.widths.random() < 0.2 else 8)
+            attrs |= {"bits": bits} if bits < 8 else {}
+            reach = 2**15 if source.dtype == "int16" else 256
+            params = self._int8_params(shape, dtype, reach, 2 ** (bits - 1) - 1)
         else:
-            make = {"float32": self._float_params, "int8": self._int8_params, "bit": self._bit_params}[source.dtype]
-            params = make(shape, dtype)
+            params = (self._bit_params if source.dtype == "bit" else self._float_params)(shape, dtype)
         return self.op("conv2d", [source], output, attrs | {"relu": relu}, params)
 
     def depthwise(
@@ -266,10 +269,10 @@ class Builder:
         weight[r.random(shape) < 0.02] = -0.0
         return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
 
-    def _int8_params(self, shape: tuple[int, ...], dtype: DType, reach: int = 256) -> dict[str, Any]:
-        """For inputs, less their zero point, of magnitudes below or at ``reach``."""
-        r, out, taps = self.random, shape[0], int(np.prod(shape[1:]))
-        top = min(127, INT32_MAX // (reach * taps))
+    def _int8_params(self, shape: tuple[int, ...], dtype: DType, reach: int = 256, most: int = 127) -> dict[str, Any]:
+        """For inputs, less their zero point, of magnitudes below or at ``reach``, and weights of ``most``."""
+        r, out, taps, share = self.random, shape[0], int(np.prod(shape[1:])), most / 127
+        top = min(most, INT32_MAX // (reach * taps))
         weight = r.integers(-top, top + 1, shape)
         if self.extreme:
             weight = r.choice([-top, top], shape)
@@ -277,10 +280,10 @@ class Builder:
         if self.wild and top == 127 and dtype == "int8" and r.random() < 0.1:
             weight[r.random(shape) < r.choice([0.02, 1])] = -128
         sums = np.abs(weight).sum(axis=(1, 2, 3))
-        bias = self._bias(INT32_MAX - reach * sums, 16.0 * reach * np.sqrt(taps))
+        bias = self._bias(INT32_MAX - reach * sums, 16.0 * reach * np.sqrt(taps) * share)
         params = {"weight": weight.astype(np.int8), "bias": bias.astype(np.int32)}
         bound = float(reach) * sums + np.abs(bias)
-        return params | self._requantisation(bound, np.maximum(24.0 * reach * np.sqrt(taps), np.abs(bias)))
+        return params | self._requantisation(bound, np.maximum(24.0 * reach * np.sqrt(taps) * share, np.abs(bias)))
 
     def _bit_params(self, shape: tuple[int, ...], dtype: DType) -> dict[str, Any]:
         r, out, taps = self.random, shape[0], int(np.prod(shape[1:]))

@@ -43,13 +43,13 @@ def layer(seed: int) -> Graph:
     if r.random() < 0.25:
         x = b.conv(x, "int8", x.shape[2], (min(3, height), min(3, width)), (1, 1), (0, 0))
     if kind == "pointwise":
-        y = b.conv(x, "int8", outputs(b), (1, 1), ((1, 1), (1, 1), (1, 1), (2, 2), (1, 2))[r.integers(5)], (0, 0))
+        y = b.conv(x, "int8", outputs(b), (1, 1), ((1, 1), (1, 1), (1, 1), (2, 2), (1, 2))[r.integers(5)], (0, 0), 8)
     elif kind == "window":
-        y = b.conv(x, "int8", outputs(b), (int(r.integers(1, 6)), int(r.integers(1, 6))))
+        y = b.conv(x, "int8", outputs(b), (int(r.integers(1, 6)), int(r.integers(1, 6))), bits=8)
     elif kind == "colours":
-        y = b.conv(x, "int8", outputs(b), (3, int(r.integers(1, 6))))
+        y = b.conv(x, "int8", outputs(b), (3, int(r.integers(1, 6))), bits=8)
     else:
-        y = b.conv(x, "int8", outputs(b), x.shape[:2], (1, 1), (0, 0))
+        y = b.conv(x, "int8", outputs(b), x.shape[:2], (1, 1), (0, 0), 8)
     rescale(b, b.ops[-1])
     if min(y.shape[:2]) > 3 and r.random() < 0.5:
         y = b.pool(y, "max_pool", (2, 2), (2, 2))

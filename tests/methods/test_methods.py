@@ -15,6 +15,8 @@ from tests.learn.trained import Trained, digits, run_in_c, tones
 
 SHORT = {
     "int8": "int8",
+    "int4": "int4[batches=2]",
+    "mixed": "mixed[batches=2]",
     "qat": "qat",
     "ternary": "ternary",
     "xnor": "xnor",
@@ -31,6 +33,8 @@ INTEGER = [
     "lsq[bits=2]",
     "pact[bits=2]",
     "ternary",
+    "int4[batches=2]",
+    "mixed[bits=3.5,batches=2]",
     "xnor",
     "xnor[keep=none,gradient=xnor]",
     "xnor[layout=study]",
@@ -79,6 +83,8 @@ def test_a_job_holds_no_test_data() -> None:
     ("recipe", "message"),
     [
         ("int8[batches=0]", "batches must be from 1 to 1000"),
+        ("int4[first=2]", "first must be 4 or 8, not 2"),
+        ("mixed[bits=1.5]", "bits must be from 2 to 8, not 1.5"),
         ("xnor[keep=stm]", "keep must be stem, first, none or a number of convolutions, not 'stm'"),
         ("xnor[keep=40]", "no convolution of this network becomes binary"),
         ("prune[keep=0]", "keep must be above 0"),

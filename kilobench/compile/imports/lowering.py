@@ -8,7 +8,7 @@ docs/importing.md says what comes of a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from kilobench.compile.imports.dead_channels import without_dead_channels
 from kilobench.compile.imports.program import Node, Program
 from kilobench.compile.imports.shapes import check_program
 from kilobench.compile.imports.simplify import fold_constants, simplify
-from kilobench.compile.imports.walk import Rounding, Walk
+from kilobench.compile.imports.walk import Narrow, Rounding, Walk
 from kilobench.contracts import UserError
 
 _STEPS: dict[str, Callable[[Walk, Node], None]] = {
@@ -53,8 +53,9 @@ _STEPS: dict[str, Callable[[Walk, Node], None]] = {
 }
 
 
-def lower_program(program: Program, rounding: Rounding = "once") -> Graph:
-    """The graph of a program, whose int8 sums are rounded once, or as TensorFlow Lite rounds them, "tflite".
+def lower_program(program: Program, rounding: Rounding = "once", narrow: Mapping[str, Narrow] | None = None) -> Graph:
+    """The graph of a program, whose int8 sums are rounded once, or as TensorFlow Lite rounds them, "tflite"; ``narrow`` has
+    the weights of few bits, by name of node.
 
     Maps are [h, w, c] whatever the file has; so are input and outputs, of the types that the file says. Raises UserError, in one
     line that names the node, for what no operator computes.
@@ -62,7 +63,7 @@ def lower_program(program: Program, rounding: Rounding = "once") -> Graph:
     program = fold_constants(program)
     check_program(program)
     program = simplify(program)
-    walk = Walk(program, rounding)
+    walk = Walk(program, rounding, narrow or {})
     walk.begin()
     for node in program.nodes:
         with walk.naming(node), np.errstate(over="ignore"):  # what is infinite is refused, or saturates

@@ -28,6 +28,15 @@ Params = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
+class Narrow:
+    """Of a layer whose weights have few bits: these, and by output channel their steps and the largest of them."""
+
+    bits: int
+    steps: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Placed:
     """A value, in a map: the order of its axes there, as axes of ``shape``."""
 
@@ -50,8 +59,8 @@ def unique(wanted: str, used: set[str]) -> str:
 class Walk:
     """A program, the graph made of it up to now, and what the steps of all kinds share."""
 
-    def __init__(self, program: Program, rounding: Rounding) -> None:
-        self.program, self.values, self.rounding = program, program.values, rounding
+    def __init__(self, program: Program, rounding: Rounding, narrow: Mapping[str, Narrow]) -> None:
+        self.program, self.values, self.rounding, self.narrow = program, program.values, rounding, narrow
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
         self.placed: dict[str, Placed] = {}

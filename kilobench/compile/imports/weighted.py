@@ -40,7 +40,7 @@ def conv(walk: Walk, node: Node) -> None:
     }
     depthwise = taken == 1 and node.attrs["groups"] > 1
     if not depthwise:
-        attrs["groups"] = node.attrs["groups"]
+        attrs |= {"groups": node.attrs["groups"]} | _bits(walk, node)
     params = dict(_parameters(walk, node, source, integer, (out, taken, *kernel), (0, 2, 3, 1)))
     if depthwise:
         params["weight"] = params["weight"][..., 0].transpose(1, 2, 0)
@@ -77,7 +77,7 @@ def dense(walk: Walk, node: Node) -> None:
         params = _parameters(walk, node, source, integer, (out[-1], shape[last]), (0, 1), (1, 1, shape[last]))
         kernel, made = (1, 1), (*source.shape[:2], out[-1])
         order = before + order_of((last,), out)
-    attrs = {"kernel": kernel, "stride": (1, 1), "padding": (0, 0), "relu": "relu" in node.attrs}
+    attrs = {"kernel": kernel, "stride": (1, 1), "padding": (0, 0), "relu": "relu" in node.attrs} | _bits(walk, node)
     walk.emit("conv2d", node, [source], made, order, attrs=attrs, params=params, grid=grid)
 
 
@@ -143,14 +143,30 @@ def _parameters(
 
     grid = grid_of(walk.values[node.output])
     if not integer or grid is None:
+        require(node.name not in walk.narrow, "is marked for weights of few bits, but is none of int8")
         biases = np.zeros(shape[0]) if bias is None else real(bias)
         return {"weight": laid(real(weight)).astype(np.float32), "bias": biases.astype(np.float32)}
     output = _like(grid)
     if (given := _as_given(walk, node, weight, bias, source, output)) is not None:
         return given | {"weight": laid(given["weight"])}
     biases = np.zeros(shape[0]) if bias is None else real(bias)
-    params = int8.conv_params(laid(real(weight)), biases, source, output)
+    params = int8.conv_params(laid(real(weight)), biases, source, output, _narrow_grid(walk, node, real(weight)))
     return params | {"shift": walk.shifts(params["shift"])}
+
+
+def _bits(walk: Walk, node: Node) -> dict[str, Any]:
+    """The attribute that says how narrow weights are, if they are."""
+    return {"bits": walk.narrow[node.name].bits} if node.name in walk.narrow else {}
+
+
+def _narrow_grid(walk: Walk, node: Node, weight: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]] | None:
+    """Bits and steps of narrow weights, which must be those that were marked."""
+    if (narrow := walk.narrow.get(node.name)) is None:
+        return None
+    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    same = largest.shape == narrow.largest.shape and np.allclose(largest, narrow.largest, rtol=1e-4)
+    require(same, f"is marked for weights of {narrow.bits} bits, but what follows it is folded into them")
+    return narrow.bits, narrow.steps
 
 
 def _as_given(

@@ -27,7 +27,6 @@ from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, 
 from kilobench.compile.lower.walk import LoweringError, NoLogits, Walk
 from kilobench.contracts import Shape, Task, UserError
 from kilobench.learn.layers import FakeQuant, XnorConv2d, is_operator
-from kilobench.learn.narrow import narrowed
 from kilobench.learn.tracing import first_line, replaced
 
 __all__ = ["LoweringError", "lower", "lower_for", "multiplier"]
@@ -86,7 +85,7 @@ def lower_for(task: Task, model: nn.Module) -> Graph:
 def _walked_only(module: nn.Module) -> bool:
     """Whether a module is one that torch.export knows nothing of."""
     wide = isinstance(module, FakeQuant) and module.bits == 16
-    return isinstance(module, XnorConv2d) or is_operator(module) or wide or narrowed(module) is not None
+    return isinstance(module, XnorConv2d) or is_operator(module) or wide
 
 
 def _walked(model: nn.Module, input_shape: Shape) -> Graph:

@@ -8,12 +8,17 @@ from dataclasses import replace
 from torch import nn
 
 from kilobench.compile.graph import Graph
+from kilobench.compile.imports.builder import printable
 from kilobench.compile.imports.exported import NotExported, export_module
 from kilobench.compile.imports.lowering import lower_program
 from kilobench.compile.imports.program import Program
+from kilobench.compile.imports.walk import Narrow
+from kilobench.compile.lower.norms import array
 from kilobench.compile.lower.supported import unsound
 from kilobench.compile.lower.walk import LoweringError
 from kilobench.contracts import Shape, UserError
+from kilobench.learn.narrow import narrowed
+from kilobench.learn.quantise import fold_norms
 
 
 def lower_exported(model: nn.Module, input_shape: Shape) -> Graph:
@@ -21,7 +26,8 @@ def lower_exported(model: nn.Module, input_shape: Shape) -> Graph:
     if text := unsound(model):
         raise LoweringError(text)
     try:
-        graph = lower_program(_integer_ends(export_module(model, input_shape, trained=True)))
+        narrow = _narrow(model)
+        graph = lower_program(_integer_ends(export_module(model, input_shape, trained=True)), narrow=narrow)
     except NotExported:
         raise
     except UserError as error:
@@ -31,6 +37,18 @@ def lower_exported(model: nn.Module, input_shape: Shape) -> Graph:
         made = ", ".join(f"{graph.tensors[name].dtype} {graph.tensors[name].shape}" for name in graph.outputs)
         raise LoweringError(f"a network returns logits [n, classes], not {made} as this one does")
     return graph
+
+
+def _narrow(model: nn.Module) -> dict[str, Narrow]:
+    """What layers are marked with, by path, once batch norms are folded into these."""
+    if any(narrowed(module) is not None for module in model.modules()):
+        fold_norms(model)
+    found = {}
+    for path, module in model.named_modules():
+        if (mark := narrowed(module)) is not None:
+            weight = module.get_parameter("weight").detach()
+            found[printable(path)] = Narrow(mark[0], array(mark[1]), array(weight.abs().flatten(1).amax(1)))
+    return found
 
 
 def _integer_ends(program: Program) -> Program:

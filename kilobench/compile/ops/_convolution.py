@@ -201,20 +201,20 @@ class Convolution(Windowed):
                 blocks += [np.concatenate([a.reshape(len(a), a[0].size) for a in (whole, rest)], axis=1).ravel()]
         return np.concatenate(blocks)
 
-    def channel_table(self, bias: NDArray[Any], twice: bool = False) -> NDArray[np.int32]:
-        """As ``channel`` of kb_conv2d_s8_params, of the kernels that round once or ``twice``. Sums that take few values, as those
-        of channels that training has left almost dead, are made a constant, or a step of what the factor 1/4 and the shift 23
-        leave: floor((acc - first) / 2**25) + y.
+    def channel_table(self, bias: NDArray[Any], twice: bool = False, left: int = 0) -> NDArray[np.int32]:
+        """As ``channel`` of kb_conv2d_s8_params, of the kernels that round once or ``twice``, for sums that are shifted to the
+        ``left``. Sums that take few values, as those of channels that training has left almost dead, are made a constant, or a
+        step of what the factor 1/4 and the shift 23 leave: floor((acc - first) / 2**25) + y.
         """
         zero = self.output.zero_point
-        table = channel_table(bias, self.params["multiplier"], self.params["shift"], zero, twice)
+        table = channel_table(bias << left, self.params["multiplier"], self.params["shift"] + left, zero, twice)
         odd = (table[:, 3] <= 0) | (twice & ~self._doubles())
         if not odd.any():
             return table
         least, most = self.extremes()
-        for channel, (y, first) in self.steps(odd & (least < most), 2**24).items():
+        for channel, (y, first) in self.steps(odd & (least < most), 2**24 >> left).items():
             place = min(max(y + zero, -200), 200)
-            begin = int(bias[channel]) - first
+            begin = (int(bias[channel]) - first) << left
             table[channel] = (2 * begin, 1 << 29, place << 23, 23) if twice else (begin, 1 << 30, place << 23, 23)
         settled = odd & (least == most)
         table[settled] = [(0, 0, 2 * int(value) + 1, 1) for value in least[settled]] or 0

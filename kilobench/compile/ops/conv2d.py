@@ -16,7 +16,15 @@ from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Attribute, Field, require
 from kilobench.compile.ops import _bits
 from kilobench.compile.ops._convolution import Convolution
-from kilobench.compile.ops._integers import REQUANTISED, check_accumulator, check_once, lowest, requantise, saturate
+from kilobench.compile.ops._integers import (
+    INT32_MAX,
+    REQUANTISED,
+    check_accumulator,
+    check_once,
+    lowest,
+    requantise,
+    saturate,
+)
 from kilobench.compile.ops._window import MAX_WINDOW
 
 _COLUMNS_BYTES = 2048
@@ -122,20 +130,22 @@ class Conv2d(Convolution):
 
     @property
     def kernel(self) -> str:
-        """Of bits there are two for each type of output; of int8 one for what most pointwise layers are, and one for linear
-        layers of few outputs; of float32 one for linear layers of many weights.
+        """Of bits there are two for each type of output; of int8 one for what most pointwise layers are, one for linear
+        layers of few outputs, and one for each width of packed weights; of float32 one for linear layers of many weights.
         """
         name = super().kernel
         if self.source.dtype == "bit":
             suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
             return name + ("_few" if _bits.few(self) else "") + suffix
+        if self._packed < 8:
+            return name.replace("_s8", f"_s{self._packed}")
         kind = "pointwise_" if self._in_pairs() else "dense_" if self._is_dense_f32() or self._is_dense_s8() else ""
         return name.replace("conv2d", f"{kind}conv2d")
 
     @property
     def struct(self) -> str:
         """The same of all of a type, but of linear layers of int8."""
-        return re.sub("_few|pointwise_|dense_(?=conv2d_f32)", "", super().struct)
+        return re.sub("_few|pointwise_|dense_(?=conv2d_f32)", "", super().struct).replace(f"_s{self._packed}", "_s8")
 
     def fields(self) -> dict[str, Field]:
         """The zero point of an int8 convolution's output is in its numbers of channels."""
@@ -164,7 +174,11 @@ class Conv2d(Convolution):
 
     def _is_dense(self) -> bool:
         """Whether its one window is the whole map."""
-        return bool(not self.general and self.attrs["kernel"] == self.source.shape[:2] and self.inside())
+        return not self.general and self._reads_all()
+
+    def _reads_all(self) -> bool:
+        """The same, also if it is general."""
+        return bool(self.attrs["kernel"] == self.source.shape[:2] and self.inside())
 
     def _is_dense_f32(self) -> bool:
         """Whether it is float32 and dense, and its weights are many times its kernel's flash."""
@@ -174,6 +188,26 @@ class Conv2d(Convolution):
     def _is_dense_s8(self) -> bool:
         """Whether it is int8 and dense, and the kernel that makes four channels at a time would make some for nothing."""
         return self.source.dtype == "int8" and self.output.shape[2] < _TOGETHER and self._is_dense()
+
+    @cached_property
+    def _packed(self) -> int:
+        """Bits that a weight takes in flash: 2, 4 or, for more of them and where only kernels of int8 do, 8."""
+        plain = self.source.dtype != "int8" or self.general or not self._left or self._is_dense_s8()
+        return 8 if plain else self._width()
+
+    def _width(self) -> int:
+        """Bits of a weight, for which there is a kernel."""
+        return next(width for width in (2, 4, 8) if width >= self.attrs["bits"])
+
+    @cached_property
+    def _left(self) -> int:
+        """How far sums of narrow weights are shifted to the left, so that factors are about those of 8 bits; 0 if 32 bits do not
+        hold them. Where weights take 8 bits, these are shifted.
+        """
+        width = 8 if self.output.shape[2] < _TOGETHER and self._reads_all() else self._width()
+        left = {2: 7, 4: 4}.get(width, 8 - self.attrs["bits"])
+        most = 2 * self._reach() + np.abs(self.params["bias"].astype(np.int64))
+        return left if left and not self.may_round_twice() and int(most.max()) << left <= INT32_MAX else 0
 
     def _f32(self) -> dict[str, Field]:
         """Weights [ceil(O / 4), KH, KW, I, 4], as one load of four registers takes them, and as many biases."""
@@ -185,22 +219,21 @@ class Conv2d(Convolution):
 
     def _dense_s8(self) -> dict[str, Field]:
         """Weights [taps / 4, O, 4]; see dense_conv2d_s8.h."""
-        rows = self.params["weight"].reshape(self.output.shape[2], -1)
+        rows = self.params["weight"].reshape(self.output.shape[2], -1) << self._left
         outputs, taps = rows.shape
         filled = np.pad(rows, ((0, 0), (0, -taps % constant("KB_DENSE_S8_STEP"))))
         weight = filled.reshape(outputs, -1, 4).transpose(1, 0, 2)
         return {"weight": weight, "channel": self._channel, "taps": taps, "channels": outputs, "low": lowest(self)}
 
     def _s8(self) -> dict[str, Field]:
-        """Weights of two output channels in each half word, of four side by side; see conv2d_s8.h."""
+        """Weights of four output channels side by side; see conv2d_s8.h and conv2d_narrow.h."""
         columns, taps = self._weight_columns(), self._ordered_taps()
         outputs = len(columns)
         ordered = np.zeros((max(outputs, 4), taps), dtype=np.int32)
-        ordered[:outputs, : columns.shape[1]] = columns
+        ordered[:outputs, : columns.shape[1]] = columns << (self._left if self._packed == 8 else 0)
         quads = np.minimum(np.arange(0, outputs, 4), len(ordered) - 4)
         ordered = ordered[(quads[:, None] + np.arange(4)).ravel()]
-        pairs = (256 * ordered[1::2] + ordered[::2]).astype(np.int16)
-        weight = pairs.reshape(-1, 2, taps // 2, 2).transpose(0, 2, 1, 3)
+        weight = _PACKING[self._packed](ordered.reshape(-1, 4, taps))
         channel = np.pad(self._channel, ((0, len(ordered) - outputs), (0, 0)))
         numbers = {"column": self._column(), "taps": taps, "sums": self._sums(), "block": self._block()}
         return {"weight": weight, "channel": channel, **numbers}
@@ -209,7 +242,8 @@ class Conv2d(Convolution):
     def _channel(self) -> NDArray[np.int32]:
         """``channel`` of kb_conv2d_s8_params: padding being the zero point, sums are of what is read as it is."""
         sums = self.params["weight"].sum(axis=(1, 2, 3), dtype=np.int32)
-        return self.channel_table(self.params["bias"] - self.source.zero_point * sums, self.may_round_twice())
+        bias = self.params["bias"] - self.source.zero_point * sums
+        return self.channel_table(bias, self.may_round_twice(), self._left)
 
     def _s16(self) -> dict[str, Field]:
         """Weights at 16 bits; see conv2d_s16.c."""
@@ -269,6 +303,34 @@ class Conv2d(Convolution):
     def _sums(self) -> int:
         """Words of scratch before the columns of an int8 convolution: for sums of some kernels, or weights of four channels."""
         outputs, pixels, taps = self.output.shape[2], self._block(), self._ordered_taps()
+        if self._packed < 8:
+            return pixels if outputs >= _TOGETHER else 2 * pixels
         many = pixels >= constant("KB_CONV2D_S8_COPIED") and taps > constant("KB_CONV2D_S8_CACHED")
         sums = -(-outputs // _TOGETHER) * _TOGETHER * min(pixels, 2)
         return int(max(sums, taps if many and outputs >= _TOGETHER else 0, pixels if outputs < _TOGETHER else 0))
+
+
+def _halves(quads: NDArray[np.int32]) -> NDArray[np.int16]:
+    """Weights [quads, 4, taps] as conv2d_s8.h reads them: a half word has two of a tap."""
+    pairs = 256 * quads[:, 1::2] + quads[:, ::2]
+    return pairs.reshape(len(quads), 2, -1, 2).transpose(0, 2, 1, 3).astype(np.int16)
+
+
+def _nibbles(quads: NDArray[np.int32]) -> NDArray[np.int16]:
+    """Weights of 4 bits as conv2d_narrow.h reads them: a half word has the four of a tap."""
+    return (4096 * quads[:, 3] + 256 * (quads[:, 2] + 8) + 16 * (quads[:, 1] + 8) + quads[:, 0] + 8).astype(np.int16)
+
+
+def _crumbs(quads: NDArray[np.int32]) -> NDArray[np.int16]:
+    """Weights of 2 bits as conv2d_narrow.h reads them: a word has those of four taps, in halves that are turned to the left."""
+    halves = (2**14 * quads[:, 1::2] + quads[:, ::2] + 1).astype(np.int16).view(np.uint16)
+    words = np.ascontiguousarray(halves).view("<u4").astype(np.uint32)  # [quads, pairs of channels, pairs of taps]
+    packed = np.zeros((len(quads), words.shape[2] // 2), dtype=np.uint32)
+    for pair, taps in np.ndindex(2, 2):
+        word, left = words[:, pair, taps::2], 8 * taps + 4 * pair
+        packed |= word << np.uint32(left) | word >> np.uint32((32 - left) % 32) if left else word
+    return packed.view(np.int16)
+
+
+_PACKING = {8: _halves, 4: _nibbles, 2: _crumbs}
+"""How the weights of quads of output channels are stored, by their bits."""
