@@ -18,9 +18,9 @@ class Lsq(Method):
 
     Weights have a step for each output channel, which starts at twice their mean magnitude over the root of the largest code, and
     activations one, which starts at what calibration finds. As in the paper, the first and the last layer have 8 bits, and batch
-    norm is trained on; other than there, grids are symmetric (of 2 bits: -s, 0 and s), activations have 8 bits always, and
-    weights of 8 bits the step of the board, max|w| / 127. Steps learn at ``step_lr``, for the optimisers of tasks take no notice
-    of how large a gradient is, which the paper balances steps and weights by.
+    norm is trained on. Other than there, grouped layers have 8 bits, too, grids are symmetric (of 2 bits: -s, 0 and s),
+    activations always have 8 bits, and weights of 8 bits the step of the board, max|w| / 127. Steps learn at ``step_lr``: Adam
+    takes no notice of how large a gradient is, which the paper balances steps and weights by.
 
     Parameters: ``bits`` of the weights; ``effort`` its weight where a recipe's methods share steps; ``lr`` its peak learning
     rate, ``step_lr`` that of the steps.
@@ -43,12 +43,13 @@ class Lsq(Method):
 
         from torch import nn
 
-        from kilobench.api import int8_grid, narrow, quantise, ranges_through, weights_through
+        from kilobench.api import int8_grid, narrow, narrowable, quantise, ranges_through, weights_through
 
-        bits = int(self.bits)
-        marked = quantise(model, job.batches(8))
+        bits, batches = int(self.bits), job.batches(8)
+        marked = quantise(model, batches)
         layers = [module for module in marked.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-        few = {} if bits == 8 else {layer: _step(layer, bits) for layer in layers[1:-1]}
+        between = [] if bits == 8 else [marked.get_submodule(path) for path in narrowable(marked, batches)[1:-1]]
+        few = {layer: _step(layer, bits) for layer in between}
         if bits < 8 and not few:
             skip(f"no layer lies between the first and the last, which have 8 bits; the others would have {bits}")
         with ExitStack() as stack:
@@ -58,8 +59,8 @@ class Lsq(Method):
             steps = [parameter for one in (*few.values(), *ranges) for parameter in one.parameters()]
             group = {"params": steps, "lr": self.step_lr, "weight_decay": 0.0}
             job.train(marked, lr=self.lr, parameters=[group])
-        for layer, step in few.items():
-            narrow(layer, bits, step.size)
+        for one, step in few.items():
+            narrow(one, bits, step.size)
         return marked.eval()
 
 

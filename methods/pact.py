@@ -18,7 +18,7 @@ class Pact(Method):
 
     A range starts at the largest value that calibration has seen, and is drawn to 0 by a part of the loss. Other than in the
     paper, activations have 8 bits, as boards know no fewer, and weights the grid of the board, whose step is the largest of a
-    channel over the largest code; the first and the last layer have 8 bits.
+    channel over the largest code; the first and the last layer have 8 bits, and so have grouped ones.
 
     Parameters: ``bits`` of the weights; ``decay`` the weight of the ranges' squares in the loss, half of which is added;
     ``effort`` its weight where a recipe's methods share steps; ``lr`` its peak learning rate, of ranges as well.
@@ -44,12 +44,12 @@ class Pact(Method):
         import torch
         from torch import nn
 
-        from kilobench.api import int8_grid, narrow, quantise, ranges_through, weights_through
+        from kilobench.api import int8_grid, narrow, narrowable, quantise, ranges_through, weights_through
 
-        bits = int(self.bits)
-        marked = quantise(model, job.batches(8))
+        bits, batches = int(self.bits), job.batches(8)
+        marked = quantise(model, batches)
         layers = [module for module in marked.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-        few = [] if bits == 8 else layers[1:-1]
+        few = [] if bits == 8 else [marked.get_submodule(path) for path in narrowable(marked, batches)[1:-1]]
         if bits < 8 and not few:
             skip(f"no layer lies between the first and the last, which have 8 bits; the others would have {bits}")
         with ExitStack() as stack:
@@ -61,7 +61,7 @@ class Pact(Method):
                 skip("no ReLU has a range that could be learnt")
 
             def loss(step: Step) -> Tensor:
-                return step.usual + self.decay / 2 * torch.stack(alphas).square().sum()
+                return step.usual + self.decay / 2 * torch.stack([alpha.square() for alpha in alphas]).sum()
 
             job.train(marked, lr=self.lr, loss=loss, parameters=[{"params": alphas, "weight_decay": 0.0}])
         for layer in few:
