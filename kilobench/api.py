@@ -26,11 +26,13 @@ from kilobench.contracts import (
     Shape,
     Source,
     Split,
+    Step,
     Task,
     Training,
     UserError,
     require_positive,
     silent,
+    skip,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
     from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
+    from kilobench.learn.learned import LearnedClip, LearnedStep, ranges_through
     from kilobench.learn.narrow import narrow
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
@@ -48,6 +51,8 @@ LATER = {
     "Add": "kilobench.learn.layers",
     "ChannelRanking": "kilobench.learn.pruning",
     "FakeQuant": "kilobench.learn.layers",
+    "LearnedClip": "kilobench.learn.learned",
+    "LearnedStep": "kilobench.learn.learned",
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",
     "data": "kilobench",
@@ -59,6 +64,7 @@ LATER = {
     "narrowable": "kilobench.learn.rounding",
     "output_error": "kilobench.learn.rounding",
     "quantise": "kilobench.learn.quantise",
+    "ranges_through": "kilobench.learn.learned",
     "round_weights": "kilobench.learn.rounding",
     "scaled": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
@@ -77,6 +83,8 @@ __all__ = [
     "DataUnavailable",
     "FakeQuant",
     "Job",
+    "LearnedClip",
+    "LearnedStep",
     "Memory",
     "Method",
     "Network",
@@ -86,6 +94,7 @@ __all__ = [
     "Shape",
     "Source",
     "Split",
+    "Step",
     "SwapAxes",
     "Task",
     "Training",
@@ -100,10 +109,12 @@ __all__ = [
     "narrowable",
     "output_error",
     "quantise",
+    "ranges_through",
     "require_positive",
     "round_weights",
     "scaled",
     "silent",
+    "skip",
     "trace",
     "weights_through",
 ]

@@ -159,11 +159,12 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         _require_writable("--output", options.output)
     console = screen()
     console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    cells, too_large = _planned(suite, registry, options, console)
+    cells, too_large, unsuited = _planned(suite, registry, options, console)
     work = work_for(cells, retry_failed=options.retry_failed)
+    work.unsuited += unsuited
     if options.dry_run:
         forecast.show(work, options.workers, console)
-        outcome.tell_too_large(too_large, console)
+        outcome.tell_lines([*too_large, *work.unsuited], console)
         return 0
     console.print(forecast.summary(work, options.workers), highlight=False, soft_wrap=True)
     if work.missing:
@@ -174,16 +175,19 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
         for row in too_large:
             store.write_too_large(row.row())
     done = run_cells(work, _executor(registry, options, work.units), store, console)
+    if store is not None:
+        for one in done.unsuited:
+            store.write_unsuited(one.row())
     try:
         outcome.report(done, store, options.output, _known_boards(options), console)
-        outcome.tell_too_large(too_large, console)
+        outcome.tell_lines([*too_large, *done.unsuited], console)
     finally:
         outcome.tell_failed(done, console)
     return 1 if done.failed or done.skipped else 0
 
 
-def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: Any) -> tuple[Any, Any]:
-    """The cells of a suite, once sizes have been found for its budgets, and what no size of keeps one.
+def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: Any) -> tuple[Any, Any, Any]:
+    """The cells of a suite, once sizes have been found for its budgets; what no size of keeps one, and what suits no network.
 
     Raises UserError where nothing is left to do.
     """
@@ -199,14 +203,15 @@ def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: An
         how = options.on, options.toolchain, options.threads, options.power, options.device or device()
         wanted = points(suite, registry, *how)
         searches = sizing.sizes(wanted, registry)
+    reasons: dict[str, str] = {}
     if (unknown := sizing.unknown(searches)).units:
         _require_cache()
-        sizing.search(unknown, partial(_executor, registry, options), console)
+        reasons = sizing.search(unknown, partial(_executor, registry, options), console)
     with shown("data", console) as progress, undisturbed():
-        fitting, too_large = sizing.sized(wanted, searches)
-        if not fitting:
+        fitting, too_large, unsuited = sizing.sized(wanted, searches, reasons)
+        if too_large and not fitting:
             raise UserError(too_large[0].line)
-        return plan(fitting, registry, progress), too_large
+        return plan(fitting, registry, progress), too_large, unsuited
 
 
 def _fetch(suite: Any, registry: Any, progress: Any) -> None:
@@ -425,6 +430,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
         options.output,
         _known_boards(options),
         too_large=store.read_too_large(),
+        unsuited=store.read_unsuited(),
         others=others,
         costs=store.read_costs(),
         plots=whole,

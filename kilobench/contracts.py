@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, Self, dataclass_transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,7 @@ Shape = tuple[int, int, int]
 """Channels, height, width of one input, as in PyTorch."""
 
 Optimiser = Literal["adamw", "adam", "sgd"]
+Schedule = Literal["cosine", "step"]
 
 EFFORT = 2.6
 """Of a contest, in trainings of its task, unless another is asked for."""
@@ -42,6 +44,20 @@ class DataUnavailable(UserError):
 
 class PassingError(UserError):
     """The machine lacked something that may be there again (disk, memory, a process that was killed): worth another try."""
+
+
+class Unsuited(UserError):
+    """A method does not suit a network: a row that says why, no failure."""
+
+    def __init__(self, reason: str, recipes: Mapping[str, str] | None = None) -> None:
+        """``recipes``: why each does not, where several were tried; none where it is said by the one that is being done."""
+        super().__init__(reason)
+        self.recipes = dict(recipes or {})
+
+
+def skip(reason: str) -> NoReturn:
+    """Say that a method does not suit the network that it is given, and why: its recipe becomes a row with the reason."""
+    raise Unsuited(reason)
 
 
 class CellError(Exception):
@@ -113,7 +129,7 @@ class Training:
     batch: int = 50
     optimiser: Optimiser = "adamw"
     """AdamW (arXiv 1711.05101), Adam (arXiv 1412.6980), or SGD with Nesterov momentum 0.9."""
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: Schedule = "cosine"
     """After a linear warm-up: a cosine to zero (arXiv 1608.03983), or a tenth each at 30, 60 and 90 % of the steps."""
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
@@ -306,6 +322,13 @@ class Method(Contribution):
         return False
 
     @property
+    def taught_by(self) -> str:
+        """Specification of another network, where it ``teaches``: that is trained on the task and teaches in place of the model
+        that comes out of the method. Its training is one training of the task, out of the recipe's effort.
+        """
+        return ""
+
+    @property
     def boards(self) -> tuple[str, ...]:
         """Names of the boards that it measures candidates on."""
         return ()
@@ -327,6 +350,22 @@ def silent(text: str, done: float, total: float) -> None:
     """Progress that nobody watches."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """One step of a training, as a loss sees it: all that is needed to say how far the model is from what it is to learn."""
+
+    inputs: torch.Tensor
+    """[n, *input_shape]."""
+    targets: torch.Tensor
+    """Shares of the classes, [n, classes]; where the task is to reconstruct, what is to be made of the inputs, [n, outputs]."""
+    outputs: torch.Tensor
+    """Of the model, as ``targets``; logits where these are shares."""
+    taught: torch.Tensor | None
+    """Outputs of the teacher, without a gradient; None where none teaches."""
+    usual: torch.Tensor
+    """The loss of a training that is given none: the task's, and that of the teacher."""
+
+
 class Job(Protocol):
     """What a method gets to work with: training data only, never the test fold."""
 
@@ -339,6 +378,8 @@ class Job(Protocol):
     budget: Budget | None
     """What the finished model may take, where its size is not given otherwise."""
     progress: Progress
+    teacher: torch.nn.Module | None
+    """The model of an earlier method of the recipe that teaches (``distill``); None where none does."""
 
     def cost(self, model: torch.nn.Module, board: str) -> Cost:
         """Flash, RAM and cycles of a model on a board, by building its firmware and running one training input.
@@ -361,15 +402,37 @@ class Job(Protocol):
         *,
         lr: float,
         share: float = 1.0,
-        optimiser: Optimiser | None = None,
+        optimiser: Optimiser | Callable[[list[dict[str, Any]]], torch.optim.Optimizer] | None = None,
         weight_decay: float | None = None,
         after_step: Callable[[torch.nn.Module], None] | None = None,
+        loss: Callable[[Step], torch.Tensor] | None = None,
+        parameters: Iterable[Mapping[str, Any]] = (),
+        schedule: Schedule | Callable[[int, int], float] | None = None,
     ) -> torch.nn.Module:
         """Train in place with the engine's one loop; returns the model in eval mode.
 
         It takes a ``share`` of the method's ``steps``; those of all its trainings must add up to 1. ``lr`` is the peak learning
         rate; what else is not given is as the task's Training says. ``after_step`` is called after every optimiser step (to clamp
         or mask weights). If an earlier method of the recipe teaches, its model's outputs are part of the loss.
+
+        - ``loss`` gives the loss of a Step, one number with a gradient; ``step.usual`` is that of a training without it.
+        - ``parameters`` are groups with a learning rate or weight decay of their own, as ``{"params": [...], "lr": 1e-4}``; all
+          parameters of the model that are in none keep those of the training. Some may be of no model, as those of a loss.
+        - ``optimiser`` may make one of the groups, which have ``params``, ``lr`` and ``weight_decay``.
+        - ``schedule`` may be a function of a step, from 0, and their number: a factor on every group's learning rate.
+
+        A training that is cut goes on from model, parameters, optimiser and random numbers: functions keep nothing else between
+        steps. One whose loss is not finite ends at that step, naming the layer where it began.
+        """
+        ...
+
+    def features(
+        self, model: torch.nn.Module, names: Iterable[str]
+    ) -> AbstractContextManager[Mapping[str, torch.Tensor]]:
+        """Inside, a mapping of the named layers (paths, as of ``named_modules``) to their outputs in the last forward pass.
+
+        ``model`` may be the teacher: its outputs are those for the inputs of the same step. Raises UserError for a name that is
+        no layer's.
         """
         ...
 

@@ -61,9 +61,15 @@ def contribution_key(contribution: Contribution) -> str:
     return hashed(contribution.name, values, type(contribution).__module__, used.digest, used.packages)
 
 
-def contribution_versions(task: Task, network: Network, methods: Iterable[Method]) -> dict[str, int]:
-    """Of all that a result depends on and that has a changelog; results of different versions are not ranked together."""
-    versions = {f"task {task.name}": task.version(), f"network {network.name}": network.version()}
+def contribution_versions(
+    task: Task, network: Network, methods: Iterable[Method], teachers: Iterable[Network] = ()
+) -> dict[str, int]:
+    """Of all that a result depends on and that has a changelog; results of different versions are not ranked together.
+
+    ``teachers``: the networks that teach methods of the recipe (Method.taught_by).
+    """
+    versions = {f"task {task.name}": task.version()}
+    versions |= {f"network {one.name}": one.version() for one in (network, *teachers)}
     versions |= {f"method {method.name}": method.version() for method in methods}
     return versions | {"kernels": 1 + len(kernel_changes())}
 

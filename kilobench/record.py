@@ -66,8 +66,10 @@ Said = Annotated[Line, Field(pattern=r"\S")]
 """A line that is not empty."""
 Name = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9][^\x00-\x1f\x7f<>`|()/\\]*$")]
 """A name, harmless in a file name too."""
-_PARAMETER = r"[A-Za-z0-9_]+=[^\x00-\x1f\x7f<>`|()/\\,=\[\]]*"
-_SPEC = rf"[A-Za-z0-9][A-Za-z0-9_.-]*(\[{_PARAMETER}(,{_PARAMETER})*\])?"
+_NAMED = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_KEY, _VALUE = r"[A-Za-z0-9_]+=", r"[^\x00-\x1f\x7f<>`|()/\\,=\[\]]*"
+_PARAMETER = rf"{_KEY}({_VALUE}|{_NAMED}\[{_KEY}{_VALUE}(,{_KEY}{_VALUE})*\])"
+_SPEC = rf"{_NAMED}(\[{_PARAMETER}(,{_PARAMETER})*\])?"
 Spec = Annotated[str, Field(max_length=150, pattern=rf"^{_SPEC}$")]
 """``name[key=value,...]``; two of them never have one file name."""
 Recipe = Annotated[str, Field(max_length=200, pattern=rf"^{_SPEC}(\+{_SPEC})*$")]
@@ -432,6 +434,17 @@ class TooLarge(_Part):
     """Of the smallest size."""
     latency_ms: float | None = Field(ge=0)
     """None where it is too large to run."""
+
+
+class Unsuited(_Part):
+    """A recipe one of whose methods does not suit the network, as it says itself: nothing was measured."""
+
+    schema_version: Literal["kilobench/1"] = Field(default=SCHEMA, alias="schema")
+    task: Spec
+    network: Spec
+    """Without its width where a budget chooses it."""
+    recipe: Recipe
+    reason: Said
 
 
 class BoardCost(_Part):

@@ -21,6 +21,7 @@ from kilobench.contracts import (
     Shape,
     Split,
     Task,
+    Unsuited,
     UserError,
     silent,
 )
@@ -58,7 +59,7 @@ def report(registry: Registry, target: str) -> int:
             try:
                 check()
                 print(f"ok      {entry.name}: {name}")
-            except DataUnavailable as error:
+            except (DataUnavailable, Unsuited) as error:
                 print(f"skipped {entry.name}: {name}: {one_line(str(error))}")
             except KeyboardInterrupt:
                 raise

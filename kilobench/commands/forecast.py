@@ -18,9 +18,10 @@ _MOST_LINES = 200
 
 def summary(work: Work, workers: int) -> str:
     """One line."""
-    cached = len(work.cells) - len(work.missing) - len(work.skipped)
+    cached = len(work.cached)
     skipped = f", {len(work.skipped)} failed before (--retry-failed)" if work.skipped else ""
-    text = f"{len(work.cells)} cells: {cached} cached{skipped}, {len(work.missing)} to measure"
+    unsuited = f", {len(work.unsuited)} not suited" if work.unsuited else ""
+    text = f"{len(work.cells)} cells: {cached} cached{skipped}{unsuited}, {len(work.missing)} to measure"
     if not work.missing:
         return text
     return f"{text} in {len(work.to_do())} steps, {estimate(work, workers)}"
@@ -78,6 +79,8 @@ def _line(unit: Unit, work: Work, label: str) -> Text:
 
 
 def _cell_line(cell: Cell, unit: Unit, work: Work) -> Text:
+    if reason := next((one.reason for one in work.unsuited if one.key == cell.key), ""):
+        return Text.assemble(cell.board.name, ("  not suited: " + reason, "yellow"))
     if cell.key in work.skipped:
         return Text.assemble(cell.board.name, ("  failed before: " + work.skipped[cell.key][1].reason, "red"))
     return _line(unit, work, cell.board.name)

@@ -13,6 +13,7 @@ from kilobench.results.energy import Boards
 from kilobench.results.store import Store
 from kilobench.runs.run import Outcome
 from kilobench.runs.sizing import TooLarge
+from kilobench.runs.unsuited import NotSuited
 from kilobench.screen import show
 
 
@@ -28,7 +29,8 @@ def report(outcome: Outcome, store: Store | None, output: Path, boards: Boards, 
         console.print("validation part of the training data: no records, no pages", highlight=False)
     counts = f"{outcome.measured} measured, {outcome.cached} cached, {len(outcome.failed)} failed"
     skipped = f", {len(outcome.skipped)} skipped (--retry-failed tries them again)" if outcome.skipped else ""
-    console.print(counts + skipped, highlight=False)
+    unsuited = f", {len(outcome.unsuited)} not suited" if outcome.unsuited else ""
+    console.print(counts + skipped + unsuited, highlight=False)
     if store is not None and (records := store.read_all() if outcome.records else []):
         others = mlperf_pages(output, records)
         written = render(
@@ -36,6 +38,7 @@ def report(outcome: Outcome, store: Store | None, output: Path, boards: Boards, 
             output,
             boards,
             too_large=store.read_too_large(),
+            unsuited=store.read_unsuited(),
             others=others,
             costs=store.read_costs(),
             plots=not missing("pages"),
@@ -53,7 +56,7 @@ def tell_failed(outcome: Outcome, console: Console) -> None:
             console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
 
 
-def tell_too_large(points: Iterable[TooLarge], console: Console) -> None:
-    """Those no size of which keeps their budget."""
+def tell_lines(points: Iterable[TooLarge | NotSuited], console: Console) -> None:
+    """Those no size of which keeps their budget, and those whose methods do not suit the network."""
     for line in dict.fromkeys(point.line for point in points):
         console.print(line, highlight=False, markup=False, soft_wrap=True, style="yellow")

@@ -30,9 +30,10 @@ class Span:
 def spans(methods: Sequence[Method], effort: float = EFFORT) -> tuple[Span, ...]:
     """Of the first training, and of every method.
 
-    The first training is one training of the task; what is left after it, methods share in proportion to their ``effort``.
-    Where none trains, the first training has all; where one begins from scratch, methods do. Raises UserError for an effort that
-    is no positive number, or leaves nothing for a method.
+    The first training is one training of the task, and so is that of a network that teaches (``taught_by``), which is the span
+    of its method; what is left, methods share in proportion to their ``effort``. Where none trains, the first training has all;
+    where one begins from scratch, methods do. Raises UserError for an effort that is no positive number, or leaves nothing for a
+    method, and for a network that would teach nothing.
     """
     if not 0 < effort < _MOST:
         raise UserError(f"the effort must be a positive number of trainings below {_MOST:g}, not {effort:g}")
@@ -41,17 +42,29 @@ def spans(methods: Sequence[Method], effort: float = EFFORT) -> tuple[Span, ...]
     if scratch is not None and scratch is not methods[0]:
         raise UserError(f"{scratch.name} begins with the untrained network: it must be the first of its recipe")
     first = 0.0 if scratch else 1.0 if training else effort
-    if training and effort <= first:
+    teachers = [float(method.taught_by != "") for method in methods]
+    fixed = first + sum(teachers)
+    _require_pupil(methods)
+    if training and effort <= fixed:
+        after = "the first training" + (" and that of its teacher" if any(teachers) else "")
         raise UserError(
-            f"an effort of {effort:g} leaves nothing to {training[0]} after the first training; give more than 1"
+            f"an effort of {effort:g} leaves nothing to {training[0]} after {after}; give more than {fixed:g}"
         )
     weights = [method.effort for method in methods]
     ends = [first]
     for done in range(1, len(weights) + 1):
-        ends.append(first + (effort - first) * sum(weights[:done]) / sum(weights) if training else first)
+        shared = (effort - fixed) * sum(weights[:done]) / sum(weights) if training else 0.0
+        ends.append(first + sum(teachers[:done]) + shared)
     if training:
         ends[-1] = effort
     return tuple(Span(begin, end) for begin, end in zip([0.0, *ends], ends, strict=False))
+
+
+def _require_pupil(methods: Sequence[Method]) -> None:
+    """Raises UserError naming a method whose network would be trained for nothing: none after it trains."""
+    for index, method in enumerate(methods):
+        if method.taught_by and not any(later.effort for later in methods[index + 1 :]):
+            raise UserError(f"{method.name}: {method.taught_by} teaches nothing, as no method after it trains")
 
 
 def require_steps(steps: Mapping[str, int], methods: Sequence[Method]) -> None:

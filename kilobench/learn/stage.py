@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from kilobench.contracts import Budget, CellError, Cost, Method, Network, Progress, Split, Task, Training
-from kilobench.learn.train import Fit, Teacher, TrainingJob, not_finite, seed_everything
+from kilobench.learn.train import Fit, Teacher, TrainingJob, seed_everything
 from kilobench.learn.untrained import require_module
+from kilobench.learn.watching import not_finite
 from kilobench.lines import reason
 
 

@@ -11,8 +11,9 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -23,14 +24,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kilobench.contracts import Budget, CellError, Cost, Optimiser, Progress, Shape, Split, Task, Training, UserError
+from kilobench.contracts import (
+    Budget,
+    CellError,
+    Cost,
+    Optimiser,
+    Progress,
+    Schedule,
+    Shape,
+    Split,
+    Step,
+    Task,
+    Training,
+    UserError,
+)
 from kilobench.files import read_kept, write_kept
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter, Windows
 from kilobench.learn.objective import as_on_board
+from kilobench.learn.optimisers import Factor, Factory, groups, make_factor, make_optimiser
+from kilobench.learn.watching import features, where_not_finite
 
 CHECKPOINT_SECONDS = 60.0
 Fit = Callable[[Callable[[float], nn.Module], float, float], nn.Module]
 """See kilobench.api.Job.fit."""
+Loss = Callable[[Step], Tensor]
+After = Callable[[nn.Module], None]
 
 
 def seed_everything(seed: int, threads: int = 2) -> None:
@@ -111,7 +129,8 @@ class TrainingJob:
         self.seed = seed
         self.progress = progress
         self.device = torch.device(device)
-        self._checkpoints, self._teacher, self._costs, self._fit = checkpoints, teacher, costs, fit
+        self.teacher = None if teacher is None else teacher.model.to(self.device).eval()
+        self._checkpoints, self._teaching, self._costs, self._fit = checkpoints, teacher, costs, fit
         self._calls = 0
         self._shares = 0.0
         self._data = split.digest
@@ -138,24 +157,29 @@ class TrainingJob:
         *,
         lr: float,
         share: float = 1.0,
-        optimiser: Optimiser | None = None,
+        optimiser: Optimiser | Factory | None = None,
         weight_decay: float | None = None,
-        after_step: Callable[[nn.Module], None] | None = None,
+        after_step: After | None = None,
+        loss: Loss | None = None,
+        parameters: Iterable[Mapping[str, Any]] = (),
+        schedule: Schedule | Factor | None = None,
     ) -> nn.Module:
         """See kilobench.api.Job.train. The result is the last step's model, on the CPU.
 
-        Raises CellError for a share that is negative, or more than what is left.
+        Raises CellError for a share that is negative, or more than what is left; for a loss that is no number with a gradient, or
+        not finite.
         """
-        changes: dict[str, Any] = {"optimiser": optimiser, "weight_decay": weight_decay}
-        training = replace(self.training, **{name: value for name, value in changes.items() if value is not None})
+        decay = self.training.weight_decay if weight_decay is None else weight_decay
         torch.manual_seed(self.seed)
         model = model.to(self.device).to(memory_format=_layout(model)).train()  # type: ignore[call-overload]
-        run = _Run(model, training, lr, self._take(share), self._data)
+        made = make_optimiser(self.training, optimiser, groups(model, parameters, lr, decay))
+        factor = make_factor(self.training, schedule)
+        run = _Run(model, made, factor, self._take(share), self.training.ema, f"{self.training} {lr} {self._data}")
         path = self._checkpoints / f"{self._calls}.pt" if self._checkpoints else None
         self._calls += 1
         if path is not None and path.is_file():
             run.load(path)
-        self._loop(run, after_step, path)
+        self._loop(run, loss, after_step, path)
         run.finish()
         return model.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
@@ -168,17 +192,22 @@ class TrainingJob:
         self.done += steps
         return steps
 
-    def _loop(self, run: _Run, after_step: Callable[[nn.Module], None] | None, path: Path | None) -> None:
+    def features(self, model: nn.Module, names: Iterable[str]) -> AbstractContextManager[Mapping[str, Tensor]]:
+        """See kilobench.api.Job.features."""
+        return features(model, names)
+
+    def _loop(self, run: _Run, loss_of: Loss | None, after_step: After | None, path: Path | None) -> None:
         saved = time.monotonic()
         loss_mean = accuracy_mean = torch.zeros((), device=self.device)
-        teacher = None if self._teacher is None else self._teacher.model.to(self.device).eval()
         layout = _layout(run.model)
         for x, y in self._prefetched(run.step, run.steps):
             x = x.contiguous(memory_format=layout)
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 logits = run.model(x)
-                taught = None if teacher is None else _no_grad(teacher, x)
-            loss = self._loss(logits.float(), y, taught)
+                taught = None if self.teacher is None else _no_grad(self.teacher, x).float()
+            usual = self._loss(logits.float(), y, taught)
+            loss = usual if loss_of is None else _one_number(loss_of(Step(x, y, logits.float(), taught, usual)))
+            _require_finite(loss, run, x, path)
             run.update(loss)
             if after_step is not None:
                 after_step(run.model)
@@ -191,10 +220,6 @@ class TrainingJob:
                 if self._reconstructs:
                     text = f"{done}, mean squared error {loss_mean.item():.3g}"
                 self.progress(text, run.step, run.steps)
-                if not math.isfinite(loss_mean.item()):
-                    raise CellError(
-                        f"not finite: training diverged at step {run.step} of {run.steps}, {not_finite(run.model) or 'loss'}"
-                    )
             if path is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == run.steps):
                 run.save(path)
                 saved = time.monotonic()
@@ -206,14 +231,14 @@ class TrainingJob:
         if self._reconstructs:
             return functional.mse_loss(logits, y)
         loss = functional.cross_entropy(logits, y, label_smoothing=self.training.label_smoothing)
-        if taught is None or self._teacher is None:
+        if taught is None or self._teaching is None:
             return loss
-        t = self._teacher.temperature
-        target = functional.log_softmax(taught.float() / t, 1)
+        t = self._teaching.temperature
+        target = functional.log_softmax(taught / t, 1)
         divergence = functional.kl_div(
             functional.log_softmax(logits / t, 1), target, reduction="batchmean", log_target=True
         )
-        return (1 - self._teacher.weight) * loss + self._teacher.weight * t * t * divergence
+        return (1 - self._teaching.weight) * loss + self._teaching.weight * t * t * divergence
 
     def batches(self, count: int, size: int = 64) -> list[tuple[Tensor, Tensor]]:
         """See kilobench.api.Job.batches; windows of longer clips are random, nothing else is varied."""
@@ -281,36 +306,39 @@ def _layout(model: nn.Module) -> torch.memory_format:
     return torch.channels_last if whole else torch.contiguous_format
 
 
-_ADAM: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-
-
 class _Run:
     """A model in training with all that changes from step to step, so that it can be saved and go on."""
 
-    def __init__(self, model: nn.Module, training: Training, lr: float, steps: int, data: str) -> None:
-        self.model, self.training, self.lr, self.steps, self.step = model, training, lr, steps, 0
-        self._identity = f"{training} {lr} {steps} {data}"
-        decay = training.weight_decay
-        self.optimiser: torch.optim.Optimizer = (
-            torch.optim.SGD(model.parameters(), lr, 0.9, weight_decay=decay, nesterov=True, fused=True)
-            if training.optimiser == "sgd"
-            else _ADAM[training.optimiser](model.parameters(), lr, weight_decay=decay, fused=True)
-        )
-        self.averages = [t.detach().clone() for t in self._averaged()] if training.ema else []
+    def __init__(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, factor: Factor, steps: int, ema: float, what: str
+    ) -> None:
+        """``factor`` times the learning rate that a group of the optimiser has now is that of a step; ``what`` tells this
+        training from others."""
+        self.model, self.optimiser, self.steps, self.step = model, optimiser, steps, 0
+        self._factor, self._ema = factor, ema
+        self._peaks = [group["lr"] for group in optimiser.param_groups]
+        sizes = [(len(group["params"]), group["lr"], group.get("weight_decay")) for group in optimiser.param_groups]
+        self._identity = f"{what} {steps} {type(optimiser).__name__} {sizes}"
+        own = set(model.parameters())
+        self._others = [p for group in optimiser.param_groups for p in group["params"] if p not in own]
+        for parameter in self._others:
+            parameter.data = parameter.data.to(next(model.parameters()).device)
+        self.averages = [t.detach().clone() for t in self._averaged()] if ema else []
 
     def _averaged(self) -> list[Tensor]:
         return [t for t in self.model.state_dict().values() if t.is_floating_point()]
 
     def update(self, loss: Tensor) -> None:
         """One step of the optimiser."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.lr * schedule(self.training.schedule, self.step, self.steps)
+        factor = self._factor(self.step, self.steps)
+        for group, peak in zip(self.optimiser.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         self.step += 1
         if self.averages:
-            decay = min(self.training.ema, (1 + self.step) / (10 + self.step))
+            decay = min(self._ema, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(self.averages, self._averaged(), 1 - decay)
 
     def finish(self) -> None:
@@ -324,6 +352,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "averages": self.averages,
+            "others": [parameter.detach() for parameter in self._others],
             "step": self.step,
             "identity": self._identity,
             "random": torch.get_rng_state(),
@@ -345,31 +374,35 @@ class _Run:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.averages = state["averages"]
+        with torch.no_grad():
+            for parameter, kept in zip(self._others, state["others"], strict=True):
+                parameter.copy_(kept)
         self.step = state["step"]
         torch.set_rng_state(state["random"])
         if state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
 
 
-def not_finite(model: nn.Module) -> str | None:
-    """The name of the first parameter or buffer that holds an infinity or NaN, if one does."""
-    for name, tensor in model.state_dict().items():
-        if not tensor.isfinite().all():
-            return name
-    return None
+def _one_number(loss: object) -> Tensor:
+    """The same. Raises CellError for what no training can lessen."""
+    if not isinstance(loss, Tensor) or loss.ndim:
+        found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise CellError(f"the method's loss returned {found}; it is to return one number, a tensor of shape ()")
+    if not loss.requires_grad:
+        raise CellError("the method's loss has no gradient: it does not depend on what the model gives")
+    return loss
+
+
+def _require_finite(loss: Tensor, run: _Run, x: Tensor, path: Path | None) -> None:
+    """Raises CellError naming step and layer of a training that has diverged; its checkpoint leads nowhere."""
+    if not math.isfinite(loss.item()):
+        if path is not None:
+            path.unlink(missing_ok=True)
+        where = where_not_finite(run.model, x) or "in the loss alone"
+        raise CellError(f"not finite: training diverged at step {run.step + 1} of {run.steps}, {where}")
 
 
 def _no_grad(model: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
         result: Tensor = model(x)
         return result
-
-
-def schedule(kind: str, step: int, steps: int) -> float:
-    """Factor on the learning rate: a linear warm-up over the first twentieth, then as Training.schedule says."""
-    warm_up = max(1, steps // 20)
-    if step < warm_up:
-        return (step + 1) / warm_up
-    if kind == "step":
-        return float(0.1 ** sum(step >= share * steps for share in (0.3, 0.6, 0.9)))
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from kilobench.contracts import Budget, CellError, Cost, Method, Progress, Task, UserError, silent
 from kilobench.data.arrays import as_pixels
 from kilobench.learn.objective import as_on_board
+from kilobench.learn.watching import features
 
 _INPUTS = 4
 """Random ones, that stand for training data."""
@@ -37,6 +39,7 @@ class UntrainedJob:
         self.steps = 0
         self.budget = budget
         self.progress: Progress = silent
+        self.teacher: nn.Module | None = None
 
     def cost(self, model: nn.Module, board: str) -> Cost:
         """Raises Unmeasured: nothing is measured here."""
@@ -50,6 +53,10 @@ class UntrainedJob:
         """The model as it is."""
         return model.eval()
 
+    def features(self, model: nn.Module, names: Iterable[str]) -> AbstractContextManager[Mapping[str, Tensor]]:
+        """Those of the model; none of the teacher, which another network may be that is not here."""
+        return nullcontext({}) if model is self.teacher else features(model, names)
+
     def batches(self, count: int, size: int = 64) -> list[tuple[Tensor, Tensor]]:
         """One batch, however many are asked for."""
         x = torch.from_numpy(self.train_x.copy())
@@ -62,6 +69,8 @@ def finished(model: nn.Module, methods: Sequence[Method], task: Task, budget: Bu
     for method in methods:
         model = method.apply(model, job)
         require_module(model, "a method")
+        if method.teaches:
+            job.teacher = copy.deepcopy(model)
     return model.eval()
 
 

@@ -61,6 +61,8 @@ def require_promised(contribution: C) -> C:
         boards = contribution.boards
         named = isinstance(boards, tuple) and all(isinstance(name, str) for name in boards)
         _require(named, "boards", "a tuple of names", boards)
+        taught_by = contribution.taught_by
+        _require(isinstance(taught_by, str), "taught_by", "a network's specification", taught_by)
         effort = contribution.effort
         weight = type(effort) in (int, float) and 0 <= effort < math.inf
         _require(weight, "effort", "a finite number from 0 up", effort)

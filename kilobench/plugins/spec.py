@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Specifications: ``name[key=value,...]``, and recipes of them joined by ``+``."""
+"""Specifications: ``name[key=value,...]``, and recipes of them joined by ``+``; a value may be a specification."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kilobench.contracts import Contribution, Training, UserError
 
-_SPEC = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)(?:\[([^\x00-\x1f\x7f<>`|()/\\\[\]]*)\])?")
-"""What a record may hold, and a file be called."""
+_TEXT = r"[^\x00-\x1f\x7f<>`|()/\\\[\]]*"
+_SPEC = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]*)(?:\[((?:{_TEXT}\[{_TEXT}\])*{_TEXT})\])?")
+"""What a record may hold, and a file be called; a value may be a specification itself, without another one in it."""
 _MOST = 150
 """Characters."""
 _MOST_OF_A_RECIPE = 200
@@ -52,13 +53,13 @@ def parse(text: str) -> Spec:
     if match is None:
         raise UserError(f"{text!r} is not of the form name[key=value,...]")
     params: list[tuple[str, str]] = []
-    for part in filter(None, (match[2] or "").split(",")):
+    for part in filter(None, split(match[2] or "", ",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or "=" in value:
+        if not equals or len(split(value, "=")) > 1:
             raise UserError(f"{text!r}: {part!r} is not of the form key=value")
         if key in dict(params):
             raise UserError(f"{text!r}: {key} is given twice")
-        params.append((key, value))
+        params.append((key, str(parse(value)) if "[" in value else value))
     return Spec(match[1], tuple(params))
 
 
@@ -68,7 +69,19 @@ def parse_recipe(text: str) -> tuple[Spec, ...]:
         return ()
     if len(text) > _MOST_OF_A_RECIPE:
         raise UserError(f"recipe {text!r} has more than {_MOST_OF_A_RECIPE} characters")
-    return tuple(parse(part) for part in re.split(r"\+(?![^\[]*\])", text))
+    return tuple(parse(part) for part in split(text, "+"))
+
+
+def split(text: str, separator: str) -> list[str]:
+    """The parts of a text between separators that stand in no brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "[") - (letter == "]")
+        if letter == separator and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def parameters(cls: type[Any]) -> dict[str, tuple[Any, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from kilobench.record import Costs, Record, TooLarge
+from kilobench.record import Costs, Record, TooLarge, Unsuited
 from kilobench.render.page import Page
 from kilobench.results.energy import Boards
 
@@ -18,6 +18,7 @@ def render(
     boards: Boards = MappingProxyType({}),
     *,
     too_large: Sequence[TooLarge] = (),
+    unsuited: Sequence[Unsuited] = (),
     others: Sequence[Page] = (),
     costs: Sequence[Costs] = (),
     plots: bool = True,
@@ -39,7 +40,7 @@ def render(
         return []
     rows = rows_of(records, boards)
     elsewhere = rows_elsewhere(rows, costs, boards)
-    texts = pages(rows, records, too_large, others, elsewhere=elsewhere)
+    texts = pages(rows, records, too_large, others, unsuited=unsuited, elsewhere=elsewhere)
     files = {**texts, "rows.csv": rows_csv(rows), "rows.md": DICTIONARY}
     if plots:
         from kilobench.render import plots as pictures
@@ -53,5 +54,5 @@ def render(
     if site:
         from kilobench.render.site import build_site
 
-        written.append(build_site(rows, records, output / "site", too_large, others, elsewhere))
+        written.append(build_site(rows, records, output / "site", too_large, others, elsewhere, unsuited))
     return written

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
-from kilobench.record import NOT_RUN, TRUST, Record, TooLarge, span
+from kilobench.record import NOT_RUN, TRUST, Record, TooLarge, Unsuited, span
 from kilobench.render.page import Page
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
@@ -56,6 +56,7 @@ _LEFT = {
     "Engine",
     "By",
     "Core",
+    "Why",
 }
 
 
@@ -76,14 +77,15 @@ def pages(
     too_large: Sequence[TooLarge] = (),
     others: Sequence[Page] = (),
     *,
+    unsuited: Sequence[Unsuited] = (),
     elsewhere: Rows | None = None,
     site: bool = False,
 ) -> dict[str, str]:
     """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
 
-    ``others`` come ready-made, and README.md leads to them. ``elsewhere`` are rows of boards on which nobody ran them
-    (kilobench.results.elsewhere), for the pages of boards. For the ``site``, <div>s for interactive plots and tables stand where
-    pages have images and tables of recipes.
+    ``unsuited`` are recipes that came to nothing. ``others`` come ready-made, and README.md leads to them. ``elsewhere`` are rows
+    of boards on which nobody ran them (kilobench.results.elsewhere), for the pages of boards. For the ``site``, <div>s for
+    interactive plots and tables stand where pages have images and tables of recipes.
     """
     environment = markdown_templates("kilobench.render")
     environment.globals.update(slug=slug, site=site, places=PLACES, **_origin(records))
@@ -109,12 +111,27 @@ def pages(
         files["classes.md"] = text("classes", families={name: _classes(class_curves(rows, name)) for name in names})
     for (name,), task in grouped(rows, "task"):
         own = [_budgets(table) for table in budgets if table.task == name]
-        files[f"tasks/{slug(name)}.md"] = text("task", name=name, budgets=own, **_task(task))
+        other = [one for one in unsuited if one.task == name]
+        files[f"tasks/{slug(name)}.md"] = text(
+            "task", name=name, budgets=own, unsuited=_unsuited(other, task), **_task(task)
+        )
     for board, values in boards.items():
         files[f"boards/{slug(board)}.md"] = text("board", name=board, **values)
     for method, values in known.items():
-        files[f"methods/{slug(method)}.md"] = text("method", name=method, **values)
+        other = [one for one in unsuited if method in methods(one.recipe)]
+        files[f"methods/{slug(method)}.md"] = text("method", name=method, unsuited=_unsuited(other, rows), **values)
     return files
+
+
+def _unsuited(found: Sequence[Unsuited], rows: Rows) -> str:
+    """Recipes that came to nothing, as a method does not suit the network, but for those of which there are rows now."""
+    there = {(row["task"], row["recipe"], name) for row in rows for name in (row["network"], row["built"])}
+    lines = [
+        {"Task": one.task, "Recipe": f"`{one.recipe}`", "Network": f"`{one.network}`", "Why": one.reason}
+        for one in found
+        if (one.task, one.recipe, one.network) not in there
+    ]
+    return markdown_table(lines) if lines else ""
 
 
 def _origin(records: Sequence[Record]) -> dict[str, Any]:

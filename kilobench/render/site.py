@@ -24,7 +24,7 @@ import vl_convert
 from markdown import Markdown
 from markdown.extensions import Extension
 
-from kilobench.record import Record, TooLarge
+from kilobench.record import Record, TooLarge, Unsuited
 from kilobench.render import markdown
 from kilobench.render.colours import COLOURS
 from kilobench.render.csv import DICTIONARY, rows_csv
@@ -65,6 +65,7 @@ def build_site(
     too_large: Sequence[TooLarge] = (),
     others: Sequence[Page] = (),
     elsewhere: Rows | None = None,
+    unsuited: Sequence[Unsuited] = (),
 ) -> Path:
     """Write the site of ``rows`` (``table.rows_of``) into ``output``, in place of what was there; returns its first page.
 
@@ -72,7 +73,7 @@ def build_site(
 
     The same rows and records give the same bytes.
     """
-    texts = markdown.pages(rows, records, too_large, others, elsewhere=elsewhere, site=True)
+    texts = markdown.pages(rows, records, too_large, others, unsuited=unsuited, elsewhere=elsewhere, site=True)
     everywhere = [*rows, *(elsewhere or [])]
     boards = {row["board"]: [row["board_flash_bytes"], row["board_ram_bytes"]] for row in everywhere}
     data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(everywhere, "task")}

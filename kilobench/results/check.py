@@ -41,6 +41,7 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
         task: Task = registry.get("tasks", record.task)
         network: Network = registry.get("networks", record.network)
         methods = [registry.get("methods", str(spec)) for spec in parse_recipe(record.recipe)]
+        teachers = [registry.get("networks", method.taught_by) for method in methods if method.taught_by]
         board: Board = registry.get("boards", record.board)
         change_training(task.training, record.training_changes)
         shortest = canonical(task), canonical(network), "+".join(canonical(method) for method in methods)
@@ -56,7 +57,7 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
     training = {"steps": 0} | record.training  # which trainings did not have at first
     if training != dataclasses.asdict(change_training(task.training, record.training_changes)):
         yield "training is not the task's own with the changes that it states"
-    yield from _terms(record, task, network, methods)
+    yield from _terms(record, task, network, methods, teachers)
     if not 0 <= record.fold < task.folds:
         yield f"{record.task} has no fold {record.fold}"
     if (record.board_flash_bytes, record.board_ram_bytes) != (board.flash.bytes, board.ram_bytes):
@@ -74,12 +75,14 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
         yield f"accuracy_10_crops: {record.task} is no audio"
 
 
-def _terms(record: Record, task: Task, network: Network, methods: Sequence[Method]) -> Iterator[str]:
+def _terms(
+    record: Record, task: Task, network: Network, methods: Sequence[Method], teachers: Sequence[Network]
+) -> Iterator[str]:
     """Effort, steps, versions and budget are those that the recipe has."""
     if record.effort is None:
         yield "effort: it states none, and could not be ranked"
         return
-    if record.contributions != contribution_versions(task, network, methods):
+    if record.contributions != contribution_versions(task, network, methods, teachers):
         yield "contributions: other versions than those here"
     try:
         shares = spans(methods, record.effort)

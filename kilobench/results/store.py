@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +15,9 @@ from pydantic import ValidationError
 from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 from kilobench.plugins.spec import nearest
-from kilobench.record import TRUST, Costs, Record, TooLarge
+from kilobench.record import TRUST, Costs, Record, TooLarge, Unsuited
 
-_Form = TypeVar("_Form", Costs, TooLarge)
+_Form = TypeVar("_Form", Costs, TooLarge, Unsuited)
 _MAX_BYTES = 1 << 24
 MODEL_BYTES = 1_000_000
 """The most that a published model may have; of larger ones a record names the digest alone."""
@@ -30,6 +31,7 @@ class Store:
         self.models = folder.parent / "models"
         self.costs = folder.parent / "costs"
         self._too_large = folder.parent / "too-large"
+        self._unsuited = folder.parent / "unsuited"
 
     def model_path(self, record: Record) -> Path:
         """``models/DIGEST[-BUDGET].safetensors``, as two budgets may give one model; models over MODEL_BYTES are not there."""
@@ -90,9 +92,15 @@ class Store:
             f"effort{row.effort:g}",
             row.budget,
         )
-        name = re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", "-".join(filter(None, facts)).replace("]", ""))
-        content = json.dumps(row.model_dump(by_alias=True), indent=1) + "\n"
-        write_atomically(self._too_large / f"{name}.json", content.encode())
+        _write_row(self._too_large, facts, row)
+
+    def write_unsuited(self, row: Unsuited) -> None:
+        """Into ``unsuited/TASK-NETWORK-RECIPE.json`` beside the records."""
+        _write_row(self._unsuited, (row.task, row.network, row.recipe), row)
+
+    def read_unsuited(self) -> list[Unsuited]:
+        """What methods have said not to suit them, in the order of file names. Raises UserError as ``read_too_large``."""
+        return [_read(path, Unsuited, "valid row") for path in sorted(self._unsuited.glob("*.json"))]
 
     def read_too_large(self) -> list[TooLarge]:
         """What keeps no budget, in the order of file names. Raises UserError naming a file that says something else."""
@@ -142,6 +150,12 @@ class Store:
                     f"no records of {name} {value!r}{among}{nearest(str(value), there)}; there are: {shown}"
                 )
         return records
+
+
+def _write_row(folder: Path, facts: Iterable[str], row: TooLarge | Unsuited) -> None:
+    name = re.sub(r"[^A-Za-z0-9_.=+@-]+", "-", "-".join(filter(None, facts)).replace("]", ""))
+    text = json.dumps(row.model_dump(by_alias=True), indent=1) + "\n"
+    write_atomically(folder / f"{name}.json", text.encode())
 
 
 def _read(path: Path, form: type[_Form], what: str) -> _Form:

@@ -23,6 +23,8 @@ from kilobench.results.verify import Refuted, Verdict, Verifier, facts_of
 
 MOST_RECORDS = 10_000
 """In one submission."""
+_ROWS = ("too-large/", "unsuited/")
+"""Folders of what came to nothing."""
 
 
 @dataclass(frozen=True)
@@ -266,15 +268,15 @@ def _lost(submitted: Store, published: Store, found: list[Record], there: list[R
     """What is published and would be lost or changed without being told by records, and what belongs to none."""
     before, after = _files(published), _files(submitted)
     for name in sorted(before.keys() - after.keys()):
-        if name.startswith("too-large/"):
+        if name.startswith(_ROWS):
             yield f"{name}: it is published, and is missing"
     cells = set(map(cell_of, found))
     for record in there:
         if cell_of(record) not in cells:
             yield f"{published.path(record).relative_to(published.folder.parent)}: it is published, and is missing"
     for name in sorted(after.keys() - before.keys()):
-        if name.startswith("too-large/"):
-            yield f"{name}: what no size fits is found by a maintainer's run, and cannot be submitted"
+        if name.startswith(_ROWS):
+            yield f"{name}: what no size fits, or no method suits, is found by a maintainer's run, and cannot be submitted"
     for name in sorted(before.keys() & after.keys()):
         if not name.startswith("records/") and before[name].read_bytes() != after[name].read_bytes():
             yield f"{name}: it is published with another content"
@@ -283,5 +285,5 @@ def _lost(submitted: Store, published: Store, found: list[Record], there: list[R
 def _files(store: Store) -> dict[str, Path]:
     """Everything that pages are made of, by its name in the leaderboard."""
     root = store.folder.parent
-    folders = [root / name for name in ("records", "models", "too-large")]
+    folders = [root / name for name in ("records", "models", "too-large", "unsuited")]
     return {str(path.relative_to(root)): path for folder in folders for path in folder.rglob("*") if path.is_file()}

@@ -11,7 +11,7 @@ from statistics import fmean, median, multimode
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from kilobench.plugins.spec import without_width
+from kilobench.plugins.spec import split, without_width
 from kilobench.record import NOT_RUN, TRUST, Record
 from kilobench.results import energy as energies
 from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
@@ -213,7 +213,7 @@ def _difference(
 
 def methods(recipe: str) -> list[str]:
     """Names of the methods of a recipe, without their parameters."""
-    return [part.partition("[")[0] for part in re.split(r"\+(?![^\[]*\])", recipe)]
+    return [part.partition("[")[0] for part in split(recipe, "+")]
 
 
 CURVE = ["network", "training", "effort", "budget"]

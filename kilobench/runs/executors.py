@@ -10,15 +10,15 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from multiprocessing import connection, get_context
 from time import monotonic
 from typing import Any, Protocol
 
-from kilobench.contracts import CellError, PassingError, UserError
+from kilobench.contracts import CellError, PassingError, Unsuited, UserError
 from kilobench.files import DISK_FULL, NO_MEMORY, lacking, waited
 from kilobench.lines import one_line, reason
 from kilobench.paths import log_path
@@ -111,6 +111,15 @@ class Failed:
     """Whether it would end so again: not, where the user can mend it (no data, no toolchain, no board)."""
     passing: bool = False
     """Whether it may end otherwise at once: the run tries it once more."""
+    unsuited: bool = False
+    """Whether a method has said that it does not suit the network."""
+    recipes: Mapping[str, str] = field(default_factory=dict)
+    """Of those that need a first training, the ones that do not suit the network, with why; others fail for ``reason``."""
+
+    def of(self, recipe: str) -> Failed:
+        """The same for one recipe."""
+        why = self.recipes.get(recipe)
+        return replace(self, reason=why or self.reason, unsuited=why is not None) if self.recipes else self
 
 
 Event = Progressed | Finished | Failed
@@ -177,6 +186,9 @@ def attempt(unit: Step, made: Callable[[], Any], say: Any) -> Finished | Failed:
     try:
         with waited(tell):
             return Finished(unit.key, made().do(unit, progress), monotonic() - start)
+    except Unsuited as error:
+        recipes = {recipe: one_line(why) for recipe, why in error.recipes.items()}
+        return Failed(unit.key, one_line(str(error)), lasting=not recipes, unsuited=True, recipes=recipes)
     except UserError as error:
         return Failed(unit.key, one_line(str(error)), lasting=False, passing=isinstance(error, PassingError))
     except CellError as error:

@@ -47,7 +47,9 @@ class Stage:
     """None for the trained network itself."""
     label: str
     span: Span
-    """Of the recipe's effort."""
+    """Of the recipe's effort; where another network teaches, that network's."""
+    teacher: Model | None = None
+    """The training of another network, which teaches in place of this model."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,11 @@ def _folds(suite: Suite, task: Task) -> Iterable[int]:
     return range(task.folds) if suite.folds == "all" else suite.folds
 
 
+def teaching(point: Point, network: str) -> Point:
+    """The training of a network that teaches the recipe of a point."""
+    return dataclasses.replace(point, network=network, recipe="", budget="", ends=(1.0,))
+
+
 def plan(points: Iterable[Point], registry: Registry, progress: Progress = silent) -> list[Cell]:
     """The cells of points. A network whose width a budget decides must be given (kilobench.runs.sizing).
 
@@ -265,9 +272,20 @@ class Planner:
                 fitted = [point.budget, *map(self._key, methods[index + 1 :])]
             boards = [board_facts(self._board(name)) for name in names]
             measured = [boards, toolchain_name(point.toolchain), costing_code(), plugin_operators()] if boards else []
-            key = hashed(key, self._key(method), dataclasses.astuple(span), measured, fitted)
-            stages.append(Stage(key, method, canonical(method), span))
+            teacher = self._teacher(point, method)
+            taught = [teacher.stages[0].key] if teacher else []
+            key = hashed(key, self._key(method), dataclasses.astuple(span), measured, fitted, *taught)
+            stages.append(Stage(key, method, canonical(method), span, teacher))
         return tuple(stages)
+
+    def _teacher(self, point: Point, method: Method) -> Model | None:
+        if not method.taught_by:
+            return None
+        try:
+            network = canonical(self._get("networks", method.taught_by))
+        except UserError as error:
+            raise UserError(f"{method.name}: teacher: {error}") from None
+        return self._model(teaching(point, network))
 
 
 def _require_suited(task: Task, training: Training, methods: tuple[Method, ...], *, validation: bool) -> None:

@@ -23,6 +23,7 @@ from kilobench.results.store import Store
 from kilobench.runs.executors import Event, Executor, Failed, Finished, Progressed
 from kilobench.runs.plan import Cell
 from kilobench.runs.units import Costs, Unit, product_path, units
+from kilobench.runs.unsuited import NotSuited, not_suited
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Outcome:
     """By key of the cell."""
     skipped: dict[str, tuple[Cell, Failed]] = field(default_factory=dict)
     """That failed in a run before."""
+    unsuited: list[NotSuited] = field(default_factory=list)
+    """A method of theirs has said that it does not suit their network."""
 
 
 @dataclass
@@ -49,6 +52,14 @@ class Work:
     units: dict[str, Unit]
     """Of the missing cells, finished ones included: whether these are still good is seen when the data is there."""
     costs: Costs
+    unsuited: list[NotSuited] = field(default_factory=list)
+    """As a run before, or the search for sizes, has found."""
+
+    @property
+    def cached(self) -> list[Cell]:
+        """Those whose records are there."""
+        others = {cell.key for cell in self.missing} | self.skipped.keys() | {one.key for one in self.unsuited}
+        return [cell for cell in self.cells if cell.key not in others]
 
     def to_do(self) -> list[Unit]:
         """Units whose product is not there."""
@@ -67,34 +78,40 @@ def work_for(cells: list[Cell], *, retry_failed: bool) -> Work:
         for cell in cells
         if not intact(_record_path(cell)) or not publishable(cell.model.evaluation_key)
     }
-    skipped = {}
+    skipped: dict[str, tuple[Cell, Failed]] = {}
+    unsuited: dict[str, NotSuited] = {}
     if not retry_failed:
         failures = {
             key: failed for key in {k for each in needed.values() for k in each} if (failed := kept_failure(key))
         }
         for cell in cells:
             if reason := next((failures[key] for key in needed.get(cell.key, ()) if key in failures), None):
-                skipped[cell.key] = cell, reason
-    missing = [cell for cell in cells if cell.key in needed and cell.key not in skipped]
-    return Work(cells, missing, skipped, units(missing), Costs())
+                if reason.unsuited:
+                    unsuited[cell.key] = not_suited(cell, reason.reason)
+                else:
+                    skipped[cell.key] = cell, reason
+    undone = needed.keys() - skipped.keys() - unsuited.keys()
+    missing = [cell for cell in cells if cell.key in undone]
+    return Work(cells, missing, skipped, units(missing), Costs(), list(unsuited.values()))
 
 
 def run_cells(work: Work, executor: Executor, store: Store | None, console: Console) -> Outcome:
     """Do the work and write every cell's record into ``store`` as soon as it is there; None writes nothing."""
-    outcome = Outcome(skipped=work.skipped)
+    outcome = Outcome(skipped=work.skipped, unsuited=list(work.unsuited))
     unwritten: list[tuple[Cell, Record]] = []
     missing = {cell.key: cell for cell in work.missing}
     total = sum(map(work.seconds, work.units.values()))
     with OverallProgress(console, total) as progress:
-        for cell in work.cells:
-            if cell.key not in missing and cell.key not in work.skipped:
-                outcome.cached += 1
-                unwritten += _collect(cell, store, outcome)
+        for cell in work.cached:
+            outcome.cached += 1
+            unwritten += _collect(cell, store, outcome)
         try:
             for key, failure in execute(work, executor, progress):
                 if key not in missing:
                     continue
-                if failure is not None:
+                if failure is not None and (own := failure.of(missing[key].model.recipe)).unsuited:
+                    outcome.unsuited.append(not_suited(missing[key], own.reason))
+                elif failure is not None:
                     outcome.failed[key] = missing[key], failure
                 else:
                     outcome.measured += 1
@@ -206,7 +223,7 @@ def kept_failure(key: str) -> Failed | None:
     if (content := read_kept(_failure_path(key))) is None:
         return None
     values = json.loads(content)
-    return Failed(key, values["reason"], True) if values["lasting"] else None
+    return Failed(key, values["reason"], True, unsuited=values.get("unsuited", False)) if values["lasting"] else None
 
 
 def failure_log(name: str) -> str:

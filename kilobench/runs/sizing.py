@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal, cast
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from kilobench.runs.executors import Executor
 from kilobench.runs.plan import Planner, Point, Sizing
 from kilobench.runs.run import Work, execute
 from kilobench.runs.units import Costs, Unit, size_unit
+from kilobench.runs.unsuited import NotSuited
 from kilobench.toolchain import toolchain_name
 
 
@@ -75,27 +77,38 @@ def unknown(searches: dict[Point, Sizing]) -> Work:
     return Work([], [], {}, units, Costs())
 
 
-def search(work: Work, executor: Callable[[dict[str, Unit]], Executor], console: Console) -> None:
-    """Make them. Raises CellError where one fails, and UserError where the user can mend it."""
+def search(work: Work, executor: Callable[[dict[str, Unit]], Executor], console: Console) -> dict[str, str]:
+    """Make them; returns, by key, why a method does not suit the network. Raises CellError where one fails, and UserError where
+    the user can mend it."""
+    unsuited: dict[str, str] = {}
     doing = executor(work.units)
     try:
         with OverallProgress(console, sum(map(work.seconds, work.units.values()))) as progress:
             for key, failed in execute(work, doing, progress):
-                if failed is not None:
+                if failed is not None and failed.unsuited:
+                    unsuited[key] = failed.reason
+                elif failed is not None:
                     error = CellError if failed.lasting else UserError
                     raise error(f"{work.units[key].label}: {failed.reason}")
     finally:
         doing.close()
+    return unsuited
 
 
-def sized(points: Sequence[Point], searches: dict[Point, Sizing]) -> tuple[list[Point], list[TooLarge]]:
-    """All points, with the networks that were found, and those no size of which keeps their budget."""
-    fitting, too_large = [], []
+def sized(
+    points: Sequence[Point], searches: dict[Point, Sizing], unsuited: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[Point], list[TooLarge], list[NotSuited]]:
+    """All points, with the networks that were found; those no size of which keeps their budget, and those whose methods do not
+    suit the network, as ``search`` has found."""
+    fitting, too_large, others = [], [], []
     for point in points:
         if point not in searches:
             fitting.append(point)
             continue
         sizing = searches[point]
+        if reason := unsuited.get(sizing.key):
+            others.append(NotSuited(sizing.key, point, sizing.task, sizing.network, sizing.methods, reason))
+            continue
         content = read_kept(size_unit(point, sizing).path)
         assert content is not None
         found = json.loads(content)
@@ -106,4 +119,4 @@ def sized(points: Sequence[Point], searches: dict[Point, Sizing]) -> tuple[list[
             fitting.append(replace(point, network=canonical(network)))
         else:
             fitting.append(replace(point, network=canonical(sizing.network)))
-    return fitting, too_large
+    return fitting, too_large, others

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from kilobench.contracts import Network
 from kilobench.paths import cache_dir
 from kilobench.plugins.names import meter_modules, outside
 from kilobench.plugins.spec import canonical
-from kilobench.runs.plan import Cell, Point, Sizing
+from kilobench.runs.plan import Cell, Model, Point, Sizing, Stage, teaching
 
 Kind = Literal["size", "train", "evaluate", "measure"]
 _PRODUCTS = {
@@ -90,8 +91,10 @@ def units(cells: Iterable[Cell]) -> dict[str, Unit]:
     result: dict[str, Unit] = {}
     for cell in cells:
         trained: list[str] = []
-        for stage in range(len(cell.model.stages)):
-            trained.append(_add(result, _training(cell, stage, tuple(trained))))
+        for index, stage in enumerate(cell.model.stages):
+            if stage.teacher is not None:
+                trained.append(_add(result, _teaching(cell, stage.teacher)))
+            trained.append(_add(result, _training(cell, index, tuple(trained))))
         evaluated = _add(result, _evaluation(cell, tuple(trained)))
         _add(result, _measurement(cell, evaluated))
     return result
@@ -136,9 +139,15 @@ def _training(cell: Cell, stage: int, before: tuple[str, ...]) -> Unit:
         label=_numbered(cell, f"{' '.join(filter(None, (canonical(cell.model.task), recipe)))}: {label}"),
         needs=before,
         like=_like(cell, label, cell.point.threads),
-        plugins=outside([cell.model.task, cell.model.network, *methods]),
+        plugins=outside([cell.model.task, cell.model.network, *methods, *_teachers(stages)]),
         recipes=_tried(cell) if stage == 0 else (),
     )
+
+
+def _teaching(cell: Cell, teacher: Model) -> Unit:
+    """The training of another network, the same as if it were for itself; there is no recipe that it is to be tried with."""
+    point = teaching(cell.point, canonical(teacher.network))
+    return replace(_training(replace(cell, point=point, model=teacher), 0, ()), recipes=())
 
 
 def _tried(cell: Cell) -> tuple[str, ...]:
@@ -177,7 +186,11 @@ def _measurement(cell: Cell, evaluated: str) -> Unit:
 
 def _plugins(cell: Cell) -> tuple[str, ...]:
     methods = (stage.method for stage in cell.model.stages if stage.method is not None)
-    return outside([cell.model.task, cell.model.network, *methods])
+    return outside([cell.model.task, cell.model.network, *methods, *_teachers(cell.model.stages)])
+
+
+def _teachers(stages: Iterable[Stage]) -> list[Network]:
+    return [stage.teacher.network for stage in stages if stage.teacher is not None]
 
 
 def _numbered(cell: Cell, label: str) -> str:

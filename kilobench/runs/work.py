@@ -114,7 +114,7 @@ class Workshop:
             settings,
             split,
             stage.method,
-            steps[_name(stage.method)],
+            0 if stage.teacher else steps[_name(stage.method)],
             None if stage.method is None else _stage(cell, unit.stage - 1),
             _teacher(cell, unit.stage),
             unit.path.with_suffix(""),
@@ -140,6 +140,7 @@ class Workshop:
         with temporary_folder() as folder:
             reconstructs = model.task.objective == "reconstruction"
             evaluation = evaluate(graph, folder, model.label, split, progress, reconstructs=reconstructs)
+        teachers = [stage.teacher.network for stage in model.stages if stage.teacher]
         facts: dict[str, Any] = {
             "network": canonical(model.network),
             "training": model.training,
@@ -150,9 +151,9 @@ class Workshop:
             "budget": cell.point.budget,
             "seed": cell.point.seed,
             "fold": cell.point.fold,
-            "contributions": contribution_versions(model.task, model.network, model.methods),
+            "contributions": contribution_versions(model.task, model.network, model.methods, teachers),
         }
-        stages = [read_facts(_stage_path(cell, index)) for index in range(len(model.stages))]
+        stages = [read_facts(path) for path in _model_paths(cell)]
         train_s = round(sum(stage["seconds"] for stage in stages), 1)
         if model.budget:
             facts["size"] = next(filter(None, (stage["size"] for stage in stages)), _width(model))
@@ -206,6 +207,16 @@ def _stage_path(cell: Cell, index: int) -> Path:
     return product_path("train", cell.model.stages[index].key)
 
 
+def _model_paths(cell: Cell, count: int | None = None) -> list[Path]:
+    """Of the first models of a recipe, all unless ``count`` is given, and of those that teach."""
+    stages = cell.model.stages[:count]
+    return [
+        product_path("train", key)
+        for stage in stages
+        for key in (*((stage.teacher.stages[0].key,) if stage.teacher else ()), stage.key)
+    ]
+
+
 def _stage(cell: Cell, index: int) -> nn.Module:
     """A fresh copy of the model after a stage of the recipe."""
     return load_model(_stage_path(cell, index))[0]
@@ -213,17 +224,19 @@ def _stage(cell: Cell, index: int) -> nn.Module:
 
 def _require_data_of(cell: Cell, count: int, split: Split) -> None:
     """Raises UserError where one of the first models of a recipe was made of other data than what has been loaded now."""
-    if any(read_facts(_stage_path(cell, index))["data"] != split.digest for index in range(count)):
+    if any(read_facts(path)["data"] != split.digest for path in _model_paths(cell, count)):
         raise UserError(CHANGED)
 
 
 def _teacher(cell: Cell, index: int) -> Teacher | None:
-    """The model of the last method before this stage that teaches."""
+    """The model of the last method before this stage that teaches, or the network that does in its place."""
     from kilobench.learn.train import Teacher
 
     for before in reversed(range(index)):
-        if (method := cell.model.stages[before].method) is not None and method.teaches:
-            return Teacher(_stage(cell, before), method.weight, method.temperature)  # type: ignore[attr-defined]
+        stage = cell.model.stages[before]
+        if (method := stage.method) is not None and method.teaches:
+            path = product_path("train", (stage.teacher.stages[0] if stage.teacher else stage).key)
+            return Teacher(load_model(path)[0], method.weight, method.temperature)  # type: ignore[attr-defined]
     return None
 
 

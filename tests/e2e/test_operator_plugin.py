@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An operator with a kernel of its own from a folder outside the checkout: tests/plugins/channel_scale."""
+"""An operator, its kernel, and a method with a loss and parameters of its own, from outside: tests/plugins/channel_scale."""
 
 import os
 import shutil
@@ -31,15 +31,14 @@ def kilobench(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(place: Path) -> subprocess.CompletedProcess[str]:
-    words = (
-        "--plugins mine run --task digits --network scaled --recipe int8 --training epochs=1 --board raspberry_pi_pico"
-    )
+    words = "--plugins mine run --task digits --network scaled --recipe even+int8 --training epochs=1 --board raspberry_pi_pico"
     return kilobench(place, *words.split(), "--output", "out")
 
 
 def test_a_network_runs_with_it(place: Path) -> None:
     done = run(place)
     assert "1 measured, 0 cached, 0 failed" in done.stdout, done.stdout + done.stderr
+    assert "even done" in done.stdout
     (record,) = Store(place / "out/records").read_all()
     assert [layer.kind for layer in record.layers] == ["pixels", "conv2d", "channel_scale", "conv2d"]
     assert record.accuracy.mean > 0.5

@@ -19,6 +19,7 @@ ENDS = {
     "prune+xnor": {1.3: [1, 1.15, 1.3], 2.6: [1, 1.8, 2.6], 5.2: [1, 3.1, 5.2]},
     "prune+qat": {1.3: [1, 1.24, 1.3], 2.6: [1, 2.28, 2.6], 5.2: [1, 4.36, 5.2]},
     "distill+xnor": {1.3: [1, 1, 1.3], 2.6: [1, 1, 2.6], 5.2: [1, 1, 5.2]},
+    "distill[teacher=resnet8[width=2]]+prune+qat": {2.6: [1, 2, 2.48, 2.6], 5.2: [1, 2, 4.56, 5.2]},
     "xnor[layout=study]": {1.3: [0, 1.3], 2.6: [0, 2.6], 5.2: [0, 5.2]},
     "xnor[effort=3]+qat[effort=1]": {1.3: [1, 1.225, 1.3], 2.6: [1, 2.2, 2.6], 5.2: [1, 4.15, 5.2]},
 }
@@ -36,6 +37,10 @@ def methods(recipe: str) -> list[Method]:
 @pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize("recipe", ENDS)
 def test_methods_share_what_the_first_training_leaves(recipe: str, effort: float) -> None:
+    if effort not in ENDS[recipe]:
+        with pytest.raises(UserError, match=r"after the first training and that of its teacher; give more than 2$"):
+            spans(methods(recipe), effort)
+        return
     found = spans(methods(recipe), effort)
     assert [span.end for span in found] == pytest.approx(ENDS[recipe][effort])
     assert [span.begin for span in found] == [0, *(span.end for span in found[:-1])]
@@ -48,14 +53,15 @@ def test_nothing_but_the_first_training_is_all_of_it() -> None:
 @pytest.mark.parametrize("effort", [*EFFORTS, 1.01, 1.7, 1.82, 2.5, 2.905, 3.0, 10 / 3, 7.777])
 def test_all_recipes_have_as_many_steps_whatever_the_training_is_long(effort: float) -> None:
     """Also those whose parts end in the middle of a step; what does not train has none."""
-    recipes = {recipe: (methods(recipe), spans(methods(recipe), effort)) for recipe in ENDS}
+    possible = [recipe for recipe in ENDS if effort > 2 or "teacher" not in recipe]
+    recipes = {recipe: (methods(recipe), spans(methods(recipe), effort)) for recipe in possible}
     for training in [*range(1, 600), 1347 * 12, 100_000, 999_999]:
         for recipe, (used, found) in recipes.items():
             steps = [span.steps(training) for span in found]
             assert sum(steps) == round(round(effort, 9) * training), (recipe, training)
             for method, span, count in zip([None, *used], found, steps, strict=True):
                 assert abs(count - (span.end - span.begin) * training) <= 1 + 1e-6
-                if method is not None and not method.effort:
+                if method is not None and not (method.effort or method.taught_by):
                     assert count == 0, (recipe, training)
 
 
@@ -67,6 +73,7 @@ def test_all_recipes_have_as_many_steps_whatever_the_training_is_long(effort: fl
         ("prune+xnor", 10, [10, 8, 8]),
         ("prune+qat", 100, [100, 128, 32]),
         ("distill+xnor", 5, [5, 0, 8]),
+        ("distill[teacher=resnet8]+xnor", 5, [5, 5, 3]),
         ("xnor[layout=study]", 10, [0, 26]),
         ("prune+qat", 1, [1, 1, 1]),
     ],
@@ -91,6 +98,12 @@ def test_an_effort_leaves_something_to_methods_that_train(effort: float) -> None
             spans(methods(recipe), effort)
     for recipe in ("full", "int8", "distill+int8", "xnor[layout=study]"):
         assert sum(span.steps(100) for span in spans(methods(recipe), effort)) == 100 * effort
+
+
+def test_a_network_that_would_teach_nothing_is_refused() -> None:
+    for recipe in ("distill[teacher=resnet8]", "distill[teacher=resnet8]+int8"):
+        with pytest.raises(UserError, match="distill: resnet8 teaches nothing, as no method after it trains"):
+            spans(methods(recipe), 2.6)
 
 
 @pytest.mark.parametrize("recipe", ["prune+xnor[layout=study]", "distill+xnor[layout=study]"])

@@ -17,8 +17,9 @@ from kilobench.contracts import CellError, Job, Method, Network, Shape, Split, T
 from kilobench.learn import train
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter, loudness
 from kilobench.learn.effort import spans
+from kilobench.learn.optimisers import schedule
 from kilobench.learn.stage import Settings, make_stage
-from kilobench.learn.train import Teacher, TrainingJob, schedule, seed_everything
+from kilobench.learn.train import Teacher, TrainingJob, seed_everything
 
 
 class Tones(Task):

@@ -19,12 +19,22 @@ from kilobench.plugins.spec import (
     parse_recipe,
     without_width,
 )
+from kilobench.record import Recipe as RecordRecipe
 from kilobench.record import Spec as RecordSpec
+from kilobench.results.table import methods
 
 
 def test_recipes_are_split_outside_brackets() -> None:
     specs = parse_recipe("prune[keep=0.2,rank=l1]+int8")
     assert specs == (Spec("prune", (("keep", "0.2"), ("rank", "l1"))), Spec("int8"))
+
+
+def test_a_value_may_be_a_specification() -> None:
+    text = "distill[teacher=resnet8[width=2,x=a+b],weight=0.3]+xnor[lr=1e+0]"
+    first, second = parse_recipe(text)
+    assert first == Spec("distill", (("teacher", "resnet8[width=2,x=a+b]"), ("weight", "0.3")))
+    assert f"{first}+{second}" == text == TypeAdapter(RecordRecipe).validate_python(text)
+    assert methods(text) == ["distill", "xnor"]
 
 
 def test_canonical_names_only_what_differs_from_the_defaults() -> None:
@@ -44,6 +54,8 @@ def test_canonical_names_only_what_differs_from_the_defaults() -> None:
         ("prune[rank=a|b]", "'prune[rank=a|b]' is not of the form name[key=value,...]"),
         (f"prune[rank={'x' * 150}]", f"prune[rank={'x' * 150}] has more than 150 characters"),
         ("prune[keep]", "'prune[keep]': 'keep' is not of the form key=value"),
+        ("distill[teacher=a[b]]", "'a[b]': 'b' is not of the form key=value"),
+        ("distill[teacher=a[b=c[d=1]]]", "'distill[teacher=a[b=c[d=1]]]' is not of the form name[key=value,...]"),
         ("prune[keep=0.1", "'prune[keep=0.1' is not of the form name[key=value,...]"),
     ],
 )

@@ -14,7 +14,7 @@ from rich.console import Console
 from kilobench.contracts import Board, RunCurrent
 from kilobench.mlperf.page import mlperf_pages
 from kilobench.plugins.registry import load_registry
-from kilobench.record import Record, TooLarge, accuracy, wilson
+from kilobench.record import Record, TooLarge, Unsuited, accuracy, wilson
 from kilobench.render import render
 from kilobench.render.csv import COLUMNS
 from kilobench.render.markdown import pages
@@ -23,7 +23,7 @@ from kilobench.render.site import task_data
 from kilobench.results.budgets import budget_tables
 from kilobench.results.elsewhere import rows_elsewhere
 from kilobench.results.store import Store
-from kilobench.results.table import Leader, class_curves, leaders, methods, rows_of, terminal
+from kilobench.results.table import Leader, class_curves, leaders, methods, rows_of, slug, terminal
 from tests.results.records import contest, record
 
 ROOT = Path(__file__).parents[2]
@@ -401,6 +401,21 @@ def test_ten_crops_are_shown_where_they_were_measured() -> None:
 def test_folds_of_a_row_are_repeated_by_one_command() -> None:
     rows = table([record(fold=0), record(fold=1)])
     assert rows["commands"].iloc[0] == ("kilobench run --recipe full --board nucleo_l476rg --fold all",)
+
+
+def test_what_does_not_suit_a_network_has_a_row_until_there_is_one_that_does() -> None:
+    records = made_up()
+    known = records[0]
+    unsuited = [
+        Unsuited(task=known.task, network=known.network, recipe=recipe, reason="no depthwise convolution")
+        for recipe in (f"distill+{known.recipe}", known.recipe)
+    ]
+    for site in (False, True):
+        files = pages(rows_of(records), records, unsuited=unsuited, site=site)
+        page = files[f"tasks/{slug(known.task)}.md"]
+        (row,) = [line for line in page.splitlines() if "no depthwise convolution" in line]
+        assert f"`distill+{known.recipe}`" in row and "## Not suited" in page
+        assert "no depthwise convolution" in files[f"methods/{methods(known.recipe)[0]}.md"]
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ def test_points_with_a_budget_are_given_the_width_that_was_found() -> None:
     assert list(searches) == [point for point in wanted if point.budget]
     for point, search in searches.items():
         put(point, search, 12.5 if point.recipe == "int8" else 40.0)
-    fitting, too_large = sizing.sized(wanted, searches)
-    assert not too_large
+    fitting, too_large, unsuited = sizing.sized(wanted, searches)
+    assert not too_large and not unsuited
     made = {(point.recipe, bool(point.budget)): point.network for point in fitting}
     assert made == {
         ("int8", False): None,
@@ -80,7 +80,7 @@ def test_what_no_size_keeps_is_told_with_the_smallest() -> None:
     searches = sizing.sizes(wanted, REGISTRY)
     put(wanted[0], searches[wanted[0]], 8.0)
     put(wanted[1], searches[wanted[1]], 0.5, keeps=False)
-    fitting, (missing,) = sizing.sized(wanted, searches)
+    fitting, (missing,), _ = sizing.sized(wanted, searches)
     assert [point.budget for point in fitting] == [f"flash=64KiB,board={BOARD}"]
     assert (missing.point, missing.smallest) == (wanted[1], SMALL)
     assert missing.line == (
@@ -180,6 +180,6 @@ def test_a_pruned_networks_search_builds_the_smallest_alone() -> None:
     for point, search in searches.items():
         assert workshop.do(size_unit(point, search), silent) == ""
         assert workshop.do(size_unit(point, search), silent) is None
-    fitting, too_large = sizing.sized(wanted, searches)
+    fitting, too_large, _ = sizing.sized(wanted, searches)
     assert [point.network for point in fitting] == ["resnet8[width=8]"]
     assert [missing.point for missing in too_large] == wanted[1:]

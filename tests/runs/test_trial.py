@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
-from kilobench.contracts import CellError, Method, UserError, silent
+from kilobench.contracts import CellError, Method, Unsuited, UserError, silent, skip
 from kilobench.learn.stage import Settings, untrained
 from kilobench.plugins.registry import load_registry
 from kilobench.plugins.spec import parse_recipe
+from kilobench.runs.executors import Failed, attempt
 from kilobench.runs.plan import plan, points
 from kilobench.runs.suite import Suite
 from kilobench.runs.trial import try_out
@@ -52,6 +53,15 @@ class Needs(Measures):
         return model
 
 
+class Picky(Measures):
+    """Suits nothing."""
+
+    name = "picky"
+
+    def apply(self, model: nn.Module, job: Any) -> nn.Module:
+        skip("it has no depthwise convolution")
+
+
 def recipe(text: str) -> list[Method]:
     return [REGISTRY.get("methods", str(spec)) for spec in parse_recipe(text)]
 
@@ -80,6 +90,40 @@ def test_only_a_training_that_no_recipe_could_use_is_refused(recipes: list[list[
         return
     with pytest.raises(UserError, match=refused):
         try_out(linear(), TASK, recipes)
+
+
+@pytest.mark.parametrize(
+    ("recipes", "reasons"),
+    [
+        ([[Picky()]], {"picky": "it has no depthwise convolution"}),
+        ([recipe("prune"), [Picky(), *recipe("int8")]], {"picky+int8": "it has no depthwise convolution"}),
+        ([[Picky()], recipe("int8")], None),
+        ([[Picky()], [Measures()]], None),
+    ],
+)
+def test_what_does_not_suit_a_network_is_told_with_its_recipes(
+    recipes: list[list[Method]], reasons: dict[str, str] | None
+) -> None:
+    if reasons is None:
+        try_out(linear(), TASK, recipes)
+        return
+    with pytest.raises(Unsuited) as told:
+        try_out(linear(), TASK, recipes)
+    assert told.value.recipes == reasons
+    failed = attempt(Unit("train", "k", None, 0, "", (), "", ()), lambda: Refusing(told.value), silent)  # type: ignore[arg-type]
+    assert isinstance(failed, Failed) and not failed.lasting
+    assert failed.of(next(iter(reasons))).unsuited and not failed.of("prune").unsuited
+    assert "no layer has channels" in failed.of("prune").reason or len(recipes) == 1
+
+
+class Refusing:
+    """A workshop whose every unit does not suit."""
+
+    def __init__(self, error: Unsuited) -> None:
+        self.error = error
+
+    def do(self, unit: Unit, progress: Any) -> str:
+        raise self.error
 
 
 def test_what_cannot_be_lowered_or_stored_is_refused_whatever_the_recipe() -> None:

@@ -51,6 +51,26 @@ def test_cells_share_training_and_evaluation() -> None:
         before.add(key)
 
 
+def test_a_teacher_is_a_training_of_its_own_that_all_share() -> None:
+    taught = tuple(
+        f"distill[teacher=resnet8[width=2]{more}]+{last}" for more in ("", ",weight=0.3") for last in ("xnor", "qat")
+    )
+    wanted = cells((*taught, "prune+int8"))
+    made = units(wanted)
+    trained = [unit for unit in made.values() if unit.kind == "train"]
+    assert len(trained) == 1 + 1 + 2 + 4 + 2  # full, teacher, distill twice, what it teaches, prune and int8
+    (teacher,) = [unit for unit in trained if unit.point.network == "resnet8[width=2]"]
+    assert (teacher.point.recipe, teacher.point.ends, teacher.recipes) == ("", (1.0,), ())
+    planner = Planner(load_registry())
+    for unit in made.values():  # a worker plans it again from its point alone
+        assert units([planner.cell(unit.point)])[unit.key] == unit
+    for cell in wanted[:8]:
+        needed = {unit.key: unit for unit in units([cell]).values()}
+        stages = [stage.key for stage in cell.model.stages]
+        assert teacher.key not in needed[stages[0]].needs
+        assert all(teacher.key in needed[key].needs for key in stages[1:])
+
+
 def test_what_is_there_is_not_to_do() -> None:
     wanted = cells()
     first = units(wanted[:1])
