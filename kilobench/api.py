@@ -37,17 +37,30 @@ if TYPE_CHECKING:
     from kilobench import data
     from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
-    from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
+    from kilobench.learn.layers import (
+        Add,
+        BinaryConv2d,
+        FakeQuant,
+        PiecewiseLinear,
+        SwapAxes,
+        XnorConv2d,
+        approx_sign,
+        scaled,
+        sign,
+    )
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
     from kilobench.learn.tracing import exchange, trace
 
 LATER = {
     "Add": "kilobench.learn.layers",
+    "BinaryConv2d": "kilobench.learn.layers",
     "ChannelRanking": "kilobench.learn.pruning",
     "FakeQuant": "kilobench.learn.layers",
+    "PiecewiseLinear": "kilobench.learn.layers",
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",
+    "approx_sign": "kilobench.learn.layers",
     "data": "kilobench",
     "exchange": "kilobench.learn.tracing",
     "fold_norms": "kilobench.learn.quantise",
@@ -55,6 +68,7 @@ LATER = {
     "lower": "kilobench.compile.imports.exported",
     "quantise": "kilobench.learn.quantise",
     "scaled": "kilobench.learn.layers",
+    "sign": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
     "weights_through": "kilobench.learn.latent",
 }
@@ -62,6 +76,7 @@ LATER = {
 
 __all__ = [
     "Add",
+    "BinaryConv2d",
     "Board",
     "Budget",
     "CellError",
@@ -74,6 +89,7 @@ __all__ = [
     "Memory",
     "Method",
     "Network",
+    "PiecewiseLinear",
     "PowerMeter",
     "PowerTrace",
     "Progress",
@@ -85,6 +101,7 @@ __all__ = [
     "Training",
     "UserError",
     "XnorConv2d",
+    "approx_sign",
     "data",
     "exchange",
     "fold_norms",
@@ -93,6 +110,7 @@ __all__ = [
     "quantise",
     "require_positive",
     "scaled",
+    "sign",
     "silent",
     "trace",
     "weights_through",
