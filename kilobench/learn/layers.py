@@ -255,6 +255,16 @@ class FrozenBinaryConv2d(BinaryConv2d):
         weight = self.weight if self.centre is None else self.weight + self.centre[:, None, None, None]
         return self.alpha[:, None, None, None] * weight
 
+    def forward(self, x: Tensor) -> Tensor:
+        """As boards do: sums of signs are exact before anything is multiplied, so that those that cancel are 0."""
+        signs = self.signs(x if self.norm is None else self.norm(x))
+        sums = functional.conv2d(signs, self.weight, None, self.stride, self.padding)
+        if self.centre is not None:
+            total = functional.conv2d(signs, torch.ones_like(self.weight[:1]), None, self.stride, self.padding)
+            sums = sums + self.centre[:, None, None] * total
+        made = self.alpha[:, None, None] * sums
+        return made if self.bias is None else made + self.bias[:, None, None]
+
 
 _EQUAL = 1e-5
 """By how much of the largest weight of a channel two that are one may differ."""
