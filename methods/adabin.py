@@ -34,7 +34,7 @@ class AdaBin(Method):
     order = 30
     keep: str = "stem"
     effort: float = 1.6
-    lr: float = 1e-2
+    lr: float = 3e-2
 
     def __post_init__(self) -> None:
         require_positive(self, "effort", "lr")
