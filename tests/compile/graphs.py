@@ -313,7 +313,7 @@ class Builder:
             bias = self._bias(np.full(out, INT32_MAX - 256 * taps), 256.0 * np.sqrt(taps))
             params |= {"bias": bias.astype(np.int32)}
             reach = np.full(out, 256)
-            if r.random() < 0.3:
+            if self.wild and r.random() < 0.3:
                 room = (INT32_MAX - np.abs(bias)) // taps - 256
                 params["centre"] = np.clip(r.normal(0, 256, out), -room, room).astype(np.int32)
                 reach += np.abs(params["centre"])
@@ -325,7 +325,7 @@ class Builder:
             if self.exact:
                 scale, bias = r.integers(-4, 5, out) / 4, np.round(2 * bias) / 2
             params |= {"scale": scale.astype(np.float32), "bias": bias.astype(np.float32)}
-            if r.random() < 0.3:
+            if self.wild and r.random() < 0.3:
                 params["centre"] = (r.integers(-4, 5, out) / 4 if self.exact else r.normal(size=out)).astype(np.float32)
         return params
 

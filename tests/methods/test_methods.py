@@ -86,7 +86,7 @@ def test_a_job_holds_no_test_data() -> None:
         ("xnor[keep=stm]", "keep must be stem, first, none or a number of convolutions, not 'stm'"),
         ("xnor[keep=40]", "no convolution of this network becomes binary"),
         ("reactnet[keep=stm]", "reactnet: keep must be stem, first, none or a number of convolutions, not 'stm'"),
-        ("bireal[keep=7]", "bireal: with keep=7 no convolution of this network becomes binary"),
+        ("bireal[keep=40]", "bireal: with keep=40 no convolution of this network becomes binary"),
         ("prune[keep=0]", "keep must be above 0"),
         ("prune[iterative=0]", "iterative must be from 1 to 100"),
         ("prune[keep=0.0001]", "keep=0.0001 is too little; the smallest network has"),
