@@ -39,7 +39,17 @@ if TYPE_CHECKING:
     from kilobench import data
     from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
-    from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
+    from kilobench.learn.layers import (
+        Add,
+        BinaryConv2d,
+        FakeQuant,
+        PiecewiseLinear,
+        SwapAxes,
+        XnorConv2d,
+        approx_sign,
+        scaled,
+        sign,
+    )
     from kilobench.learn.learned import LearnedClip, LearnedStep, ranges_through
     from kilobench.learn.narrow import narrow
     from kilobench.learn.pruning import ChannelRanking
@@ -49,12 +59,15 @@ if TYPE_CHECKING:
 
 LATER = {
     "Add": "kilobench.learn.layers",
+    "BinaryConv2d": "kilobench.learn.layers",
     "ChannelRanking": "kilobench.learn.pruning",
     "FakeQuant": "kilobench.learn.layers",
     "LearnedClip": "kilobench.learn.learned",
     "LearnedStep": "kilobench.learn.learned",
+    "PiecewiseLinear": "kilobench.learn.layers",
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",
+    "approx_sign": "kilobench.learn.layers",
     "data": "kilobench",
     "exchange": "kilobench.learn.tracing",
     "fold_norms": "kilobench.learn.quantise",
@@ -67,6 +80,7 @@ LATER = {
     "ranges_through": "kilobench.learn.learned",
     "round_weights": "kilobench.learn.rounding",
     "scaled": "kilobench.learn.layers",
+    "sign": "kilobench.learn.layers",
     "trace": "kilobench.learn.tracing",
     "weights_through": "kilobench.learn.latent",
 }
@@ -74,6 +88,7 @@ LATER = {
 
 __all__ = [
     "Add",
+    "BinaryConv2d",
     "Board",
     "Budget",
     "CellError",
@@ -88,6 +103,7 @@ __all__ = [
     "Memory",
     "Method",
     "Network",
+    "PiecewiseLinear",
     "PowerMeter",
     "PowerTrace",
     "Progress",
@@ -100,6 +116,7 @@ __all__ = [
     "Training",
     "UserError",
     "XnorConv2d",
+    "approx_sign",
     "data",
     "exchange",
     "fold_norms",
@@ -113,6 +130,7 @@ __all__ = [
     "require_positive",
     "round_weights",
     "scaled",
+    "sign",
     "silent",
     "skip",
     "trace",

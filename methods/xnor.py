@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from kilobench.contrib.methods._binary import front, require_keep
+
 from kilobench.api import Job, Method, UserError, require_positive
 
 if TYPE_CHECKING:
@@ -46,8 +48,7 @@ class Xnor(Method):
             for name in ("keep", "gradient", "effort", "lr"):
                 if getattr(self, name) != getattr(type(self), name):
                     raise UserError(f"xnor: layout=study says what {name} is; leave it out")
-        if self.keep not in ("stem", "first", "none") and not self.keep.isdecimal():
-            raise UserError(f"xnor: keep must be stem, first, none or a number of convolutions, not {self.keep!r}")
+        require_keep(self.name, self.keep)
 
     @property
     def from_scratch(self) -> bool:
@@ -79,8 +80,9 @@ class Xnor(Method):
         convs = [node for node in nodes if isinstance(modules[str(node.target)], nn.Conv2d)]
         kept = ""
         binary: set[fx.Node] = set()
-        front = {node.target for node in convs[: self._kept(nodes, modules)]}
-        for node in [node for node in convs if node.target not in front]:
+        count = 1 if self.layout == "study" else front(nodes, modules, self.keep)
+        first = {node.target for node in convs[:count]}
+        for node in [node for node in convs if node.target not in first]:
             conv = modules[str(node.target)]
             stays = self.layout == "own" and conv.kernel_size == (1, 1)
             lacking = "kernel_size=(1, 1)" if stays else XnorConv2d.lacks(conv)
@@ -97,23 +99,6 @@ class Xnor(Method):
                 exchange(model, name, nn.Identity())
         if not binary:
             raise UserError(f"xnor: with keep={self.keep} no convolution of this network becomes binary{kept}")
-
-    def _kept(self, nodes: list[fx.Node], modules: dict[str, nn.Module]) -> int:
-        """How many convolutions at the front stay."""
-        from torch import nn
-
-        from kilobench.api import SwapAxes
-
-        if self.layout == "study":
-            return 1
-        if self.keep == "none":
-            return 0
-        if self.keep.isdecimal():
-            return int(self.keep)
-        layers = [modules[str(node.target)] for node in nodes]
-        swap = next((index for index, layer in enumerate(layers) if isinstance(layer, SwapAxes)), 0)
-        before = sum(isinstance(layer, nn.Conv2d) for layer in layers[:swap])
-        return before + 1 if self.keep == "stem" else 1
 
 
 def _clamp(model: nn.Module) -> None:

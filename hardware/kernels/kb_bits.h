@@ -74,20 +74,30 @@ void kb_bits_count(kb_bits *b, int32_t group, int32_t start);
 /* Twice the counts of one group. */
 void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
 
-/* Defines a kernel whose output is no bits, and the one of few channels (kb_few.h): `STORE(to, sum, p, o)` makes the
-   value of channel `o` from its sum of products of signs, which is twice what a count is above `positive`, and `rest`.
-   `finish` makes the values of one group at one pixel. */
-#define KB_BITS_CONV2D(kernel, few_kernel, value, params, STORE)                                                       \
+/* A value of int8 from a sum: with a positive shift one of the product's upper word, whose addend does the rounding and
+ * the zero point. */
+KB_INLINE int32_t kb_bits_requantise(int32_t acc, int32_t multiplier, int32_t shift, int32_t zero)
+{
+    if (shift > 0)
+        return kb_multiply_high(acc, multiplier, (int32_t)((uint32_t)(2 * zero + 1) << (shift - 1))) >> shift;
+    return kb_requantise_once(acc, multiplier, -shift) + zero;
+}
+
+/* Three parts of kernels whose output is no bits. `STORE(to, sum, rest, p, o)` makes the value of channel `o` from its
+   sum of products of signs, which is twice what a count is above `positive`, and `rest`; of a kernel in slices that is
+   the sum of the signs themselves, negated. `finish` makes the values of one group at one pixel. */
+#define KB_BITS_FINISH(value, params, STORE)                                                                           \
     KB_APART void finish(const int32_t *sums, int32_t rest, const uint16_t *positive, value *to, const params *p,      \
                          int32_t first)                                                                                \
     {                                                                                                                  \
         const params own = *p; /* which no store can change */                                                         \
         const int32_t end = kb_min(first + 32, own.window.out.channels);                                               \
         for (int32_t o = first; o < end; o++) {                                                                        \
-            STORE(to++, 2 * (*sums++ - *positive++) + rest, &own, o);                                                  \
+            STORE(to++, 2 * (*sums++ - *positive++) + rest, rest, &own, o);                                            \
         }                                                                                                              \
-    }                                                                                                                  \
-                                                                                                                       \
+    }
+
+#define KB_BITS_CONV2D(kernel, value, params)                                                                          \
     KB_KERNEL void kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)          \
     {                                                                                                                  \
         const kb_window *g = &p->window;                                                                               \
@@ -108,9 +118,11 @@ void kb_bits_sums(const kb_bits *b, int32_t sums[32]);
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
-    }                                                                                                                  \
-                                                                                                                       \
-    KB_KERNEL void few_kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)      \
+    }
+
+/* Of few channels (kb_few.h). */
+#define KB_FEW_CONV2D(kernel, value, params)                                                                           \
+    KB_KERNEL void kernel(const uint32_t *in, value *out, void *scratch, const params *p, const kb_region *r)          \
     {                                                                                                                  \
         const kb_window *g = &p->window;                                                                               \
         const int32_t channels = g->out.channels;                                                                      \

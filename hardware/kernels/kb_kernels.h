@@ -172,6 +172,23 @@ typedef struct {
 
 typedef struct {
     kb_window window;
+    const uint32_t *weight;
+    const uint16_t *positive; /* [cases][out channels] */
+    const float *scale, *bias, *centre;
+    int32_t relu;
+} kb_conv2d_b1_centred_f32_params;
+
+typedef struct {
+    kb_window window;
+    const uint32_t *weight;
+    const uint16_t *positive; /* [cases][out channels] */
+    const int32_t *channel;   /* as of kb_conv2d_b1_s8_params */
+    const int32_t *centre;    /* in steps of the bias */
+    int32_t out_zero, low;
+} kb_conv2d_b1_centred_s8_params;
+
+typedef struct {
+    kb_window window;
 } kb_max_pool_params;
 
 typedef struct {
@@ -282,6 +299,18 @@ typedef struct {
     const int32_t *negative; /* [channels][4] */
     int32_t in_zero, out_zero;
 } kb_prelu_s8_params;
+
+typedef struct {
+    kb_shape in;
+    const float *bend, *above, *below, *offset;
+} kb_piecewise_linear_f32_params;
+
+/* A value from the threshold on is on the first of two lines: (factor * value + bias) >> fraction. */
+typedef struct {
+    kb_shape in;
+    const int32_t *channel; /* [channels][5]: threshold, factor and bias above, factor and bias below */
+    int32_t fraction;
+} kb_piecewise_linear_s8_params;
 
 typedef struct {
     kb_shape in;
@@ -443,6 +472,10 @@ void kb_conv2d_b1_f32(const uint32_t *in, float *out, void *scratch, const kb_co
                       const kb_region *r);
 void kb_conv2d_b1_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_s8_params *p,
                      const kb_region *r);
+void kb_conv2d_b1_centred_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_centred_f32_params *p,
+                              const kb_region *r);
+void kb_conv2d_b1_centred_s8(const uint32_t *in, int8_t *out, void *scratch, const kb_conv2d_b1_centred_s8_params *p,
+                             const kb_region *r);
 void kb_conv2d_b1_few(const uint32_t *in, uint32_t *out, void *scratch, const kb_conv2d_b1_params *p,
                       const kb_region *r);
 void kb_conv2d_b1_few_f32(const uint32_t *in, float *out, void *scratch, const kb_conv2d_b1_f32_params *p,
@@ -476,6 +509,8 @@ void kb_clip_f32(const float *in, float *out, const kb_clip_f32_params *p, const
 void kb_clip_s8(const int8_t *in, int8_t *out, const kb_clip_s8_params *p, const kb_region *r);
 void kb_prelu_f32(const float *in, float *out, const kb_prelu_f32_params *p, const kb_region *r);
 void kb_prelu_s8(const int8_t *in, int8_t *out, const kb_prelu_s8_params *p, const kb_region *r);
+void kb_piecewise_linear_f32(const float *in, float *out, const kb_piecewise_linear_f32_params *p, const kb_region *r);
+void kb_piecewise_linear_s8(const int8_t *in, int8_t *out, const kb_piecewise_linear_s8_params *p, const kb_region *r);
 void kb_quantise_f32(const float *in, int8_t *out, const kb_quantise_f32_params *p, const kb_region *r);
 void kb_quantise_u8(const uint8_t *in, int8_t *out, const kb_quantise_u8_params *p, const kb_region *r);
 void kb_quantise_u8_s16(const uint8_t *in, int16_t *out, const kb_quantise_u8_s16_params *p, const kb_region *r);

@@ -88,15 +88,27 @@ def _that_counts(bias: NDArray[np.float64], sums: NDArray[np.float64], output: T
     return np.clip(bias, -enough, enough)
 
 
-def binary_params(alpha: NDArray[np.float64], bias: NDArray[np.float64], taps: int, output: Tensor) -> Params:
-    """Of a binary convolution with the scales, none negative, and biases [O] of its sums, which are multiplied by 256 first."""
-    room = INT32 - 256 * taps
+def binary_params(
+    alpha: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    taps: int,
+    output: Tensor,
+    centre: NDArray[np.float64] | None = None,
+) -> Params:
+    """Of a binary convolution with the scales, none negative, and biases [O] of its sums, which are multiplied by 256 first;
+    weights may have a ``centre``, in units of their scales. Raises ValueError where that leaves no room for sums.
+    """
+    reach = taps if centre is None else taps * (1 + np.abs(np.rint(256 * centre)) / 256)
+    room = INT32 - 256 * reach
+    if np.min(room) < _LARGEST_BIAS:
+        raise ValueError(f"has weights whose distance is too small beside their mean, in channel {np.argmin(room)}")
     step = np.maximum(alpha, 1e-12) / 256
     overflows = np.rint(np.abs(bias) / step) > room
-    bias = np.where(overflows, _that_counts(bias, alpha * taps, output), bias)
+    bias = np.where(overflows, _that_counts(bias, alpha * reach, output), bias)
     step = np.where(overflows, np.maximum(step, np.abs(bias) / room), step)
     m, t = multiplier(step / output.scale)
-    return {"bias": np.rint(bias / step).astype(np.int32), "multiplier": m, "shift": t}
+    params = {"bias": np.rint(bias / step).astype(np.int32), "multiplier": m, "shift": t}
+    return params if centre is None else params | {"centre": np.rint(centre * 256).astype(np.int32)}
 
 
 def average_params(area: int, source: Tensor, output: Tensor) -> Params:

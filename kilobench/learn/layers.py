@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that torch lacks and the lowering knows: sign, XNOR convolution, fake quantisation, axis swap, sum."""
+"""Layers that torch lacks and the lowering knows: binary convolutions, lines by channel, fake quantisation, axis swap, sum."""
 
 from __future__ import annotations
 
@@ -102,6 +102,20 @@ class _ScaledSign(torch.autograd.Function):
         return through_sign + signs * (grad * signs).mean(dim=(1, 2, 3), keepdim=True), None, None
 
 
+class _ApproxSign(torch.autograd.Function):
+    """The sign, with the derivative of a piecewise polynomial near it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return _sign(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * (2 - 2 * x.abs()).clamp_(min=0)
+
+
 def _sign(x: Tensor) -> Tensor:
     return torch.ge(x, 0, out=torch.empty_like(x)).mul_(2).sub_(1)
 
@@ -112,6 +126,12 @@ def sign(x: Tensor) -> Tensor:
     The gradient is that of BNN (arXiv 1602.02830, section 1.3).
     """
     result: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+def approx_sign(x: Tensor) -> Tensor:
+    """``sign`` with the gradient of Bi-Real Net's ApproxSign: 2 - 2 |x| where |x| < 1 (arXiv 1808.00278, section 3.2)."""
+    result: Tensor = _ApproxSign.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -129,7 +149,151 @@ PLAIN_CONV = {"dilation": (1, 1), "padding_mode": "zeros", "transposed": False, 
 """What attributes of a convolution must be for it to have a kernel, or to become binary."""
 
 
-class XnorConv2d(nn.Module):
+class BinaryConv2d(nn.Module):
+    """A convolution of signs by weights of two values per output channel: what methods derive layers of their own from.
+
+    ``weight`` holds latent weights, float32 [out, in, kh, kw]; ``bias`` (float32 [out]) is optional, and so is ``norm``, a batch
+    norm in front. Input and output are float32 [n, channels, h, w]. Taps on padding contribute nothing. A subclass overrides
+    what it does otherwise, each with a gradient of its own; the rest is as written here:
+
+    - ``signs(x)``: +1 where the input, behind ``norm``, is at least the threshold of its channel, else -1;
+    - ``thresholds()``: these, [in];
+    - ``kernel()``: the weights that are used, [out, in, kh, kw], of two values per output channel;
+    - ``offsets()``: what is added to each output channel, [out], or None.
+
+    ``frozen`` makes of these values what is stored and lowered; nothing else of a subclass reaches a board.
+
+    Raises UserError for a convolution that it lacks an attribute of.
+    """
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> None:
+        super().__init__()
+        if lacking := self.lacks(conv):
+            raise UserError(f"a binary convolution cannot have {lacking}")
+        self.norm = norm
+        self.weight = nn.Parameter(conv.weight.detach().clone())
+        self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
+        self.stride: tuple[int, int] = (conv.stride[0], conv.stride[1])
+        padding = padding_of(conv)
+        assert padding is not None
+        self.padding: tuple[int, int] = padding
+
+    @staticmethod
+    def lacks(conv: nn.Conv2d) -> str:
+        """What of a convolution a binary one does not have, as ``name=value``; empty if it can become one."""
+        if type(conv) is not nn.Conv2d:
+            return f"class={type(conv).__name__}"
+        wrong = [name for name, value in {"groups": 1, **PLAIN_CONV}.items() if getattr(conv, name) != value]
+        if padding_of(conv) is None:
+            wrong.append("padding")
+        return ", ".join(f"{name}={getattr(conv, name)!r}" for name in wrong)
+
+    def thresholds(self) -> Tensor:
+        """Zeros."""
+        return self.weight.new_zeros(self.weight.shape[1])
+
+    def signs(self, x: Tensor) -> Tensor:
+        """With the straight-through gradient of ``sign``."""
+        return sign(x - self.thresholds()[:, None, None])
+
+    def kernel(self) -> Tensor:
+        """Signs of the weights times their mean magnitude by output channel; only the signs have a gradient, that of ``sign``."""
+        return self.weight.detach().abs().mean(dim=(1, 2, 3), keepdim=True) * sign(self.weight)
+
+    def offsets(self) -> Tensor | None:
+        """The bias."""
+        return self.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Signs of the input, convolved."""
+        signs = self.signs(x if self.norm is None else self.norm(x))
+        return functional.conv2d(signs, self.kernel(), self.offsets(), self.stride, self.padding)
+
+    def frozen(self) -> FrozenBinaryConv2d:
+        """The same without anything latent. Raises UserError where its weights have more values than two, or ``forward``
+        computes something else than this class says.
+        """
+        made = FrozenBinaryConv2d(self).train(self.training)
+        noise = torch.Generator().manual_seed(0)
+        size = [2 * kernel + 2 for kernel in self.weight.shape[2:]]
+        x = torch.randn(4, self.weight.shape[1], *size, generator=noise).to(self.weight.device)
+        with torch.no_grad():
+            own, plain = self.eval()(x), made.eval()(x)
+        if own.shape != plain.shape or not torch.allclose(own, plain, rtol=1e-3, atol=1e-3 * float(own.abs().max())):
+            raise UserError(
+                f"{type(self).__name__} computes something else than its signs, thresholds, kernel and offsets say"
+            )
+        return made
+
+
+class FrozenBinaryConv2d(BinaryConv2d):
+    """A binary convolution as it is stored: ``alpha`` * conv(signs, ``weight`` + ``centre``) + ``bias``.
+
+    ``weight`` is 1 or -1, ``threshold`` [in] what inputs are compared with, ``alpha`` [out] half the distance of a channel's two
+    weights; ``centre`` [out], their mean in units of ``alpha``, is None where it is 0 everywhere. All but the signs may learn.
+    """
+
+    def __init__(self, layer: BinaryConv2d) -> None:
+        nn.Module.__init__(self)
+        with torch.no_grad():
+            weight, alpha, centre = _two_values(layer)
+            offsets = layer.offsets()
+            self.norm = layer.norm
+            self.weight = nn.Parameter(weight, requires_grad=False)
+            self.threshold = nn.Parameter(layer.thresholds().detach().clone())
+            self.alpha = nn.Parameter(alpha)
+            self.centre = nn.Parameter(centre) if bool(centre.any()) else None
+            self.bias = None if offsets is None else nn.Parameter(offsets.detach().clone())
+        self.stride, self.padding = layer.stride, layer.padding
+
+    def thresholds(self) -> Tensor:
+        """Its own."""
+        return self.threshold
+
+    def kernel(self) -> Tensor:
+        """Two values per output channel."""
+        weight = self.weight if self.centre is None else self.weight + self.centre[:, None, None, None]
+        return self.alpha[:, None, None, None] * weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As boards do: sums of signs are exact before anything is multiplied, so that those that cancel are 0."""
+        signs = self.signs(x if self.norm is None else self.norm(x))
+        sums = functional.conv2d(signs, self.weight, None, self.stride, self.padding)
+        if self.centre is not None:
+            total = functional.conv2d(signs, torch.ones_like(self.weight[:1]), None, self.stride, self.padding)
+            sums = sums + self.centre[:, None, None] * total
+        made = self.alpha[:, None, None] * sums
+        return made if self.bias is None else made + self.bias[:, None, None]
+
+
+_EQUAL = 1e-5
+"""By how much of the largest weight of a channel two that are one may differ."""
+
+
+def _two_values(layer: BinaryConv2d) -> tuple[Tensor, Tensor, Tensor]:
+    """Signs, half distance and centre, in units of that, of the weights of each output channel."""
+    kernel = layer.kernel().detach()
+    low, high = kernel.amin(dim=(1, 2, 3)), kernel.amax(dim=(1, 2, 3))
+    least = _EQUAL * torch.maximum(low.abs(), high.abs())
+    one = high - low <= least
+    alpha, middle = (
+        torch.where(one, high.abs(), (high - low) / 2),
+        torch.where(one, torch.zeros_like(low), (high + low) / 2),
+    )
+    signs = _sign(kernel - middle[:, None, None, None])
+    made = middle[:, None, None, None] + alpha[:, None, None, None] * signs
+    wrong = ((made - kernel).abs() > least[:, None, None, None]).any(dim=3).any(dim=2).any(dim=1)
+    if bool(wrong.any()):
+        channel = int(wrong.nonzero()[0])
+        count = len(kernel[channel].unique())
+        raise UserError(
+            f"{type(layer).__name__} has {count} weights in channel {channel}; a binary convolution has two"
+        )
+    centre = torch.where(middle.abs() <= least, torch.zeros_like(middle), middle / alpha.clamp(min=1e-30))
+    return signs, alpha, centre
+
+
+class XnorConv2d(BinaryConv2d):
     """Batch norm, sign, then a convolution with binary weights (XNOR-Net, arXiv 1603.05279, section 3.2 and figure 3).
 
     ``weight`` holds the latent weights W, float32 [out, in, kh, kw]; the convolution uses B = ``alpha`` * sign(W), where
@@ -145,28 +309,11 @@ class XnorConv2d(nn.Module):
     Raises UserError for a convolution that it lacks an attribute of.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d, gradient: Literal["ste", "xnor"] = "ste") -> None:
-        super().__init__()
-        if lacking := self.lacks(conv):
-            raise UserError(f"a binary convolution cannot have {lacking}")
-        self.norm = norm
-        self.weight = nn.Parameter(conv.weight.detach().clone())
-        self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
-        self.stride: tuple[int, int] = (conv.stride[0], conv.stride[1])
-        padding = padding_of(conv)
-        assert padding is not None
-        self.padding: tuple[int, int] = padding
-        self.gradient = gradient
+    norm: nn.BatchNorm2d
 
-    @staticmethod
-    def lacks(conv: nn.Conv2d) -> str:
-        """What of a convolution a binary one does not have, as ``name=value``; empty if it can become one."""
-        if type(conv) is not nn.Conv2d:
-            return f"class={type(conv).__name__}"
-        wrong = [name for name, value in {"groups": 1, **PLAIN_CONV}.items() if getattr(conv, name) != value]
-        if padding_of(conv) is None:
-            wrong.append("padding")
-        return ", ".join(f"{name}={getattr(conv, name)!r}" for name in wrong)
+    def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d, gradient: Literal["ste", "xnor"] = "ste") -> None:
+        super().__init__(conv, norm)
+        self.gradient = gradient
 
     @property
     def alpha(self) -> Tensor:
@@ -174,11 +321,38 @@ class XnorConv2d(nn.Module):
         scale: Tensor = self.weight.abs().mean(dim=(1, 2, 3))
         return scale
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Signs of the normalised input convolved with scaled signs of the weights."""
+    def signs(self, x: Tensor) -> Tensor:
+        """Of what is behind the batch norm."""
+        return sign(x)
+
+    def kernel(self) -> Tensor:
+        """Scaled signs of the weights."""
         alpha = self.alpha.detach()[:, None, None, None]
         weight: Tensor = _ScaledSign.apply(self.weight, alpha, self.gradient)  # type: ignore[no-untyped-call]
-        return functional.conv2d(sign(self.norm(x)), weight, self.bias, self.stride, self.padding)
+        return weight
+
+
+class PiecewiseLinear(nn.Module):
+    """Two lines per channel that meet: with z = x - ``bend``, above * z + offset where z >= 0, else below * z + offset.
+
+    All four are [channels], and learn. PReLU with shifts before and behind it (RPReLU, arXiv 2003.03488, section 4.2) is one
+    whose ``above`` stays 1; one whose ``bend`` and ``offset`` stay 0 is AdaBin's Maxout (arXiv 2208.08084, section 3.4).
+    """
+
+    operator = "piecewise_linear"
+
+    def __init__(self, channels: int, above: float = 1.0, below: float = 0.25) -> None:
+        super().__init__()
+        self.bend = nn.Parameter(torch.zeros(channels))
+        self.above = nn.Parameter(torch.full((channels,), above))
+        self.below = nn.Parameter(torch.full((channels,), below))
+        self.offset = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, channels, h, w] -> the same shape."""
+        bend, above, below, offset = (p[:, None, None] for p in (self.bend, self.above, self.below, self.offset))
+        z = x - bend
+        return torch.where(z >= 0, above * z, below * z) + offset
 
 
 class FakeQuant(nn.Module):

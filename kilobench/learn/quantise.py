@@ -22,7 +22,9 @@ from kilobench.learn.layers import (
     MOVING_FUNCTIONS,
     MOVING_METHODS,
     Add,
+    BinaryConv2d,
     FakeQuant,
+    FrozenBinaryConv2d,
     SwapAxes,
     XnorConv2d,
 )
@@ -40,7 +42,7 @@ _MOVING = (
     *(nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d, nn.Upsample, nn.UpsamplingNearest2d),
 )
 """Their values are some of those that they read."""
-_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear, XnorConv2d)
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear, BinaryConv2d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _CLAMPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 _SUMS = (operator.add, operator.sub, operator.mul, torch.add, torch.sub, torch.mul, "add", "sub", "mul")
@@ -58,10 +60,11 @@ def quantise(
     ``batches`` are pairs as from Job.batches, whose inputs, float32 [n, channels, h, w], are run to find the range of every
     tensor: from minimum to maximum, or for ``percentile`` from the 0.01th to the 99.99th percentile of its values, but
     that of the input always from minimum to maximum, or, where its values are multiples of 1/128 in [-1, 1), as pixels are, all
-    of [-1, 1), so that every code stays what it is. FakeQuants that the model had are replaced. Raises UserError naming the
-    layer where values are not finite.
+    of [-1, 1), so that every code stays what it is. FakeQuants that the model had are replaced, and binary convolutions of a
+    method's own by what is stored of them (BinaryConv2d.frozen). Raises UserError naming the layer where values are not finite.
     """
     inputs = [x for x, _ in batches]
+    _freeze_binary(model)
     traced = _marked(model, input_bits, inputs[0][:1])
     quants = [module for module in traced.modules() if isinstance(module, FakeQuant)]
     for quant in quants:
@@ -78,6 +81,15 @@ def quantise(
         quants[0].scale.fill_(2.0 ** (1 - input_bits))
         quants[0].zero_point.zero_()
     return traced
+
+
+def _freeze_binary(model: nn.Module) -> None:
+    for path, module in list(model.named_modules()):
+        if isinstance(module, BinaryConv2d) and type(module) not in (XnorConv2d, FrozenBinaryConv2d):
+            try:
+                exchange(model, path, module.frozen())
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
 
 
 def _whole_codes(inputs: list[Tensor]) -> bool:
@@ -129,7 +141,7 @@ def _stored(traced: fx.GraphModule, modules: dict[str, nn.Module], x: Tensor) ->
             chain = _chain(node, modules)
             absorbed.update(chain)
             layer = _module(node, modules)
-            if not (isinstance(layer, XnorConv2d) and _only_signs_follow(chain[-1], modules)):
+            if not (isinstance(layer, BinaryConv2d) and _only_signs_follow(chain[-1], modules)):
                 stored.append(chain[-1])
     return stored
 
@@ -200,7 +212,7 @@ def _only_signs_follow(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Whether all that reads this is a binary convolution, on the way through pools at most."""
     for user in node.users:
         reader = _module(user, modules)
-        if not isinstance(reader, XnorConv2d) and not (
+        if not isinstance(reader, BinaryConv2d) and not (
             isinstance(reader, _PASSING) and _only_signs_follow(user, modules)
         ):
             return False

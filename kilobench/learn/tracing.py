@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 
 from kilobench.contracts import UserError
-from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, is_operator
+from kilobench.learn.layers import Add, BinaryConv2d, FakeQuant, SwapAxes, is_operator
 
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _TORCH = str(Path(torch.__file__).parent)
@@ -101,7 +101,7 @@ def first_line(error: BaseException) -> str:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        layer = isinstance(m, XnorConv2d | FakeQuant | SwapAxes | Add | nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+        layer = isinstance(m, BinaryConv2d | FakeQuant | SwapAxes | Add | nn.Conv2d | nn.Linear | nn.BatchNorm2d)
         return layer or is_operator(m) or super().is_leaf_module(m, module_qualified_name)
 
     def create_args_for_root(

@@ -215,6 +215,25 @@ class Builder:
         output = self.tensor((channels, width, height), source.dtype)
         return self.op("transpose", [source], self.like(source, output), {}, {})
 
+    def lines(self, source: Tensor) -> Tensor:
+        """Two lines per channel, some flat, some so steep or far off that sums are as large as 32 bits hold."""
+        r, channels = self.random, source.shape[2]
+        output = self.tensor(source.shape, source.dtype)
+        if source.dtype == "float32":
+            params = {name: np.round(4 * r.normal(size=channels)) / 4 for name in ("bend", "above", "below", "offset")}
+            values = {name: value.astype(np.float32) for name, value in params.items()}
+            return self.op("piecewise_linear", [source], output, {}, values)
+        fraction = int(r.integers(0, 23))
+        room = INT32_MAX - (129 << fraction)
+        values = {"threshold": np.clip(np.rint(r.normal(0, 90, channels)), -130, 130).astype(np.int32)}
+        for key in ("", "_below"):
+            steep = room // 255 if r.random() < 0.1 else min(4 << fraction, room // 255)
+            factor = r.integers(-steep, steep + 1, channels) * (r.random(channels) < 0.9)
+            left = room - 255 * np.abs(factor)
+            bias = self._bias(left, 100.0 * 2**fraction)
+            values |= {f"factor{key}": factor.astype(np.int32), f"bias{key}": bias.astype(np.int32)}
+        return self.op("piecewise_linear", [source], output, {"fraction": fraction} if fraction else {}, values)
+
     def binarize(self, source: Tensor) -> Tensor:
         channels = source.shape[2]
         output = self.tensor(source.shape, "bit")
@@ -296,12 +315,21 @@ class Builder:
         elif dtype == "int8":
             bias = self._bias(np.full(out, INT32_MAX - 256 * taps), 256.0 * np.sqrt(taps))
             params |= {"bias": bias.astype(np.int32)}
-            params |= self._requantisation(256.0 * taps + np.abs(bias), 300.0 * np.sqrt(taps) + np.abs(bias), False)
+            reach = np.full(out, 256)
+            if self.wild and r.random() < 0.3:
+                room = (INT32_MAX - np.abs(bias)) // taps - 256
+                params["centre"] = np.clip(r.normal(0, 256, out), -room, room).astype(np.int32)
+                reach += np.abs(params["centre"])
+            params |= self._requantisation(
+                1.0 * reach * taps + np.abs(bias), 300.0 * np.sqrt(taps) + np.abs(bias), False
+            )
         else:
             scale, bias = r.normal(size=out), r.normal(size=out)
             if self.exact:
                 scale, bias = r.integers(-4, 5, out) / 4, np.round(2 * bias) / 2
             params |= {"scale": scale.astype(np.float32), "bias": bias.astype(np.float32)}
+            if self.wild and r.random() < 0.3:
+                params["centre"] = (r.integers(-4, 5, out) / 4 if self.exact else r.normal(size=out)).astype(np.float32)
         return params
 
     def _bias(self, limit: Any, usual: float) -> Any:
@@ -329,6 +357,7 @@ TUNED: dict[str, Callable[[Builder, Tensor, DType], Tensor]] = {
     "avg_pool": lambda b, x, _: b.pool(x, "avg_pool"),
     "add": lambda b, x, _: b.add(*b.reads("add", x)),
     "binarize": lambda b, x, _: b.binarize(x),
+    "piecewise_linear": lambda b, x, _: b.lines(x),
 }
 """Operators that are made with values and shapes of their own, at which their kernels go wrong."""
 

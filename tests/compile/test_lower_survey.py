@@ -17,10 +17,22 @@ from torch.nn import functional
 from kilobench.compile.lower import LoweringError
 from kilobench.compile.lower.supported import FUNCTIONS, MODULES, name_of, refusal
 from kilobench.learn import layers
-from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d
+from kilobench.learn.layers import Add, BinaryConv2d, FakeQuant, FrozenBinaryConv2d, SwapAxes, XnorConv2d
 from tests.compile.agreement import lowered
 
 SHAPE = (4, 8, 8)
+
+
+class Centred(BinaryConv2d):
+    """With thresholds, and weights around their means."""
+
+    def thresholds(self) -> Tensor:
+        return torch.linspace(-0.5, 0.5, self.weight.shape[1])
+
+    def kernel(self) -> Tensor:
+        return super().kernel() + self.weight.mean(dim=(1, 2, 3), keepdim=True)
+
+
 NORM, CONV = nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3)
 DEVICE_DTYPE: dict[str, list[Any]] = {"device": ["cpu", "meta"], "dtype": [torch.float64, torch.bfloat16]}
 
@@ -33,6 +45,7 @@ NEEDED: dict[type[nn.Module], dict[str, Any]] = {
     nn.AvgPool2d: {"kernel_size": 2},
     nn.ZeroPad2d: {"padding": 1},
     XnorConv2d: {"norm": NORM, "conv": CONV},
+    FrozenBinaryConv2d: {"layer": BinaryConv2d(CONV)},
 }
 VALUES: dict[type[nn.Module], dict[str, list[Any]]] = {
     nn.Conv2d: DEVICE_DTYPE
@@ -105,6 +118,14 @@ VALUES: dict[type[nn.Module], dict[str, list[Any]]] = {
             nn.Conv2d(4, 4, 2, padding="valid"),
         ],
         "gradient": ["xnor"],
+    },
+    FrozenBinaryConv2d: {
+        "layer": [
+            BinaryConv2d(CONV, nn.BatchNorm2d(4, affine=False)),
+            BinaryConv2d(nn.Conv2d(4, 4, 2, (1, 2), 1, bias=False), NORM),
+            Centred(nn.Conv2d(4, 4, 3, padding=(0, 2))),
+            Centred(nn.Conv2d(4, 4, 1, bias=False)),
+        ],
     },
     FakeQuant: {"bits": [4, 7, 16]},
     SwapAxes: {},

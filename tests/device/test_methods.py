@@ -13,7 +13,9 @@ from kilobench.plugins.registry import load_registry
 from tests.learn.trained import digits, run_in_c
 
 
-@pytest.mark.parametrize("recipe", ["full", "int8", "qat", "xnor", "xnor[layout=study]", "prune+int8", "ternary"])
+@pytest.mark.parametrize(
+    "recipe", ["full", "int8", "qat", "xnor", "xnor[layout=study]", "prune+int8", "ternary", "reactnet", "adabin"]
+)
 def test_the_board_equals_host_c(recipe: str, tmp_path: Path) -> None:
     board = load_registry().get("boards", "nucleo_l476rg")
     graph, expected, _ = run_in_c(digits().apply(recipe), digits(), tmp_path)

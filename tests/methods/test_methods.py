@@ -22,6 +22,9 @@ SHORT = {
     "xnor": "xnor",
     "lsq": "lsq[bits=2]",
     "pact": "pact",
+    "bireal": "bireal",
+    "reactnet": "reactnet",
+    "adabin": "adabin",
     "prune": "prune[keep=0.5]",
     "distill": "distill",
     "full": "full",
@@ -43,7 +46,12 @@ INTEGER = [
     "prune+int8",
     "prune+qat",
     "prune[keep=0.5]+xnor",
+    "bireal[keep=first]",
+    "bireal+qat",
+    "reactnet",
+    "prune[keep=0.5]+adabin",
 ]
+BINARY = ("xnor", "bireal", "reactnet", "adabin")
 
 
 def test_every_method_is_tested_here() -> None:
@@ -57,7 +65,7 @@ def test_no_float_is_left_and_c_equals_the_simulation(trained: object, recipe: s
     graph, c, simulated = run_in_c(network.apply(recipe), network, tmp_path)
     counts = macs(graph)
     assert counts["fp32"] == 0 < counts["int8"]
-    assert (counts["binary"] > 0) == ("xnor" in recipe)
+    assert (counts["binary"] > 0) == any(name in recipe for name in BINARY)
     assert np.array_equal(c, simulated) and len(np.unique(c)) > 2
 
 
@@ -87,6 +95,8 @@ def test_a_job_holds_no_test_data() -> None:
         ("mixed[bits=1.5]", "bits must be from 2 to 8, not 1.5"),
         ("xnor[keep=stm]", "keep must be stem, first, none or a number of convolutions, not 'stm'"),
         ("xnor[keep=40]", "no convolution of this network becomes binary"),
+        ("reactnet[keep=stm]", "reactnet: keep must be stem, first, none or a number of convolutions, not 'stm'"),
+        ("bireal[keep=40]", "bireal: with keep=40 no convolution of this network becomes binary"),
         ("prune[keep=0]", "keep must be above 0"),
         ("prune[iterative=0]", "iterative must be from 1 to 100"),
         ("prune[keep=0.0001]", "keep=0.0001 is too little; the smallest network has"),

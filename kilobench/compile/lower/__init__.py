@@ -21,12 +21,12 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.imports.exported import NotExported
 from kilobench.compile.int8 import multiplier
-from kilobench.compile.lower.binary import xnor
+from kilobench.compile.lower.binary import binary
 from kilobench.compile.lower.export import lower_exported
 from kilobench.compile.lower.layers import add, avg_pool, conv, flatten, layer, max_pool, pad, swap
 from kilobench.compile.lower.walk import LoweringError, NoLogits, Walk
 from kilobench.contracts import Shape, Task, UserError
-from kilobench.learn.layers import FakeQuant, XnorConv2d, is_operator
+from kilobench.learn.layers import BinaryConv2d, FakeQuant, is_operator
 from kilobench.learn.tracing import first_line, replaced
 
 __all__ = ["LoweringError", "lower", "lower_for", "multiplier"]
@@ -34,7 +34,7 @@ __all__ = ["LoweringError", "lower", "lower_for", "multiplier"]
 _STEPS: dict[str, Callable[[Walk, fx.Node], None]] = {
     "conv": conv,
     "linear": conv,
-    "xnor": xnor,
+    "binary": binary,
     "pad": pad,
     "max_pool": max_pool,
     "avg_pool": avg_pool,
@@ -85,7 +85,7 @@ def lower_for(task: Task, model: nn.Module) -> Graph:
 def _walked_only(module: nn.Module) -> bool:
     """Whether a module is one that torch.export knows nothing of."""
     wide = isinstance(module, FakeQuant) and module.bits == 16
-    return isinstance(module, XnorConv2d) or is_operator(module) or wide
+    return isinstance(module, BinaryConv2d) or is_operator(module) or wide
 
 
 def _walked(model: nn.Module, input_shape: Shape) -> Graph:

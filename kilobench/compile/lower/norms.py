@@ -23,9 +23,3 @@ def affine(norm: nn.BatchNorm2d) -> tuple[NDArray[np.float64], NDArray[np.float6
     bias: Any = 0.0 if norm.bias is None else array(norm.bias)
     factor = weight / np.sqrt(array(norm.running_var) + norm.eps)
     return factor, bias - array(norm.running_mean) * factor
-
-
-def sign_of(norm: nn.BatchNorm2d, value: NDArray[np.float32]) -> NDArray[Any]:
-    """Whether torch's own float32 batch norm of [values, channels] is >= 0."""
-    with torch.no_grad():
-        return (norm(torch.from_numpy(value)[:, :, None, None])[:, :, 0, 0] >= 0).numpy()

@@ -20,7 +20,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from kilobench.compile import operator as operators
 from kilobench.compile.operator import kind_of
-from kilobench.learn.layers import PLAIN_CONV, Add, FakeQuant, SwapAxes, XnorConv2d
+from kilobench.learn.layers import PLAIN_CONV, Add, BinaryConv2d, FakeQuant, FrozenBinaryConv2d, SwapAxes, XnorConv2d
 from kilobench.learn.tracing import replaced
 
 
@@ -77,7 +77,8 @@ MODULES: dict[type[nn.Module], Rule] = {
     nn.Flatten: Rule("flatten", used="start_dim end_dim"),
     nn.Dropout: Rule("identity", idle="p inplace"),
     nn.Identity: Rule("identity", idle="args kwargs"),
-    XnorConv2d: Rule("xnor", used="norm conv stride padding", idle="gradient"),
+    XnorConv2d: Rule("binary", used="norm conv stride padding", idle="gradient"),
+    FrozenBinaryConv2d: Rule("binary", used="layer norm centre stride padding"),
     FakeQuant: Rule("quant", only={"bits": (8, 16), "observing": (False,), "enabled": (True,)}),
     SwapAxes: Rule("swap"),
     Add: Rule("add", inputs=2),
@@ -115,6 +116,8 @@ def refusal(module: nn.Module) -> str:
         names = ", ".join(module.parametrizations)  # type: ignore[arg-type]
         return f"has a parametrisation of {names}; remove it (torch.nn.utils.parametrize.remove_parametrizations)"
     rule = rule_of(module)
+    if rule is None and isinstance(module, BinaryConv2d):
+        return "is a binary convolution that still learns; supported is what kilobench.api.quantise makes of it"
     if rule is None:
         known = next((base.__name__ for base in kind.__mro__ if base in MODULES), "")
         return (
@@ -167,7 +170,7 @@ def _attributes(module: nn.Module, rule: Rule) -> str:
 
 def _statistics(module: nn.Module) -> str:
     """Why a batch norm, or that of a binary convolution, is none with fixed statistics; nothing for all other modules."""
-    if isinstance(module, XnorConv2d):
+    if isinstance(module, BinaryConv2d) and module.norm is not None:
         fits = type(module.norm) is nn.BatchNorm2d
         text = refusal(module.norm) if fits else "is no BatchNorm2d itself"
         return f"has norm={type(module.norm).__name__}, which {text}" if text else ""

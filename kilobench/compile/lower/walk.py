@@ -23,7 +23,7 @@ CHAINS = {
     "input": ("quant",),
     "conv": ("norm", "relu", "quant"),
     "linear": ("relu", "quant"),
-    "xnor": ("norm", "relu", "quant"),
+    "binary": ("norm", "relu", "quant"),
     "avg_pool": ("quant",),
     "add": ("relu", "quant"),
     "layer": ("quant",),

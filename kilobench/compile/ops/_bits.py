@@ -34,8 +34,10 @@ def check_counters(conv: Convolution, taps: int) -> None:
 
 def few(conv: Convolution) -> bool:
     """Whether it has so few output channels that to count each for itself (kb_few.h) takes clearly fewer cycles of a Cortex-M4:
-    else networks would have the code of both ways for little.
+    else networks would have the code of both ways for little. Where weights have a centre, lists say the sum of the signs.
     """
+    if "centre" in conv.params:
+        return False
     kernel_w, channels, sizes = conv.attrs["kernel"][1], conv.output.shape[2], chunks(conv)
     alone = 250 + 12 * sum(sizes) + channels * sum(6 * words + 45 for words in sizes)
     inside = conv.source.shape[2] * _taps_inside(conv, 0) * _taps_inside(conv, 1)
@@ -132,7 +134,8 @@ def _of_output(conv: Convolution) -> dict[str, Field]:
     """What makes outputs of sums."""
     if conv.output.dtype == "int8":
         bias, multiplier, shift = (conv.params[key] for key in ("bias", "multiplier", "shift"))
-        return {"channel": channel_table(bias, multiplier, shift, conv.output.zero_point)[:, [0, 1, 3]]}
+        centre = {key: value for key, value in conv.params.items() if key == "centre"}
+        return {"channel": channel_table(bias, multiplier, shift, conv.output.zero_point)[:, [0, 1, 3]], **centre}
     return {k: value for k, value in conv.params.items() if k not in ("weight", "threshold", "flip")}
 
 

@@ -48,6 +48,9 @@ class Conv2d(Convolution):
     bit -> bit       bit = (acc >= threshold) xor flip; padded taps are skipped; relu False
     bit -> float32   scale * acc + bias (product rounded first)
     bit -> int8      acc * 256 + bias is requantised
+
+    With ``centre``, S being the sum of the signs of a window, acc + centre * S is in place of acc for float32 (product rounded
+    first), and centre * S is added for int8.
     """
 
     types = {
@@ -55,9 +58,13 @@ class Conv2d(Convolution):
         ("int8", "int8"): {"weight": ("int8", "OHWI"), **REQUANTISED},
         ("int16", "int8"): {"weight": ("int8", "OHWI"), **REQUANTISED},
         ("bit", "bit"): {"weight": ("uint32", "OHWi"), "threshold": ("int32", "O"), "flip": ("uint32", "o")},
-        ("bit", "float32"): {"weight": ("uint32", "OHWi"), "scale": ("float32", "O"), "bias": ("float32", "O")},
-        ("bit", "int8"): {"weight": ("uint32", "OHWi"), **REQUANTISED},
+        ("bit", "float32"): {
+            "weight": ("uint32", "OHWi"),
+            **dict.fromkeys(("scale", "bias", "centre"), ("float32", "O")),
+        },
+        ("bit", "int8"): {"weight": ("uint32", "OHWi"), **REQUANTISED, "centre": ("int32", "O")},
     }
+    optional = frozenset({"centre"})
     attributes = Convolution.attributes | {"groups": Attribute(1, MAX_WINDOW, 1, 1), "bits": Attribute(2, 8, 1, 8)}
     min_pixels = 16
 
@@ -105,7 +112,10 @@ class Conv2d(Convolution):
             require(most < 2 ** (bits - 1), f"has weights of {bits} bits, of which one is {most} in magnitude")
         if self.source.dtype == "bit":
             _bits.check_counters(self, self.taps())
-            check_accumulator(self, 256 * self.taps())
+            centre = (
+                np.abs(self.params["centre"].astype(np.int64)) if self._centred() and self.output.dtype == "int8" else 0
+            )
+            check_accumulator(self, (256 + centre) * self.taps())
             if self.output.dtype == "int8":
                 check_once(self)
         elif self.output.dtype == "int8":
@@ -121,10 +131,12 @@ class Conv2d(Convolution):
         if self.output.dtype == "bit":
             reached = acc >= self.params["threshold"]
             return (reached ^ unpack(self.params["flip"], self.output.shape[2])).astype(np.uint8)
+        signs = self.correlate(2.0 * values[0] - 1, np.ones_like(self.weight()[:1])) if self._centred() else 0
+        centred = self.params.get("centre", 0) * np.asarray(signs, self.params["bias"].dtype)
         if self.output.dtype == "int8":
-            acc = 256 * acc + self.params["bias"]
+            acc = 256 * acc + centred + self.params["bias"]
             return saturate(self, requantise(acc, self.params["multiplier"], self.params["shift"]))
-        return self.relu(acc.astype(np.float32) * self.params["scale"] + self.params["bias"])
+        return self.relu((acc.astype(np.float32) + centred) * self.params["scale"] + self.params["bias"])
 
     # For the kernels
 
@@ -136,7 +148,7 @@ class Conv2d(Convolution):
         name = super().kernel
         if self.source.dtype == "bit":
             suffix = {"float32": "_f32", "int8": "_s8"}.get(self.output.dtype, "")
-            return name + ("_few" if _bits.few(self) else "") + suffix
+            return name + ("_centred" if self._centred() else "_few" if _bits.few(self) else "") + suffix
         if self._packed < 8:
             return name.replace("_s8", f"_s{self._packed}")
         kind = "pointwise_" if self._in_pairs() else "dense_" if self._is_dense_f32() or self._is_dense_s8() else ""
@@ -171,6 +183,10 @@ class Conv2d(Convolution):
         stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
+
+    def _centred(self) -> bool:
+        """Whether its binary weights have a centre."""
+        return "centre" in self.params
 
     def _is_dense(self) -> bool:
         """Whether its one window is the whole map."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kilobench.compile.graph import Tensor
+from kilobench.compile.int8 import multiplier
 from kilobench.compile.operator import Field, require
 from kilobench.compile.ops._integers import INT32_MAX, channel_table, is_shift, requantise, saturate
 from kilobench.compile.ops._pointwise import Pointwise
@@ -28,6 +30,22 @@ class Prelu(Pointwise):
             "shift_negative": ("int32", "O"),
         },
     }
+
+    modules = ("PReLU",)
+
+    @classmethod
+    def lower(
+        cls, module: Any, sources: Sequence[Tensor], output: Tensor
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """torch.nn.PReLU, whose slope may be one for all channels."""
+        slope = np.broadcast_to(module.weight.detach().numpy(), (output.shape[2],))
+        if output.dtype == "float32":
+            return {}, {"slope": slope.astype(np.float32)}
+        ratio = sources[0].scale / output.scale
+        m, t = multiplier(np.array([ratio]))
+        negative, shift = multiplier(np.abs(slope.astype(np.float64)) * ratio)
+        signed = (np.sign(slope) * negative).astype(np.int32)
+        return {}, {"multiplier": m, "shift": t, "multiplier_negative": signed, "shift_negative": shift}
 
     def check(self) -> None:
         """The factors of negative numbers."""
