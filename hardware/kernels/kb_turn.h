@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Half of a complex number of 32 bits, turned back by an angle whose cosine and sine have 16: (re + i im) (cos - i sin) / 2,
-   each product rounded down. One multiplication for each, whatever a core has for it. */
+/* Pieces of a Fourier transform: half of a number turned back by an angle whose cosine and sine have 16 bits, which is
+   (re + i im) (cos - i sin) / 2, each product rounded down and one instruction where a core has it. */
 #ifndef KB_TURN_H
 #define KB_TURN_H
 
@@ -57,6 +57,47 @@ KB_INLINE int32_t kb_turned_re(int32_t re, int32_t im, kb_turn turn)
 KB_INLINE int32_t kb_turned_im(int32_t re, int32_t im, kb_turn turn)
 {
     return kb_turn_part(im, turn.cosine) - kb_turn_part(re, turn.sine);
+}
+#endif
+
+/* The places of numbers in the order of the reversed bits of their own. */
+#if defined(__ARM_ARCH) && __ARM_ARCH >= 7
+typedef struct {
+    uint32_t number, shift;
+} kb_reversed;
+
+KB_INLINE kb_reversed kb_reversed_from(int32_t number, int32_t size)
+{
+    return (kb_reversed){(uint32_t)number, 1 + (uint32_t)__builtin_clz((uint32_t)size)};
+}
+
+KB_INLINE uint32_t kb_reversed_next(kb_reversed *place)
+{
+    uint32_t made;
+    __asm__("rbit %0, %1" : "=r"(made) : "r"(place->number++));
+    return made >> place->shift;
+}
+#else
+typedef struct {
+    uint32_t place, size;
+} kb_reversed;
+
+KB_INLINE uint32_t kb_reversed_next(kb_reversed *place)
+{
+    const uint32_t made = place->place;
+    uint32_t bit = place->size / 2;
+    for (; place->place & bit; bit /= 2)
+        place->place ^= bit;
+    place->place |= bit;
+    return made;
+}
+
+KB_INLINE kb_reversed kb_reversed_from(int32_t number, int32_t size)
+{
+    kb_reversed made = {0, (uint32_t)size};
+    while (number-- > 0)
+        (void)kb_reversed_next(&made);
+    return made;
 }
 #endif
 

@@ -7,24 +7,25 @@ typedef struct {
     int32_t re, im;
 } number;
 
-/* A frame under its window as complex numbers of two samples each, in the order of reversed bits; zeros behind it. */
+/* Pairs of samples under the window, from a number's place in the order of reversed bits; `step` is 1 where the window
+   rises, and -1 where it falls. */
+KB_INLINE void pairs(const int16_t *x, const int16_t *window, int32_t step, number *z, int32_t from, int32_t to,
+                     int32_t size)
+{
+    kb_reversed place = kb_reversed_from(from, size);
+    KB_NO_UNROLL
+    for (; from < to; from++, x += 2, window += 2 * step)
+        z[kb_reversed_next(&place)] = (number){(x[0] * window[0]) >> 6, (x[1] * window[step]) >> 6};
+}
+
+/* A frame as complex numbers of two samples each, in the order of reversed bits; zeros behind it. */
 KB_APART void load(const int16_t *x, number *z, const kb_logmel_s16_params *p)
 {
-    const int32_t size = p->points / 2;
-    int32_t place = 0;
-    for (int32_t i = 0; i < p->points; i += 2) {
-        const int32_t left = p->frame - i;
-        number made = {0, 0};
-        if (left > 0) {
-            made.re = (x[i] * p->window[kb_min(i, left)]) >> 6;
-            made.im = (x[i + 1] * p->window[kb_min(i + 1, left - 1)]) >> 6;
-        }
-        z[place] = made;
-        int32_t bit = size / 2;
-        for (; place & bit; bit /= 2)
-            place ^= bit;
-        place |= bit;
-    }
+    const int32_t size = p->points / 2, half = p->frame / 2, rising = (half + 1) / 2;
+    for (int32_t i = p->frame < p->points ? 0 : size; i < size; i++)
+        z[i] = (number){0, 0};
+    pairs(x, p->window, 1, z, 0, rising, size);
+    pairs(x + 2 * rising, p->window + p->frame - 2 * rising, -1, z, rising, half, size);
 }
 
 /* One pass of radix 2, without a turn. */
@@ -37,63 +38,88 @@ KB_APART void halves(number *z, const number *end)
     }
 }
 
+KB_INLINE number halved(number a)
+{
+    return (number){a.re >> 1, a.im >> 1};
+}
+
 /* Half of a number, turned back. */
 KB_INLINE number turned(number a, kb_turn turn)
 {
     return (number){kb_turned_re(a.re, a.im, turn), kb_turned_im(a.re, a.im, turn)};
 }
 
-KB_INLINE number halved(number a)
-{
-    return (number){a.re >> 1, a.im >> 1};
-}
+/* By an angle, twice and three times that. */
+typedef struct {
+    kb_turn once, twice, thrice;
+} turns;
 
-/* Four legs, `span` numbers apart and in the order of reversed bits. */
-KB_INLINE void join(number *z, int32_t span, number a, number b, number c, number d)
+/* The next leg: one pointer goes along them all and back, as registers are few. */
+#define KB_LEG(z, by)                                                                                                  \
+    do {                                                                                                               \
+        z += by;                                                                                                       \
+        KB_OPAQUE(z);                                                                                                  \
+    } while (0)
+
+/* A butterfly, and where the next one is: four legs, `span` numbers apart and in the order of reversed bits, turned
+   unless `by` is 0. */
+KB_INLINE number *join(number *z, int32_t span, const turns *by)
 {
-    const number sum = {a.re + b.re, a.im + b.im}, gap = {a.re - b.re, a.im - b.im};
+    KB_LEG(z, 2 * span);
+    const number c = by ? turned(*z, by->once) : halved(*z);
+    KB_LEG(z, span);
+    const number d = by ? turned(*z, by->thrice) : halved(*z);
     const number more = {c.re + d.re, c.im + d.im}, side = {c.re - d.re, c.im - d.im};
-    z[0] = (number){sum.re + more.re, sum.im + more.im};
-    z[span] = (number){gap.re + side.im, gap.im - side.re};
-    z[2 * span] = (number){sum.re - more.re, sum.im - more.im};
-    z[3 * span] = (number){gap.re - side.im, gap.im + side.re};
+    KB_LEG(z, -2 * span);
+    const number b = by ? turned(*z, by->twice) : halved(*z);
+    KB_LEG(z, -span);
+    const number a = halved(*z), sum = {a.re + b.re, a.im + b.im}, gap = {a.re - b.re, a.im - b.im};
+    *z = (number){sum.re + more.re, sum.im + more.im};
+    KB_LEG(z, span);
+    *z = (number){gap.re + side.im, gap.im - side.re};
+    KB_LEG(z, span);
+    *z = (number){sum.re - more.re, sum.im - more.im};
+    KB_LEG(z, span);
+    *z = (number){gap.re - side.im, gap.im + side.re};
+    return z + span;
 }
 
 /* The butterflies of a pass whose legs are not turned. */
 KB_APART void straight(number *z, const number *end, int32_t span)
 {
-    for (; z < end; z += 4 * span)
-        join(z, span, halved(z[0]), halved(z[span]), halved(z[2 * span]), halved(z[3 * span]));
+    while (z < end)
+        z = join(z, span, 0);
 }
 
-/* Those whose legs are turned by once, twice and three times an angle. */
-KB_APART void bent(number *z, const number *end, int32_t span, const int16_t *sine, int32_t angle, int32_t quarter)
+/* Those whose legs are, by all angles from `step` on. */
+KB_APART void bent(number *z, const number *end, int32_t span, const int16_t *sine, int32_t step, int32_t quarter)
 {
-    const kb_turn once = kb_turn_by(sine + angle, quarter), twice = kb_turn_by(sine + 2 * angle, quarter);
-    const kb_turn thrice = kb_turn_by(sine + 3 * angle, quarter);
-    for (; z < end; z += 4 * span)
-        join(z, span, halved(z[0]), turned(z[span], twice), turned(z[2 * span], once), turned(z[3 * span], thrice));
+    for (int32_t j = 1, angle = step; j < span; j++, angle += step) {
+        const turns by = {kb_turn_by(sine + angle, quarter), kb_turn_by(sine + 2 * angle, quarter),
+                          kb_turn_by(sine + 3 * angle, quarter)};
+        number *leg = z + j;
+        do
+            leg = join(leg, span, &by);
+        while (leg < end);
+    }
 }
 
 /* The Fourier transform in place; each pass of radix 4 halves. */
 KB_APART void transform(number *z, const kb_logmel_s16_params *p)
 {
-    const int32_t size = p->points / 2, quarter = p->points / 4;
-    const number *end = z + size;
+    const int32_t size = p->points / 2;
     int32_t span = 1;
     if (p->odd) {
-        halves(z, end);
+        halves(z, z + size);
         span = 2;
     }
     for (; span < size; span *= 4) {
-        const int32_t step = p->points / (4 * span);
-        straight(z, end, span);
-        for (int32_t j = 1; j < span; j++)
-            bent(z + j, end, span, p->sine, j * step, quarter);
+        straight(z, z + size, span);
+        bent(z, z + size, span, p->sine, p->points / (4 * span), p->points / 4);
     }
 }
 
-/* Magnitudes' bits, one more for some that are negative. */
+/* Those of its magnitudes, of which one below zero is 1 less. */
 KB_INLINE uint32_t bits(number a)
 {
     return (uint32_t)((a.re ^ a.re >> 31) | (a.im ^ a.im >> 31));
