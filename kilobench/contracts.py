@@ -139,6 +139,7 @@ class Training:
         """Steps of one training on so many samples."""
         return self.steps or self.epochs * -(-samples // self.batch)
 
+
 FRONTEND_RANGES = {
     "rate": (8000, 192_000),
     "points": (16, 2048),
@@ -316,7 +317,7 @@ class Task(Contribution):
 
     @property
     def input_shape(self) -> Shape:
-        """Channels, height, width of one input, known without loading data; of sound samples, whatever a front end makes of them."""
+        """Channels, height, width of one input, known without loading data; of sound in samples, with a front end too."""
         raise NotImplementedError
 
     @property

@@ -50,7 +50,9 @@ def pixels(graph: Graph, grid: tuple[float, int] | None = None) -> Graph:
 
 
 def heard(graph: Graph, frontend: Frontend, samples: int) -> Graph:
-    """A graph that takes int16 samples, and does with what a front end makes of them as the given one, trained on (code - 128) / 128."""
+    """A graph that takes int16 samples, and does with the codes that a front end makes of them as the given one, which was
+    trained on (code - 128) / 128.
+    """
     graph = pixels(graph, PIXELS)
     made = Tensor(_unused(graph, "sound"), (1, samples, 1), "int16", SOUND)
     values = {field.name: (getattr(frontend, field.name), field.default) for field in fields(frontend)}

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log-mel spectrograms and cepstra in integers: to the bit what hardware/kernels/logmel_s16.c makes of the same sound.
 
-Mel bands and cepstra are those of speech recognition (Davis and Mermelstein, IEEE TASSP 28(4), 1980; HTK's mel scale, The HTK
-Book, equation 5.13). A frame's samples are the real and imaginary parts of half as many complex numbers, whose Fourier transform
-is unravelled into that of the frame (Sorensen et al., Real-valued fast Fourier transform algorithms, IEEE TASSP 35(6), 1987).
-docs/arithmetic.md has every formula.
+Mel bands and cepstra are those of speech recognition (Davis and Mermelstein, IEEE TASSP 28(4), 1980). A frame's samples are the
+real and imaginary parts of half as many complex numbers, whose Fourier transform is unravelled into that of the frame (Sorensen
+et al., Real-valued fast Fourier transform algorithms, IEEE TASSP 35(6), 1987). docs/arithmetic.md has every formula.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from kilobench.contracts import Frontend, UserError
+from kilobench.data.spectrogram import htk_mel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,11 +93,9 @@ def _segments(frontend: Frontend) -> tuple[int, NDArray[np.uint16], NDArray[np.u
     """The first bin, bins of every segment, and their weights: triangles with straight sides on the mel scale."""
     import numpy as np
 
-    def mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 1127 * np.log1p(hertz / 700)
-
-    corners = np.linspace(*mel(np.array(frontend.hertz, dtype=np.float64)), frontend.bands + 2)
-    bins = mel(np.arange(1, frontend.points // 2) * frontend.rate / frontend.points)
+    low, high = htk_mel(np.array(frontend.hertz, dtype=np.float64))
+    corners = np.linspace(low, high, frontend.bands + 2)
+    bins = htk_mel(np.arange(1, frontend.points // 2) * frontend.rate / frontend.points)
     segment = np.searchsorted(corners, bins, side="right") - 1
     inside = (segment >= 0) & (segment <= frontend.bands)
     bins, segment = bins[inside], segment[inside]
@@ -158,10 +156,8 @@ def _spectrum(frontend: Frontend, frames: NDArray[np.int16]) -> Parts:
     return made[0], made[1]
 
 
-def _transform(
-    re: NDArray[np.float64], im: NDArray[np.float64], sine: NDArray[np.float64], points: int
-) -> Parts:
-    """The Fourier transform of [n, points / 2], passes of radix 4 after one of radix 2 where need be; each of the former halves."""
+def _transform(re: NDArray[np.float64], im: NDArray[np.float64], sine: NDArray[np.float64], points: int) -> Parts:
+    """The Fourier transform of [n, points / 2]: passes of radix 4, which halve, after one of radix 2 where need be."""
     import numpy as np
 
     size = points // 2

@@ -76,7 +76,9 @@ def _check_frontend(task: Task) -> None:
     _require(frontend is None or isinstance(frontend, Frontend), "frontend", "a Frontend or None", frontend)
     if frontend is not None:
         suits = (task.kind, task.objective, task.input_shape[:2]) == ("audio", "classes", (1, 1))
-        _require(suits, "the task of a frontend", "of sound, with classes", (task.kind, task.objective, task.input_shape))
+        _require(
+            suits, "the task of a frontend", "of sound, with classes", (task.kind, task.objective, task.input_shape)
+        )
         _require(frontend.rate == task.sample_rate, "the rate of frontend", f"{task.sample_rate}", frontend.rate)
         _require(frontend.frame <= task.input_shape[2], "frame of frontend", "within the input", frontend.frame)
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from math import prod
 from typing import Any
@@ -23,6 +24,15 @@ def _attribute(name: str, default: Any) -> Attribute:
     return Attribute(low, high, 1 if name in FRONTEND_RANGES else 2, **known)
 
 
+@contextmanager
+def _wrong() -> Iterator[None]:
+    """What no front end can be is what no operator can be."""
+    try:
+        yield
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
 class Logmel(Operator):
     """Its samples are the values of the input in their order; of what it makes each row is a frame (kilobench.api.Frontend)."""
 
@@ -35,31 +45,25 @@ class Logmel(Operator):
         """Codes as pixels are."""
         return 1 / 128, 128
 
+    @property
     def frontend(self) -> Frontend:
-        """Raises ValueError for attributes that are none."""
-        try:
-            return Frontend(**self.attrs)
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        """Of the attributes."""
+        return Frontend(**self.attrs)
 
     def output_shape(self) -> tuple[int, int, int]:
         """Frames, values."""
-        try:
-            _, frames, values = self.frontend().shape(prod(self.source.shape))
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        with _wrong():
+            _, frames, values = self.frontend.shape(prod(self.source.shape))
         return frames, values, 1
 
     def check(self) -> None:
         """That it has tables."""
-        try:
-            tables(self.frontend())
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        with _wrong():
+            tables(self.frontend)
 
     def compute(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The same as in training."""
-        return features(self.frontend(), values[0].reshape(len(values[0]), -1))[..., None]
+        return features(self.frontend, values[0].reshape(len(values[0]), -1))[..., None]
 
     def work(self) -> int:
         """About the products of a transform."""
@@ -68,19 +72,13 @@ class Logmel(Operator):
 
     def fields(self) -> Mapping[str, Field]:
         """Numbers, and tables."""
-        frontend, made = self.frontend(), tables(self.frontend())
+        frontend, made = self.frontend, tables(self.frontend)
         names = ("frame", "hop", "points", "bands", "coefficients")
-        arrays = {"window": made.window, "sine": made.sine, "counts": made.counts, "log": made.log, "weights": made.weights}
-        cosine = {"cosine": made.cosine} if frontend.coefficients else {}
         return {
             "frames": self.output.shape[0],
             **{name: getattr(frontend, name) for name in names},
             "odd": frontend.points.bit_length() % 2,
-            "first": made.first,
-            "gain": made.gain,
-            "offset": made.offset,
-            **arrays,
-            **cosine,
+            **{field.name: value for field in fields(made) if np.size(value := getattr(made, field.name))},
         }
 
     def scratch_bytes(self) -> int:
