@@ -382,6 +382,8 @@ def random_graph(seed: int) -> Graph:
         x = b.any(kind, source, made)
         if made == "int16":
             x = b.conv(x, "int8")
+        elif made == "uint8":
+            x = b.any("pixels", x, "int8")
     for _ in range(r.integers(1, 6)):
         x = _step(b, x)
     if r.random() < 0.3 or x is source:
