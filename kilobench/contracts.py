@@ -156,6 +156,68 @@ class Training:
         return self.steps or self.epochs * -(-samples // self.batch)
 
 
+FRONTEND_RANGES = {
+    "rate": (8000, 192_000),
+    "points": (16, 2048),
+    "frame": (2, 2048),
+    "hop": (1, 65_535),
+    "bands": (2, 128),
+    "coefficients": (0, 128),
+}
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """What boards make of sound before a network: the logarithms of mel energies of frames, or their cepstra, in 8 bits.
+
+    In integers, a part of every model of its task and of all that is measured (docs/arithmetic.md); training computes the same.
+    """
+
+    rate: int
+    """Samples per second, as the task's."""
+    frame: int
+    """Samples of a frame, an even number; Hann's window is as long."""
+    hop: int
+    """Samples from one frame to the next."""
+    bands: int
+    """Equally wide on the mel scale, from hertz to hertz; each overlaps half of its neighbours."""
+    points: int
+    """Of the Fourier transform, a power of two; zeros fill up what the frame leaves."""
+    hertz: tuple[int, int] = (20, 4000)
+    """Where the lowest band begins and the highest ends."""
+    decibels: tuple[int, int] = (-90, 0)
+    """What the lowest and the highest code say, of a sine of full scale."""
+    coefficients: int = 0
+    """Of the cepstrum, a DCT of the bands, 0 for the bands themselves."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for what no front end can be."""
+        for name, (low, high) in FRONTEND_RANGES.items():
+            if type(value := getattr(self, name)) is not int or not low <= value <= high:
+                raise UserError(f"frontend: {name} must be a whole number from {low} to {high}, not {value!r}")
+        (low_hertz, high_hertz), (quiet, loud) = self.hertz, self.decibels
+        wrong = {
+            "points must be a power of two": self.points & (self.points - 1),
+            "frame must be even, and at most points": self.frame % 2 or self.frame > self.points,
+            "coefficients must be at most bands": self.coefficients > self.bands,
+            "hertz must rise, from 0 to half the rate": not 0 <= low_hertz < high_hertz <= self.rate // 2,
+            "decibels must be at least 40 apart, from -160 to 40": not -160 <= quiet <= loud - 40 <= 0,
+        }
+        if found := next((text for text, broken in wrong.items() if broken), ""):
+            raise UserError(f"frontend: {found}")
+
+    @property
+    def values(self) -> int:
+        """Of every frame."""
+        return self.coefficients or self.bands
+
+    def shape(self, samples: int) -> Shape:
+        """Of what it makes of so many samples: frames lie within the sound as a whole. Raises UserError for less than a frame."""
+        if samples < self.frame:
+            raise UserError(f"frontend: a sound of {samples} samples is shorter than a frame of {self.frame}")
+        return 1, (samples - self.frame) // self.hop + 1, self.values
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a finished model may take on a board, whose own memory is a limit too; written as ``flash=64KiB,latency=100ms``."""
@@ -244,6 +306,8 @@ class Task(Contribution):
     synthetic: ClassVar[bool] = False
     sample_rate: ClassVar[int] = 0
     """Samples per second of audio tasks, 0 for others."""
+    frontend: ClassVar[Frontend | None] = None
+    """What boards make of its sound, for networks that take that; None where they take samples."""
     source: ClassVar[Source | None] = None
     """The published data that it reads; None if it comes with a package or is made here."""
     further: ClassVar[tuple[Source, ...]] = ()
@@ -269,8 +333,13 @@ class Task(Contribution):
 
     @property
     def input_shape(self) -> Shape:
-        """Channels, height, width of one input, known without loading data."""
+        """Channels, height, width of one input, known without loading data; of sound in samples, with a front end too."""
         raise NotImplementedError
+
+    @property
+    def network_shape(self) -> Shape:
+        """Of what its networks take: an input, or what the front end makes of it."""
+        return self.input_shape if self.frontend is None else self.frontend.shape(self.input_shape[2])
 
     @property
     def outputs(self) -> int:
@@ -371,8 +440,10 @@ class Job(Protocol):
 
     seed: int
     train_x: NDArray[np.float32]
+    """As the task loads it; ``batches`` are what networks take."""
     train_y: NDArray[np.int64]
     input_shape: Shape
+    """Of what networks take."""
     steps: int
     """Of the optimiser, that the method's trainings have together; 0 if it states no effort."""
     budget: Budget | None

@@ -337,6 +337,15 @@ typedef struct {
     const uint8_t *table; /* of -128, -127, ..., 127 */
 } kb_dequantise_s8_u8_params;
 
+/* Sound to mel bands or cepstra; tables as kilobench/data/frontend.py makes them. */
+typedef struct {
+    int32_t frames, frame, hop, points, odd; /* `odd`: the transform begins with a pass of radix 2 */
+    int32_t bands, coefficients, first, gain, offset;
+    const int16_t *window, *sine, *cosine;
+    const uint16_t *counts, *log;
+    const uint8_t *weights;
+} kb_logmel_s16_params;
+
 /* Two maps combined: turns of the three loops over the output, and how far each map goes on in one, in values. */
 typedef struct {
     int32_t size[3], a[3], b[3];
@@ -514,6 +523,7 @@ void kb_piecewise_linear_s8(const int8_t *in, int8_t *out, const kb_piecewise_li
 void kb_quantise_f32(const float *in, int8_t *out, const kb_quantise_f32_params *p, const kb_region *r);
 void kb_quantise_u8(const uint8_t *in, int8_t *out, const kb_quantise_u8_params *p, const kb_region *r);
 void kb_quantise_u8_s16(const uint8_t *in, int16_t *out, const kb_quantise_u8_s16_params *p, const kb_region *r);
+void kb_logmel_s16(const int16_t *in, uint8_t *out, void *scratch, const kb_logmel_s16_params *p);
 void kb_pixels_u8(const uint8_t *in, int8_t *out, const kb_pixels_u8_params *p);
 void kb_dequantise_s8_f32(const int8_t *in, float *out, const kb_dequantise_s8_f32_params *p, const kb_region *r);
 void kb_dequantise_u8_f32(const uint8_t *in, float *out, const kb_dequantise_u8_f32_params *p, const kb_region *r);

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import prod
 from typing import Any
 
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from kilobench.compile.graph import Graph, Op, Tensor
 from kilobench.compile.operator import require
 from kilobench.compile.simulate import quantise_input
+from kilobench.contracts import Frontend
 
 PIXELS = (1 / 128, 128)
 """Scale and zero point of the pixels p of image tasks: a network is trained on x = (p - 128) / 128."""
 
+
+SOUND = 1 / 32768
+"""Scale of the samples that a front end takes, and that recorders have."""
 
 DECIBELS = 100.0
 """Of ad01's inputs in one unit of those that networks of the task ad are trained on."""
@@ -43,6 +47,17 @@ def pixels(graph: Graph, grid: tuple[float, int] | None = None) -> Graph:
         kind, params = "quantise", {"table": quantise_input(graph, values.reshape(256, 1, 1, 1)).ravel()}
     front = Op(kind, "pixels", (made.name,), source.name, params=params)
     return replace(graph, tensors={made.name: made} | graph.tensors, ops=(front, *graph.ops), input=made.name)
+
+
+def heard(graph: Graph, frontend: Frontend, samples: int) -> Graph:
+    """A graph that takes int16 samples, and does with the codes that a front end makes of them as the given one, which was
+    trained on (code - 128) / 128.
+    """
+    graph = pixels(graph, PIXELS)
+    made = Tensor(_unused(graph, "sound"), (1, samples, 1), "int16", SOUND)
+    values = {field.name: (getattr(frontend, field.name), field.default) for field in fields(frontend)}
+    attrs = {name: value for name, (value, default) in values.items() if value != default}
+    return _before(graph, "logmel", made, **attrs)
 
 
 def anomaly_score(graph: Graph, unit: float = 1.0) -> Graph:

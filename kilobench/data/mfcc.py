@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilobench.data.spectrogram import magnitudes, triangles
+from kilobench.data.spectrogram import htk_mel, magnitudes, triangles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,17 +52,13 @@ def peak_normalised(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 def mel_bands(bins: int, rate: int) -> NDArray[np.float64]:
     """The share of every bin of a spectrum from 0 Hz to half the rate in every band, [bins, MEL_BANDS].
 
-    Triangles that are equally wide, and straight, on the mel scale of HTK (Young et al., The HTK Book, equation 5.13):
-    1127 ln(1 + f / 700 Hz). The bin of 0 Hz is in none.
+    Triangles that are equally wide, and straight, on the mel scale of HTK. The bin of 0 Hz is in none.
     """
     import numpy as np
 
-    def mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 1127 * np.log1p(hertz / 700)
-
-    low, high = mel(np.array(MEL_HZ))
+    low, high = htk_mel(np.array(MEL_HZ))
     corners = np.linspace(low, high, MEL_BANDS + 2)
-    bands = triangles(corners, mel(np.linspace(0, rate / 2, bins)))
+    bands = triangles(corners, htk_mel(np.linspace(0, rate / 2, bins)))
     bands[0] = 0
     return bands
 

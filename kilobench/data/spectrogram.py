@@ -42,6 +42,13 @@ def triangles(corners: NDArray[np.float64], bins: NDArray[np.float64]) -> NDArra
     return np.maximum(0, np.minimum(rising, falling))
 
 
+def htk_mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mel scale of HTK, 1127 ln(1 + f / 700 Hz) (Young et al., The HTK Book, equation 5.13)."""
+    import numpy as np
+
+    return np.asarray(1127 * np.log1p(hertz / 700))
+
+
 def slaney_bands(bands: int, points: int, rate: int) -> NDArray[np.float64]:
     """The share of every bin of a spectrum in every mel band from 0 Hz to half the rate, [points / 2 + 1, bands].
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kilobench.contracts import Shape, Training
+from kilobench.contracts import Frontend, Shape, Training
+from kilobench.data.frontend import features
 from kilobench.learn.objective import as_on_board
 
 _GAIN_DB = 6.0
@@ -78,6 +79,25 @@ class AudioAugmenter:
             return window, 0.0
         first = low // _FRAME
         return window, float(self.loudness[index, first : max(high // _FRAME, first + 1)].max())
+
+
+class Heard:
+    """What the board's front end makes of windows, however these are varied."""
+
+    def __init__(self, windows: AudioAugmenter, frontend: Frontend) -> None:
+        self.windows, self.frontend = windows, frontend
+
+    def batch(self, chosen: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Inputs float32 [n, 1, frames, values] and class shares float32 [n, classes] for the clips ``chosen``."""
+        x, y = self.windows.batch(chosen, generator)
+        return heard(x, self.frontend), y
+
+
+def heard(x: Tensor, frontend: Frontend) -> Tensor:
+    """Of samples [n, 1, 1, length] what networks take of the front end, (code - 128) / 128: [n, 1, frames, values]."""
+    samples = (x[:, 0, 0].cpu() * 32768).round_().clamp_(-32768, 32767).to(torch.int16)
+    codes = torch.from_numpy(features(frontend, samples.numpy()))
+    return ((codes[:, None].to(torch.float32) - 128) / 128).to(x.device)
 
 
 class ImageAugmenter:

@@ -37,7 +37,7 @@ def untrained(settings: Settings) -> nn.Module:
     seed_everything(settings.seed, settings.threads)
     task = settings.task
     with _memory():
-        model = settings.network.build(task.input_shape, task.outputs, task.sample_rate)
+        model = settings.network.build(task.network_shape, task.outputs, task.sample_rate)
     for path, module in model.named_modules() if isinstance(model, nn.Module) else ():
         if isinstance(module, LazyModuleMixin):
             supported = type(module).__name__.removeprefix("Lazy")
@@ -118,9 +118,9 @@ def check_model(model: nn.Module, task: Task, maker: str = "a method") -> None:
         raise CellError(f"not finite: {wrong} of the model")
     try:
         with torch.no_grad():
-            outputs = model.eval()(torch.zeros(2, *task.input_shape))
+            outputs = model.eval()(torch.zeros(2, *task.network_shape))
     except Exception as error:  # whatever code of a plug-in raises
-        raise CellError(f"the model does not run on inputs of {(2, *task.input_shape)}: {reason(error)}") from error
+        raise CellError(f"the model does not run on inputs of {(2, *task.network_shape)}: {reason(error)}") from error
     found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
     if found != (2, task.outputs):
         each = "a logit for each class" if task.objective == "classes" else "a value for each of the input"

@@ -39,7 +39,7 @@ from kilobench.contracts import (
     UserError,
 )
 from kilobench.files import read_kept, write_kept
-from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter, Windows
+from kilobench.learn.augment import AudioAugmenter, Heard, ImageAugmenter, SpectrogramAugmenter, Windows, heard
 from kilobench.learn.objective import as_on_board
 from kilobench.learn.optimisers import Factor, Factory, groups, make_factor, make_optimiser
 from kilobench.learn.watching import features, where_not_finite
@@ -121,7 +121,8 @@ class TrainingJob:
         device: str = "cpu",
     ) -> None:
         self.train_x, self.train_y = split.train_x, split.train_y
-        self.input_shape: Shape = task.input_shape
+        self.input_shape: Shape = task.network_shape
+        self._width, self._frontend = task.input_shape[2], task.frontend
         self.training = training or task.training
         self.steps = steps
         self.done = 0
@@ -247,8 +248,9 @@ class TrainingJob:
         result = []
         for start in range(0, len(chosen), size):
             part = chosen[start : start + size]
-            offset = int(generator.integers(0, self.train_x.shape[3] - self.input_shape[2] + 1))
-            x = torch.from_numpy(self.train_x[part][..., offset : offset + self.input_shape[2]].copy())
+            offset = int(generator.integers(0, self.train_x.shape[3] - self._width + 1))
+            x = torch.from_numpy(self.train_x[part][..., offset : offset + self._width].copy())
+            x = x if self._frontend is None else heard(x, self._frontend)
             result.append((x, as_on_board(x) if self._reconstructs else torch.from_numpy(self.train_y[part])))
         return result
 
@@ -285,12 +287,13 @@ class TrainingJob:
 
 def _augmenter(
     task: Task, x: Tensor, y: Tensor, training: Training
-) -> AudioAugmenter | ImageAugmenter | SpectrogramAugmenter | Windows:
+) -> AudioAugmenter | Heard | ImageAugmenter | SpectrogramAugmenter | Windows:
     """What varies the inputs of a task of its kind."""
     if task.objective == "reconstruction":
         return Windows(x, task.input_shape[2])
     if task.kind == "audio":
-        return AudioAugmenter(x, y, task.class_count, task.input_shape, task.sample_rate, training)
+        windows = AudioAugmenter(x, y, task.class_count, task.input_shape, task.sample_rate, training)
+        return windows if task.frontend is None else Heard(windows, task.frontend)
     if task.kind == "spectrogram":
         return SpectrogramAugmenter(x, y, task.class_count)
     return ImageAugmenter(x, y, task.class_count, training)

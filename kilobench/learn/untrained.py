@@ -31,9 +31,10 @@ class UntrainedJob:
     def __init__(self, task: Task, budget: Budget | None = None) -> None:
         generator = np.random.default_rng(0)
         self.seed = 0
-        self.input_shape = task.input_shape
-        noise = generator.uniform(-1, 1, (_INPUTS, *task.input_shape)).astype(np.float32)
-        self.train_x = noise if task.kind == "audio" else as_pixels(noise)
+        self.input_shape = task.network_shape
+        noise = generator.uniform(-1, 1, (_INPUTS, *self.input_shape)).astype(np.float32)
+        samples = task.kind == "audio" and task.frontend is None
+        self.train_x = noise if samples else as_pixels(noise)
         self.train_y = np.arange(_INPUTS) % task.class_count
         self._reconstructs = task.objective == "reconstruction"
         self.steps = 0

@@ -43,7 +43,7 @@ def size_network(task: Task, network: Network, methods: Sequence[Method], room: 
 
     def built(width: float | None) -> nn.Module:
         sized = network if width is None else dataclasses.replace(network, width=width)  # type: ignore[call-arg]
-        return sized.build(task.input_shape, task.outputs, task.sample_rate)
+        return sized.build(task.network_shape, task.outputs, task.sample_rate)
 
     if any(method.resizes for method in methods):
         smallest = finished(built(None), methods, task, room.budget)

@@ -9,7 +9,7 @@ import re
 from dataclasses import MISSING
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from kilobench.contracts import Contribution, Method, Network, Task, Training, is_line
+from kilobench.contracts import Contribution, Frontend, Method, Network, Task, Training, is_line
 from kilobench.plugins.spec import parameters
 
 BASES: dict[str, type[Contribution]] = {"tasks": Task, "networks": Network, "methods": Method}
@@ -57,6 +57,7 @@ def require_promised(contribution: C) -> C:
         whole = isinstance(shape, tuple) and len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)
         _require(whole, "input_shape", "three positive int", shape)
         _require(isinstance(contribution.training, Training), "training", "a Training", contribution.training)
+        _check_frontend(contribution)
     if isinstance(contribution, Method):
         boards = contribution.boards
         named = isinstance(boards, tuple) and all(isinstance(name, str) for name in boards)
@@ -70,6 +71,18 @@ def require_promised(contribution: C) -> C:
             value = getattr(contribution, name)
             _require(type(value) is bool, name, "bool", value)
     return contribution
+
+
+def _check_frontend(task: Task) -> None:
+    frontend = task.frontend
+    _require(frontend is None or isinstance(frontend, Frontend), "frontend", "a Frontend or None", frontend)
+    if frontend is not None:
+        suits = (task.kind, task.objective, task.input_shape[:2]) == ("audio", "classes", (1, 1))
+        _require(
+            suits, "the task of a frontend", "of sound, with classes", (task.kind, task.objective, task.input_shape)
+        )
+        _require(frontend.rate == task.sample_rate, "the rate of frontend", f"{task.sample_rate}", frontend.rate)
+        _require(frontend.frame <= task.input_shape[2], "frame of frontend", "within the input", frontend.frame)
 
 
 def _require(holds: bool, what: str, expected: str, found: object) -> None:

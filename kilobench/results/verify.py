@@ -152,7 +152,7 @@ class Verifier:
             network: Network = self._registry.get("networks", record.network)
             seed_everything(0)
             try:
-                model = finished(network.build(task.input_shape, task.outputs, task.sample_rate), methods, task)
+                model = finished(network.build(task.network_shape, task.outputs, task.sample_rate), methods, task)
                 self._untrained[key] = lower_for(task, model)
             except (UserError, CellError) as error:
                 return f"what its recipe makes cannot be told without training: {error}"

@@ -207,7 +207,7 @@ class Planner:
         budget = parse_budget(point.budget, "")
         board: Board = self._get("boards", budget.board)
         require_emulated(board)
-        of_task = [task.input_shape, task.outputs, task.sample_rate]
+        of_task = [task.input_shape, task.outputs, task.sample_rate, str(task.frontend or "")]
         keys = [self._key(network), *map(self._key, methods)]
         on = [
             board_facts(self._board(board.name)),

@@ -277,6 +277,28 @@ class Builder:
         self.tensors[output.name] = replace(output, scale=source.scale, zero_point=source.zero_point)
         return self.tensors[output.name]
 
+    def logmel(self, source: Tensor) -> Tensor:
+        """A front end of any size that the source has the samples for, and so few frames that emulators are quick."""
+        r, samples = self.random, int(np.prod(source.shape))
+        while True:
+            points = 1 << int(r.integers(4, 12))
+            frame = 2 * int(r.integers(1, 1 + min(points, samples) // 2))
+            rate, quiet = int(r.choice([8000, 16000, 44_100])), int(r.integers(-160, 1))
+            attrs: dict[str, Any] = {"rate": rate, "frame": frame, "points": points, "bands": int(r.integers(2, 41))}
+            attrs["hop"] = int(r.integers(1 + (samples - frame) // (1 + 2048 // points), 65_536))
+            attrs |= {"hertz": (int(r.integers(1000)), rate // int(r.integers(2, 4)))} if r.integers(2) else {}
+            attrs |= {"decibels": (quiet, int(r.integers(quiet + 40, 41)))} if r.integers(2) else {}
+            attrs |= {"coefficients": int(r.integers(1, 1 + attrs["bands"]))} if r.integers(2) else {}
+            made = replace(source, name=f"t{len(self.tensors)}", dtype="uint8", scale=1 / 128, zero_point=128)
+            bound = operator("logmel")(Op("logmel", "", (), "", attrs), [source], made)
+            try:
+                made = replace(made, shape=bound.output_shape())
+                bound.check()
+            except ValueError:
+                continue
+            self.tensors[made.name] = made
+            return self.op("logmel", [source], made, attrs, {})
+
     # Parameters of a convolution with weights [O, KH, KW, I] that yields ``dtype``
 
     def _float_params(self, shape: tuple[int, ...], dtype: DType) -> dict[str, Any]:
@@ -358,6 +380,7 @@ TUNED: dict[str, Callable[[Builder, Tensor, DType], Tensor]] = {
     "add": lambda b, x, _: b.add(*b.reads("add", x)),
     "binarize": lambda b, x, _: b.binarize(x),
     "piecewise_linear": lambda b, x, _: b.lines(x),
+    "logmel": lambda b, x, _: b.logmel(x),
 }
 """Operators that are made with values and shapes of their own, at which their kernels go wrong."""
 
@@ -391,6 +414,8 @@ def random_graph(seed: int) -> Graph:
         x = b.any(kind, source, made)
         if made == "int16":
             x = b.conv(x, "int8")
+        elif made == "uint8":
+            x = b.any("pixels", x, "int8")
     for _ in range(r.integers(1, 6)):
         x = _step(b, x)
     if r.random() < 0.3 or x is source:

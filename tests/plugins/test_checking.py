@@ -83,6 +83,7 @@ def test_what_is_right_is_used(tmp_path: Path) -> None:
     assert load_registry([str(tmp_path)]).get("methods", "mine[how=a]").how == "a"
 
 
+FRONTEND = "Frontend(rate=8000, frame=128, hop=64, bands=8, points=128)"
 PROMISES = {
     task("class_count = property(lambda self: 1 / 0)"): "ZeroDivisionError: division by zero",
     task("class_count = '2'"): "TypeError: class_count and folds must be positive int, not ('2', 1)",
@@ -90,6 +91,16 @@ PROMISES = {
     task("input_shape = property(lambda self: {}['x'])"): "KeyError: 'x'",
     task("input_shape = 8, 8"): "TypeError: input_shape must be three positive int, not (8, 8)",
     task("training = 12"): "TypeError: training must be a Training, not 12",
+    task("frontend = 40"): "TypeError: frontend must be a Frontend or None, not 40",
+    task(f"frontend = {FRONTEND}"): (
+        "TypeError: the task of a frontend must be of sound, with classes, not ('image', 'classes', (1, 8, 8))"
+    ),
+    task(f"kind = 'audio'\n    sample_rate = 16_000\n    input_shape = 1, 1, 99\n    frontend = {FRONTEND}"): (
+        "TypeError: the rate of frontend must be 16000, not 8000"
+    ),
+    task(f"kind = 'audio'\n    sample_rate = 8000\n    input_shape = 1, 1, 99\n    frontend = {FRONTEND}"): (
+        "TypeError: frame of frontend must be within the input, not 128"
+    ),
     task("training = property(lambda self: Training(batch=0))"): "training: batch must be at least 1, not 0",
     method("boards = property(lambda self: 1 / 0)"): "ZeroDivisionError: division by zero",
     method("effort = -1"): "TypeError: effort must be a finite number from 0 up, not -1",

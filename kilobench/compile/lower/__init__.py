@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from torch import fx, nn
 
-from kilobench.compile.ends import PIXELS, pixels
+from kilobench.compile.ends import PIXELS, heard, pixels
 from kilobench.compile.graph import Graph
 from kilobench.compile.graphcheck import check_graph
 from kilobench.compile.imports.exported import NotExported
@@ -77,8 +77,17 @@ def lower(model: nn.Module, input_shape: Shape) -> Graph:
 
 
 def lower_for(task: Task, model: nn.Module) -> Graph:
-    """The graph of what boards run for a task, which of an image takes the pixels; raises what ``lower`` does."""
-    graph = lower(model, task.input_shape)
+    """The graph of what boards run for a task, which of an image takes the pixels, and of sound with a front end the samples.
+
+    Raises what ``lower`` does.
+    """
+    graph = lower(model, task.network_shape)
+    if task.frontend is not None:
+        graph = heard(graph, task.frontend, task.input_shape[2])
+        try:
+            check_graph(graph)
+        except ValueError as error:
+            raise LoweringError(str(error)) from None
     return pixels(graph, PIXELS) if task.kind == "image" else graph
 
 
