@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from kilobench.learn.layers import Add, FakeQuant, SwapAxes, XnorConv2d, scaled
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
+    from kilobench.learn.slimming import Slimmable
     from kilobench.learn.tracing import exchange, trace
 
 LATER = {
     "Add": "kilobench.learn.layers",
     "ChannelRanking": "kilobench.learn.pruning",
     "FakeQuant": "kilobench.learn.layers",
+    "Slimmable": "kilobench.learn.slimming",
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",
     "data": "kilobench",
@@ -78,6 +80,7 @@ __all__ = [
     "PowerTrace",
     "Progress",
     "Shape",
+    "Slimmable",
     "Source",
     "Split",
     "SwapAxes",
