@@ -80,8 +80,10 @@ class LowRank(Method):
         if job.budget and self.keep != type(self).keep:
             raise UserError("lowrank: a budget says how much is kept; give no keep")
         steps = self._steps(model, job.input_shape)
+        if len(steps) == 1:
+            raise UserError("lowrank: no layer of this network has factors that are smaller")
         sizes = [sum(form.size for form in step.values()) for step in steps]
-        least = sizes[-1] / max(1, sizes[0])
+        least = sizes[-1] / sizes[0]
         if not job.budget and least > self.keep:
             raise UserError(
                 f"lowrank: keep={self.keep:g} is too little; factors keep {least:.2g} of the network at least"

@@ -19,6 +19,8 @@ SHORT = {
     "ternary": "ternary",
     "xnor": "xnor",
     "prune": "prune[keep=0.5]",
+    "lowrank": "lowrank",
+    "search": "search[keep=0.4]",
     "distill": "distill",
     "full": "full",
 }
@@ -34,6 +36,8 @@ INTEGER = [
     "xnor+qat",
     "prune+int8",
     "prune+qat",
+    "lowrank+int8",
+    "search[keep=0.4]+int8",
     "prune[keep=0.5]+xnor",
 ]
 
@@ -80,6 +84,11 @@ def test_a_job_holds_no_test_data() -> None:
         ("prune[keep=0]", "keep must be above 0"),
         ("prune[iterative=0]", "iterative must be from 1 to 100"),
         ("prune[keep=0.0001]", "keep=0.0001 is too little; the smallest network has"),
+        ("prune[rank=tailor]", "rank must be one of taylor, .*, not 'tailor'; nearest is 'taylor'"),
+        ("lowrank[keep=0]", "keep must be above 0"),
+        ("lowrank[keep=0.1]", "keep=0.1 is too little; factors keep 0.26 of the network at least"),
+        ("search[keep=0.001]", "keep=0.001 is too little; the smallest network has"),
+        ("search[shared=1]", "shared must be above 0 and below 1"),
         ("distill[weight=1.5]", "weight must be above 0 and at most 1"),
         ("distill[temperature=0]", "temperature must be positive"),
         ("ternary[threshold=-1]", "threshold must not be negative"),
