@@ -52,7 +52,8 @@ class LowRank(Method):
     do: the rank that goes next is the one whose loss of energy (the sum of squared singular values), as a share of its layer's,
     is the least for the bytes that it saves, until the network is as small as wanted.
 
-    Parameters: ``keep`` the share of its layers' bytes as int8 to keep, where no budget says how large it may become;
+    Parameters: ``keep`` the share of its layers' bytes as int8 to keep, where no budget says how large it may become,
+    half of them if that can be had;
     ``split`` how convolutions are split: ``spatial`` as Jaderberg et al. do, ``channels`` as Zhang et al. do, or ``both``, the
     one that keeps more for its bytes; ``effort`` its weight where a recipe's methods share steps; ``lr`` the peak learning
     rate.
@@ -80,11 +81,9 @@ class LowRank(Method):
         if job.budget and self.keep != type(self).keep:
             raise UserError("lowrank: a budget says how much is kept; give no keep")
         steps = self._steps(model, job.input_shape)
-        if len(steps) == 1:
-            raise UserError("lowrank: no layer of this network has factors that are smaller")
         sizes = [sum(form.size for form in step.values()) for step in steps]
-        least = sizes[-1] / sizes[0]
-        if not job.budget and least > self.keep:
+        least = sizes[-1] / sizes[0] if sizes[0] else 1.0
+        if least > self.keep != type(self).keep:
             raise UserError(
                 f"lowrank: keep={self.keep:g} is too little; factors keep {least:.2g} of the network at least"
             )
