@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from kilobench.learn.pruning import ChannelRanking
     from kilobench.learn.quantise import fold_norms, quantise
     from kilobench.learn.rounding import narrowable, output_error, round_weights
+    from kilobench.learn.slimming import Slimmable
     from kilobench.learn.tracing import exchange, trace
 
 LATER = {
@@ -66,6 +67,7 @@ LATER = {
     "LearnedClip": "kilobench.learn.learned",
     "LearnedStep": "kilobench.learn.learned",
     "PiecewiseLinear": "kilobench.learn.layers",
+    "Slimmable": "kilobench.learn.slimming",
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",
     "approx_sign": "kilobench.learn.layers",
@@ -110,6 +112,7 @@ __all__ = [
     "PowerTrace",
     "Progress",
     "Shape",
+    "Slimmable",
     "Source",
     "Split",
     "Step",

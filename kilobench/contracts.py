@@ -242,6 +242,15 @@ class Cost:
     """By how much it misses the board's flash; 0 if it fits."""
     over_ram_bytes: int
 
+    def exceeds(self, budget: Budget) -> str:
+        """What it exceeds of a budget, or of what the board has, and by how much; empty if it keeps it."""
+        over = (
+            ("flash", max(self.flash_bytes - budget.flash_bytes, self.over_flash_bytes) / 1024, "KiB"),
+            ("RAM", max(self.ram_bytes - budget.ram_bytes, self.over_ram_bytes) / 1024, "KiB"),
+            ("time", self.latency_ms - budget.latency_ms, "ms"),
+        )
+        return ", ".join(f"{what} by {by:.1f} {unit}" for what, by, unit in over if by > 0)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -387,7 +396,8 @@ class Method(Contribution):
 
     @property
     def resizes(self) -> bool:
-        """Whether its ``apply`` makes the model as large as a budget allows, by Job.fit; else the network's width is chosen."""
+        """Whether its ``apply`` makes the model as large as a budget allows, by Job.fit and Job.cost; else the network's width is
+        chosen."""
         return False
 
     @property
@@ -452,10 +462,20 @@ class Job(Protocol):
     teacher: torch.nn.Module | None
     """The model of an earlier method of the recipe that teaches (``distill``); None where none does."""
 
-    def cost(self, model: torch.nn.Module, board: str) -> Cost:
-        """Flash, RAM and cycles of a model on a board, by building its firmware and running one training input.
+    def cost(self, model: torch.nn.Module, board: str = "") -> Cost:
+        """Flash, RAM, cycles and time of a model on a board, by building its firmware and running one input there.
 
-        ``board`` must be one of the method's ``boards``.
+        ``board`` must be one of the method's ``boards``: there the model is measured as it is. Without one it is the budget's,
+        for a method that ``resizes``, and what is measured is the model's finished form, as for ``fit``. Raises UserError
+        elsewhere.
+        """
+        ...
+
+    def held_out(self, share: float) -> AbstractContextManager[list[tuple[torch.Tensor, torch.Tensor]]]:
+        """Inside, ``train`` and ``batches`` know nothing of about that share of the training data, balanced over classes and with
+        whole groups; up to 512 inputs of it are given as batches, to judge candidates by.
+
+        What was trained before has seen them: a method that judges begins ``from_scratch``.
         """
         ...
 

@@ -24,18 +24,22 @@ _MOST = 0.95
 class Prune(Method):
     """Removes whole channels, the least important first, down to a share of the weights or to a budget; then fine-tunes.
 
-    Parameters: ``keep`` the share of weights to keep, where no budget says how large the network may become. ``rank`` what makes
-    a channel important: ``taylor`` and ``l1`` of its weights, or ``hybrid``, the study's: the network is first fine-tuned while
-    all but the largest 5 % of its weights are held at zero, then its channels are ranked by their activations times gradients
-    (kilobench.api.ChannelRanking gives the formulas). ``iterative`` the number of rounds, between which the network is
-    fine-tuned for a tenth as long as at the end; ``effort`` its weight where a recipe's methods share steps; ``lr`` the peak
-    learning rate of all its trainings.
+    Parameters: ``keep`` the share of weights to keep, where no budget says how large the network may become. ``rank`` what
+    makes a channel important: ``taylor`` (Molchanov et al.), ``l1`` (Li et al.), ``l2`` (Fang et al., DepGraph), ``bn_scale``
+    (Liu et al., network slimming, without its sparse training), ``lamp`` (Lee et al.), ``fpgm`` (He et al., geometric
+    median), ``hessian`` (LeCun et al., optimal brain damage), ``obdc`` (Wang et al., C-OBD of EigenDamage), ``random``, to
+    compare them with; or ``hybrid``, the study's: the network is first fine-tuned while all but the largest 5 % of its weights
+    are held at zero, then its channels are ranked by their activations times gradients (kilobench.api.ChannelRanking gives the
+    formulas). ``iterative`` the number of rounds, between which the network is fine-tuned for a tenth as long as at the end;
+    ``effort`` its weight where a recipe's methods share steps; ``lr`` the peak learning rate of all its trainings.
     """
 
     name = "prune"
     reference = (
         "Molchanov et al., arXiv 1906.10771 (taylor) and 1611.06440 (hybrid's ranking); Li et al., arXiv 1608.08710 (l1); "
-        "hybrid: Mohaimenuzzaman et al., arXiv 2103.03483, section 4"
+        "hybrid: Mohaimenuzzaman et al., arXiv 2103.03483, section 4; Fang et al., arXiv 2301.12900 (l2); "
+        "Liu et al., arXiv 1708.06519 (bn_scale); Lee et al., arXiv 2010.07611 (lamp); He et al., arXiv 1811.00250 (fpgm); "
+        "LeCun et al., NIPS 1989 (hessian); Wang et al., arXiv 1905.05934 (obdc)"
     )
     changes = (
         "its trainings share the steps of the contest's effort, where they had a length of their own; "
@@ -44,7 +48,7 @@ class Prune(Method):
     order = 20
     resizes = True
     keep: float = 0.1
-    rank: Literal["taylor", "l1", "hybrid"] = "taylor"
+    rank: Literal["taylor", "l1", "l2", "hybrid", "bn_scale", "lamp", "fpgm", "hessian", "obdc", "random"] = "taylor"
     iterative: int = 1
     effort: float = 1.6
     lr: float = 4e-3
@@ -77,7 +81,8 @@ class Prune(Method):
     def _ranking(self, model: nn.Module, job: Job) -> ChannelRanking:
         from kilobench.api import ChannelRanking
 
-        return ChannelRanking(model, job.batches(_BATCHES), "activation" if self.rank == "hybrid" else self.rank)
+        how = "activation" if self.rank == "hybrid" else self.rank
+        return ChannelRanking(model, job.batches(_BATCHES), how, job.progress)
 
     def _fitting(self, model: nn.Module, job: Job) -> nn.Module:
         """The largest network that keeps the budget: the model itself, or a copy without some channels."""

@@ -11,7 +11,7 @@ from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
-from kilobench.contracts import Network, Shape
+from kilobench.contracts import Network, Shape, silent
 from kilobench.learn.train import seed_everything
 from kilobench.measuring.evaluate import Reference, reference
 from kilobench.plugins.registry import load_registry
@@ -31,7 +31,11 @@ def untrained(network: str, recipe: str, input_shape: Shape, classes: int, sampl
             module.running_var.uniform_(0.02, 0.1)
     noise = [(torch.rand(4, *input_shape) * 2 - 1, torch.zeros(4, dtype=torch.long)) for _ in range(2)]
     job = SimpleNamespace(
-        batches=lambda count: noise, train=lambda model, **_: model.eval(), budget=None, input_shape=input_shape
+        batches=lambda count: noise,
+        train=lambda model, **_: model.eval(),
+        budget=None,
+        input_shape=input_shape,
+        progress=silent,
     )
     for spec in parse_recipe(recipe):
         model = registry.get("methods", str(spec)).apply(model, job)

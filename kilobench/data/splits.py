@@ -96,19 +96,7 @@ def validation(split: Split, share: float, seed: int) -> Split:
     import numpy as np
 
     y = split.train_y
-    groups = np.arange(len(y)) if split.train_groups is None else split.train_groups
-    wanted = share * np.bincount(y, minlength=len(split.classes)).astype(np.float64)
-    taken = np.zeros(len(y), dtype=np.bool_)
-    order = np.argsort(groups, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    for index in np.random.default_rng(seed).permutation(len(members)):
-        counts = np.bincount(y[members[index]], minlength=len(wanted))
-        # Taken if the classes' shares get nearer to what is wanted: |w - c|^2 <= |w|^2.
-        if (counts * (counts - 2 * wanted)).sum() <= 0:
-            taken[members[index]] = True
-            wanted -= counts
-    if not taken.any() or taken.all():
-        raise UserError(f"a validation share of {share:g} leaves nothing on one side: there are {len(members)} groups")
+    taken = held_out(y, split.train_groups, len(split.classes), share, seed)
     width = split.test_x.shape[3]
     chosen = split.train_x[taken]
     wide = chosen.shape[3] > width
@@ -120,5 +108,30 @@ def validation(split: Split, share: float, seed: int) -> Split:
         test_y=y[taken],
         digest=hashlib.sha256(f"{split.digest} {share} {seed}".encode()).hexdigest(),
         test_clips=chosen if wide else None,
-        train_groups=None if split.train_groups is None else groups[~taken],
+        train_groups=None if split.train_groups is None else split.train_groups[~taken],
     )
+
+
+def held_out(
+    y: NDArray[np.int64], groups: NDArray[np.int64] | None, classes: int, share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Which training inputs, with these classes and groups, make up about a share of them, balanced, in whole groups.
+
+    Raises UserError if nothing is left on one side.
+    """
+    import numpy as np
+
+    groups = np.arange(len(y)) if groups is None else groups
+    wanted = share * np.bincount(y, minlength=classes).astype(np.float64)
+    taken = np.zeros(len(y), dtype=np.bool_)
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    for index in np.random.default_rng(seed).permutation(len(members)):
+        counts = np.bincount(y[members[index]], minlength=len(wanted))
+        # Taken if the classes' shares get nearer to what is wanted: |w - c|^2 <= |w|^2.
+        if (counts * (counts - 2 * wanted)).sum() <= 0:
+            taken[members[index]] = True
+            wanted -= counts
+    if not taken.any() or taken.all():
+        raise UserError(f"a validation share of {share:g} leaves nothing on one side: there are {len(members)} groups")
+    return taken

@@ -3,24 +3,41 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch_pruning as tp
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from kilobench.contracts import Shape, UserError
-from kilobench.learn.layers import SwapAxes
+from kilobench.contracts import Progress, Shape, UserError, silent
+from kilobench.learn.channels import OUTPUTS, Channels, check_layers, groups
 from kilobench.learn.objective import loss
-from kilobench.learn.tracing import culprit, first_line, trace
+from kilobench.plugins.spec import nearest
 
 _STEP = 4
 """Channel counts become multiples of it, which is what the kernels take at a time."""
 _MOST = 0.9
 """The largest share of its channels that a layer may lose."""
+_ZOO: dict[str, Callable[[], Any]] = {
+    "taylor": tp.importance.GroupTaylorImportance,
+    "l1": partial(tp.importance.GroupMagnitudeImportance, p=1),
+    "l2": partial(tp.importance.GroupMagnitudeImportance, p=2),
+    "bn_scale": partial(tp.importance.BNScaleImportance, normalizer=None),
+    "lamp": tp.importance.LAMPImportance,
+    "fpgm": tp.importance.FPGMImportance,
+    "hessian": tp.importance.GroupHessianImportance,
+    "obdc": partial(tp.importance.OBDCImportance, num_classes=0),
+    "random": tp.importance.RandomImportance,
+}
+"""torch-pruning's own."""
+_AT_ONCE = 16
+"""Inputs whose gradients, each as large as the network, are in memory."""
+_COMPARABLE = ("bn_scale", "lamp", "random")
+"""What is compared between layers as it is."""
 
 
 class ChannelRanking:
@@ -29,30 +46,46 @@ class ChannelRanking:
     ``how`` it is measured, L being the cross-entropy, or the mean squared error where the task is to reconstruct:
 
     - ``l1``: sum of |w| over a channel's weights (arXiv 1608.08710, section 3.1);
+    - ``l2``: sum of w^2 over them, as torch-pruning ranks by magnitude (DepGraph, arXiv 2301.12900);
     - ``taylor``: sum of |w * dL/dw| over them (arXiv 1906.10771, section 3.1, by its absolute values);
-    - ``activation``: |sum of a * dL/da| over all values a of the channel in all batches (arXiv 1611.06440, section 2.2).
+    - ``activation``: |sum of a * dL/da| over all values a of the channel in all batches (arXiv 1611.06440, section 2.2);
+    - ``bn_scale``: the magnitude of its batch norm's scale (network slimming, arXiv 1708.06519), without that paper's training;
+    - ``lamp``: sum of w^2 over that of all channels of its layer that are no less (arXiv 2010.07611, there of single weights);
+    - ``fpgm``: sum of its distances to the layer's other channels (arXiv 1811.00250), which torch-pruning takes between w^2;
+    - ``hessian``: sum of w^2 h, h being the mean over inputs of (dL/dw)^2 (optimal brain damage, LeCun et al., NIPS 1989, with
+      the empirical Fisher in place of the second derivative);
+    - ``obdc``: the same over the weights that make the channel alone, L being of outputs drawn as the network believes them
+      (C-OBD of EigenDamage, arXiv 1905.05934);
+    - ``random``: a random number.
 
-    The first two also count what goes with a channel: the weights that read it, and the layers that are tied to it by a
-    residual sum; ``activation`` adds up the figures of tied layers. To be compared between layers, figures are divided by their
-    L2 norm over the layer (arXiv 1611.06440, section 2.2), so that a channel of a narrow layer counts for more.
+    All but ``activation``, ``obdc`` and ``random`` also count what goes with a channel: the weights that read it, and the
+    layers that are tied to it by a residual sum; ``activation`` adds up the figures of tied layers. To be compared between
+    layers, figures are divided by their L2 norm over the layer (arXiv 1611.06440, section 2.2), so that a channel of a narrow
+    layer counts for more; not those of ``bn_scale``, ``lamp`` and ``random``, which are made to be compared as they are.
 
-    Raises UserError naming the layer where channels cannot be removed.
+    ``progress`` is told of what is slow: gradients of single inputs. Raises UserError naming the layer where channels cannot be
+    removed, or have no figure.
     """
 
     def __init__(
         self,
         model: nn.Module,
         batches: Iterable[tuple[Tensor, Tensor]],
-        how: Literal["taylor", "l1", "activation"],
+        how: Literal["taylor", "l1", "l2", "activation", "bn_scale", "lamp", "fpgm", "hessian", "obdc", "random"],
+        progress: Progress = silent,
     ) -> None:
-        _check_layers(model)
+        if how not in (known := ("activation", *_ZOO)):
+            raise UserError(f"channels are ranked by one of {', '.join(known)}, not {how!r}{nearest(how, known)}")
+        check_layers(model)
         self._model, self._how = model.eval(), how
-        self._fixed = _fixed_layers(self._model)
         self._scores: dict[str, Tensor] = {}
+        self._seed = torch.initial_seed()
         if how == "taylor":
             _accumulate_gradients(model, batches)
         elif how == "activation":
             self._scores = _activation_scores(model, batches)
+        elif how in ("hessian", "obdc"):
+            _mean_squares(model, list(batches), drawn=how == "obdc", progress=progress)
 
     def without(self, ratio: float, input_shape: Shape) -> nn.Module:
         """A copy without about the given share of all channels, the least important first; the classifier's outputs stay.
@@ -61,62 +94,53 @@ class ChannelRanking:
         are rows of the map behind it: there the windows of pools are cut to what is left. Raises UserError naming the layer
         that cannot do with fewer channels.
         """
-        small = copy.deepcopy(self._model).requires_grad_(True)  # gradients show what depends on what
-        learns = {name: p.requires_grad for name, p in self._model.named_parameters(remove_duplicate=False)}
-        for parameter, original in zip(small.parameters(), self._model.parameters(), strict=True):
-            parameter.grad = None if original.grad is None else original.grad.clone()
-        names = {module: name for name, module in small.named_modules()}
-        x = torch.zeros(1, *input_shape)
-        swapped = _before_swaps(small)
-        swapped = [(conv, norm) for conv, norm in swapped if names[conv] not in self._fixed]
-        stay = [*map(small.get_submodule, self._fixed), *(conv for conv, _ in swapped)]
-        _, groups = _groups(small, x, stay)
-        if not groups and not swapped:
-            raise UserError(
-                f"no layer has channels to remove; those of {', '.join(self._fixed)} are the network's inputs or outputs"
-            )
-        scores = [self._score(conv, names[conv]) for conv, _ in swapped] + list(map(self._importance(names), groups))
-        least = _least_important([functional.normalize(torch.nan_to_num(score), dim=0) for score in scores], ratio)
-        for (conv, norm), channels in zip(swapped, least, strict=False):
-            tp.prune_conv_out_channels(conv, channels)
-            if norm is not None:
-                tp.prune_batchnorm_out_channels(norm, channels)
-        _cut_windows(small, x)
-        graph, groups = _groups(small, x, stay)
-        for group, channels in zip(groups, least[len(swapped) :], strict=True):
-            graph.get_pruning_group(group[0].dep.target.module, group[0].dep.handler, channels).prune()
-        _run(small, x)
-        for name, parameter in small.named_parameters():
-            parameter.requires_grad = learns[name]
-        return small
+        channels = Channels(self._model, input_shape)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            scores = [self._score(conv, norm, channels) for conv, norm in channels.swapped]
+            scores += map(self._importance(channels), channels.groups)
+        if self._how not in _COMPARABLE:
+            scores = [functional.normalize(torch.nan_to_num(score), dim=0) for score in scores]
+        least = _least_important(scores, ratio)
+        count = len(channels.swapped)
+        return channels.remove(least[:count], least[count:])
 
-    def _importance(self, names: dict[nn.Module, str]) -> Callable[[Any], Tensor]:
-        """What torch-pruning asks for the scores of a group of channels that can only go together."""
-        if self._how == "taylor":
-            return tp.importance.GroupTaylorImportance()
-        if self._how == "l1":
-            return tp.importance.GroupMagnitudeImportance(p=1)
-        outputs = (tp.prune_conv_out_channels, tp.prune_linear_out_channels)
-
-        def activation(group: Any) -> Tensor:
-            made = [(names[item.dep.target.module], item.idxs) for item in group if item.dep.handler in outputs]
-            return torch.stack([self._scores[name][channels] for name, channels in made]).sum(dim=0)
-
-        return activation
-
-    def _score(self, conv: nn.Conv2d, name: str) -> Tensor:
-        """Importance of the channels that one convolution makes, by its own weights alone."""
+    def _importance(self, channels: Channels) -> Callable[[Any], Tensor]:
+        """What says the scores of a group of channels that can only go together."""
+        names = channels.names
         if self._how == "activation":
-            return self._scores[name]
-        weight = conv.weight.detach()
-        product = weight if self._how == "l1" or conv.weight.grad is None else weight * conv.weight.grad
-        return product.abs().sum(dim=(1, 2, 3))
 
+            def activation(group: Any) -> Tensor:
+                made = [(names[item.dep.target.module], item.idxs) for item in group if item.dep.handler in OUTPUTS]
+                return torch.stack([self._scores[name][indices] for name, indices in made]).sum(dim=0)
 
-def _groups(model: nn.Module, x: Tensor, stay: list[nn.Module]) -> tuple[Any, list[Any]]:
-    """torch-pruning's graph of a model, and the channels of all layers but some in groups that can only go together."""
-    graph = tp.DependencyGraph().build_dependency(model, x)
-    return graph, list(graph.get_all_groups(stay, root_module_types=[nn.Conv2d, nn.Linear]))
+            return activation
+        rank = _ZOO[self._how]()
+        if self._how == "obdc":  # of gradients that are there; its own way to them knows no biases
+            layers = [module for module in names if isinstance(module, nn.Conv2d | nn.Linear)]
+            rank.Fisher = {layer: layer.weight.grad.flatten(1) for layer in layers if layer.weight.grad is not None}
+            rank.steps = 1
+
+        def ranked(group: Any) -> Tensor:
+            score: Tensor | None = rank(group)
+            if score is None:
+                name = names[group[0].dep.target.module]
+                raise UserError(f"{name} has no batch norm whose scale could rank its channels")
+            return score
+
+        return ranked
+
+    def _score(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, channels: Channels) -> Tensor:
+        """Importance of the channels that one convolution makes, by its own weights alone, and its batch norm's."""
+        if self._how == "activation":
+            return self._scores[channels.names[conv]]
+        if self._how in ("l1", "taylor"):
+            weight = conv.weight.detach()
+            product = weight if self._how == "l1" or conv.weight.grad is None else weight * conv.weight.grad
+            return product.abs().sum(dim=(1, 2, 3))
+        alone = nn.Sequential(conv, *([norm] if norm is not None else []))
+        x = torch.zeros(1, conv.in_channels, *conv.kernel_size)
+        return self._importance(channels)(groups(alone, x, [])[1][0])
 
 
 def _least_important(scores: list[Tensor], ratio: float) -> list[list[int]]:
@@ -164,107 +188,31 @@ def _activation_scores(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]
     return {name: sums.get(layer, unread.expand(len(layer.weight))).abs() for name, layer in layers.items()}
 
 
-def _before_swaps(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
-    """The convolutions whose channels become rows at an axis swap, each with the batch norm behind it."""
-    modules = dict(model.named_modules())
-    found: dict[nn.Conv2d, nn.BatchNorm2d | None] = {}
-    for node in trace(model).graph.nodes:
-        if not isinstance(modules.get(str(node.target)), SwapAxes):
-            continue
-        norm = None
-        while node.all_input_nodes:
-            node = node.all_input_nodes[0]
-            module = modules.get(str(node.target))
-            if isinstance(module, nn.BatchNorm2d):
-                norm = module
-            if isinstance(module, nn.Conv2d):
-                found[module] = norm
-            if isinstance(module, nn.Conv2d | SwapAxes):
-                break
-    return list(found.items())
+def _mean_squares(model: nn.Module, batches: list[tuple[Tensor, Tensor]], *, drawn: bool, progress: Progress) -> None:
+    """Leave in a model's gradients the mean over inputs of their squares, for outputs ``drawn`` from its own or as wanted."""
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    others = dict(model.named_buffers())
+
+    def one(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return loss(functional_call(model, parameters | others, (x[None],)), y[None])
+
+    each = vmap(grad(one), in_dims=(None, 0, 0))
+    total = sum(len(x) for x, _ in batches)
+    squares, done = {name: torch.zeros_like(value) for name, value in parameters.items()}, 0
+    for xs, ys in batches:
+        for x, y in zip(xs.split(_AT_ONCE), ys.split(_AT_ONCE), strict=True):
+            for name, gradient in each(parameters, x, _drawn(model, x, y) if drawn else y).items():
+                squares[name] += gradient.square().sum(dim=0) / total
+            done += len(x)
+            progress(f"gradients of input {done}/{total}", done, total)
+    for name, parameter in model.named_parameters():
+        parameter.grad = squares[name]
 
 
-def _cut_windows(model: nn.Module, x: Tensor) -> None:
-    """Pools whose window has become larger than their map get a window of its size."""
-
-    def cut(pool: nn.Module, inputs: tuple[Tensor]) -> None:
-        size = inputs[0].shape[2:]
-        for name in ("kernel_size", "stride"):
-            value = getattr(pool, name)
-            pair = (value, value) if isinstance(value, int) else value
-            setattr(pool, name, (min(pair[0], size[0]), min(pair[1], size[1])))
-
-    pools = [module for module in model.modules() if isinstance(module, nn.MaxPool2d | nn.AvgPool2d)]
-    hooks = [pool.register_forward_pre_hook(cut) for pool in pools]
-    _run(model, x)
-    for hook in hooks:
-        hook.remove()
-
-
-def _run(model: nn.Module, x: Tensor) -> None:
-    """Run a network some of whose channels are gone, which fails where a layer still counts on them."""
-    try:
-        with torch.no_grad():
-            model(x)
-    except RuntimeError as error:
-        where = culprit(error, model)
-        raise UserError(f"{where} cannot do without the channels removed before it: {first_line(error)}") from error
-
-
-def _check_layers(model: nn.Module) -> None:
-    """Raise UserError for a layer whose channels cannot be followed."""
-    ways = {"training": _layers(model.train()), "evaluation": _layers(model.eval())}
-    used, owners = ways["evaluation"], dict[nn.Parameter, str]()
-    for way, layers in ways.items():
-        for name, layer in layers.items():
-            if not all(name in others for others in ways.values()):
-                raise UserError(
-                    f"{name} ({type(layer).__name__}) is used in {way} alone, where channels cannot be followed"
-                )
-    for name, layer in used.items():
-        shared = [other for p in layer.parameters() if (other := owners.setdefault(p, name)) != name]
-        if shared:
-            raise UserError(
-                f"{name} ({type(layer).__name__}) has weights that {shared[0]} has, too, and pruning would part them; supported "
-                "are weights of its own"
-            )
-        if type(layer) not in (nn.Conv2d, nn.Linear, nn.BatchNorm2d):
-            raise UserError(
-                f"{name} ({type(layer).__name__}) has weights whose channels cannot be removed; supported are Conv2d, Linear and "
-                "BatchNorm2d"
-            )
-        if (
-            isinstance(layer, nn.Conv2d)
-            and layer.groups > 1
-            and not layer.groups == layer.in_channels == layer.out_channels
-        ):
-            raise UserError(
-                f"{name} (Conv2d) has groups={layer.groups}, whose channels cannot be removed; supported are groups=1 and one "
-                "group for each channel"
-            )
-
-
-def _layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers with weights that a network calls, by path, in order."""
-    modules = dict(model.named_modules())
-    called = [str(node.target) for node in trace(model).graph.nodes if node.op == "call_module"]
-    return {name: modules[name] for name in called if any(True for _ in modules[name].parameters())}
-
-
-def _fixed_layers(model: nn.Module) -> list[str]:
-    """Paths of the layers whose channels are the network's inputs or outputs, rows of a map, or are added to those."""
-    modules = dict(model.named_modules())
-    nodes = list(trace(model).graph.nodes)
-    of: dict[Any, Any] = {}
-    """Of every node, the node that stands for all that have channels in common; by sums, activations, depthwise layers, ..."""
-    for node in nodes:
-        of[node] = node
-        layer = modules.get(str(node.target))
-        makes = isinstance(layer, nn.Linear | SwapAxes) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
-        for before in () if makes else node.all_input_nodes:
-            common = of[before]
-            of = {key: of[node] if value is common else value for key, value in of.items()}
-    ends = [n for n in nodes if n.op in ("placeholder", "output") or isinstance(modules.get(str(n.target)), SwapAxes)]
-    fixed = {of[node] for node in ends}
-    layers = [node for node in nodes if isinstance(modules.get(str(node.target)), nn.Conv2d | nn.Linear)]
-    return list(dict.fromkeys(str(node.target) for node in layers if of[node] in fixed))
+def _drawn(model: nn.Module, x: Tensor, wanted: Tensor) -> Tensor:
+    """Classes, or values, drawn from what a model's outputs say: as softmax, or around them with a deviation of 1."""
+    with torch.no_grad():
+        outputs: Tensor = model(x)
+    if wanted.is_floating_point():
+        return outputs + torch.randn_like(outputs)
+    return torch.multinomial(outputs.softmax(dim=1), 1).flatten()

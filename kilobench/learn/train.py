@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,6 +39,7 @@ from kilobench.contracts import (
     Training,
     UserError,
 )
+from kilobench.data.splits import held_out
 from kilobench.files import read_kept, write_kept
 from kilobench.learn.augment import AudioAugmenter, Heard, ImageAugmenter, SpectrogramAugmenter, Windows, heard
 from kilobench.learn.objective import as_on_board
@@ -45,6 +47,8 @@ from kilobench.learn.optimisers import Factor, Factory, groups, make_factor, mak
 from kilobench.learn.watching import features, where_not_finite
 
 CHECKPOINT_SECONDS = 60.0
+_HELD_OUT = 8
+"""Batches of what is held out, at most."""
 Fit = Callable[[Callable[[float], nn.Module], float, float], nn.Module]
 """See kilobench.api.Job.fit."""
 Loss = Callable[[Step], Tensor]
@@ -120,7 +124,6 @@ class TrainingJob:
         steps: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.train_x, self.train_y = split.train_x, split.train_y
         self.input_shape: Shape = task.network_shape
         self._width, self._frontend = task.input_shape[2], task.frontend
         self.training = training or task.training
@@ -134,17 +137,37 @@ class TrainingJob:
         self._checkpoints, self._teaching, self._costs, self._fit = checkpoints, teacher, costs, fit
         self._calls = 0
         self._shares = 0.0
-        self._data = split.digest
-        x = torch.from_numpy(np.ascontiguousarray(split.train_x)).to(self.device)
-        y = torch.from_numpy(split.train_y).to(self.device)
+        self._task, self._groups = task, split.train_groups
         self._reconstructs = task.objective == "reconstruction"
-        self._augmenter = _augmenter(task, x, y, self.training)
+        self._use(split.train_x, split.train_y, split.digest)
 
-    def cost(self, model: nn.Module, board: str) -> Cost:
-        """See kilobench.api.Job.cost. Raises UserError where this job has no boards."""
+    def _use(self, train_x: NDArray[np.float32], train_y: NDArray[np.int64], digest: str) -> None:
+        """Train on other inputs."""
+        self.train_x, self.train_y, self._data = train_x, train_y, digest
+        x = torch.from_numpy(np.ascontiguousarray(train_x)).to(self.device)
+        y = torch.from_numpy(train_y).to(self.device)
+        self._augmenter = _augmenter(self._task, x, y, self.training)
+
+    def cost(self, model: nn.Module, board: str = "") -> Cost:
+        """See kilobench.api.Job.cost. Raises UserError where this job has no boards, or no budget to take one from."""
         if self._costs is None:
-            raise UserError(f"nothing can be measured on {board} here")
+            raise UserError(f"nothing can be measured on {board or 'the board of a budget'} here")
+        if not board and self.budget is None:
+            raise UserError("there is no budget here whose board could be measured on; name one")
         return self._costs(model, board)
+
+    @contextmanager
+    def held_out(self, share: float) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        """See kilobench.api.Job.held_out. Raises UserError where nothing is left on one side."""
+        x, y, digest, augmenter = self.train_x, self.train_y, self._data, self._augmenter
+        out = held_out(y, self._groups, self._task.class_count, share, self.seed)
+        try:
+            self.train_x, self.train_y = x[out], y[out]
+            held = self.batches(_HELD_OUT)
+            self._use(x[~out], y[~out], f"{digest} without {share}")
+            yield held
+        finally:
+            self.train_x, self.train_y, self._data, self._augmenter = x, y, digest, augmenter
 
     def fit(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
         """See kilobench.api.Job.fit. Raises UserError where this job has no budget."""

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,14 @@ class UntrainedJob:
         self.progress: Progress = silent
         self.teacher: nn.Module | None = None
 
-    def cost(self, model: nn.Module, board: str) -> Cost:
+    def cost(self, model: nn.Module, board: str = "") -> Cost:
         """Raises Unmeasured: nothing is measured here."""
         raise Unmeasured("a method that measures candidates cannot be sized for a budget")
+
+    @contextmanager
+    def held_out(self, share: float) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        """What there is."""
+        yield self.batches(1)
 
     def fit(self, make: Callable[[float], nn.Module], low: float, high: float) -> nn.Module:
         """The smallest."""

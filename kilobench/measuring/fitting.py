@@ -37,7 +37,7 @@ def size_network(task: Task, network: Network, methods: Sequence[Method], room: 
     from kilobench.learn.train import seed_everything
     from kilobench.learn.untrained import finished
     from kilobench.measuring.cost import cost
-    from kilobench.measuring.size import Search, Sized, exceeded
+    from kilobench.measuring.size import Search, Sized
 
     seed_everything(0)
 
@@ -48,7 +48,7 @@ def size_network(task: Task, network: Network, methods: Sequence[Method], room: 
     if any(method.resizes for method in methods):
         smallest = finished(built(None), methods, task, room.budget)
         costs = cost(lower_for(task, smallest), room.board, room.toolchain)
-        return Sized(0.0, costs, keeps=not exceeded(costs, room.budget))
+        return Sized(0.0, costs, keeps=not costs.exceeds(room.budget))
     if not isinstance(usual := getattr(network, "width", None), float):
         raise UserError(f"{canonical(network)} has no width that could be chosen for a budget")
     finish = partial(finished, methods=methods, task=task)
@@ -74,7 +74,8 @@ class Fit:
         search = Search(make, finish, task, room.board, room.budget, room.toolchain, self._progress)
         found = search.largest(low, high, high)
         if not found.keeps:
-            raise CellError(f"no size keeps the budget; {smallest_text(found.cost)}")
+            over = found.cost.exceeds(room.budget)
+            raise CellError(f"no size keeps the budget{over and f', over it by {over}'}; {smallest_text(found.cost)}")
         self.found = True
         return make(found.size)
 

@@ -31,16 +31,6 @@ class Sized:
     """Whether it keeps the budget; the smallest size is told where none does."""
 
 
-def exceeded(cost: Cost, budget: Budget) -> str:
-    """What a model exceeds of a budget, or of what the board has, and by how much; empty if it keeps it."""
-    over = (
-        ("flash", max(cost.flash_bytes - budget.flash_bytes, cost.over_flash_bytes) / 1024, "KiB"),
-        ("RAM", max(cost.ram_bytes - budget.ram_bytes, cost.over_ram_bytes) / 1024, "KiB"),
-        ("time", cost.latency_ms - budget.latency_ms, "ms"),
-    )
-    return ", ".join(f"{what} by {by:.1f} {unit}" for what, by, unit in over if by > 0)
-
-
 class Search:
     """For the largest size whose model, made by ``make`` and finished by ``finish``, keeps a budget on a board.
 
@@ -119,7 +109,7 @@ class Search:
         return self._weights(size) + self._beside
 
     def _keeps(self, found: Cost) -> bool:
-        return found.flash_bytes <= self._flash and not exceeded(found, self._budget)
+        return found.flash_bytes <= self._flash and not found.exceeds(self._budget)
 
     def _cost(self, size: float) -> Cost:
         """Of sizes with as many weights once."""

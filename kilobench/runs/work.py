@@ -118,7 +118,7 @@ class Workshop:
             None if stage.method is None else _stage(cell, unit.stage - 1),
             _teacher(cell, unit.stage),
             unit.path.with_suffix(""),
-            partial(_cost, cell),
+            partial(_cost, cell, unit.stage),
             cell.model.budget if fit else None,
             fit,
             progress,
@@ -240,11 +240,28 @@ def _teacher(cell: Cell, index: int) -> Teacher | None:
     return None
 
 
-def _cost(cell: Cell, model: nn.Module, board_name: str) -> Cost:
+def _cost(cell: Cell, stage: int, model: nn.Module, board: str) -> Cost:
+    """What a model takes on a board that the method of a stage names, or its finished form on that of the budget.
+
+    The key of a stage holds the boards that its method names, and the budget, its board and the methods after it where its method
+    resizes: of nothing else may the model depend that it makes.
+    """
     from kilobench.compile.lower import lower_for
+    from kilobench.learn.untrained import finished
     from kilobench.measuring.cost import cost
 
-    return cost(lower_for(cell.model.task, model), _costing(cell, board_name), cell.point.toolchain)
+    task, method = cell.model.task, cell.model.stages[stage].method
+    if board and method and board not in method.boards:
+        raise UserError(f"{method.name} measures on {board}, which is none of its boards ({', '.join(method.boards)})")
+    if not board:
+        assert cell.model.budget is not None  # as TrainingJob.cost has seen to
+        board, model = cell.model.budget.board, finished(model, _later(cell, stage), task)
+    return cost(lower_for(task, model), _costing(cell, board), cell.point.toolchain)
+
+
+def _later(cell: Cell, stage: int) -> list[Method]:
+    """The methods after a stage."""
+    return [one.method for one in cell.model.stages[stage + 1 :] if one.method]
 
 
 def _costing(cell: Cell, name: str) -> Board:
@@ -270,8 +287,7 @@ def _fit(cell: Cell, stage: int, progress: Progress) -> Fit | None:
     model, point, budget = cell.model, cell.point, cell.model.budget
     if budget is None:
         return None
-    later = [one.method for one in model.stages[stage + 1 :] if one.method]
-    return Fit(model.task, later, Room(_costing(cell, budget.board), budget, point.toolchain), progress)
+    return Fit(model.task, _later(cell, stage), Room(_costing(cell, budget.board), budget, point.toolchain), progress)
 
 
 def _room(sizing: Sizing, toolchain: str) -> Room:

@@ -17,12 +17,16 @@ from kilobench.learn.pruning import ChannelRanking
 from kilobench.learn.train import TrainingJob
 from tests.learn.trained import Trained, digits, silent, tones, weights
 
+ZOO = ("l2", "bn_scale", "lamp", "fpgm", "hessian", "obdc", "random")
+
 
 def channels(model: nn.Module) -> list[int]:
     return [module.out_channels for module in model.modules() if isinstance(module, nn.Conv2d)]
 
 
-@pytest.mark.parametrize("parameters", ["rank=taylor", "rank=l1", "rank=hybrid", "iterative=3"])
+@pytest.mark.parametrize(
+    "parameters", ["rank=taylor", "rank=l1", "rank=hybrid", "iterative=3", *(f"rank={how}" for how in ZOO)]
+)
 @pytest.mark.parametrize("trained", [digits, tones], ids=["digits", "tones"])
 def test_prune_keeps_the_share_that_was_asked_for(trained: Callable[[], Trained], parameters: str) -> None:
     network = trained()
@@ -34,7 +38,7 @@ def test_prune_keeps_the_share_that_was_asked_for(trained: Callable[[], Trained]
     assert 0 < work[0] < work[1]
 
 
-@pytest.mark.parametrize("how", ["taylor", "l1", "activation"])
+@pytest.mark.parametrize("how", ["taylor", "l1", "activation", *ZOO])
 def test_channels_before_the_axis_swap_are_rows_behind_it(how: Any) -> None:
     before = tones().model
     x = torch.zeros(2, *tones().task.input_shape)
@@ -54,7 +58,7 @@ def test_channels_before_the_axis_swap_are_rows_behind_it(how: Any) -> None:
     assert channels(before)[1] == 8
 
 
-@pytest.mark.parametrize("how", ["taylor", "l1", "activation"])
+@pytest.mark.parametrize("how", ["taylor", "l1", "activation", *sorted({*ZOO} - {"fpgm", "random"})])
 def test_channels_that_say_nothing_go_first_and_change_nothing(how: Any) -> None:
     model = copy.deepcopy(tones().model).eval()
     dead = [1, 5, 6, 10]
@@ -80,7 +84,9 @@ def test_hybrid_ranks_a_sparse_network() -> None:
         shares.append(sum(int((w != 0).sum()) for w in layers) / sum(w.numel() for w in layers))
         return model.eval()
 
-    recording = SimpleNamespace(train=train, batches=job.batches, budget=None, input_shape=job.input_shape)
+    recording = SimpleNamespace(
+        train=train, batches=job.batches, budget=None, input_shape=job.input_shape, progress=silent
+    )
     tones().apply("prune[rank=hybrid,keep=0.5]", recording)
     assert len(shares) == 2 and shares[0] == pytest.approx(0.05, abs=0.001)
 

@@ -12,7 +12,7 @@ from kilobench.contracts import Board, Budget, Cost, Network, Task, silent
 from kilobench.learn.untrained import finished
 from kilobench.measuring import size as sizes
 from kilobench.measuring.cost import cost
-from kilobench.measuring.size import Search, Sized, exceeded
+from kilobench.measuring.size import Search, Sized
 from kilobench.plugins.registry import load_registry
 
 REGISTRY = load_registry()
@@ -54,7 +54,7 @@ class Found:
             low, high, start
         )
         assert found.cost == self.cost(self.weights(found.size))
-        assert found.keeps == (not exceeded(found.cost, budget))
+        assert found.keeps == (not found.cost.exceeds(budget))
         assert len(self.built) == len(set(self.built)) <= 13
         return found
 
@@ -122,7 +122,7 @@ def test_the_smallest_is_told_where_nothing_keeps_the_budget(
     search = Found(monkeypatch, lambda size: int(200 * size), ram=lambda weights: 2048)
     found = search.largest(1.0, 256.0, 16.0, **limits)
     assert (found.size, found.keeps, search.built) == (1.0, False, [200])
-    assert exceeded(found.cost, Budget(BOARD.name, **limits)) == told
+    assert found.cost.exceeds(Budget(BOARD.name, **limits)) == told
 
 
 def test_sizes_far_apart_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +134,8 @@ def test_sizes_far_apart_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_exceeds_the_board_exceeds_every_budget() -> None:
     over = Cost(1000, 1000, 1, 1.0, over_flash_bytes=2048, over_ram_bytes=1024)
-    assert exceeded(over, Budget(BOARD.name)) == "flash by 2.0 KiB, RAM by 1.0 KiB"
-    assert exceeded(Cost(1000, 1000, None, float("inf"), 0, 0), Budget(BOARD.name, latency_ms=5)) == "time by inf ms"
+    assert over.exceeds(Budget(BOARD.name)) == "flash by 2.0 KiB, RAM by 1.0 KiB"
+    assert Cost(1000, 1000, None, float("inf"), 0, 0).exceeds(Budget(BOARD.name, latency_ms=5)) == "time by inf ms"
 
 
 def test_a_real_network_is_as_large_as_flash_allows() -> None:
