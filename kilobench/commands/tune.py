@@ -46,6 +46,8 @@ def space(suite: Suite, networks: Sequence[str] | None, recipes: Sequence[str] |
     Raises UserError for names that there are not, and for networks asked for that are not for the task of the ``suite``.
     """
     task: Task = registry.get("tasks", suite.tasks[0])
+    if task.objective != "classes":
+        raise UserError(f"tune: all that {task.name} trains with is usual, so that no part of it can be held out")
     found = list(networks or default_networks(task, registry))
     usual, varied = (list(recipes), []) if recipes else default_recipes(registry, suite.effort)
     check(replace(suite, recipes=(*usual, *varied)), registry)
