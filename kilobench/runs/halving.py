@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Successive halving over candidates, on held-out training data: all are trained for a short while, the best of them for longer.
 
-Jamieson and Talwalkar, arXiv 1502.07943, algorithm 1; the rungs are those of Li et al., arXiv 1603.06560 (Hyperband), section 3,
-with eta = 3. Candidates come in batches, and the best third of all that a rung has seen go on to the next, as in Li et al., arXiv
-1810.05934 (ASHA), section 3.1: so there is an answer after the first batch, which more time makes better. A rung of a batch is a
-run like any other (kilobench.runs.run), so that whatever is done is cached.
+Jamieson and Talwalkar, arXiv 1502.07943; the rungs are those of Hyperband (Li et al., arXiv 1603.06560, section 3) with eta = 3.
+Candidates come in batches, and the best third of all that a rung has seen goes on to the next, which is the rule of ASHA (Li et
+al., arXiv 1810.05934, section 3): so there is an answer after the first batch, which more time makes better. A rung of a batch is
+a run like any other (kilobench.runs.run), so that whatever is done is cached.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def ranked(rung: dict[Candidate, Record]) -> list[Candidate]:
 
 
 class Search:
-    """Of candidates for one task, board, budget, seed and fold, which ``suite`` says; at most until ``deadline``."""
+    """Of candidates for one task, board, budget, seed and fold, which ``suite`` says; at most until the deadline of the executor."""
 
     def __init__(
         self,

@@ -33,9 +33,8 @@ from tests.results.records import record
 REGISTRY = load_registry()
 BOARD = "nucleo_l476rg"
 SUITE = Suite("t", ("digits",), (), (BOARD,), budgets=("flash=64KiB",), training="steps=9")
-CANDIDATES = [
-    Candidate("resnet8[width=2]", recipe) for recipe in ("int8", "int8[batches=1]", "int8[calibrate=percentile]", "qat")
-]
+RECIPES = ("int8", "int8[batches=1]", "int8[calibrate=percentile]", "qat")
+CANDIDATES = [Candidate("resnet8[width=2]", recipe) for recipe in RECIPES]
 RUNGS = ["steps=3", "steps=9"]
 
 
