@@ -142,8 +142,8 @@ def conclude(found: Found, cell: Cell, console: Console, *, runs: bool) -> None:
     shorter = "" if found.reached == len(found.rungs) - 1 else f", trained for {steps_of(record)} steps alone"
     _say(console, f"\nbest: {found.best.label}: {held_out}{shorter}")
     _say(console, command(cell.model.arguments, Where(cell.board, point.link, point.toolchain, point.power)))
-    once = "trains it on all training data and uses the test fold, for the first time"
-    _say(console, f"which {once}:\n" if runs else f"which {once}; there was no time left for it")
+    once = "which trains it on all training data and measures it on the test fold, of which the search has seen nothing"
+    _say(console, f"{once}:\n" if runs else f"{once}; there was no time left for it")
 
 
 def _say(console: Console, line: str) -> None:

@@ -84,7 +84,7 @@ def ranked(rung: dict[Candidate, Record]) -> list[Candidate]:
 
 
 class Search:
-    """Of candidates for one task, board, budget, seed and fold, which ``suite`` says; at most until the deadline of the executor."""
+    """Of candidates for one task, board, budget, seed and fold, which ``suite`` says; until the executor's deadline at most."""
 
     def __init__(
         self,
