@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run_arguments(
         commands.add_parser("run", help="train, compress, build, run on boards, and write records and pages")
     )
+    _tuning(commands)
     log = commands.add_parser("log", help="why a cell failed, and what it wrote")
     log.add_argument("cell", nargs="?", default="", help="beginning of its key; without one all failures are listed")
     listing = commands.add_parser("list", help="what there is")
@@ -238,50 +239,97 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--recipe", help="methods joined by +, as in prune+int8")
     run.add_argument("--board")
     run.add_argument("--network", help="another network than the task's own")
-    run.add_argument("--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5")
-    run.add_argument(
-        "--effort",
-        type=_effort,
-        metavar="N",
-        help="that every recipe is trained in all, in trainings of the task (2.6)",
-    )
     run.add_argument(
         "--budget",
         metavar="LIMIT=SIZE,...",
         help="make the network as large as it allows, as in flash=64KiB,ram=32KiB,latency=100ms",
     )
-    run.add_argument("--seed", type=_whole(0, (1 << 32) - 1), default=0)
     run.add_argument("--fold", type=_fold, default=0, metavar="N|all")
     _where(run)
-    run.add_argument(
-        "--threads", type=_whole(1, 256), default=2, metavar="N", help="that train (2); results differ in the last bits"
-    )
-    run.add_argument(
-        "--device", choices=("cpu", "cuda"), help="that trains (cuda where there is one): it computes in bfloat16"
-    )
     run.add_argument(
         "--validation",
         action="store_true",
         help="measure on a fifth of the training data instead of the test fold, to choose parameters; writes no records",
     )
-    _allow_partial(run)
     run.add_argument("--dry-run", action="store_true", help="show what would be done, and about how long it takes")
-    run.add_argument("--retry-failed", action="store_true", help="try again what failed before")
-    run.add_argument(
+    _working(run)
+
+
+def _tuning(commands: Any) -> None:
+    tuning = commands.add_parser(
+        "tune",
+        help="find the recipe and network for a task, board and budget, on held-out training data, in a given time",
+    )
+    tuning.add_argument("--task", required=True, help="as in 'fsdd[classes=5]'")
+    tuning.add_argument("--board", required=True)
+    tuning.add_argument(
+        "--budget", required=True, metavar="LIMIT=SIZE,...", help="as in flash=64KiB,ram=32KiB,latency=100ms"
+    )
+    for name, what in (("recipe", "methods joined by +"), ("network", "a network")):
+        tuning.add_argument(f"--{name}", action="append", help=f"{what} to try; may be repeated (all that there are)")
+    time = tuning.add_mutually_exclusive_group(required=True)
+    for unit, seconds in (("minutes", 60), ("hours", 3600)):
+        time.add_argument(f"--{unit}", dest="seconds", type=_seconds(seconds), metavar="N", help="that it may take")
+    tuning.add_argument(
+        "--rungs",
+        type=_whole(1, 9),
+        default=3,
+        metavar="N",
+        help="lengths of training, each three times the one before, up to the task's (3)",
+    )
+    tuning.add_argument("--fold", type=_whole(0, 10**6), default=0, metavar="N", help="whose training data is used (0)")
+    tuning.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+    tuning.add_argument("--dry-run", action="store_true", help="show what would be tried, in this order")
+    tuning.set_defaults(on="emulator", power="")
+    _working(tuning)
+
+
+def _working(parser: argparse.ArgumentParser) -> None:
+    """How networks are trained, and who does the work."""
+    parser.add_argument(
+        "--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5"
+    )
+    parser.add_argument(
+        "--effort",
+        type=_effort,
+        metavar="N",
+        help="that every recipe is trained in all, in trainings of the task (2.6)",
+    )
+    parser.add_argument("--seed", type=_whole(0, (1 << 32) - 1), default=0)
+    parser.add_argument(
+        "--threads", type=_whole(1, 256), default=2, metavar="N", help="that train (2); results differ in the last bits"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="that trains (cuda where there is one): it computes in bfloat16"
+    )
+    _allow_partial(parser)
+    parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    parser.add_argument(
         "--workers",
         type=_whole(0, 1024),
         default=1,
         metavar="N",
         help="processes that work at a time (1); 0: all in this one, if there are no plug-ins",
     )
-    run.add_argument(
+    parser.add_argument(
         "--ray", nargs="?", const="auto", metavar="ADDRESS", help="work on a Ray cluster (auto: the one of this host)"
     )
-    run.add_argument(
+    parser.add_argument(
         "--time-limit", type=_whole(1, 10**9), default=12 * 3600, metavar="SECONDS", help="of one step (12 hours)"
     )
-    run.add_argument("--memory-limit", type=_whole(0, 10**6), default=0, metavar="GIB", help="of one worker (none)")
-    _output(run)
+    parser.add_argument("--memory-limit", type=_whole(0, 10**6), default=0, metavar="GIB", help="of one worker (none)")
+    _output(parser)
+
+
+def _seconds(unit: int) -> Callable[[str], float]:
+    """What reads a length of time in units of so many seconds."""
+
+    def read(text: str) -> float:
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) is None or not float(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+        return float(text) * unit
+
+    return read
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

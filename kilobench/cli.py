@@ -13,11 +13,12 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from kilobench import start
 from kilobench.arguments import KINDS, parser
-from kilobench.contracts import Board, CellError, Core, UserError
+from kilobench.contracts import EFFORT, Board, CellError, Core, UserError
 from kilobench.extras import missing, needed, require
 from kilobench.lines import one_line
 
@@ -184,6 +185,86 @@ def _run_suite(suite: Any, registry: Any, options: argparse.Namespace) -> int:
     finally:
         outcome.tell_failed(done, console)
     return 1 if done.failed or done.skipped else 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    require("train", "kilobench tune")
+    from kilobench.plugins.budget import parse_budget
+    from kilobench.screen import console as screen
+
+    began = monotonic()
+    registry, console, budget = _registry(options), screen(), parse_budget(options.budget, options.board)
+    _require_writable("--output", options.output)
+    _require_cache()
+    suite = _tuned_suite(options)
+    console.print(suite.title, style="bold", markup=False, highlight=False, soft_wrap=True)
+    from kilobench.commands import tune  # imports torch, which takes seconds
+    from kilobench.runs.halving import Search, lengths
+    from kilobench.runs.intime import SharedExecutor
+
+    space = tune.space(suite, options.network, options.recipe, registry)
+    rungs = lengths(registry.get("tasks", options.task).training, options.training, options.rungs)
+    tune.introduce(space, suite, rungs, console)
+    if options.dry_run:
+        tune.show_space(space, console)
+        return 0
+    point = _points_of(registry, options)
+    _check_tuning(suite, point, registry, console)
+    left = options.seconds - (monotonic() - began)
+    executor = SharedExecutor(partial(_executor, registry, options), options.workers, left)
+    search = Search(suite, space.candidates, rungs, registry, point, executor, console, options.retry_failed)
+    found = search.run()
+    tune.report(found, space, budget, console)
+    tune.require_something(found, budget, options.budget)
+    tune.conclude(found, search.whole(found.best), console, runs=bool(executor.reserved))
+    if not executor.reserved:
+        return 0
+    best, title = found.best, f"{options.task} {found.best.recipe} {options.board}"
+    suite = dataclasses.replace(suite, title=title, recipes=(best.recipe,), network=best.network)
+    return _run_suite(suite, registry, options)
+
+
+def _tuned_suite(options: argparse.Namespace) -> Any:
+    """Of one cell, whose recipe and network are to be found."""
+    from kilobench.plugins.suites import Suite
+    from kilobench.progress import clock
+
+    return Suite(
+        title=f"{options.task} on {options.board}, {options.budget}, in {clock(options.seconds)}",
+        tasks=(options.task,),
+        recipes=(),
+        boards=(options.board,),
+        seeds=(options.seed,),
+        folds=(options.fold,),
+        training=options.training,
+        effort=EFFORT if options.effort is None else options.effort,
+        budgets=(options.budget,),
+    )
+
+
+def _points_of(registry: Any, options: argparse.Namespace) -> Callable[[Any], Any]:
+    """What gives the point of a suite of one cell, as it is to be run."""
+    from kilobench.learn.accelerator import device
+    from kilobench.runs.plan import points
+
+    how = options.on, options.toolchain, options.threads, options.power, options.device or device()
+    return lambda suite: points(suite, registry, *how)[0]
+
+
+def _check_tuning(suite: Any, point: Callable[[Any], Any], registry: Any, console: Any) -> None:
+    """What would fail in the end fails before any size is searched: data, fold, board."""
+    from kilobench.data.loading import load
+    from kilobench.paths import cache_dir
+    from kilobench.plugins.loading import undisturbed
+    from kilobench.progress import shown
+    from kilobench.runs.plan import check_link, plan
+
+    for board in suite.boards:
+        check_link(registry.get("boards", board), "emulator", "")
+    with shown("data", console) as progress, undisturbed():
+        _fetch(suite, registry, progress)
+        plan([point(dataclasses.replace(suite, recipes=("full",), validation=True))], registry, progress)
+        load(registry.get("tasks", suite.tasks[0]), suite.folds[0], cache_dir() / "data", progress, held_out=True)
 
 
 def _planned(suite: Any, registry: Any, options: argparse.Namespace, console: Any) -> tuple[Any, Any, Any]:
@@ -557,6 +638,7 @@ def _new(options: argparse.Namespace) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
+    "tune": _tune,
     "log": _log,
     "list": _list,
     "show": _show,

@@ -128,11 +128,16 @@ def run_cells(work: Work, executor: Executor, store: Store | None, console: Cons
 
 def _collect(cell: Cell, store: Store | None, outcome: Outcome) -> list[tuple[Cell, Record]]:
     """Add the record of a cell; given back if it cannot be written."""
-    content = read_kept(_record_path(cell))
-    assert content is not None
-    record = Record.model_validate_json(content)
+    record = kept_record(cell)
+    assert record is not None
     outcome.records.append(record)
     return [(cell, record)] if _write(cell, record, store) else []
+
+
+def kept_record(cell: Cell) -> Record | None:
+    """Of a cell that has been measured."""
+    content = read_kept(_record_path(cell))
+    return None if content is None else Record.model_validate_json(content)
 
 
 def _write(cell: Cell, record: Record, store: Store | None) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, cast
@@ -19,7 +20,7 @@ from kilobench.measuring.fitting import smallest_text
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, without_width
 from kilobench.progress import OverallProgress
-from kilobench.runs.executors import Executor
+from kilobench.runs.executors import Executor, Failed
 from kilobench.runs.plan import Planner, Point, Sizing
 from kilobench.runs.run import Work, execute
 from kilobench.runs.units import Costs, Unit, size_unit
@@ -81,18 +82,26 @@ def search(work: Work, executor: Callable[[dict[str, Unit]], Executor], console:
     """Make them; returns, by key, why a method does not suit the network. Raises CellError where one fails, and UserError where
     the user can mend it."""
     unsuited: dict[str, str] = {}
+    with closing(attempts(work, executor, console)) as ends:
+        for key, failed in ends:
+            if failed is not None and failed.unsuited:
+                unsuited[key] = failed.reason
+            elif failed is not None:
+                error = CellError if failed.lasting else UserError
+                raise error(f"{work.units[key].label}: {failed.reason}")
+    return unsuited
+
+
+def attempts(
+    work: Work, executor: Callable[[dict[str, Unit]], Executor], console: Console
+) -> Generator[tuple[str, Failed | None]]:
+    """Make them; yields the end of each."""
     doing = executor(work.units)
     try:
         with OverallProgress(console, sum(map(work.seconds, work.units.values()))) as progress:
-            for key, failed in execute(work, doing, progress):
-                if failed is not None and failed.unsuited:
-                    unsuited[key] = failed.reason
-                elif failed is not None:
-                    error = CellError if failed.lasting else UserError
-                    raise error(f"{work.units[key].label}: {failed.reason}")
+            yield from execute(work, doing, progress)
     finally:
         doing.close()
-    return unsuited
 
 
 def sized(

@@ -26,6 +26,7 @@ from tests.results.records import record
 DIGITS = ["--task", "digits", "--board", "nucleo_l476rg"]
 VERBS = {
     "run": ["run", *DIGITS, "--recipe", "full", "--dry-run"],
+    "tune": ["tune", *DIGITS, "--budget", "flash=32KiB", "--minutes", "1", "--network", "nothing"],
     "log": ["log"],
     "list": ["list"],
     "show": ["show", "xnor"],
