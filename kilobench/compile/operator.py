@@ -160,6 +160,10 @@ class Operator:
         """Weights and biases; a binary weight counts as one."""
         return 0
 
+    def constant_bytes(self) -> int:
+        """Of its parameters, as they are stored, about."""
+        return sum(array.nbytes for array in self.params.values())
+
     # How it runs
 
     def along(self, axis: int) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from kilobench.compile.graph import Graph
 from kilobench.compile.lower import lower_for
+from kilobench.compile.operator import bind
 from kilobench.contracts import Board, Budget, Cost, Progress, Task
 from kilobench.measuring.cost import cost
 
@@ -123,7 +124,7 @@ class Search:
 
 
 def _constants(graph: Graph) -> int:
-    return sum(array.nbytes for op in graph.ops for array in op.params.values())
+    return sum(bind(graph, op).constant_bytes() for op in graph.ops)
 
 
 def _rounded(size: float) -> float:

@@ -138,6 +138,11 @@ class Conv2d(Convolution):
             return saturate(self, requantise(acc, self.params["multiplier"], self.params["shift"]))
         return self.relu((acc.astype(np.float32) + centred) * self.params["scale"] + self.params["bias"])
 
+    def constant_bytes(self) -> int:
+        """With weights of few bits packed."""
+        packed = self._packed if self.source.dtype == "int8" else 8
+        return super().constant_bytes() - self.params["weight"].nbytes * (8 - packed) // 8
+
     # For the kernels
 
     @property
