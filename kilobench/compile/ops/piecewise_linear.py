@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two lines that meet, by channel: PReLU with shifts before and behind it, and two slopes."""
+"""Two lines per channel that meet, as of a PReLU with shifts."""
 
 from __future__ import annotations
 
