@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from kilobench.compile.lower import lower
+from kilobench.compile.operator import bind
 from kilobench.contracts import UserError
-from kilobench.learn.quantise import fold_norms
+from kilobench.learn.quantise import fold_norms, quantise
 from kilobench.learn.rounding import _means, narrowable, output_error, round_weights
-from tests.learn.test_narrow import batches, network
+from tests.learn.test_narrow import SHAPE, batches, network
 from tests.learn.trained import digits
 
 
@@ -47,6 +48,16 @@ def test_mixed_keeps_to_its_mean_and_uses_it() -> None:
         means.append(float((bits * sizes).sum() / sizes.sum()))
         assert means[-1] <= wanted
     assert 2 <= means[0] < means[1]
+
+
+def test_packed_weights_count_as_they_are_stored() -> None:
+    sizes = []
+    for bits in (2, 4, 5):
+        model = fold_norms(network())
+        graph = lower(quantise(round_weights(model, {"8": bits}, batches()), batches()), SHAPE)
+        sizes.append(sum(bind(graph, op).constant_bytes() for op in graph.ops))
+    weights = 6 * 64 * 5
+    assert [sizes[2] - size for size in sizes] == [weights * 3 // 4, weights // 2, 0]
 
 
 def test_a_layer_without_a_bias_gets_one() -> None:

@@ -52,6 +52,7 @@ def test_canonical_names_only_what_differs_from_the_defaults() -> None:
                 "prune[rank=tailor]",
                 "prune: rank must be one of taylor, l1, l2, hybrid, bn_scale, lamp, fpgm, hessian, obdc, random, not 'tailor'; "
                 "nearest is 'taylor'",
+                "nearest is 'taylor'",
             ),
             "prune: rank must be one of taylor, l1, l2, hybrid, bn_scale, lamp, fpgm, hessian, obdc, random, not 'tailor'; nearest is 'taylor'",
         ),
