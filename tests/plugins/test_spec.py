@@ -48,13 +48,9 @@ def test_canonical_names_only_what_differs_from_the_defaults() -> None:
         ("prune[kep=0.2]", "prune has no parameter 'kep'; nearest is 'keep'"),
         ("prune[keep=much]", "prune: keep must be of type float, not 'much'"),
         (
-            (
-                "prune[rank=tailor]",
-                "prune: rank must be one of taylor, l1, l2, hybrid, bn_scale, lamp, fpgm, hessian, obdc, random, not 'tailor'; "
-                "nearest is 'taylor'",
-                "nearest is 'taylor'",
-            ),
-            "prune: rank must be one of taylor, l1, l2, hybrid, bn_scale, lamp, fpgm, hessian, obdc, random, not 'tailor'; nearest is 'taylor'",
+            "prune[rank=tailor]",
+            "prune: rank must be one of taylor, l1, l2, hybrid, bn_scale, lamp, fpgm, hessian, obdc, random, not 'tailor'; "
+            "nearest is 'taylor'",
         ),
         ("prune[keep=0.5,keep=0.1]", "'prune[keep=0.5,keep=0.1]': keep is given twice"),
         ("prune[keep=0.5=0.1]", "'prune[keep=0.5=0.1]': 'keep=0.5=0.1' is not of the form key=value"),
