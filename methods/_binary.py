@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kilobench.api import Shape, UserError
+from kilobench.api import Method, Shape, UserError, require_positive
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -19,6 +19,19 @@ def require_keep(method: str, keep: str) -> None:
     """Raises UserError where ``keep`` is none of what ``front`` knows."""
     if keep not in ("stem", "first", "none") and not keep.isdecimal():
         raise UserError(f"{method}: keep must be stem, first, none or a number of convolutions, not {keep!r}")
+
+
+class BinaryMethod(Method):
+    """Base of methods that make a network with ``Surgery`` and train it."""
+
+    order = 30
+    keep: str = "stem"
+    effort: float = 1.6
+    lr: float = 3e-2
+
+    def __post_init__(self) -> None:
+        require_positive(self, "effort", "lr")
+        require_keep(self.name, self.keep)
 
 
 def front(nodes: list[fx.Node], modules: dict[str, nn.Module], keep: str) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilobench.contrib.methods._binary import Surgery, require_keep
+from kilobench.contrib.methods._binary import BinaryMethod, Surgery
 
-from kilobench.api import Job, Method, require_positive
+from kilobench.api import Job
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kilobench.api import BinaryConv2d, PiecewiseLinear
 
 
-class AdaBin(Method):
+class AdaBin(BinaryMethod):  # type: ignore[misc]  # contributions import each other by a name made at run time
     """Weights and activations of two values each, whose centre and distance adapt (AdaBin).
 
     Weights of an output channel are their mean plus or minus their standard deviation, so that both values are used as often;
@@ -31,14 +31,6 @@ class AdaBin(Method):
     reference = (
         "Tu et al., arXiv 2208.08084, sections 3.2 to 3.4 (there the gradient of weights sharpens during the training)"
     )
-    order = 30
-    keep: str = "stem"
-    effort: float = 1.6
-    lr: float = 3e-2
-
-    def __post_init__(self) -> None:
-        require_positive(self, "effort", "lr")
-        require_keep(self.name, self.keep)
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Binarise the layers, then train."""

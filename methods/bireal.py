@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilobench.contrib.methods._binary import Surgery, clamp, require_keep
+from kilobench.contrib.methods._binary import BinaryMethod, Surgery, clamp
 
-from kilobench.api import Job, Method, require_positive
+from kilobench.api import Job
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kilobench.api import BinaryConv2d
 
 
-class BiReal(Method):
+class BiReal(BinaryMethod):  # type: ignore[misc]  # contributions import each other by a name made at run time
     """Binary weights and activations with a shortcut around every binary convolution that keeps its shape (Bi-Real Net).
 
     What is added is int8, so that a map keeps more than its signs. Activations learn by the derivative of a piecewise polynomial,
@@ -30,14 +30,6 @@ class BiReal(Method):
 
     name = "bireal"
     reference = "Liu et al., arXiv 1808.00278, sections 3.1 and 3.2 (there the first training is with clip for ReLU)"
-    order = 30
-    keep: str = "stem"
-    effort: float = 1.6
-    lr: float = 3e-2
-
-    def __post_init__(self) -> None:
-        require_positive(self, "effort", "lr")
-        require_keep(self.name, self.keep)
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Binarise the layers, then train."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilobench.contrib.methods._binary import Surgery, clamp, require_keep
+from kilobench.contrib.methods._binary import BinaryMethod, Surgery, clamp
 
-from kilobench.api import Job, Method, require_positive
+from kilobench.api import Job
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kilobench.api import BinaryConv2d, PiecewiseLinear
 
 
-class ReActNet(Method):
+class ReActNet(BinaryMethod):  # type: ignore[misc]  # contributions import each other by a name made at run time
     """Binary weights and activations with learned thresholds and PReLUs with shifts (ReActNet).
 
     As ``bireal``, with a threshold of each channel before the sign (RSign), and in place of ReLUs beside binary convolutions
@@ -29,14 +29,6 @@ class ReActNet(Method):
 
     name = "reactnet"
     reference = "Liu et al., arXiv 2003.03488, sections 4.1 to 4.3; in two steps as arXiv 2003.11535 trains"
-    order = 30
-    keep: str = "stem"
-    effort: float = 1.6
-    lr: float = 3e-2
-
-    def __post_init__(self) -> None:
-        require_positive(self, "effort", "lr")
-        require_keep(self.name, self.keep)
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Binarise activations and train, then weights, and train again."""
