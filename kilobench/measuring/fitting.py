@@ -86,6 +86,11 @@ def smallest_text(cost: Cost) -> str:
     return f"the smallest takes {cost.flash_bytes / 1024:.1f} KiB of flash, {cost.ram_bytes / 1024:.1f} of RAM{time}"
 
 
-def weights(model: nn.Module) -> int:
-    """How many parameters a model has."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def weights(model: nn.Module) -> float:
+    """How many parameters a model has; one of few bits counts as its part of one of 8."""
+    from kilobench.learn.narrow import narrowed
+
+    marked = [
+        (layer.get_parameter("weight").numel(), mark[0]) for layer in model.modules() if (mark := narrowed(layer))
+    ]
+    return sum(parameter.numel() for parameter in model.parameters()) - sum(n * (8 - bits) / 8 for n, bits in marked)
