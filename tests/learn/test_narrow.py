@@ -16,7 +16,7 @@ from kilobench.contracts import UserError
 from kilobench.learn.modelfile import load_model, save_model
 from kilobench.learn.narrow import most, narrow, narrowed, on_grid
 from kilobench.learn.quantise import fold_norms, quantise
-from kilobench.measuring.fitting import weights
+from kilobench.measuring.fitting import weights as counted
 
 SHAPE = (3, 8, 8)
 
@@ -115,6 +115,6 @@ def test_a_marked_layer_of_floats_is_refused() -> None:
 
 def test_a_weight_of_few_bits_counts_as_its_part_of_one_of_8() -> None:
     model = nn.Sequential(nn.Linear(10, 4), nn.Linear(4, 2))
-    assert weights(model) == 54
+    assert counted(model) == 54
     narrow(model[0], 2)
-    assert weights(model) == 54 - 40 * 6 / 8
+    assert counted(model) == 54 - 40 * 6 / 8
