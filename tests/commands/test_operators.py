@@ -31,11 +31,11 @@ def test_every_operator_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in lines[lines.index("") + 2 :]] == kinds()
     (row,) = (line for line in lines if line.startswith("sub "))
     assert " ".join(row.split()) == "sub float32, int8 DSP The difference of two maps."
-    assert max(map(len, lines)) < 180
+    assert max(map(len, lines)) < 190
 
 
 def test_kernels_say_what_they_are_special_to() -> None:
-    assert special("conv2d") == ["DSP", "FPU", "Thumb-2", "Armv6-M"]
+    assert special("conv2d") == ["DSP", "FPU", "Thumb-2", "Armv6-M", "RISC-V"]
     assert special("depthwise_conv2d") == ["DSP", "FPU", "Armv6-M", "RISC-V"]
     assert special("max_pool") == ["DSP"]
     assert special("reshape") == []
