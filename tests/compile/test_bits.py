@@ -99,6 +99,8 @@ def test_few_channels_equal_the_simulation(name: str, tmp_path: Path) -> None:
         b.conv(bits, "int8", out, kernel, (2, 1), padding)
         b.conv(bits, "float32", out, kernel, (1, 2), padding)
     graph = b.graph(source, b.conv(bits, "bit", 9, (4, 5), (1, 1), (0, 0)))
+    for op in graph.ops[1:]:
+        op.params.pop("centre", None)  # weights that have one are counted in another way
     convs = [conv for op in graph.ops[1:] if isinstance(conv := bind(graph, op), Convolution)]
     assert {conv.kernel for conv in convs} == {"kb_conv2d_b1_few", "kb_conv2d_b1_few_s8", "kb_conv2d_b1_few_f32"}
     assert {10, 18, 28, 82} <= {sum(chunks(conv)) for conv in convs}

@@ -21,7 +21,7 @@ def graph(seed: int, source_channels: int, made: int, kernel: Pair, depthwise: b
     b = Builder(seed, wild=False)
     source = b.tensor((9, 11, source_channels), "int8")
     windows = kernel, (1, 1), (kernel[0] // 2, kernel[1] // 2)
-    x = b.depthwise(source, *windows) if depthwise else b.conv(source, "int8", made, *windows)
+    x = b.depthwise(source, *windows) if depthwise else b.conv(source, "int8", made, *windows, bits=8)
     params = b.ops[-1].params
     signs = b.random.choice([-1, 1], params["weight"].shape)
     alike = np.arange(x.shape[2]) % 3 < 2
