@@ -71,7 +71,7 @@ def test_every_data_set_is_listed_with_what_one_needs_to_know(
     assert f"numbers-1: numbers\n  where    {numbers}\n  size     0 MB, licence: CC0\n" in output
     assert "  get      kilobench data fetch numbers; https://example.org/numbers\n" in output
     for text in (
-        "ESC-50-master: esc10, esc50\n  where    not here\n",
+        "ESC-50-master: esc10, esc10-logmel, esc50\n  where    not here\n",
         "AudioEventDataset: audioevent\n",
         "no download; kilobench data import PATH",
         "nothing to get for: digits, spoken-words",

@@ -73,7 +73,7 @@ def example() -> Graph:
     x = b.op("max_pool", [x], pooled, window, {"flip": np.array([1, 1], np.uint32)})
     x = b.transpose(b.conv(x, "int8", 7, (3, 3), (1, 1), (1, 1)))
     x = b.pool(x, "avg_pool", (2, 2), (1, 1))
-    return b.graph(source, b.conv(x, "int8", 4, x.shape[:2], (1, 1), (0, 0)))
+    return b.graph(source, b.conv(x, "int8", 4, x.shape[:2], (1, 1), (0, 0), 8))
 
 
 KINDS = [op.kind for op in example().ops]
