@@ -109,7 +109,7 @@ def test_what_is_no_mark_is_refused(call: Any, message: str) -> None:
 def test_a_marked_layer_of_floats_is_refused() -> None:
     model = network()
     narrow(layers(model)[0], 4)
-    with pytest.raises(LoweringError, match=r"0 \(Conv2d\) is marked for weights of 4 bits, but reads float32"):
+    with pytest.raises(LoweringError, match=r"0 \(conv\) is marked for weights of few bits, but is none of int8"):
         lower(model, SHAPE)
 
 

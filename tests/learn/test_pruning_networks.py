@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kilobench.compile.counts import parameters
 from kilobench.compile.lower import lower
-from kilobench.contracts import UserError
+from kilobench.contracts import UserError, silent
 from kilobench.learn.layers import SwapAxes, XnorConv2d
 from kilobench.learn.pruning import ChannelRanking
 from kilobench.plugins.registry import load_registry
@@ -192,6 +192,7 @@ def test_a_share_is_one_of_the_weights_that_are_used() -> None:
     torch.manual_seed(0)
     network, used = PRUNED["unused layers"](), 8 * 10 + 16 + 90
     assert sum(parameter.numel() for parameter in network.parameters()) > 2 * used
-    job = SimpleNamespace(batches=batches, train=lambda model, **_: model.eval(), budget=None, input_shape=SHAPE)
+    train = lambda model, **_: model.eval()  # noqa: E731
+    job = SimpleNamespace(batches=batches, train=train, budget=None, input_shape=SHAPE, progress=silent)
     small = load_registry().get("methods", "prune[keep=0.6]").apply(network, job)
     assert 0.4 * used < parameters(lower(small, SHAPE)) <= 0.6 * used

@@ -2,7 +2,6 @@
 """The largest size that keeps a budget: against costs made up here, and with real programs."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,17 +26,13 @@ class Found:
         self, patch: pytest.MonkeyPatch, weights: Callable[[float], int], **costs: Callable[[int], float]
     ) -> None:
         self.weights, self.costs, self.built = weights, costs, list[int]()
-        patch.setattr(
-            sizes, "lower_for", lambda task, size: SimpleNamespace(ops=[SimpleNamespace(params=self._params(size))])
-        )
+        patch.setattr(sizes, "lower_for", lambda task, size: size)
+        patch.setattr(sizes, "_constants", weights)
         patch.setattr(sizes, "cost", self._cost)
 
-    def _params(self, size: float) -> dict[str, Any]:
-        return {"weight": SimpleNamespace(nbytes=self.weights(size) - 7), "bias": SimpleNamespace(nbytes=7)}
-
-    def _cost(self, graph: Any, board: Board, toolchain: str) -> Cost:
+    def _cost(self, size: float, board: Board, toolchain: str) -> Cost:
         assert board is BOARD and toolchain == "zig"
-        weights = sum(array.nbytes for op in graph.ops for array in op.params.values())
+        weights = self.weights(size)
         self.built.append(weights)
         return self.cost(weights)
 

@@ -70,8 +70,8 @@ def test_mistakes_are_one_line(text: str, message: str) -> None:
 
 
 REGISTRY = load_registry()
-MEANT = {("ternary", "threshold", "0")}
-"""What may be 0: no weight becomes 0 by it."""
+MEANT = {("ternary", "threshold", "0"), ("pact", "decay", "0")}
+"""What may be 0: no weight becomes 0 by it, and no range is drawn there."""
 
 
 def numbers() -> list[tuple[str, str, str]]:
