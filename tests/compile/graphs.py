@@ -458,7 +458,7 @@ def _step(b: Builder, x: Tensor) -> Tensor:
     alike = [t for t in b.tensors.values() if (t.shape, t.dtype) == (x.shape, x.dtype)]
     others = [(kind, made) for kind, made in _others(b, x) if made in GOES_ON]
     steps = {"conv": 4, "pool": 1, "conv, pool": 3, "residual": 1, "fork": 1, "add": 1, "binarize": 1, "depthwise": 2}
-    steps["other"] = min(len(others), 8) if x.bytes < MAX_OTHER_BYTES else 0
+    steps["other"] = min(len(others), 10) if x.bytes < MAX_OTHER_BYTES else 0
     if not _affordable(x):
         steps["fork"] = 0
     if x.dtype == "bit":
@@ -493,7 +493,8 @@ def _others(b: Builder, x: Tensor) -> list[tuple[str, DType]]:
     """Kinds that are made of their declaration, and the types that they make of a map; of floats whose sums may have another
     order elsewhere none that steps.
     """
-    kept = [(kind, made) for kind, read, made in every_operator() if kind not in TUNED and read == x.dtype]
+    own = TUNED.keys() - {"piecewise_linear"}  # steps of their own, or in front
+    kept = [(kind, made) for kind, read, made in every_operator() if kind not in own and read == x.dtype]
     return [(k, made) for k, made in kept if b.exact or x.dtype != "float32" or k not in STEPPING]
 
 
