@@ -3,23 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
 
 from rich.console import Console
 
+from kilobench.commands.running import executor_of, fetch, run_suite
 from kilobench.contracts import Budget, CellError, Cost, Task, UserError
+from kilobench.data.loading import load
+from kilobench.learn.accelerator import device
 from kilobench.learn.stage import check_model
 from kilobench.lines import reason
 from kilobench.measuring.fitting import smallest_text
 from kilobench.measuring.recording import Where, command
+from kilobench.paths import cache_dir
 from kilobench.plugins.loading import undisturbed
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.suites import Suite
+from kilobench.progress import shown
 from kilobench.results.contest import steps_of
 from kilobench.results.tuning import table
-from kilobench.runs.halving import Found, ranked
-from kilobench.runs.plan import Cell
+from kilobench.runs.halving import Found, Search, lengths, ranked
+from kilobench.runs.intime import SharedExecutor
+from kilobench.runs.plan import Cell, Point, check_link, plan, points
 from kilobench.runs.space import Candidate, candidates, default_networks, default_recipes
 from kilobench.runs.suite import check
 
@@ -37,6 +46,49 @@ class Space:
     def line(self) -> str:
         """How many of what."""
         return f"{len(self.candidates)} candidates: {len(self.networks)} networks x {len(self.recipes)} recipes"
+
+
+def run(
+    suite: Suite, budget: Budget, registry: Registry, options: argparse.Namespace, console: Console, began: float
+) -> int:
+    """Search for the recipe and network of a suite of one cell, and run the best where time is left; ``began`` is when, by the
+    clock of ``monotonic``, its time began."""
+    tried = space(suite, options.network, options.recipe, registry)
+    rungs = lengths(registry.get("tasks", suite.tasks[0]).training, options.training, options.rungs)
+    introduce(tried, suite, rungs, console)
+    if options.dry_run:
+        show_space(tried, console)
+        return 0
+    point = _points_of(registry, options)
+    _check_data(suite, point, registry, console)
+    left = options.seconds - (monotonic() - began)
+    executor = SharedExecutor(partial(executor_of, registry, options), options.workers, left)
+    search = Search(suite, tried.candidates, rungs, registry, point, executor, console, options.retry_failed)
+    found = search.run()
+    report(found, tried, budget, console)
+    require_something(found, budget, options.budget)
+    conclude(found, search.whole(found.best), console, runs=bool(executor.reserved))
+    if not executor.reserved:
+        return 0
+    best, title = found.best, f"{options.task} {found.best.recipe} {options.board}"
+    return run_suite(replace(suite, title=title, recipes=(best.recipe,), network=best.network), registry, options)
+
+
+def _points_of(registry: Registry, options: argparse.Namespace) -> Callable[[Suite], Point]:
+    """What gives the point of a suite of one cell, as it is to be run."""
+    how = options.on, options.toolchain, options.threads, options.power, options.device or device()
+    return lambda suite: points(suite, registry, *how)[0]
+
+
+def _check_data(suite: Suite, point: Callable[[Suite], Point], registry: Registry, console: Console) -> None:
+    """What would fail in the end fails before any size is searched: board, data, fold."""
+    for board in suite.boards:
+        check_link(registry.get("boards", board), "emulator", "")
+    with shown("data", console) as progress, undisturbed():
+        fetch(suite, registry, progress)
+        one = point(replace(suite, recipes=("full",), validation=True))
+        plan([one], registry, progress)
+        load(registry.get("tasks", one.task), one.fold, cache_dir() / "data", progress, held_out=True)
 
 
 def space(suite: Suite, networks: Sequence[str] | None, recipes: Sequence[str] | None, registry: Registry) -> Space:
