@@ -96,6 +96,9 @@ class Surgery:
         self.convs = self._chosen(name)
         for target in dict.fromkeys(str(node.target) for node in self.convs):
             exchange(self.network, target, self.layer(self.modules[target]))
+        for node in self.convs:
+            if self._pooled(node):
+                self._normed_before(node)
         relus = [node for node in self.graph.nodes if self._is(node, "ReLU") and self._beside(node)]
         ends = {node: self._normed(node) for node in self.convs}
         for node in self.convs:
@@ -145,6 +148,24 @@ class Surgery:
             other in self.convs or (self._is(other, *passing) and self._reaches(other, further))
             for other in further(node)
         )
+
+    def _pooled(self, node: fx.Node) -> bool:
+        """Whether it reads what a max pool gives."""
+        before = node.all_input_nodes[0]
+        while self._is(before, "Dropout", "Identity", "SwapAxes"):
+            before = before.all_input_nodes[0]
+        return self._is(before, "MaxPool2d")
+
+    def _normed_before(self, node: fx.Node) -> None:
+        """A batch norm before the signs: without one the largest of four is nearly always positive, and signs say nothing.
+
+        Its scale stays 1, as a sign does not depend on it.
+        """
+        from torch import nn
+
+        layer: Any = self.network.get_submodule(str(node.target))
+        layer.norm = nn.BatchNorm2d(layer.weight.shape[1])
+        layer.norm.weight.requires_grad_(False)
 
     def _normed(self, node: fx.Node) -> fx.Node:
         """The batch norm behind a convolution, which gets one where it has none."""

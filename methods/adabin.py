@@ -21,7 +21,7 @@ class AdaBin(BinaryMethod):  # type: ignore[misc]  # contributions import each o
     Weights of an output channel are their mean plus or minus their standard deviation, so that both values are used as often;
     activations of a layer are a learned centre plus or minus a learned distance. In place of ReLUs beside binary convolutions
     each channel has two learned slopes (Maxout). What becomes binary, and the shortcuts, are those of ``bireal``; padding
-    counts as the centre of the activations.
+    counts as the centre of the activations. Gradients pass straight through the rounding of weights, wherever these are.
 
     Parameters: ``keep`` as of ``bireal``; ``effort`` its weight where a recipe's methods share steps; ``lr`` its peak learning
     rate.
@@ -89,6 +89,7 @@ def _layer() -> type[BinaryConv2d]:
         def _weights(self) -> Tensor:
             mean = self.weight.mean(dim=(1, 2, 3), keepdim=True)
             deviation = self.weight.std(dim=(1, 2, 3), keepdim=True, correction=0) + 1e-8
-            return mean + deviation * sign((self.weight - mean) / deviation)
+            distances = (self.weight - mean) / deviation
+            return mean + deviation * (distances + (sign(distances) - distances).detach())
 
     return AdaBinConv2d

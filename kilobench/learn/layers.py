@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -72,14 +72,16 @@ class _Sign(torch.autograd.Function):
     """Few and fused passes over the map: it is the only work that a binary layer adds to a training step."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, through: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """``through`` makes the gradient of x of that of its signs and x."""
         ctx.save_for_backward(x)
+        ctx.through = through
         return _sign(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(grads[0], x, -1.0, 1.0)
+        return ctx.through(grads[0], x), None
 
 
 class _ScaledSign(torch.autograd.Function):
@@ -102,22 +104,16 @@ class _ScaledSign(torch.autograd.Function):
         return through_sign + signs * (grad * signs).mean(dim=(1, 2, 3), keepdim=True), None, None
 
 
-class _ApproxSign(torch.autograd.Function):
-    """The sign, with the derivative of a piecewise polynomial near it."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return _sign(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return grads[0] * (2 - 2 * x.abs()).clamp_(min=0)
-
-
 def _sign(x: Tensor) -> Tensor:
     return torch.ge(x, 0, out=torch.empty_like(x)).mul_(2).sub_(1)
+
+
+def _straight(grad: Tensor, x: Tensor) -> Tensor:
+    return torch.ops.aten.hardtanh_backward(grad, x, -1.0, 1.0)
+
+
+def _approximate(grad: Tensor, x: Tensor) -> Tensor:
+    return grad * (2 - 2 * x.abs()).clamp_(min=0)
 
 
 def sign(x: Tensor) -> Tensor:
@@ -125,13 +121,13 @@ def sign(x: Tensor) -> Tensor:
 
     The gradient is that of BNN (arXiv 1602.02830, section 1.3).
     """
-    result: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
+    result: Tensor = _Sign.apply(x, _straight)  # type: ignore[no-untyped-call]
     return result
 
 
 def approx_sign(x: Tensor) -> Tensor:
     """``sign`` with the gradient of Bi-Real Net's ApproxSign: 2 - 2 |x| where |x| < 1 (arXiv 1808.00278, section 3.2)."""
-    result: Tensor = _ApproxSign.apply(x)  # type: ignore[no-untyped-call]
+    result: Tensor = _Sign.apply(x, _approximate)  # type: ignore[no-untyped-call]
     return result
 
 
