@@ -30,6 +30,7 @@ class BiReal(BinaryMethod):  # type: ignore[misc]  # contributions import each o
 
     name = "bireal"
     reference = "Liu et al., arXiv 1808.00278, sections 3.1 and 3.2 (there the first training is with clip for ReLU)"
+    lr: float = 1e-2
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Binarise the layers, then train."""
