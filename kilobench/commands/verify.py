@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``kilobench verify``: what of a leaderboard is not found again, in a table."""
+"""``kilobench verify``: what of a leaderboard is not found again, in tables."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -22,7 +22,7 @@ from kilobench.screen import show
 
 _MOST = 6
 """Differences of a file that are shown: where a kernel is another, every layer is."""
-_MOST_LETTERS = 48
+_MOST_LETTERS = 40
 """Of a value."""
 
 
@@ -60,8 +60,9 @@ def _report(
     console: Console, steps: Iterable[Recheck], unknown: Counter[str], differences: Iterable[Difference]
 ) -> None:
     ordered = sorted(differences)
-    if ordered:
-        show(console, _table(ordered))
+    for file, group in groupby(ordered, lambda one: one.file):
+        _say(console, f"not found again: {file}", style="red")
+        show(console, _table(list(group)))
     for reason, models in unknown.items():
         if reason:
             _say(console, f"{models} models not predicted again: {reason}")
@@ -72,17 +73,15 @@ def _report(
     _say(console, f"{unknown['']} models predicted again; {second}; {len(ordered)} differences{where}")
 
 
-def _table(differences: Iterable[Difference]) -> Table:
-    table = Table(title="not found again", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in ("file, field", "published", "found"):
-        table.add_column(name, overflow="fold")
-    for file, group in groupby(differences, lambda one: one.file):
-        rows = list(group)
-        table.add_row(escape(file), "", "")
-        for one in rows[:_MOST]:
-            table.add_row(f"  {escape(one.field)}", *map(_short, (one.published, one.found)))
-        if len(rows) > _MOST:
-            table.add_row(f"  and {len(rows) - _MOST} more", "", "")
+def _table(differences: Sequence[Difference]) -> Table:
+    """Of one file."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("  field", "published", "found"):
+        table.add_column(name)
+    for one in differences[:_MOST]:
+        table.add_row(f"  {escape(one.field)}", *map(_short, (one.published, one.found)))
+    if len(differences) > _MOST:
+        table.add_row(f"  and {len(differences) - _MOST} more", "", "")
     return table
 
 

@@ -112,12 +112,15 @@ def _holds(board: Board, record: Record) -> bool:
 
 
 def sample(steps: Sequence[Recheck], count: int) -> list[Recheck]:
-    """Some of them, the same every time: of as many tasks as can be, then of as many recipes, then those costed, the quickest."""
+    """Some of them, the same every time: of as many tasks as can be, then of as many recipes, then the quickest.
+
+    One without published costs is held against less, and counts as if it took twice as long.
+    """
     left, chosen, had = list(steps), list[Recheck](), Counter[str]()
 
     def order(step: Recheck) -> tuple[float | str, ...]:
         task, recipe = (had[_plain(text)] for text in (step.task, step.records[0].recipe))
-        return task, recipe, not step.costed, step.seconds, step.key
+        return task, recipe, step.seconds * (1 if step.costed else 2), step.key
 
     while left and len(chosen) < count:
         one = min(left, key=order)

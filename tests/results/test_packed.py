@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kilobench.cli import main
 from kilobench.contracts import CellError, UserError
 from kilobench.measuring.evaluate import load_model_file
 from kilobench.report.models import load_subject
@@ -128,6 +129,10 @@ def test_a_packed_model_is_one_as_any_other(tmp_path: Path, monkeypatch: pytest.
     assert path.is_dir() and len(list(path.iterdir())) > 1
     subject = load_subject(path)
     assert subject.published and subject.published.about == load_model_file(PUBLISHED.model_path(one)).about
+    assert main(["measure", str(path), "--board", one.board, "--output", str(tmp_path / "measured")]) == 0
+    (measured,) = Store(tmp_path / "measured" / "records").read_all()
+    assert measured.cycles == one.cycles
+    assert content_of(Store(tmp_path / "measured" / "records").model_path(measured)) == content_of(path)
     assert evaluation_key(path) == evaluation_key(PUBLISHED.model_path(one)) != ""
 
     content = bytearray(unpack(path))
