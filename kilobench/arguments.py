@@ -180,22 +180,35 @@ def _contributing(commands: Any) -> None:
     renewing = commands.add_parser(
         "remeasure", help="make the costs of published records anew from their models, as after a change of kernels"
     )
-    for name in ("--task", "--recipe"):
-        renewing.add_argument(name, help="only records of it")
-    renewing.add_argument("--board", help="only records of it; all: also what models take on all emulated boards")
+    _allow_partial(renewing)
+    _published(renewing, board="only records of it; all: also what models take on all emulated boards")
     renewing.add_argument("--again", action="store_true", help="those made by the code of today, too")
     renewing.add_argument(
         "--check", action="store_true", help="only name those made by other code, by their keys; exit code 1 if any are"
     )
-    _allow_partial(renewing)
-    renewing.add_argument(
+    verifying = commands.add_parser(
+        "verify", help="predict with published models again, measure each on two boards, and list what differs"
+    )
+    verifying.set_defaults(allow_partial=True)  # a record says which inputs its data lacked
+    _published(verifying, board="only records of it")
+    verifying.add_argument(
+        "--sample", type=_whole(1, 10**6), metavar="N", help="only N models, the same every time, spread over tasks"
+    )
+
+
+def _published(parser: argparse.ArgumentParser, board: str) -> None:
+    """Which records are made again, and how."""
+    for name in ("--task", "--recipe"):
+        parser.add_argument(name, help="only records of it")
+    parser.add_argument("--board", help=board)
+    parser.add_argument(
         "--workers",
         type=_whole(0, 1024),
         default=os.cpu_count(),
         metavar="N",
         help="processes that work at a time (as many as there are cores); 0: all in this one",
     )
-    _output(renewing)
+    _output(parser)
 
 
 def _where(parser: argparse.ArgumentParser) -> None:

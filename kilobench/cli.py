@@ -352,6 +352,25 @@ def _remeasure(options: argparse.Namespace) -> int:
     return remeasure.remeasure(plan, registry, options.workers, console)
 
 
+def _verify(options: argparse.Namespace) -> int:
+    require("train", "kilobench verify")
+    from kilobench.commands.verify import verify
+    from kilobench.results.store import Store
+    from kilobench.screen import console as screen
+
+    require_cache()
+    return verify(
+        Store(options.output / "records"),
+        registry_of(options),
+        screen(),
+        workers=options.workers,
+        count=options.sample,
+        task=options.task,
+        recipe=options.recipe,
+        board=options.board,
+    )
+
+
 def _compare(options: argparse.Namespace) -> int:
     from kilobench.results.compare import compare
 
@@ -406,6 +425,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _export,
     "submit": _submit,
     "remeasure": _remeasure,
+    "verify": _verify,
     "compare": _compare,
     "advise": _advise,
     "new": _new,

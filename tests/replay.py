@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from kilobench.results.packed import SUFFIX, content_of
+
 ROOT = Path(__file__).parents[1]
 _SHOWN_LINES = 40
 """Of a model's difference."""
@@ -45,9 +47,10 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        _gather(folder / "models")
         _git("worktree", "add", "--detach", "--quiet", str(folder / "base"), base)
         try:
-            sides = [_begin(folder / "base", folder / "before"), _begin(ROOT, folder / "after")]
+            sides = [_begin(folder / "base", folder, "before"), _begin(ROOT, folder, "after")]
             if any(side.wait() for side in sides):
                 return 1
         finally:
@@ -61,9 +64,16 @@ def _base() -> str:
     return merged if merged not in ("", head) else "HEAD~1"
 
 
-def _begin(tree: Path, target: Path) -> subprocess.Popen[bytes]:
+def _gather(folder: Path) -> None:
+    """The files of all published models, packed ones too."""
+    folder.mkdir()
+    for path in (ROOT / "leaderboard" / "models").iterdir():
+        (folder / path.name.removesuffix(SUFFIX)).write_bytes(content_of(path))
+
+
+def _begin(tree: Path, folder: Path, target: str) -> subprocess.Popen[bytes]:
     """The code of a commit on the models of this one."""
-    command = [sys.executable, "-c", _EMIT, str(ROOT / "leaderboard" / "models"), str(target)]
+    command = [sys.executable, "-c", _EMIT, str(folder / "models"), str(folder / target)]
     return subprocess.Popen(command, cwd=tree, env={"PYTHONPATH": str(tree), "PATH": "/usr/bin:/bin"})
 
 

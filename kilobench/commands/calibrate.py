@@ -42,7 +42,7 @@ def usual_models(records: Path) -> list[Path]:
     store, fastest = Store(records), dict[str, tuple[int, Path]]()
     for record in store.read_all():
         method, path = record.recipe.rpartition("+")[2].partition("[")[0], store.model_path(record)
-        if record.cycles and path.is_file():
+        if record.cycles and path.exists():
             fastest[method] = min(fastest.get(method, (record.cycles, path)), (record.cycles, path))
     if not fastest:
         raise UserError(f"{records} has no records of models that are there; name a model's file")

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kilobench.commands.steps import done, executor_for
 from kilobench.mlperf.reports import SUITE
 from kilobench.plugins.registry import Registry
 from kilobench.progress import OverallProgress, clock
@@ -23,7 +23,7 @@ from kilobench.results.contest import excesses
 from kilobench.results.costing import Costing, costings, outdated
 from kilobench.results.renew import Renewal, Renewer, renewable, renewals, renewer
 from kilobench.results.store import Store
-from kilobench.runs.executors import Failed, InProcess, Limits, Processes, Progressed
+from kilobench.runs.executors import Failed, Finished
 from kilobench.screen import show
 
 Pair = tuple[Record, Record]
@@ -69,6 +69,13 @@ class _Outcome:
     unknown: Counter[str] = field(default_factory=Counter)
     """Records by why they were not predicted again."""
 
+    def add(self, step: Renewal | Costing, event: Finished | Failed) -> None:
+        """How a step ended."""
+        if isinstance(event, Failed):
+            self.failed.append(f"failed: {step.label}: {event.reason}")
+        elif event.line and isinstance(step, Renewal):
+            self.unknown[event.line] += len(step.records)
+
 
 def plan(store: Store, registry: Registry, *, again: bool, everywhere: bool = False, **wanted: str | None) -> Plan:
     """Of the records that have the ``wanted`` task, recipe and board, as of Store.select; ``again``: those of today's code too.
@@ -107,9 +114,10 @@ def remeasure(plan: Plan, registry: Registry, workers: int, console: Console) ->
     seconds = sum(one.seconds for one in steps)
     _say(console, f"{plan.summary}; about {clock(seconds / max(1, workers))}" if seconds else plan.summary)
     store, outcome = plan.store, _Outcome()
-    executor = _executor(plan, registry, workers)
+    executor = executor_for(steps, store, registry, workers, Renewer, renewer)
     with OverallProgress(console, seconds) as progress:
-        _do(steps, executor, progress, outcome)
+        for step, event in done(steps, executor, progress):
+            outcome.add(step, event)
     for path in plan.outdated:
         path.unlink(missing_ok=True)
     now = {path: store.read(path) for path in map(store.path, plan.records)}
@@ -124,41 +132,6 @@ def remeasure(plan: Plan, registry: Registry, workers: int, console: Console) ->
     _tell(console, [*over, *lost, *outcome.failed])
     _say(console, _next(store.folder.parent))
     return 1 if over or lost or outcome.failed else 0
-
-
-def _executor(plan: Plan, registry: Registry, workers: int) -> InProcess | Processes:
-    if workers or any(one.plugins for one in plan.renewals):
-        return Processes(workers or 1, Limits(), registry.plugins, partial(renewer, plan.store.folder))
-    return InProcess(Renewer(plan.store, registry))
-
-
-def _do(
-    steps: Sequence[Renewal | Costing], executor: InProcess | Processes, progress: OverallProgress, outcome: _Outcome
-) -> None:
-    """All of them; when the last of a task is done, a line says so."""
-    waiting, busy = list(reversed(steps)), dict[str, Renewal | Costing]()
-    left = Counter(one.task for one in steps)
-    try:
-        while waiting or busy:
-            if waiting and executor.free():
-                one = waiting.pop()
-                busy[one.key] = one
-                progress.begin(one.key, one.label, one.seconds)
-                executor.submit(one)
-                continue
-            for event in executor.events():
-                if isinstance(event, Progressed):
-                    progress.update(event.key, event.text, event.done, event.total)
-                    continue
-                done = busy.pop(event.key)
-                if isinstance(event, Failed):
-                    outcome.failed.append(f"failed: {done.label}: {event.reason}")
-                elif event.line and isinstance(done, Renewal):
-                    outcome.unknown[event.line] += len(done.records)
-                left[done.task] -= 1
-                progress.end(event.key, None if left[done.task] else f"{done.task} done")
-    finally:
-        executor.close()
 
 
 def _changes(before: Record, after: Record) -> tuple[float, float, float]:

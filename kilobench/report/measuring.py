@@ -31,6 +31,7 @@ from kilobench.progress import OverallProgress
 from kilobench.record import accuracy
 from kilobench.report.facts import Facts, Judged, facts_of, on_board
 from kilobench.report.models import Subject
+from kilobench.results.packed import content_of
 from kilobench.runs.plan import check_link, plugin_operators
 from kilobench.scratch import temporary_folder
 from kilobench.toolchain import toolchain_name
@@ -88,7 +89,7 @@ def chosen(registry: Registry, names: Sequence[str], link: str = "emulator", pow
 
 
 def _reference(subject: Subject) -> str:
-    return "" if subject.file is None else reference_model(subject.file.stem, subject.file.read_bytes())
+    return "" if subject.file is None else reference_model(subject.file.stem, content_of(subject.file))
 
 
 def _judged(subject: Subject, labelled: Labelled, folder: Path) -> Judged:

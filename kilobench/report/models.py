@@ -14,9 +14,12 @@ from kilobench.compile.imports import LOADERS, load_model, usual_rounding
 from kilobench.contracts import CellError, UserError
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.recording import title
+from kilobench.results.packed import SUFFIX, unpacked
 
 Rounding = Literal["once", "tflite"]
 GRAPH = ".safetensors"
+PACKED = f"{GRAPH}{SUFFIX}"
+"""What the name of the folder of a packed model ends in."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Subject:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a file's name ends as a model's."""
-    return path.suffix.lower() in (GRAPH, *LOADERS)
+    """Whether a name ends as that of a model's file, or of a folder that one is packed in (kilobench.results.packed)."""
+    return path.suffix.lower() in (GRAPH, *LOADERS) or path.name.endswith(PACKED)
 
 
 def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
@@ -46,9 +49,10 @@ def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
     if not is_model(path):
         known = ", ".join((*LOADERS, GRAPH))
         raise UserError(f"{path}: a model's file ends in one of {known}")
-    if not path.is_file():
+    packed = path.name.endswith(PACKED)
+    if not (path.is_dir() if packed else path.is_file()):
         raise UserError(f"{path} is no file; published models are in leaderboard/models")
-    if path.suffix.lower() == GRAPH:
+    if packed or path.suffix.lower() == GRAPH:
         if rounding is not None:
             raise UserError(f"{path}: --rounding is for models of other tools; a graph says its own")
         return _graph(path)
@@ -63,8 +67,9 @@ def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
 
 def _graph(path: Path) -> Subject:
     try:
-        graph, facts, _ = load_graph(path)
-        published = load_model_file(path) if facts else None
+        with unpacked(path) as file:
+            graph, facts, _ = load_graph(file)
+            published = load_model_file(file) if facts else None
     except CellError as error:
         raise UserError(str(error)) from None
     name = title(published.about) if published else path.stem

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kilobench.closure import code_has_changed
 from kilobench.compile.emit import emit
-from kilobench.contracts import Board, CellError, Progress, UserError
+from kilobench.contracts import Board, CellError, Progress, UserError, silent
 from kilobench.keys import family_key
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.expected import cycles_expected
@@ -20,6 +20,7 @@ from kilobench.plugins.cores import timing_label
 from kilobench.plugins.registry import Registry
 from kilobench.record import SCHEMA, BoardCost, CoreCost, Costs, Record
 from kilobench.results.elsewhere import TOOLCHAIN, representatives
+from kilobench.results.packed import unpacked
 from kilobench.results.store import Store
 from kilobench.scratch import temporary_folder
 from kilobench.toolchain import toolchain_name
@@ -89,8 +90,9 @@ def outdated(records: Iterable[Record], store: Store) -> Iterator[Costs]:
 def evaluation_key(path: Path) -> str:
     """Of a model's file; of one that cannot be read none, so that its records are named when they are to be made."""
     try:
-        return load_model_file(path).about.key
-    except CellError:
+        with unpacked(path) as file:
+            return load_model_file(file).about.key
+    except (CellError, UserError):
         return ""
 
 
@@ -110,12 +112,14 @@ def cost(unit: Costing, store: Store, registry: Registry, progress: Progress) ->
 
     Raises CellError where a build or a board fails, and UserError where the code changes meanwhile.
     """
-    record, model = unit.record, load_model_file(store.model_path(unit.record))
+    record = unit.record
+    with unpacked(store.model_path(record)) as file:
+        model = load_model_file(file)
     families = dict(emulated_families(registry))
     there = store.costs_of(record)
     cores = {core.core: core for core in there.cores} if there else {}
     for index, (name, key) in enumerate(unit.cores):
-        cores[name] = _measured(name, key, families[name], model, _part(progress, index, len(unit.cores)))
+        cores[name] = core_cost(name, key, families[name], model, _part(progress, index, len(unit.cores)))
     if code_has_changed():
         raise UserError("the source code has changed since it began; start it again")
     store.write_costs(
@@ -141,7 +145,10 @@ def _part(progress: Progress, index: int, count: int) -> Progress:
     return tell
 
 
-def _measured(name: str, key: str, boards: Sequence[Board], model: EvaluatedModel, progress: Progress) -> CoreCost:
+def core_cost(
+    name: str, key: str, boards: Sequence[Board], model: EvaluatedModel, progress: Progress = silent
+) -> CoreCost:
+    """What a model takes on some boards of the core ``name``, by a program that is built for the largest. Raises CellError."""
     with temporary_folder() as folder:
         (code := folder / "model").mkdir()
         emit(model.graph, code, title(model.about))

@@ -37,7 +37,7 @@ def representatives(records: Iterable[Record], store: Store) -> Iterator[Record]
         if record.effort is not None
         and (record.link, record.toolchain.split()[0]) == ("emulator", TOOLCHAIN)
         and record.trust != "claimed"
-        and store.model_path(record).is_file()
+        and store.model_path(record).exists()
     ]
     ranked.sort(key=lambda record: (*_recipe(record), record.seed, record.fold, record.board))
     for _, group in groupby(ranked, _recipe):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kilobench.closure import code_has_changed
-from kilobench.contracts import CellError, Progress, Task, UserError
+from kilobench.contracts import CellError, Progress, UserError
 from kilobench.keys import measuring_key
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file, save_model_file
 from kilobench.measuring.recording import Where, record_of
@@ -19,6 +19,7 @@ from kilobench.plugins.names import outside
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.record import Record
 from kilobench.results.costing import Costing, cost, evaluation_key
+from kilobench.results.packed import unpacked
 from kilobench.results.store import Store, more, timeless
 from kilobench.results.verify import Refuted, Verifier, recounted, require_told
 from kilobench.scratch import temporary_folder
@@ -76,13 +77,14 @@ def renewals(records: Iterable[Record], store: Store, registry: Registry, *, aga
             yield Renewal(path.stem, tuple(r for r, _ in wanted), tuple(cell for _, cell in wanted), plugins)
 
 
-def _where(record: Record, registry: Registry) -> Where:
+def place_of(record: Record, registry: Registry) -> Where:
+    """Where a record was measured."""
     return Where(registry.get("boards", record.board), toolchain=record.toolchain.split()[0])
 
 
 def _cell(evaluation_key: str, record: Record, registry: Registry) -> str:
-    where = _where(record, registry)
-    return measuring_key(evaluation_key, asdict(where.board), where.link, where.toolchain, where.power)
+    place = place_of(record, registry)
+    return measuring_key(evaluation_key, asdict(place.board), place.link, place.toolchain, place.power)
 
 
 @cache
@@ -113,7 +115,7 @@ class Renewer:
         first, failed = unit.records[0], []
         progress("predicting again", 0, 1)
         model = self._counted(unit)
-        unknown = self._unknown(first, model)
+        unknown = self._verifier.predicted(first, model)
         for record, cell in zip(unit.records, unit.cells, strict=True):
             try:
                 self._measure(record, cell, model, unknown, progress)
@@ -125,7 +127,8 @@ class Renewer:
 
     def _counted(self, unit: Renewal) -> EvaluatedModel:
         """The model with all counted again, in the store too. Raises Refuted where its outputs are others than they were."""
-        model = load_model_file(self._store.model_path(unit.records[0]))
+        with unpacked(self._store.model_path(unit.records[0])) as file:
+            model = load_model_file(file)
         for record in unit.records:
             require_told(record, model)
         again = recounted(model)
@@ -138,17 +141,9 @@ class Renewer:
             self._store.publish(unit.records[0], folder / "model")
             return load_model_file(folder / "model")
 
-    def _unknown(self, record: Record, model: EvaluatedModel) -> str:
-        """Why the accuracy cannot be told here, if so. Raises Refuted if it is another."""
-        task: Task = self._registry.get("tasks", record.task)
-        version = record.contributions.get(f"task {task.name}", task.version())
-        if version != task.version():
-            return f"it is of version {version} of its task"
-        return self._verifier.predicted(record, model)
-
     def _measure(self, record: Record, cell: str, model: EvaluatedModel, unknown: str, progress: Progress) -> None:
         with temporary_folder() as folder:
-            made, _ = record_of(model, _where(record, self._registry), folder, progress)
+            made, _ = record_of(model, place_of(record, self._registry), folder, progress)
         if made.cell != cell or code_has_changed():
             raise UserError("the source code has changed since it began; start it again")
         spent = {"train_s": record.times.train_s, "evaluate_s": record.times.evaluate_s}

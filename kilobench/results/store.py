@@ -16,11 +16,10 @@ from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 from kilobench.plugins.spec import nearest
 from kilobench.record import TRUST, Costs, Record, TooLarge, Unsuited
+from kilobench.results.packed import MODEL_BYTES, PART_BYTES, SUFFIX, content_of, pack
 
 _Form = TypeVar("_Form", Costs, TooLarge, Unsuited)
 _MAX_BYTES = 1 << 24
-MODEL_BYTES = 1_000_000
-"""The most that a published model may have; of larger ones a record names the digest alone."""
 
 
 class Store:
@@ -34,16 +33,31 @@ class Store:
         self._unsuited = folder.parent / "unsuited"
 
     def model_path(self, record: Record) -> Path:
-        """``models/DIGEST[-BUDGET].safetensors``, as two budgets may give one model; models over MODEL_BYTES are not there."""
+        """``models/DIGEST[-BUDGET].safetensors``, as two budgets may give one model, or where that is packed, if it is.
+
+        Models over MODEL_BYTES are not there.
+        """
         name = "-".join(filter(None, (record.model_digest, re.sub("[=,]", "-", record.budget))))
-        return self.models / f"{name}.safetensors"
+        path = self.models / f"{name}.safetensors"
+        packed = path.with_name(f"{path.name}{SUFFIX}")
+        return packed if packed.is_dir() else path
 
     def publish(self, record: Record, model: Path) -> None:
-        """Keep the model file of a record (kilobench.measuring.evaluate.save_model_file), if it is there and not too large."""
-        if not model.is_file() or model.stat().st_size > MODEL_BYTES:
+        """Keep the model file of a record (kilobench.measuring.evaluate.save_model_file), if it is there and not too large.
+
+        One over PART_BYTES is packed.
+        """
+        if not model.exists() or model.stat().st_size > MODEL_BYTES:
             return
-        path, content = self.model_path(record), model.read_bytes()
-        if not (path.is_file() and path.read_bytes() == content):
+        path, content = self.model_path(record), content_of(model)
+        with suppress(UserError):
+            if path.exists() and content_of(path) == content:
+                return
+        if path.suffix == SUFFIX:
+            pack(content, path)
+        elif len(content) > PART_BYTES:
+            pack(content, path.with_name(f"{path.name}{SUFFIX}"))
+        else:
             write_atomically(path, content)
 
     def path(self, record: Record) -> Path:
@@ -125,6 +139,8 @@ class Store:
 
     def costs_of(self, record: Record) -> Costs | None:
         """What the model of a record's recipe takes on all boards; None where nothing is known of this one."""
+        if record.effort is None:
+            return None
         path = self.costs_path(record)
         found = _read(path, Costs, "file of costs") if path.is_file() else None
         return found if found and found.model_digest == record.model_digest else None

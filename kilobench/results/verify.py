@@ -14,8 +14,16 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.contracts import CellError, Method, Network, Split, Task, UserError, silent
 from kilobench.data.loading import load
+from kilobench.data.sources import present
 from kilobench.extras import mend, missing
-from kilobench.measuring.evaluate import MEASURED_INPUTS, EvaluatedModel, evaluate, load_model_file, reference
+from kilobench.measuring.evaluate import (
+    MEASURED_INPUTS,
+    EvaluatedModel,
+    Evaluation,
+    evaluate,
+    load_model_file,
+    reference,
+)
 from kilobench.measuring.fitting import Room, size_network
 from kilobench.measuring.recording import Where, record_of
 from kilobench.paths import cache_dir
@@ -24,7 +32,8 @@ from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import change_training, parse_recipe, without_width
 from kilobench.record import Auc, ModelFacts, Record, Trust
 from kilobench.results.contest import steps_of
-from kilobench.results.store import MODEL_BYTES, Store
+from kilobench.results.packed import MODEL_BYTES, PART_BYTES, unpacked
+from kilobench.results.store import Store
 from kilobench.scratch import temporary_folder
 
 if TYPE_CHECKING:
@@ -76,10 +85,10 @@ def require_told(record: Record, model: EvaluatedModel) -> None:
 
 
 class Verifier:
-    """Makes the records of a store again. Data that is not on this machine is downloaded, where that can be done."""
+    """Makes the records of a store again. Data that is not here is downloaded, where that can be done and is wanted."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
-        self._store, self._registry = store, registry
+    def __init__(self, store: Store, registry: Registry, *, download: bool = True) -> None:
+        self._store, self._registry, self._download = store, registry, download
         self._untrained: dict[tuple[str, str, str], Graph] = {}
         self._largest: dict[tuple[str, ...], Sized] = {}
         self._loaded: tuple[tuple[str, int], Split] | None = None
@@ -88,13 +97,14 @@ class Verifier:
     def verify(self, record: Record) -> Verdict:
         """What holds of a record. Raises Refuted saying what does not, and UserError or CellError where that cannot be told."""
         path = self._store.model_path(record)
-        if not path.is_file():
+        if not path.exists():
             if record.link == "emulator" and record.flash.weights + _ROOM <= MODEL_BYTES:
                 raise UserError(f"its model is missing: {path}")
             return Verdict("claimed", "no model: nothing could be made again")
-        if path.is_symlink() or path.stat().st_size > MODEL_BYTES:
-            raise UserError(f"{path} is a link, or has more than {MODEL_BYTES} bytes")
-        model = load_model_file(path)
+        if path.is_symlink() or path.stat().st_size > PART_BYTES:
+            raise UserError(f"{path} is a link, or has more than {PART_BYTES} bytes")
+        with unpacked(path) as file:
+            model = load_model_file(file)
         self._facts(record, model)
         if missing("train"):
             return self._costs_alone(record, model)
@@ -197,7 +207,24 @@ class Verifier:
 
     def predicted(self, record: Record, model: EvaluatedModel) -> str:
         """Why the accuracy cannot be told here; empty if it is right. Raises Refuted if it is not."""
+        found = self.evaluated(record, model)
+        if isinstance(found, str):
+            return found
+        if isinstance(found.quality, Auc):
+            if not found.quality.agrees(record.quality):
+                raise Refuted("predicted again, recordings have other scores than it says")
+        elif found.quality != record.accuracy:
+            raise Refuted("predicted again, other test samples are right than its bitmap says")
+        if found.accuracy_10_crops != record.accuracy_10_crops:
+            raise Refuted("predicted again, the accuracy over 10 windows is another")
+        return ""
+
+    def evaluated(self, record: Record, model: EvaluatedModel) -> Evaluation | str:
+        """What the model makes of the record's test set, or why that cannot be told here. Raises Refuted where data differ."""
         task: Task = self._registry.get("tasks", record.task)
+        version = record.contributions.get(f"task {task.name}", task.version())
+        if version != task.version():
+            return f"it is of version {version} of its task"
         split = self._split(task, record)
         if isinstance(split, str):
             return split
@@ -212,15 +239,7 @@ class Verifier:
             raise Refuted(f"steps: {steps_of(record)} in all, the data gives {wanted}")
         with temporary_folder() as folder:
             reconstructs = task.objective == "reconstruction"
-            found = evaluate(model.graph, folder, "submitted", split, silent, reconstructs=reconstructs)
-        if isinstance(found.quality, Auc):
-            if not found.quality.agrees(record.quality):
-                raise Refuted("predicted again, recordings have other scores than it says")
-        elif found.quality != record.accuracy:
-            raise Refuted("predicted again, other test samples are right than its bitmap says")
-        if found.accuracy_10_crops != record.accuracy_10_crops:
-            raise Refuted("predicted again, the accuracy over 10 windows is another")
-        return ""
+            return evaluate(model.graph, folder, "submitted", split, silent, reconstructs=reconstructs)
 
     def _split(self, task: Task, record: Record) -> Split | str:
         """The data of a record, or why it is not to be had; one fold is kept at a time."""
@@ -228,11 +247,17 @@ class Verifier:
             return self._absent[record.task]
         if self._loaded is None or self._loaded[0] != (record.task, record.fold):
             try:
+                self._require_at_hand(task)
                 self._loaded = (record.task, record.fold), load(task, record.fold, cache_dir() / "data", silent)
             except UserError as error:
                 self._absent[record.task] = str(error)
                 return str(error)
         return self._loaded[1]
+
+    def _require_at_hand(self, task: Task) -> None:
+        lacking = [one.folder for one in task.sources() if present(one, cache_dir() / "data") is None]
+        if lacking and not self._download:
+            raise UserError(f"{lacking[0]} is not here (kilobench data fetch {task.name})")
 
 
 def _form(graph: Graph, chosen: bool) -> list[str]:

@@ -42,6 +42,7 @@ VERBS = {
     "export": ["export", "nothing.safetensors", "--to", "c"],
     "submit": ["submit", "results", "--check"],
     "remeasure": ["remeasure", "--check", "--output", "nothing"],
+    "verify": ["verify", "--output", "nothing"],
     "compare": ["compare", "int8", "xnor", "--records", "results/records"],
     "advise": ["advise", "--task", "fsdd[classes=5]", "--board", "nucleo_l476rg", "--records", "results/records"],
     "new": ["new", "method", "mine", "--to", "plugins"],

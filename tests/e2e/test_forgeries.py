@@ -18,6 +18,7 @@ from kilobench.plugins.registry import Registry, load_registry
 from kilobench.record import ModelFacts, Record, accuracy
 from kilobench.results import verify
 from kilobench.results.check import problems
+from kilobench.results.packed import MODEL_BYTES
 from kilobench.results.store import Store
 from kilobench.results.submit import Submission
 from kilobench.results.table import rows_of
@@ -100,8 +101,10 @@ def without_model(results: Path, **changes: object) -> None:
     """What is said to be too large for a model to be published."""
     shutil.rmtree(results / "models")
     _, values = only(results)
-    flash = values["flash"] | {"weights": 900_001}
-    lie(results, {"flash": flash, "flash_bytes": sum(flash.values()), "model_digest": "a" * 64, **changes})
+    flash = values["flash"] | {"weights": MODEL_BYTES}
+    over = sum(flash.values()) - values["board_flash_bytes"]
+    too_large = {"flash": flash, "flash_bytes": sum(flash.values()), "over_flash_bytes": over, "fits": False}
+    lie(results, {**too_large, "model_digest": "a" * 64, **changes})
 
 
 def on_a_real_board(values: Values) -> Values:
