@@ -46,7 +46,7 @@ def render(
     if plots:
         from kilobench.render import plots as pictures
 
-        files |= pictures.plots(rows, others)
+        files |= pictures.plots(rows, others, elsewhere)
     for name, text in files.items():
         path = output / name
         path.parent.mkdir(parents=True, exist_ok=True)

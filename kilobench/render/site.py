@@ -30,7 +30,7 @@ from kilobench.render.colours import COLOURS
 from kilobench.render.csv import DICTIONARY, rows_csv
 from kilobench.render.guides import guides, linked, named, navigation
 from kilobench.render.page import Page
-from kilobench.render.plots import class_panels, winners
+from kilobench.render.plots import claimed, class_panels, winners
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.rows import Rows, grouped
 from kilobench.results.table import PLACES, families, slug
@@ -77,29 +77,33 @@ def build_site(
 
     The same rows and records give the same bytes.
     """
-    texts = markdown.pages(rows, records, too_large, others, unsuited=unsuited, elsewhere=elsewhere, site=True)
-    everywhere = [*rows, *(elsewhere or [])]
-    boards = {row["board"]: [row["board_flash_bytes"], row["board_ram_bytes"]] for row in everywhere}
-    data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(everywhere, "task")}
-    if families(rows):
-        data["classes.md"] = {"curves": {slug(name): _curves(rows, name) for name in families(rows)}}
-    data |= {page.name: {"curves": {page.stem: [_wide(page.plot, page.title)]}} for page in others}
+    about, elsewhere = guides(documentation), elsewhere or []
+    repeat = "docs/study.md" in about
+    texts = markdown.pages(
+        rows, records, too_large, others, unsuited=unsuited, elsewhere=elsewhere, site=True, repeat=repeat
+    )
+    pictures = {**winners(rows), **claimed(rows, elsewhere)}
+    files = {**_pages(texts, about), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY, **pictures}
+    extra = {"explore": _embedded(_data(rows, elsewhere, others)), "made": _made(records)}
     with tempfile.TemporaryDirectory() as folder:
         docs, site = Path(folder) / "docs", Path(folder) / "site"
-        about = guides(documentation)
-        files = {**_pages(texts, about), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY, **winners(rows)}
         _write(docs, {**files, **_guides(about, {*files, *about})})
-        _mkdocs(
-            docs,
-            site,
-            _navigation(texts, others) + _guides_of(about),
-            {"explore": _embedded(data), "made": _made(records)},
-        )
+        _mkdocs(docs, site, _navigation(texts, others) + _guides_of(about), extra)
         _add_libraries(site / "assets")
         if output.exists():
             shutil.rmtree(output)
         shutil.copytree(site, output)
     return output / "index.html"
+
+
+def _data(rows: Rows, elsewhere: Rows, others: Sequence[Page]) -> dict[str, Any]:
+    """What pages draw plots and tables of, by their names."""
+    everywhere = [*rows, *elsewhere]
+    boards = {row["board"]: [row["board_flash_bytes"], row["board_ram_bytes"]] for row in everywhere}
+    data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(everywhere, "task")}
+    if families(rows):
+        data["classes.md"] = {"curves": {slug(name): _curves(rows, name) for name in families(rows)}}
+    return data | {page.name: {"curves": {page.stem: [_wide(page.plot, page.title)]}} for page in others}
 
 
 def _write(folder: Path, files: Mapping[str, str | bytes]) -> None:
