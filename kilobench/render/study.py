@@ -403,10 +403,10 @@ def _counted(found: Sequence[Duel], other: str) -> str:
     for recipe in dict.fromkeys(duel.xnor["recipe"] for duel in sorted(found, key=lambda duel: not duel.main)):
         mine = [duel for duel in found if duel.xnor["recipe"] == recipe]
         better, worse = (sum(duel.ahead is answer for duel in mine) for answer in (True, False))
-        low, high = (f"{100 * end(duel.difference.mean for duel in mine):+.1f}" for end in (min, max))
+        ends = dict.fromkeys(f"{100 * end(duel.difference.mean for duel in mine):+.1f}" for end in (min, max))
         ties = len(mine) - better - worse
         told.append(
-            f"`{recipe}` against {other}: {better} better, {worse} worse, {ties} not told ({low} to {high} points)"
+            f"`{recipe}` against {other}: {better} better, {worse} worse, {ties} not told ({' to '.join(ends)} points)"
         )
     return "; ".join(told)
 
@@ -449,7 +449,7 @@ def _row_share(row: Row) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    return f"{verdict.word} {verdict.why}".strip()
+    return f"{verdict.word}: {verdict.why}"
 
 
 def _contest(row: Row) -> str:

@@ -70,7 +70,7 @@ COMPUTATION = Ratio(
 )
 EIGHT = Ratio(
     name="eight",
-    title="Pruning and quantisation take eight times the computation",
+    title="Eight times the computation",
     said="In the same space, a network that is pruned and quantised needs about eight times the computation of an XNOR-Net.",
     figure="about 8 times",
     obtained="counted, as above",

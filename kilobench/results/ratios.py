@@ -32,7 +32,7 @@ REACHED = 0.75
 """The share of a claimed ratio that reaches it: "58 times" are 46 to 61 in the study's own counts."""
 BINARY_AT_ONCE = 64
 """Binary operations that the study counts as one."""
-_NAMED = 2
+_NAMED = 1
 """Networks or contests that a verdict names at most."""
 CORES = {
     "cortex-m0plus": "Cortex-M0+",

@@ -67,7 +67,9 @@ def test_no_link_of_the_site_is_broken_and_every_guide_is_on_it(site: Path) -> N
     home = (site / "index.html").read_text()
     assert "Guides" in home and ">docs/trust.md</a>" in home, "what a page mentions is a link"
     led = {link for path in (site / "docs").glob("*.html") for link in Page(path).links}
-    assert {f"{path.stem}.html" for path in DOCS.glob("*.md")} <= led & {path.name for path in (site / "docs").iterdir()}
+    assert {f"{path.stem}.html" for path in DOCS.glob("*.md")} <= led & {
+        path.name for path in (site / "docs").iterdir()
+    }
 
 
 def test_the_survey_finds_broken_links(tmp_path: Path) -> None:
