@@ -39,11 +39,8 @@ def plots(rows: Rows, others: Sequence[Page] = (), elsewhere: Sequence[Row] = ()
 
     Of a task those rows that are ranked; all where none is, but those that are claimed. And those of pages that come ready-made.
     """
-    files = (
-        winners(rows)
-        | claimed(rows, elsewhere)
-        | {f"plots/{page.stem}.svg": _svg({"width": 620, **page.plot}) for page in others}
-    )
+    files = winners(rows) | claims(rows, elsewhere)
+    files |= {f"plots/{page.stem}.svg": _svg({"width": 620, **page.plot}) for page in others}
     for (name,), everything in grouped([row for row in rows if not row["claimed"]], "task"):
         task = pd.DataFrame([row for row in everything if not row["unequal"]] or everything)
         for axis, (column, label) in _AXES.items():
@@ -73,7 +70,7 @@ def winners(rows: Rows) -> dict[str, str]:
     return {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
 
 
-def claimed(rows: Rows, elsewhere: Sequence[Row] = ()) -> dict[str, str]:
+def claims(rows: Rows, elsewhere: Sequence[Row] = ()) -> dict[str, str]:
     """The SVG text of what the study claims beside what was measured, by its file's name."""
     return {f"plots/study-{name}.svg": _svg(_claim(figure)) for name, figure in figures(rows, [*elsewhere]).items()}
 
@@ -91,12 +88,13 @@ def _claim(figure: Figure) -> Spec:
         "field": "row", "type": "nominal", "title": None, "sort": rows,
         "axis": {"labelLimit": 0, "labelFontSize": 12, "grid": True, "ticks": False},
     }  # fmt: skip
+    claimed = [] if figure.claimed is None else [figure.claimed]
     x: Spec = {
         "field": "value", "type": "quantitative", "title": figure.axis, "axis": {"tickCount": 8, "format": "~r"},
         "scale": {"zero": False},
     }  # fmt: skip
     if figure.logarithmic:
-        ends = [figure.claimed, *(point.value for point in figure.points)]
+        ends = [*claimed, *(point.value for point in figure.points)]
         x["scale"] = {"type": "log", "domain": [min(ends) / 1.3, max(ends) * 1.3], "nice": False}
     shared = {"y": y, **offset, **_looks(series, orient="bottom", columns=3)}
     whiskers = {"y": y, **offset, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": shared["color"]}
@@ -106,7 +104,7 @@ def _claim(figure: Figure) -> Spec:
         "height": {"step": 14 if apart else 24},
         "data": {"values": values},
         "layer": [
-            {"data": {"values": [{"value": figure.claimed}]}, "encoding": {"x": x},
+            {"data": {"values": [{"value": value} for value in claimed]}, "encoding": {"x": x},
              "mark": {"type": "rule", "strokeDash": [5, 4], "color": "#555555"}},
             {"transform": [{"filter": "isValid(datum.low)"}], "mark": {"type": "rule", "opacity": 0.6}, "encoding": whiskers},
             {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}, "encoding": {"x": x, **shared}},

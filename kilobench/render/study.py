@@ -52,7 +52,8 @@ class Figure:
     points: tuple[Point, ...]
     title: str
     axis: str
-    claimed: float
+    claimed: float | None
+    """None where marks say it."""
     logarithmic: bool = True
 
 
@@ -72,7 +73,8 @@ def answered(rows: Rows, elsewhere: Rows) -> list[Answered]:
     """All claims, in the order of ``claims.CLAIMS``; ``elsewhere`` are rows of boards on which nobody ran them."""
     everywhere = [*rows, *elsewhere]
     contests = study.contests(rows)
-    against_reference, against_pruned = study.duels(contests), study.duels(contests, (study.PRUNED,))
+    against_reference = study.duels(contests)
+    against_pruned = study.duels([contest for contest in contests if contest[0]["budget"]], (study.PRUNED,))
     return [
         _memory(everywhere),
         _computation(everywhere, contests),
@@ -268,7 +270,7 @@ def _few(against: Sequence[Duel], rows: Rows) -> Answered:
 def _many(curves: Sequence[study.Curve], rows: Rows) -> Answered:
     lacking = f"no data set has `{study.XNOR}`, `{study.PRUNED}` and a reference at several numbers of classes, on equal terms"
     points = [
-        Point(f"{duel.xnor['task']}", f"XNOR less {name}", *_points(duel.difference))
+        Point(duel.label, f"XNOR less {name}", *_points(duel.difference))
         for curve in curves
         for name, found in ((study.PRUNED, curve.pruned), ("reference", curve.reference))
         for duel in found
@@ -279,19 +281,12 @@ def _many(curves: Sequence[study.Curve], rows: Rows) -> Answered:
         [line for curve in curves for line in _curve_lines(curve)],
         study.judged(study.curve_cases(curves), lacking),
         _leaders(rows, few=False),
-        Figure(
-            tuple(points),
-            "Accuracy of XNOR less that of others, as classes grow",
-            _AXIS,
-            0,
-            False,
-        ),
+        Figure(tuple(points), "Accuracy of XNOR less that of others, as classes grow", _AXIS, 0, False),
     )
 
 
 def _space(against: Sequence[Duel], rows: Rows) -> Answered:
     lacking = f"no contest of equal flash and steps has `{study.PRUNED}` and `{study.XNOR}`"
-    found = [duel for duel in against if duel.xnor["budget"]]
     places = {few: study.places(rows, few) for few in (True, False)}
     first, count = (sum(by.get(study.INT8, (0, 0))[i] for by in places.values()) for i in (0, 1))
     plain = (
@@ -301,11 +296,11 @@ def _space(against: Sequence[Duel], rows: Rows) -> Answered:
     )
     return Answered(
         claims.SPACE,
-        _counted(found, f"`{study.PRUNED}`") or lacking,
-        _duel_lines(found),
-        study.judged(study.space_cases(found), lacking),
+        _counted(against, f"`{study.PRUNED}`") or lacking,
+        _duel_lines(against),
+        study.judged(study.space_cases(against), lacking),
         f"{plain}`kilobench run --budget flash=64KiB` makes each as large as the flash allows before it compares them.",
-        _duel_figure(found, f"Accuracy of XNOR less that of {study.PRUNED}, at equal flash"),
+        _duel_figure(against, f"Accuracy of XNOR less that of {study.PRUNED}, at equal flash"),
     )
 
 
@@ -337,30 +332,35 @@ def _kinds(against_reference: Sequence[Duel], against_pruned: Sequence[Duel]) ->
 
 
 def _accuracies(checked: Sequence[study.Checked]) -> Answered:
-    lines = []
-    for one in checked:
-        row, shown = one.row, one.shown
-        there = row is not None and shown is not None
-        trained = "" if row is None else f"{row['steps']:.0f} steps, {row['folds']} fold(s), {row['seeds']} seed(s)"
-        lines.append(
-            {
-                "Network": one.published.title,
-                "Task": one.published.task,
-                "The study %": f"{100 * one.published.accuracy:.2f}",
-                "Here %": _share(shown) if there and shown else f"no ranked record of `{one.published.network}` on it",
-                "Trained": trained,
-            }
-        )
-    known = sum(one.row is not None for one in checked)
+    known = [(one, one.row, one.shown) for one in checked if one.row and one.shown]
     networks = ", ".join(dict.fromkeys(f"`{one.published.network}`" for one in checked))
     lacking = f"no ranked record of {networks} on these data sets"
+    points = [
+        Point(one.case.label, series, *_points(found))
+        for one, _, shown in known
+        for series, found in (("here", shown), ("the study", Estimate(one.published.accuracy, math.nan, math.nan)))
+    ]
     return Answered(
         claims.ACCURACIES,
-        f"{known} of {len(checked)} networks have a record of equal terms" if known else lacking,
-        lines,
-        study.judged([one.case for one in checked if one.row], lacking),
+        f"{len(known)} of {len(checked)} have a record of equal terms" if known else lacking,
+        [_accuracy_line(one) for one in checked],
+        study.judged([one.case for one, *_ in known], lacking, "trained otherwise, or once, and not as accurate:"),
         "Take the figure of the last epoch, or of one chosen on held-out training data: the best test epoch is not met again.",
+        Figure(tuple(points), "Accuracy here, and in the study", "accuracy in %, 95 % interval", None, False),
     )
+
+
+def _accuracy_line(one: study.Checked) -> dict[str, str]:
+    line = {
+        "Network": one.published.title,
+        "Task": one.published.task,
+        "The study %": f"{100 * one.published.accuracy:.2f}",
+    }
+    if one.row is None or one.shown is None:
+        return line | {"Here %": f"no ranked record of `{one.published.network}` on it"}
+    trained = f"{one.row['steps']:.0f} steps, {one.row['folds']} fold(s), {one.row['seeds']} seed(s)"
+    link = f"[{one.published.task}](tasks/{slug(one.published.task)}.md)"
+    return line | {"Task": link, "Here %": _share(one.shown), "Trained": trained}
 
 
 def _duel_lines(found: Sequence[Duel]) -> Lines:

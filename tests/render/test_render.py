@@ -20,6 +20,7 @@ from kilobench.render.csv import COLUMNS
 from kilobench.render.markdown import pages
 from kilobench.render.plots import plots
 from kilobench.render.site import task_data
+from kilobench.render.study import answered
 from kilobench.results.budgets import budget_tables
 from kilobench.results.claims import CLAIMS
 from kilobench.results.elsewhere import rows_elsewhere
@@ -192,6 +193,26 @@ def test_the_study_has_a_page_with_every_claim_and_its_figures(tmp_path: Path) -
     assert (
         drawn == set(re.findall(r"plots/(study-[a-z]+\.svg)", page)) and {"study-few.svg", "study-space.svg"} <= drawn
     )
+
+
+def test_the_same_space_is_a_budget_and_papers_stand_beside_what_was_trained() -> None:
+    paper = {"network": "acdnet[channels=paper]", "task": "esc10"}
+    rows = rows_of(
+        [record(name, correct=right, **paper) for name, right in (("full", 80), ("xnor", 60), ("prune+int8", 70))]
+    )
+    found = {one.claim.name: one for one in answered(rows, [])}
+    assert found["space"].verdict.word == found["eight"].verdict.word == "not measured yet"
+    assert found["few"].lines and not found["space"].lines
+    drawn = found["accuracies"].figure
+    assert drawn and [(mark.series, round(mark.value, 2)) for mark in drawn.points] == [
+        ("here", 80),
+        ("the study", 96.65),
+    ]
+    assert [line["Here %"] for line in found["accuracies"].lines][:2] == [
+        "80.0 (71.1-86.7)",
+        "no ranked record of `acdnet[channels=paper]` on it",
+    ]
+    assert {"plots/study-accuracies.svg", "plots/study-memory.svg", "plots/study-few.svg"} <= set(plots(rows))
 
 
 def test_every_link_leads_to_a_page_or_a_plot_and_every_page_says_how_to_cite_it() -> None:
