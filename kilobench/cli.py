@@ -246,6 +246,7 @@ def _test(options: argparse.Namespace) -> int:
 
 def _leaderboard(options: argparse.Namespace) -> int:
     from kilobench.mlperf.page import mlperf_pages
+    from kilobench.paths import contributions_dir
     from kilobench.render import render
     from kilobench.results.store import Store
 
@@ -268,6 +269,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
         costs=store.read_costs(),
         plots=whole,
         site=whole,
+        documentation=contributions_dir() / "docs",
     )
     if not written:
         raise UserError(f"{store.folder} holds no records of accuracies; pages show no others")

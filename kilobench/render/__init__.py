@@ -23,12 +23,13 @@ def render(
     costs: Sequence[Costs] = (),
     plots: bool = True,
     site: bool = False,
+    documentation: Path | None = None,
 ) -> list[Path]:
     """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
 
     Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written.
     Energy is estimated for ``boards``. ``others`` are pages that come ready-made; by ``costs`` boards have pages that have no
-    records. Plots and the site need the extra ``pages``.
+    records. Plots and the site need the extra ``pages``; the site has the guides of the folder ``documentation``, if it is there.
     """
     from kilobench.render.csv import DICTIONARY, rows_csv
     from kilobench.render.markdown import pages
@@ -45,7 +46,7 @@ def render(
     if plots:
         from kilobench.render import plots as pictures
 
-        files |= pictures.plots(rows, others)
+        files |= pictures.plots(rows, others, elsewhere)
     for name, text in files.items():
         path = output / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,5 +55,7 @@ def render(
     if site:
         from kilobench.render.site import build_site
 
-        written.append(build_site(rows, records, output / "site", too_large, others, elsewhere, unsuited))
+        written.append(
+            build_site(rows, records, output / "site", too_large, others, elsewhere, unsuited, documentation)
+        )
     return written

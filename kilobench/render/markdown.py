@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
 from kilobench.record import NOT_RUN, TRUST, Record, TooLarge, Unsuited, span
+from kilobench.render import study
 from kilobench.render.page import Page
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
@@ -57,6 +58,18 @@ _LEFT = {
     "By",
     "Core",
     "Why",
+    "Claim",
+    "The study",
+    "Here",
+    "Verdict",
+    "Contest",
+    "Curve",
+    "Told",
+    "Question",
+    "sound",
+    "images",
+    "Here %",
+    "Trained",
 }
 
 
@@ -80,19 +93,21 @@ def pages(
     unsuited: Sequence[Unsuited] = (),
     elsewhere: Rows | None = None,
     site: bool = False,
+    repeat: bool = False,
 ) -> dict[str, str]:
-    """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md.
+    """Text by file name: README.md, tasks/TASK.md, boards/BOARD.md, methods/METHOD.md and, if there are curves, classes.md; of
+    the study (kilobench.results.study), where there are XNOR-Nets, study.md.
 
     ``unsuited`` are recipes that came to nothing. ``others`` come ready-made, and README.md leads to them. ``elsewhere`` are rows
     of boards on which nobody ran them (kilobench.results.elsewhere), for the pages of boards. For the ``site``, <div>s for
-    interactive plots and tables stand where pages have images and tables of recipes.
+    interactive plots and tables stand where pages have images and tables of recipes. ``repeat``: the site has a docs/study.md.
     """
     environment = markdown_templates("kilobench.render")
     environment.globals.update(slug=slug, site=site, places=PLACES, **_origin(records))
     rows = [{**row, "cells": _cells(row)} for row in rows]
 
     def text(template: str, **values: object) -> str:
-        up = "" if template in ("index", "classes") else "../"
+        up = "" if template in ("index", "classes", "study") else "../"
         return environment.get_template(f"{template}.md.j2").render(up=up, **values)
 
     by_method = [{**row, "method": method} for row in rows for method in methods(row["recipe"])]
@@ -103,10 +118,14 @@ def pages(
     budgets = budget_tables(rows, too_large)
     facts: dict[str, object] = {"winners": _winners(budgets), "summary": _summary(rows), "headline": _headline(rows)}
     facts["elsewhere"] = bool(elsewhere)
+    answers = study.page(rows, elsewhere or [], markdown_table) if "xnor" in known else {}
+    facts["answer"] = answers.get("sentence", "")
     facts["unequal"] = sum(row["unequal"] != "" for row in rows)
     facts["trust"] = {word: sum(row["trust"] == word for row in rows) for word in reversed(TRUST)}
     files = {"README.md": text("index", **facts, boards=boards, methods=known, families=names, others=others)}
     files |= {page.name: page.site if site else page.text for page in others}
+    if answers:
+        files["study.md"] = text("study", repeat=repeat, **answers)
     if names:
         files["classes.md"] = text("classes", families={name: _classes(class_curves(rows, name)) for name in names})
     for (name,), task in grouped(rows, "task"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -11,9 +12,10 @@ import vl_convert
 
 from kilobench.render.colours import COLOURS
 from kilobench.render.page import Page
+from kilobench.render.study import Figure, figures, natural
 from kilobench.results.budgets import BudgetTable, budget_tables, order
 from kilobench.results.contest import shown_budget
-from kilobench.results.rows import Rows, distinct, grouped
+from kilobench.results.rows import Row, Rows, distinct, grouped
 from kilobench.results.table import class_curves, families, joined_first, leaders, slug, usual_steps
 
 _AXES = {
@@ -31,12 +33,14 @@ Spec = dict[str, Any]
 """Of Vega-Lite, or a part of it."""
 
 
-def plots(rows: Rows, others: Sequence[Page] = ()) -> dict[str, str]:
-    """SVG text by file name: who wins at which budget, two per task, one per family of tasks with several numbers of classes.
+def plots(rows: Rows, others: Sequence[Page] = (), elsewhere: Sequence[Row] = ()) -> dict[str, str]:
+    """SVG text by file name: who wins at which budget, two per task, one per family of tasks with several numbers of classes, and
+    those of the study's claims.
 
     Of a task those rows that are ranked; all where none is, but those that are claimed. And those of pages that come ready-made.
     """
-    files = winners(rows) | {f"plots/{page.stem}.svg": _svg({"width": 620, **page.plot}) for page in others}
+    files = winners(rows) | claims(rows, elsewhere)
+    files |= {f"plots/{page.stem}.svg": _svg({"width": 620, **page.plot}) for page in others}
     for (name,), everything in grouped([row for row in rows if not row["claimed"]], "task"):
         task = pd.DataFrame([row for row in everything if not row["unequal"]] or everything)
         for axis, (column, label) in _AXES.items():
@@ -64,6 +68,48 @@ def winners(rows: Rows) -> dict[str, str]:
     """The SVG text of who wins at which budget, by its file's name; nothing where there are no budgets."""
     tables = budget_tables(rows)
     return {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
+
+
+def claims(rows: Rows, elsewhere: Sequence[Row] = ()) -> dict[str, str]:
+    """The SVG text of what the study claims beside what was measured, by its file's name."""
+    return {f"plots/study-{name}.svg": _svg(_claim(figure)) for name, figure in figures(rows, [*elsewhere]).items()}
+
+
+def _claim(figure: Figure) -> Spec:
+    """Marks, with their intervals where they have some, beside the dashed line of what is claimed."""
+    series = list(dict.fromkeys(point.series for point in figure.points))
+    rows = sorted({point.row for point in figure.points}, key=natural)
+    values = [{name: value for name, value in asdict(point).items() if value == value} for point in figure.points]
+    values = [{**value, "label": value["series"]} for value in values]
+    # Intervals would hide each other, marks alone do not.
+    apart = not figure.logarithmic and len(series) > 1
+    offset = {"yOffset": {"field": "label", "sort": series}} if apart else {}
+    y = {
+        "field": "row", "type": "nominal", "title": None, "sort": rows,
+        "axis": {"labelLimit": 0, "labelFontSize": 12, "grid": True, "ticks": False},
+    }  # fmt: skip
+    claimed = [] if figure.claimed is None else [figure.claimed]
+    x: Spec = {
+        "field": "value", "type": "quantitative", "title": figure.axis, "axis": {"tickCount": 8, "format": "~r"},
+        "scale": {"zero": False},
+    }  # fmt: skip
+    if figure.logarithmic:
+        ends = [*claimed, *(point.value for point in figure.points)]
+        x["scale"] = {"type": "log", "domain": [min(ends) / 1.3, max(ends) * 1.3], "nice": False}
+    shared = {"y": y, **offset, **_looks(series, orient="bottom", columns=3)}
+    whiskers = {"y": y, **offset, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": shared["color"]}
+    return {
+        "title": {"text": figure.title, "anchor": "start", "offset": 8},
+        "width": 520,
+        "height": {"step": 14 if apart else 24},
+        "data": {"values": values},
+        "layer": [
+            {"data": {"values": [{"value": value} for value in claimed]}, "encoding": {"x": x},
+             "mark": {"type": "rule", "strokeDash": [5, 4], "color": "#555555"}},
+            {"transform": [{"filter": "isValid(datum.low)"}], "mark": {"type": "rule", "opacity": 0.6}, "encoding": whiskers},
+            {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}, "encoding": {"x": x, **shared}},
+        ],
+    }  # fmt: skip
 
 
 def _winners(tables: Sequence[BudgetTable]) -> Spec:

@@ -12,9 +12,9 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from kilobench.record import Record, TooLarge, Unsuited
 from kilobench.render import markdown
 from kilobench.render.colours import COLOURS
 from kilobench.render.csv import DICTIONARY, rows_csv
+from kilobench.render.guides import guides, linked, named, navigation
 from kilobench.render.page import Page
-from kilobench.render.plots import class_panels, winners
+from kilobench.render.plots import claims, class_panels, winners
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.rows import Rows, grouped
 from kilobench.results.table import PLACES, families, slug
@@ -54,6 +55,7 @@ _MARKDOWN_UNUSED = (
 """What pages do not say and names must not; without it Python-Markdown has half as much to look for in every cell."""
 _THEME = Path(__file__).with_name("theme")
 _SECTIONS = {"Tasks": "tasks", "Boards": "boards", "Methods": "methods"}
+_PAGES = {"Classes": "classes.md", "Study": "study.md"}
 _UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml", "sitemap.xml.gz", "404.html")
 """What Material brings for a search and for sites with an address."""
 
@@ -66,31 +68,27 @@ def build_site(
     others: Sequence[Page] = (),
     elsewhere: Rows | None = None,
     unsuited: Sequence[Unsuited] = (),
+    documentation: Path | None = None,
 ) -> Path:
     """Write the site of ``rows`` (``table.rows_of``) into ``output``, in place of what was there; returns its first page.
 
-    ``elsewhere``: rows of boards on which nobody ran them (kilobench.results.elsewhere).
+    ``elsewhere``: rows of boards on which nobody ran them (kilobench.results.elsewhere). ``documentation``: the folder of the
+    guides; without it, or where it is not there, the site has none.
 
     The same rows and records give the same bytes.
     """
-    texts = markdown.pages(rows, records, too_large, others, unsuited=unsuited, elsewhere=elsewhere, site=True)
-    everywhere = [*rows, *(elsewhere or [])]
-    boards = {row["board"]: [row["board_flash_bytes"], row["board_ram_bytes"]] for row in everywhere}
-    data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(everywhere, "task")}
-    if families(rows):
-        data["classes.md"] = {"curves": {slug(name): _curves(rows, name) for name in families(rows)}}
-    data |= {page.name: {"curves": {page.stem: [_wide(page.plot, page.title)]}} for page in others}
+    about, elsewhere = guides(documentation), elsewhere or []
+    repeat = "docs/study.md" in about
+    texts = markdown.pages(
+        rows, records, too_large, others, unsuited=unsuited, elsewhere=elsewhere, site=True, repeat=repeat
+    )
+    pictures = {**winners(rows), **claims(rows, elsewhere)}
+    files = {**_pages(texts, about), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY, **pictures}
+    extra = {"explore": _embedded(_data(rows, elsewhere, others)), "made": _made(records)}
     with tempfile.TemporaryDirectory() as folder:
         docs, site = Path(folder) / "docs", Path(folder) / "site"
-        for name, text in texts.items():
-            (docs / name).parent.mkdir(parents=True, exist_ok=True)
-            (docs / name).write_text(_front_matter(name) + _shortened(text))
-        (docs / "rows.csv").write_text(rows_csv(rows))
-        (docs / "rows.md").write_text(DICTIONARY)
-        for name, picture in winners(rows).items():
-            (docs / name).parent.mkdir()
-            (docs / name).write_text(picture)
-        _mkdocs(docs, site, _navigation(texts, others), {"explore": _embedded(data), "made": _made(records)})
+        _write(docs, {**files, **_guides(about, {*files, *about})})
+        _mkdocs(docs, site, _navigation(texts, others) + _guides_of(about), extra)
         _add_libraries(site / "assets")
         if output.exists():
             shutil.rmtree(output)
@@ -98,11 +96,37 @@ def build_site(
     return output / "index.html"
 
 
+def _data(rows: Rows, elsewhere: Rows, others: Sequence[Page]) -> dict[str, Any]:
+    """What pages draw plots and tables of, by their names."""
+    everywhere = [*rows, *elsewhere]
+    boards = {row["board"]: [row["board_flash_bytes"], row["board_ram_bytes"]] for row in everywhere}
+    data = {f"tasks/{slug(name)}.md": task_data(task, boards) for (name,), task in grouped(everywhere, "task")}
+    if families(rows):
+        data["classes.md"] = {"curves": {slug(name): _curves(rows, name) for name in families(rows)}}
+    return data | {page.name: {"curves": {page.stem: [_wide(page.plot, page.title)]}} for page in others}
+
+
+def _write(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _pages(texts: Mapping[str, str], about: Mapping[str, bytes]) -> dict[str, str]:
+    """The leaderboard's, which mention some of the guides ``about`` it."""
+    return {name: _front_matter(name) + named(_shortened(text), name, about) for name, text in texts.items()}
+
+
+def _guides(about: Mapping[str, bytes], there: Collection[str]) -> dict[str, str | bytes]:
+    """Guides whose links lead to what is ``there``, and their pictures."""
+    pages = {name: linked(content.decode(), name, there) for name, content in about.items() if name.endswith(".md")}
+    return {**about, **pages}
+
+
 def _front_matter(name: str) -> str:
     """Which of Material's columns beside the text a page does without."""
-    hidden = {"README.md": "navigation", "classes.md": "navigation"}.get(
-        name, "toc" if "/" in name else "navigation, toc"
-    )
+    hidden = "toc" if "/" in name else "navigation, toc"
+    hidden = "navigation" if name in ("README.md", *_PAGES.values()) else hidden
     return f"---\nhide: [{hidden}]\n---\n"
 
 
@@ -206,8 +230,14 @@ def _navigation(texts: Mapping[str, str], others: Sequence[Page]) -> list[dict[s
         names = sorted(name for name in texts if name.startswith(f"{folder}/"))
         if names:
             nav.append({title: [{_title(texts[name]): name} for name in names]})
-    nav += [{"Classes": "classes.md"}] if "classes.md" in texts else []
+    nav += [{title: name} for title, name in _PAGES.items() if name in texts]
     return nav + [{page.title: page.name} for page in others]
+
+
+def _guides_of(about: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """The part of the navigation that leads to guides."""
+    sections = navigation({name: _title(text.decode()) for name, text in about.items() if name.endswith(".md")})
+    return [{"Guides": sections}] if sections else []
 
 
 def _title(text: str) -> str:
@@ -279,7 +309,7 @@ class Plain(Extension):  # type: ignore[misc]  # Python-Markdown has no types
 def _add_libraries(assets: Path) -> None:
     """Vega, DataTables and the plots' specifications, each once, as scripts that need no server."""
     (assets / "vega.js").write_text(_vega())
-    bundle = files("itables") / "html"
+    bundle = resources("itables") / "html"
     script = bundle.joinpath("dt_bundle.js").read_text()
     # Browsers load no modules from files: what it exports becomes a global name.
     script, found = re.subn(r"export\s*\{[^}]*?(\w+) as default[^}]*\};?", r";window.DataTable=\1;", script)

@@ -107,6 +107,7 @@ def _figures(
         "crops": _mean_of_crops(group),
         "partial": max(record.partial for record in group),
         "flash_bytes": fmean([record.flash_bytes for record in group]),
+        "weights_bytes": fmean([record.flash.weights for record in group]),
         "ram_bytes": fmean([record.ram_bytes for record in group]),
         "cycles": cycles,
         "latency_ms": fmean([record.latency_ms or float("nan") for record in group]),
@@ -218,7 +219,7 @@ def methods(recipe: str) -> list[str]:
 
 CURVE = ["network", "training", "effort", "budget"]
 """What the points of a curve have in common, beside their steps."""
-_ENOUGH = 3
+ENOUGH = 3
 """Seeds or folds that a point of a curve is made of, at least."""
 
 
@@ -248,7 +249,7 @@ def class_curves(rows: Rows, family: str) -> Rows:
             ranked = [row for row in contest if not row["unequal"]]
             folds = max((row["folds"] for row in ranked), default=0)
             for row, place in zip(ranked, places([row["results"] for row in ranked]), strict=True):
-                enough = row["seeds"] >= _ENOUGH or row["folds"] >= _ENOUGH
+                enough = max(row["seeds"], row["folds"]) >= ENOUGH
                 same = abs(row["steps"] - usual) <= SAME_STEPS * usual
                 row["place"], row["joined"] = (
                     place,

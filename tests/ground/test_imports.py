@@ -17,6 +17,8 @@ ENGINE = ROOT / "kilobench"
 CONTRIBUTIONS = [path for kind in ("methods", "tasks", "networks") for path in sorted((ROOT / kind).glob("*.py"))]
 ABOVE_ALL = ("__init__", "__main__", "contrib")
 """The package itself, the way in, and the name under which contributions are imported."""
+_KNOW_RECORDS = ("stats", "student", "rows", "table", "contest", "budgets", "headline", "claims", "study", "ratios")
+"""Of results/: what makes tables."""
 
 
 @cache
@@ -92,17 +94,14 @@ def test_nothing_imports_a_contribution_statically() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *(
-            ENGINE / f"results/{name}.py"
-            for name in ("stats", "student", "rows", "table", "contest", "budgets", "headline")
-        ),
+        *(ENGINE / f"results/{name}.py" for name in _KNOW_RECORDS),
         *(ENGINE / "render").glob("*.py"),
     ],
     ids=lambda p: p.name,
 )
 def test_render_and_statistics_know_only_records(path: Path) -> None:
     known = {"record", "plugins.spec", "plugins.budget"}  # these two: what texts in records mean
-    known |= {f"results.{name}" for name in ("stats", "student", "rows", "table", "contest", "budgets", "headline")}
+    known |= {f"results.{name}" for name in _KNOW_RECORDS}
     known |= {"results.energy", "results.elsewhere"}  # know of boards what they are given
     assert not {name for name in engine_imports(path) if not name.startswith("render")} - known
 

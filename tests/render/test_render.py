@@ -20,7 +20,9 @@ from kilobench.render.csv import COLUMNS
 from kilobench.render.markdown import pages
 from kilobench.render.plots import plots
 from kilobench.render.site import task_data
+from kilobench.render.study import answered
 from kilobench.results.budgets import budget_tables
+from kilobench.results.claims import CLAIMS
 from kilobench.results.elsewhere import rows_elsewhere
 from kilobench.results.store import Store
 from kilobench.results.table import Leader, class_curves, leaders, methods, rows_of, slug, terminal
@@ -169,13 +171,59 @@ def test_committed_pages_are_those_of_the_committed_records() -> None:
     assert {f"boards/{path.name}" for path in (ROOT / "leaderboard" / "boards").iterdir()} <= made.keys()
 
 
+def test_readme_leads_with_the_answer_of_the_published_records() -> None:
+    """After new records: copy the first paragraph of leaderboard/study.md into README.md."""
+    answer = (ROOT / "leaderboard" / "study.md").read_text().split("\n\n")[1]
+    assert answer.startswith("**") and answer in " ".join((ROOT / "README.md").read_text().split())
+    assert answer in (ROOT / "leaderboard" / "README.md").read_text()
+
+
+def test_the_study_has_a_page_with_every_claim_and_its_figures(tmp_path: Path) -> None:
+    render(made_up(), tmp_path)
+    page = (tmp_path / "study.md").read_text()
+    assert "study.md" not in of([record("full"), record("int8")]), "of no XNOR-Net nothing is said"
+    for claim in CLAIMS:
+        section = page.split(f"\n## {claim.title}\n")[1].split("\n## ")[0]
+        assert all(f"**{part}" in section for part in ("The claim.", "Here.", "Verdict: ", "Instead.")), claim.title
+        assert f"[{claim.title}](#" in page and not re.search(r"\b(nan|inf|None)\b", section)
+    assert "**not measured yet**: no data set has `xnor`, `prune+int8` and a reference" in page.replace(
+        "Verdict: ", "**"
+    )
+    drawn = {path.name for path in (tmp_path / "plots").glob("study-*.svg")}
+    assert (
+        drawn == set(re.findall(r"plots/(study-[a-z]+\.svg)", page)) and {"study-few.svg", "study-space.svg"} <= drawn
+    )
+
+
+def test_the_same_space_is_a_budget_and_papers_stand_beside_what_was_trained() -> None:
+    paper = {"network": "acdnet[channels=paper]", "task": "esc10"}
+    rows = rows_of(
+        [record(name, correct=right, **paper) for name, right in (("full", 80), ("xnor", 60), ("prune+int8", 70))]
+    )
+    found = {one.claim.name: one for one in answered(rows, [])}
+    assert found["space"].verdict.word == found["eight"].verdict.word == "not measured yet"
+    assert found["few"].lines and not found["space"].lines
+    drawn = found["accuracies"].figure
+    assert drawn and [(mark.series, round(mark.value, 2)) for mark in drawn.points] == [
+        ("here", 80),
+        ("the study", 96.65),
+    ]
+    assert [line["Here %"] for line in found["accuracies"].lines][:2] == [
+        "80.0 (71.1-86.7)",
+        "no ranked record of `acdnet[channels=paper]` on it",
+    ]
+    assert {"plots/study-accuracies.svg", "plots/study-memory.svg", "plots/study-few.svg"} <= set(plots(rows))
+
+
 def test_every_link_leads_to_a_page_or_a_plot_and_every_page_says_how_to_cite_it() -> None:
     made = of(made_up())
     there = {*made, *plots(rows_of(made_up())), "rows.csv", "rows.md"}
     title = re.search(r'^title: "(.+)"$', (ROOT / "CITATION.cff").read_text(), re.M)
     assert title
     for name, text in made.items():
-        for link in re.findall(r"\]\(([^)]+)\)", text):
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            if link.startswith("https://"):
+                continue
             assert (ROOT / name).parent.joinpath(link).resolve().relative_to(ROOT).as_posix() in there, (name, link)
         assert f"*{title[1]}*, commit abc" in text and "the newest on 2026-01-01, with zig 0.17.1" in text
 

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What records say of the claims of arXiv 2108.06128 (``claims``).
+
+Accuracies are compared within a contest alone: the same data, steps and, at a budget, flash; of one task, network and budget in
+the contest with the most steps. Verdicts are made of at least three seeds or folds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from kilobench.plugins.spec import parse
+from kilobench.results.budgets import on_own_board
+from kilobench.results.claims import FEW, IMAGES, PUBLISHED, SOUND, STUDY_TRAINING, Published
+from kilobench.results.contest import CONTEST, shown_budget
+from kilobench.results.rows import Row, Rows, distinct, grouped, in_order, is_missing
+from kilobench.results.stats import SIGNIFICANT, Estimate, holm, paired
+from kilobench.results.table import CURVE, ENOUGH, class_curves, families, methods
+
+XNOR, PRUNED, INT8, FULL = "xnor", "prune+int8", "int8", "full"
+HOLDS, ONLY, DOES_NOT, NOT_TOLD, NOT_MEASURED = (
+    "holds",
+    "holds only",
+    "does not hold",
+    "not told yet",
+    "not measured yet",
+)
+ALIKE = 0.03
+"""Two accuracies are about the same where the interval of their difference leaves no larger loss."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On a claim."""
+
+    word: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One contest, curve or network that a claim is about."""
+
+    label: str
+    holds: bool | None
+    """None where no test tells."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """An XNOR-Net and another recipe of the same contest."""
+
+    xnor: Row
+    other: Row
+    difference: Estimate
+    """Accuracy of the XNOR-Net less that of the other."""
+    p: float
+    """That they are equally accurate, corrected for all duels of several trainings that were looked at beside; else 1."""
+
+    @property
+    def ahead(self) -> bool | None:
+        """Whether the XNOR-Net is the more accurate; None for a tie."""
+        return self.difference.mean > 0 if self.p < SIGNIFICANT and self.enough else None
+
+    @property
+    def about_equal(self) -> bool | None:
+        """Whether the XNOR-Net is about as accurate, or more; None for a tie in which it may be worse by more than ALIKE."""
+        if self.ahead is not None:
+            return self.ahead
+        return True if self.enough and self.difference.low > -ALIKE else None
+
+    @property
+    def enough(self) -> bool:
+        """Of several trainings, or folds, each."""
+        return enough([self.xnor, self.other])
+
+    @property
+    def main(self) -> bool:
+        """Of the XNOR-Net that verdicts are about: the one that keeps its stem, which is kinder to it than the study's layout."""
+        return bool(self.xnor["recipe"] == XNOR)
+
+    @property
+    def label(self) -> str:
+        """Of its contest."""
+        return labelled(self.xnor)
+
+
+def enough(rows: Rows) -> bool:
+    """Of several trainings, or folds, each."""
+    return all(max(row["seeds"], row["folds"]) >= ENOUGH for row in rows)
+
+
+def labelled(row: Row) -> str:
+    """A row's task and budget."""
+    return row["task"] + (f" at {shown_budget(row['budget'], row['board'])}" if row["budget"] else "")
+
+
+def judged(cases: Sequence[Case], lacking: str, undecided: str = "tests need more seeds or folds") -> Verdict:
+    """What follows from all cases of a claim.
+
+    ``lacking`` says what there would have to be where there are none, ``undecided`` why none tells.
+    """
+    told = {holds: [case.label for case in cases if case.holds is holds] for holds in (True, False, None)}
+    yes, no, ties = (", ".join(told[holds]) for holds in (True, False, None))
+    open_ones = f"; not told for {ties}" if ties else ""
+    if not cases:
+        return Verdict(NOT_MEASURED, lacking)
+    if not (yes or no):
+        return Verdict(NOT_TOLD, f"{undecided} for {ties}")
+    if not no and not ties:
+        return Verdict(HOLDS, f"for {yes}")
+    if not yes:
+        return Verdict(DOES_NOT, f"for {no}{open_ones}")
+    return Verdict(ONLY, f"for {yes}{f'; not for {no}' if no else ''}{open_ones}")
+
+
+def is_xnor(row: Row) -> bool:
+    """XNOR-Net and nothing else."""
+    return methods(row["recipe"]) == [XNOR]
+
+
+# Accuracies in contests
+
+
+def contests(rows: Rows) -> list[Rows]:
+    """Ranked rows of a task, network and budget: on one board those with the most steps, with XNOR-Nets among them."""
+    ranked = on_own_board([row for row in rows if row["place"] is not None])
+    found = []
+    for _, group in grouped(ranked, "task", "network", "budget"):
+        some = [contest for _, contest in in_order(group, *CONTEST, "board") if any(map(is_xnor, contest))]
+        if some:
+            found.append(max(some, key=lambda contest: (contest[0]["steps"], len(contest))))
+    return found
+
+
+def duels(found: Iterable[Rows], others: Sequence[str] = ()) -> list[Duel]:
+    """Every XNOR-Net of every contest against the first of ``others`` that there is, and else the reference of the contest."""
+    pairs = []
+    for contest in found:
+        by_recipe = {row["recipe"]: row for row in contest}
+        names = others or (contest[0]["reference"],)
+        other = next((by_recipe[name] for name in names if name in by_recipe), None)
+        pairs += [(row, other) for row in contest if is_xnor(row)] if other else []
+    tested = [(xnor, other, paired(other["results"], xnor["results"])) for xnor, other in pairs]
+    told = [Duel(xnor, other, test.difference, test.p) for xnor, other, test in tested if test]
+    corrected = iter(holm([duel.p for duel in told if duel.enough]))
+    return [replace(duel, p=next(corrected) if duel.enough else 1.0) for duel in told]
+
+
+def few_cases(found: Iterable[Duel]) -> list[Case]:
+    """Whether the XNOR-Net is about as accurate as the reference, where there are few classes."""
+    return [Case(duel.label, duel.about_equal) for duel in found if duel.main and duel.xnor["classes"] <= FEW]
+
+
+def space_cases(found: Iterable[Duel]) -> list[Case]:
+    """Whether the pruned network is the more accurate."""
+    return [Case(duel.label, None if duel.ahead is None else not duel.ahead) for duel in found if duel.main]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """XNOR-Net against pruning, and against the reference, as classes grow."""
+
+    label: str
+    family: str
+    pruned: tuple[Duel, ...]
+    reference: tuple[Duel, ...]
+    """Both by the number of classes."""
+
+    @property
+    def change(self) -> tuple[int, int] | None:
+        """Between which numbers of classes pruning takes over; None where it does not, or leads from the start."""
+        behind = [duel.ahead is False for duel in self.pruned]
+        if not behind or behind[0] or not behind[-1]:
+            return None
+        last = max(i for i, lost in enumerate(behind) if not lost)
+        return self.pruned[last].xnor["classes"], self.pruned[last + 1].xnor["classes"]
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether pruning takes over; None where no test tells at the most classes."""
+        if self.change:
+            return True
+        known = self.pruned[0].ahead is False or self.pruned[-1].ahead is True
+        return False if known else None
+
+    @property
+    def said(self) -> str:
+        """Where the order changes."""
+        first, last = (duel.xnor["classes"] for duel in (self.pruned[0], self.pruned[-1]))
+        if self.change:
+            return f"pruning takes over between {self.change[0]} and {self.change[1]} classes"
+        if self.holds is False:
+            return "pruning leads from the start" if self.pruned[0].ahead is False else f"XNOR leads at {last} classes"
+        return f"no change is told from {first} to {last} classes"
+
+
+def curves(rows: Rows) -> list[Curve]:
+    """Of every data set that was measured on equal terms with several numbers of classes, by XNOR-Net and by pruning.
+
+    Of one data set, network and budget the curve with the most steps.
+    """
+    found = []
+    for family in families(rows):
+        joined = [row for row in class_curves(rows, family) if row["joined"]]
+        made = [_curve(family, curve) for _, curve in grouped(joined, *CURVE)]
+        longest: dict[str, Curve] = {}
+        for curve in sorted((one for one in made if len(one.pruned) > 1), key=lambda one: one.pruned[0].xnor["steps"]):
+            longest[curve.label] = curve
+        found += [longest[label] for label in sorted(longest)]
+    return found
+
+
+def _curve(family: str, rows: Rows) -> Curve:
+    points = [contest for _, contest in grouped(rows, "classes")]
+    pruned, reference = (tuple(duel for duel in duels(points, others) if duel.main) for others in ((PRUNED,), ()))
+    first = rows[0]
+    budget = f" at {shown_budget(first['budget'], first['board'])}" if first["budget"] else ""
+    return Curve(f"{family}, {first['network']}{budget}", family, pruned, reference)
+
+
+def curve_cases(found: Iterable[Curve]) -> list[Case]:
+    """Whether pruning takes over as classes grow."""
+    return [Case(f"{curve.label} ({curve.said})", curve.holds) for curve in found]
+
+
+def kind(row: Row) -> str:
+    """Of the inputs of a row's task: sound, images, or nothing where that is not known."""
+    name = parse(row["task"]).name
+    return "sound" if name in SOUND else "images" if name in IMAGES else ""
+
+
+def by_kind(against_reference: Sequence[Duel], against_pruned: Sequence[Duel]) -> dict[str, dict[str, list[Case]]]:
+    """By the name of what is asked, and by kind: the contests of that kind alone."""
+    asked = {
+        "XNOR about as accurate as the reference, with few classes": (few_cases, against_reference),
+        "pruning more accurate than XNOR": (space_cases, against_pruned),
+    }
+    return {
+        question: {which: cases([duel for duel in found if kind(duel.xnor) == which]) for which in ("sound", "images")}
+        for question, (cases, found) in asked.items()
+    }
+
+
+def kind_cases(asked: Mapping[str, Mapping[str, Sequence[Case]]]) -> list[Case]:
+    """Whether sound and images have the same answers; None where they have some in common and some not, or have none."""
+    found = []
+    for question, kinds in asked.items():
+        sound, images = ({case.holds for case in cases} - {None} for cases in kinds.values())
+        answer = True if sound == images else None if sound & images else False
+        found.append(Case(question, answer if sound and images else None))
+    return found
+
+
+# Accuracies of the full-size networks
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A published accuracy, and the row that is about the same network."""
+
+    published: Published
+    row: Row | None
+
+    @property
+    def shown(self) -> Estimate | None:
+        """Of ten windows a clip where that was measured, with the interval of the one window around it."""
+        if self.row is None:
+            return None
+        crops = self.row["accuracy"] if is_missing(self.row["crops"]) else self.row["crops"]
+        return Estimate(crops, *(min(1.0, self.row[end] + crops - self.row["accuracy"]) for end in ("low", "high")))
+
+    @property
+    def as_the_study(self) -> bool:
+        """Trained by its own settings."""
+        return self.row is not None and self.row["training"].split(",")[0] == STUDY_TRAINING
+
+    @property
+    def case(self) -> Case:
+        """Reached, or not although trained as the study says; what was trained otherwise and is not as good tells nothing."""
+        label = f"{self.published.title} on {self.published.task}"
+        if self.shown is None or self.row is None:
+            return Case(label, None)
+        if enough([self.row]) and self.shown.high >= self.published.accuracy:
+            return Case(label, True)
+        return Case(label, False if self.as_the_study and self.shown.high < self.published.accuracy else None)
+
+
+def checked(rows: Rows) -> list[Checked]:
+    """All published accuracies, each with the row of the most steps that has a place on its task."""
+    found = []
+    for one in PUBLISHED:
+        of = [row for row in rows if (row["task"], row["built"], row["recipe"]) == (one.task, one.network, FULL)]
+        ranked = [row for row in of if row["place"] is not None]
+        found.append(Checked(one, max(ranked, key=lambda row: row["steps"], default=None)))
+    return found
+
+
+# The answer
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a recipe did at equal flash and steps."""
+
+    recipe: str
+    first: int
+    """Contests in which it is the most accurate, or not told from it."""
+    contests: int
+    """That it is in."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who wins at equal flash and equal steps."""
+
+    best: Standing
+    others: tuple[Standing, ...]
+    """Of XNOR-Net and pruning, those that are not the best."""
+    cycles: Mapping[str, float]
+    """The median of the best's cycles divided by those of the others."""
+    tasks: int
+    steps: tuple[float, float]
+    budgets: tuple[str, ...]
+
+
+def answer(rows: Rows) -> Answer | None:
+    """Over the ``contests`` at budgets, of several seeds or folds; None where there are none."""
+    found = [contest for contest in contests(rows) if contest[0]["budget"] and enough(contest)]
+    by_recipe = [{row["recipe"]: row for row in contest} for contest in found]
+    usual = [name for name in (INT8, PRUNED, XNOR, FULL) if 2 * sum(name in one for one in by_recipe) > len(found)]
+    if not usual:
+        return None
+    standings = [_standing(name, by_recipe) for name in usual]
+    most = max(one.first / one.contests for one in standings)
+    leaders = [one.recipe for one in standings if one.first / one.contests == most]
+    # Of equal ones that which takes the fewest cycles beside each of the others.
+    best = min(leaders, key=lambda name: max(_cycles(by_recipe, name, other) for other in leaders))
+    rivals = [one for one in standings if one.recipe in {INT8, PRUNED, XNOR} - {best}]
+    cycles = {one.recipe: _cycles(by_recipe, best, one.recipe) for one in rivals}
+    return Answer(
+        best=next(one for one in standings if one.recipe == best),
+        others=tuple(rivals),
+        cycles={name: ratio for name, ratio in cycles.items() if not math.isnan(ratio)},
+        tasks=len({contest[0]["task"] for contest in found}),
+        steps=(min(contest[0]["steps"] for contest in found), max(contest[0]["steps"] for contest in found)),
+        budgets=tuple(sorted({shown_budget(contest[0]["budget"], contest[0]["board"]) for contest in found})),
+    )
+
+
+def _standing(recipe: str, contests: Sequence[Mapping[str, Row]]) -> Standing:
+    there = [contest[recipe]["place"] for contest in contests if recipe in contest]
+    return Standing(recipe, there.count(1), len(there))
+
+
+def _cycles(contests: Sequence[Mapping[str, Row]], one: str, other: str) -> float:
+    """The median over contests of the cycles of one recipe divided by those of another; NaN where none has both."""
+    both = [
+        (contest[one]["cycles"], contest[other]["cycles"]) for contest in contests if {one, other} <= contest.keys()
+    ]
+    return median([a / b for a, b in both if not is_missing(a + b)] or [math.nan])
+
+
+def places(rows: Rows, few: bool) -> dict[str, tuple[int, int]]:
+    """By recipe: in how many contests it has the first place, and in how many it is, with up to FEW classes or with more."""
+    found = [contest for contest in contests(rows) if (contest[0]["classes"] <= FEW) is few and enough(contest)]
+    recipes = distinct([row for contest in found for row in contest], "recipe")
+    there = {name: [row for contest in found for row in contest if row["recipe"] == name] for name in recipes}
+    return {name: (sum(row["place"] == 1 for row in some), len(some)) for name, some in there.items()}

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verdicts on the study's claims, of made-up records."""
+
+import numpy as np
+import pytest
+
+from kilobench.record import Record, accuracy
+from kilobench.results import ratios, study
+from kilobench.results.claims import COMPUTATION, EIGHT, FEW, MEMORY, PUBLISHED
+from kilobench.results.ratios import ratio_verdict
+from kilobench.results.rows import Rows
+from kilobench.results.study import DOES_NOT, HOLDS, NOT_MEASURED, NOT_TOLD, ONLY, Case, Verdict, judged
+from kilobench.results.table import rows_of
+from tests.results.records import record
+
+BUDGET = "flash=64KiB,board=nucleo_l476rg"
+LOSS = 0.1
+
+
+def made(recipe: str, right: float, fold: int, task: str = "fsdd", classes: int = 10, **changes: object) -> Record:
+    """Of 400 samples a share is right, the same ones in every record: recipes differ in the last of them alone."""
+    found = accuracy(np.arange(400) < round(400 * right)).model_dump()
+    facts = {"budget": BUDGET, "flash_bytes": 60_000, "task": task, "classes": classes, "accuracy": found}
+    return record(recipe, fold=fold, data_digest=f"{task} fold {fold}", **(facts | changes))
+
+
+def contest(folds: int = 5, task: str = "fsdd", classes: int = 10, **right: float) -> list[Record]:
+    """Of recipes by their accuracies; ``prune`` stands for prune+int8, and folds differ by a point."""
+    names = {"prune": "prune+int8"}
+    return [
+        made(names.get(name, name), share + fold / 100, fold, task, classes)
+        for name, share in right.items()
+        for fold in range(folds)
+    ]
+
+
+def few(*records: list[Record]) -> Verdict:
+    rows = rows_of([one for some in records for one in some])
+    return judged(study.few_cases(study.duels(study.contests(rows))), "none")
+
+
+def space(*records: list[Record]) -> Verdict:
+    rows = rows_of([one for some in records for one in some])
+    return judged(study.space_cases(study.duels(study.contests(rows), (study.PRUNED,))), "none")
+
+
+def test_few_classes_have_every_verdict() -> None:
+    alike, worse = contest(int8=0.8, xnor=0.8), contest(task="digits", int8=0.8, xnor=0.7)
+    assert few(alike) == Verdict(HOLDS, "for fsdd at 64 KiB")
+    assert few(worse) == Verdict(DOES_NOT, "for digits at 64 KiB")
+    assert few(alike, worse) == Verdict(ONLY, "for fsdd at 64 KiB; not for digits at 64 KiB")
+    assert few(contest(folds=1, int8=0.8, xnor=0.7)).word == NOT_TOLD, "one training is no verdict"
+    assert few(contest(classes=FEW + 1, int8=0.8, xnor=0.8)) == few(contest(xnor=0.8)) == Verdict(NOT_MEASURED, "none")
+    assert few(contest(int8=0.7, xnor=0.8)).word == HOLDS, "more accurate is as accurate"
+
+
+def test_a_tie_that_may_hide_a_loss_is_no_verdict() -> None:
+    """Folds that disagree: no test tells, and no interval excludes a loss."""
+    rows = [made("int8", 0.8, fold) for fold in range(3)]
+    rows += [made("xnor", 0.8 + (-LOSS, 0, LOSS)[fold], fold) for fold in range(3)]
+    assert few(rows).word == space([*rows, *contest(3, prune=0.8)]).word == NOT_TOLD
+
+
+def test_the_same_space_has_every_verdict() -> None:
+    lost, won = contest(prune=0.8, xnor=0.7), contest(task="digits", prune=0.7, xnor=0.8)
+    assert space(lost).word == HOLDS and space(won).word == DOES_NOT
+    assert space(lost, won) == Verdict(ONLY, "for fsdd at 64 KiB; not for digits at 64 KiB")
+    assert space(contest(prune=0.8, xnor=0.8)).word == NOT_TOLD, "ties are ties"
+    assert space(contest(int8=0.8, xnor=0.7)).word == NOT_MEASURED
+
+
+def test_terms_are_equal() -> None:
+    """Other steps, older versions and claims would turn the verdict; of two contests the longer counts."""
+    fair = contest(prune=0.8, xnor=0.7)
+    unfair: dict[str, object]
+    for unfair in ({"steps": {"train": 9000}}, {"effort": None, "steps": {}}, {"trust": "claimed"}):
+        others = [made("xnor", 0.95, fold, **unfair) for fold in range(5)]
+        assert space([*contest(prune=0.8), *others]).word == NOT_MEASURED, unfair
+        assert space([*fair, *[one for one in others if unfair != {"steps": {"train": 9000}}]]).word == HOLDS, unfair
+    short = {"effort": 1.0, "steps": {"train": 1000}}
+    quick = [
+        made(name, right, fold, **short) for name, right in (("prune+int8", 0.6), ("xnor", 0.7)) for fold in range(5)
+    ]
+    assert space(quick).word == DOES_NOT and space([*quick, *fair]).word == HOLDS
+
+
+def test_verdicts_are_about_the_recipe_that_keeps_its_stem() -> None:
+    both = [*contest(prune=0.8, xnor=0.7), *[made("xnor[layout=study]", 0.95, fold) for fold in range(5)]]
+    found = study.duels(study.contests(rows_of(both)), (study.PRUNED,))
+    assert [(duel.xnor["recipe"], duel.ahead) for duel in sorted(found, key=lambda duel: duel.main)] == [
+        ("xnor[layout=study]", True),
+        ("xnor", False),
+    ]
+    assert len(study.space_cases(found)) == 1
+
+
+def curve(**differences: float) -> list[study.Curve]:
+    """XNOR less prune+int8 by the number of classes, as in ``c10=0.1``."""
+    records = []
+    for name, difference in differences.items():
+        classes = int(name[1:])
+        records += contest(
+            task=f"cifar100[classes={classes}]", classes=classes, int8=0.7, prune=0.7, xnor=0.7 + difference
+        )
+    return study.curves(rows_of(records))
+
+
+@pytest.mark.parametrize(
+    ("differences", "change", "holds"),
+    [
+        ({"c10": 0, "c20": 0, "c50": -LOSS}, (20, 50), True),
+        ({"c10": LOSS, "c20": -LOSS, "c50": -LOSS}, (10, 20), True),
+        ({"c10": -LOSS, "c20": -LOSS}, None, False),
+        ({"c10": 0, "c20": LOSS}, None, False),
+        ({"c10": LOSS, "c20": 0}, None, None),
+        ({"c10": -LOSS, "c20": 0}, None, False),
+    ],
+)
+def test_where_the_order_changes(
+    differences: dict[str, float], change: tuple[int, int] | None, holds: bool | None
+) -> None:
+    (found,) = curve(**differences)
+    assert (found.change, found.holds) == (change, holds) and found.label == "cifar100, acdnet at 64 KiB"
+    assert [duel.xnor["classes"] for duel in found.pruned] == [int(name[1:]) for name in differences]
+    assert len(found.reference) == len(differences) and (
+        not change or f"between {change[0]} and {change[1]}" in found.said
+    )
+
+
+def test_one_number_of_classes_is_no_curve() -> None:
+    assert curve(c10=0) == [] and judged(study.curve_cases([]), "no curve") == Verdict(NOT_MEASURED, "no curve")
+
+
+def test_cases_make_verdicts() -> None:
+    yes, no, tie = Case("a", True), Case("b", False), Case("c", None)
+    assert judged([yes], "").word == HOLDS and judged([no, tie], "") == Verdict(DOES_NOT, "for b; not told for c")
+    assert judged([yes, tie], "") == Verdict(ONLY, "for a; not told for c"), "a tie is not a yes"
+    assert judged([tie], "", "why") == Verdict(NOT_TOLD, "why for c")
+
+
+def test_kinds_agree_if_their_answers_do() -> None:
+    yes, no, tie = ([Case("", holds)] for holds in (True, False, None))
+    for sound, images, expected in (
+        (yes, yes, True), (yes, no, False), (yes, tie, None), (yes, yes + no, None), (yes + no, no + yes, True), ([], yes, None),
+    ):  # fmt: skip
+        assert study.kind_cases({"q": {"sound": sound, "images": images}}) == [Case("q", expected)]
+    rows = rows_of(
+        [*contest(int8=0.8, xnor=0.8), *contest(task="cifar10", int8=0.8, xnor=0.7), *contest(task="new", xnor=1)]
+    )
+    asked = study.by_kind(study.duels(study.contests(rows)), [])
+    assert [[case.holds for case in cases] for cases in next(iter(asked.values())).values()] == [[True], [False]]
+
+
+def pair(cycles: int, flash: int, weights: int, **changes: object) -> Rows:
+    """A network of 32 MB, 58 million operations and cycles, and its XNOR-Net."""
+
+    def split(weights: int) -> dict[str, int]:
+        return {"weights": weights, "runtime": 1, "board_support": 1}
+
+    whole = {"flash_bytes": 32_000_000, "cycles": 58_000_000, "macs": {"fp32": 58_000_000, "int8": 0, "binary": 0}}
+    small = {"macs": {"fp32": 0, "int8": 0, "binary": 58_000_000}, "flash_bytes": flash, "cycles": cycles}
+    full = record("full", flash=split(32_000_000), **whole)
+    return rows_of([full, record("xnor", flash=split(weights), **(small | changes))])
+
+
+def memory(rows: Rows) -> Verdict:
+    return ratio_verdict(MEMORY, ratios.memory_levels(ratios.same_network(rows)), "no pair")
+
+
+def test_memory_has_every_verdict() -> None:
+    assert memory(pair(1, 1_000_000, 1_000_000)) == Verdict(HOLDS, "as the study counts, flash of weights, program")
+    half = memory(pair(1, 2_000_000, 1_000_000))
+    assert half == Verdict(ONLY, "as the study counts; flash of weights; never program")
+    assert memory(pair(1, 4_000_000, 4_000_000)) == Verdict(
+        ONLY, "as the study counts; never flash of weights, program"
+    )
+    assert memory(rows_of([record("full")])) == Verdict(NOT_MEASURED, "no pair")
+
+
+def test_costs_are_compared_whatever_the_training_but_of_one_network_and_no_claims() -> None:
+    other = {"training_changes": "epochs=9", "effort": None, "steps": {}}
+    assert len(ratios.same_network(pair(1, 1, 1, **other))) == 1
+    for apart in (
+        {"network": "acdnet[width=2]"},
+        {"trust": "claimed"},
+        {"board": "raspberry_pi_pico"},
+        {"task": "esc10"},
+    ):
+        assert not ratios.same_network(pair(1, 1, 1, **apart)), apart
+    assert not ratios.same_network(rows_of([record("full"), record("prune+xnor")])), "pruning makes another network"
+
+
+def test_computation_is_counted_and_measured_on_every_core() -> None:
+    rows = [
+        *pair(10_000_000, 1, 1),
+        *[{**row, "board": "b", "timing": "emulated hazard3"} for row in pair(1_000_000, 1, 1)],
+    ]
+    levels = ratios.computation_levels(ratios.same_network(rows))
+    assert {level: dict(found) for level, found in levels.items() if found} == {
+        ratios.BY_ITS_RULE: {"acdnet on fsdd[classes=5]": 64},
+        "Cortex-M4": {"acdnet on fsdd[classes=5]": 5.8},
+        "RISC-V (Hazard3)": {"acdnet on fsdd[classes=5]": 58},
+    }
+    found = ratio_verdict(COMPUTATION, levels, "")
+    assert found == Verdict(ONLY, "as the study counts; counted by its rule; RISC-V (Hazard3); never Cortex-M4")
+
+
+def test_cycles_of_pruning_are_those_of_its_contest() -> None:
+    costs = {"prune+int8": 16_000_000, "xnor": 2_000_000}
+    records = [made(name, 0.8, fold, cycles=cycles) for name, cycles in costs.items() for fold in range(3)]
+    rows = rows_of(records)
+    moved = [{**row, "board": "pico", "timing": "emulated cortex-m0plus", "cycles": 4e6} for row in rows]
+    levels = ratios.eight_levels(study.duels(study.contests(rows), (study.PRUNED,)), [*rows, *moved])
+    assert dict(levels["Cortex-M4"]) == {"fsdd at 64 KiB": 8} and dict(levels["Cortex-M0+"]) == {"fsdd at 64 KiB": 1}
+    assert levels["Cortex-M33"] == [] and ratio_verdict(EIGHT, levels, "").word == ONLY
+    assert ratio_verdict(EIGHT, {"Cortex-M0+": [("a", 1)]}, "") == Verdict(DOES_NOT, "Cortex-M0+")
+    assert ratio_verdict(EIGHT, {"Cortex-M4": []}, "no contest") == Verdict(NOT_MEASURED, "no contest")
+
+
+def test_an_operation_is_compared_where_networks_are_of_equal_flash() -> None:
+    fp32, binary = ({"fp32": 1_000_000, "int8": 0, "binary": 0}, {"fp32": 0, "int8": 0, "binary": 4_000_000})
+    records = [made("full", 0.8, fold, cycles=8_000_000, macs=fp32) for fold in range(3)]
+    rows = rows_of([*records, *[made("xnor", 0.8, fold, cycles=2_000_000, macs=binary) for fold in range(3)]])
+    levels = ratios.computation_levels([], study.contests(rows), rows)
+    assert dict(levels["Cortex-M4"]) == {"fsdd at 64 KiB (per operation)": 16}
+
+
+@pytest.mark.parametrize(
+    ("right", "changes", "folds", "holds"),
+    [
+        (0.97, {}, 5, True),
+        (0.80, {}, 5, None),
+        (0.80, {"training_changes": "study"}, 5, False),
+        (0.97, {}, 1, None),
+    ],
+)
+def test_accuracies_are_held_against_the_papers(
+    right: float, changes: dict[str, object], folds: int, holds: object
+) -> None:
+    """What was trained otherwise than in the study, and is not as good, says nothing against it."""
+    facts = {"budget": "", "network": "acdnet[channels=paper]"}
+    rows = rows_of([made("full", right, fold, "esc10", **(facts | changes)) for fold in range(folds)])
+    found = {(one.published.task, one.published.title): one for one in study.checked(rows)}
+    assert len(found) == len(PUBLISHED) == 8
+    assert found["esc10", "ACDNet"].case == Case("ACDNet on esc10", holds)
+    assert found["esc50", "ACDNet"].row is None and found["esc50", "ACDNet"].case.holds is None
+
+
+def test_the_answer_is_who_wins_and_of_ties_the_fastest() -> None:
+    def cells(**cycles: int) -> list[Record]:
+        right = {"int8": 0.8, "prune+int8": 0.8, "xnor": 0.7}
+        return [
+            made(name, right[name], fold, task, cycles=count)
+            for task in ("fsdd", "digits")
+            for name, count in zip(right, cycles.values(), strict=True)
+            for fold in range(5)
+        ]
+
+    found = study.answer(rows_of(cells(int8=1_000_000, pruned=2_000_000, xnor=4_000_000)))
+    assert found is not None
+    assert (found.best.recipe, found.best.first, found.best.contests) == ("int8", 2, 2)
+    assert {one.recipe: (one.first, one.contests) for one in found.others} == {"prune+int8": (2, 2), "xnor": (0, 2)}
+    assert found.cycles == {"prune+int8": 0.5, "xnor": 0.25} and (found.tasks, found.budgets) == (2, ("64 KiB",))
+    other = study.answer(rows_of(cells(int8=4_000_000, pruned=2_000_000, xnor=1_000_000)))
+    assert other is not None and other.best.recipe == "prune+int8"
+    assert study.answer(rows_of(contest(folds=1, int8=0.8, xnor=0.7))) is None, "of one training"
+    assert study.answer(rows_of([record("xnor"), record("int8")])) is None, "of no budget"
