@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of which few in every group are not 0."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kilobench.api import Job, Method, UserError, require_positive, skip
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_LEAST = 1024
+"""Weights of a layer from which the kernel of sparse weights is used."""
+
+
+class Nm(Method):
+    """N:M sparsity: of every ``m`` weights of neighbouring input channels all but the ``n`` largest are 0; all is int8.
+
+    Which are the largest is found anew in every step. Latent weights learn by the straight-through gradient, and those that are 0
+    in the network are drawn towards 0, so that few change places. On the board the others alone are stored and multiplied. The
+    first layer, grouped layers, those of less than 1024 weights and those whose input channels are no multiple of ``m`` keep all
+    of their weights.
+
+    Parameters: ``n``, ``m`` see above; ``decay`` how strongly latent weights are drawn; ``effort`` its weight where a recipe's
+    methods share steps; ``lr`` its peak learning rate.
+    """
+
+    name = "nm"
+    reference = (
+        "Zhou et al., arXiv 2102.04010 (SR-STE); Daghero et al., arXiv 2503.06183 (kernels for it; here of our own)"
+    )
+    order = 30
+    n: int = 1
+    m: int = 8
+    decay: float = 2e-4
+    effort: float = 0.8
+    lr: float = 4e-3
+
+    def __post_init__(self) -> None:
+        require_positive(self, "effort", "lr")
+        if not (self.n >= 1 and 3 * self.n <= self.m <= 64):
+            raise UserError(
+                f"nm: n={self.n},m={self.m} has no kernel that pays; at most a third may be kept, of up to 64, as n=1,m=4"
+            )
+        if self.decay < 0:
+            raise UserError(f"nm: decay must not be negative, but is {self.decay}")
+
+    def apply(self, model: nn.Module, job: Job) -> nn.Module:
+        """Train through the masks, then quantise."""
+        from contextlib import ExitStack
+
+        from kilobench.api import quantise, weights_through
+
+        batches = job.batches(8)
+        layers = self._layers(model, batches)
+        if not layers:
+            skip(f"no layer but the first has {_LEAST} weights and input channels in groups of {self.m}")
+        with ExitStack() as stack:
+            for layer, channels in layers:
+                stack.enter_context(weights_through([layer], partial(self._sparse, channels=channels)))
+            trained = job.train(model, lr=self.lr)
+        return quantise(trained, batches)
+
+    def _layers(self, model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> list[tuple[nn.Module, int]]:
+        """Those that become sparse, and their input channels: of a linear layer behind a map those of the map."""
+        from kilobench.api import narrowable
+
+        found, before = [], 0
+        for path in narrowable(model.eval(), batches):
+            layer = model.get_submodule(path)
+            made, read = layer.weight.shape[:2]
+            channels = before if before and layer.weight.dim() == 2 and read % before == 0 else read
+            if before and channels % self.m == 0 and layer.weight.numel() >= _LEAST:
+                found.append((layer, channels))
+            before = made
+        return found
+
+    def _sparse(self, weight: Tensor, channels: int) -> Tensor:
+        """The weights that stay, with the gradient of SR-STE: straight through, and ``decay`` times those that do not."""
+        latent = weight.detach()
+        groups = latent.reshape(len(weight), channels // self.m, self.m, -1)
+        kept = groups.abs().topk(self.n, dim=2).indices
+        image = groups.new_zeros(groups.shape).scatter(2, kept, groups.gather(2, kept)).view_as(latent)
+        through = weight.view_as(weight)
+        if through.requires_grad:
+            through.register_hook(lambda gradient: gradient + self.decay * (latent - image))
+        return image + (through - latent)
