@@ -121,14 +121,14 @@ KB_APART void fill(const int8_t *in, int16_t *to, const kb_sparse_conv2d_s8_para
     for (; count > 0; count--, x += p->apart) {
         const int first = x >= 0 && x < width, second = x + g->stride_w >= 0 && x + g->stride_w < width;
         for (int32_t row = y; row < y + g->kernel_h; row++, to += 2 * channels) {
-            const int8_t *const from = in + (row * width + x) * channels;
+            const int32_t at = (row * width + x) * channels;
             if (row < 0 || row >= g->in.height || !(first || second)) {
                 pad(to, zero, channels);
             } else if (first && second) {
-                pair(to, from, from + other, channels);
+                pair(to, in + at, in + at + other, channels);
             } else {
-                half(to, first ? from : &zero, first, channels);
-                half(to + 1, second ? from + other : &zero, second, channels);
+                half(to, first ? in + at : &zero, first, channels);
+                half(to + 1, second ? in + at + other : &zero, second, channels);
             }
         }
     }
