@@ -131,8 +131,8 @@ class Builder:
         density: float = 1,
     ) -> Tensor:
         """A convolution; a random number of channels keeps to MAX_MACS and MAX_WEIGHTS. Groups and dilation are random where
-        the kernel is, and the type has them, and so is the width of weights that is not given. Where that is 8, so many are 0
-        as ``density`` leaves, and else sometimes most.
+        the kernel is, and the type has them, and so is the width of weights that is not given. Of 8 bits about ``density`` are
+        not 0; a wild builder sometimes leaves fewer.
         """
         r, channels, dilation, groups = self.random, source.shape[2], (1, 1), 1
         if kernel is None and source.dtype in ("float32", "int8"):
@@ -156,7 +156,7 @@ class Builder:
             reach = 2**15 if source.dtype == "int16" else 256
             params = self._int8_params(shape, dtype, reach, 2 ** (bits - 1) - 1)
             if bits == 8:
-                few = self.zeros.random() < 0.2
+                few = self.wild and self.zeros.random() < 0.2
                 params["weight"][self.zeros.random(shape) >= (self.zeros.uniform(0, 0.4) if few else density)] = 0
         else:
             params = (self._bit_params if source.dtype == "bit" else self._float_params)(shape, dtype)
