@@ -18,10 +18,10 @@ _LEAST = 1024
 class Nm(Method):
     """N:M sparsity: of every ``m`` weights of neighbouring input channels all but the ``n`` largest are 0; all is int8.
 
-    Which are the largest is found anew in every step. Latent weights learn by the straight-through gradient, and those that are 0
-    in the network are drawn towards 0, so that few change places. On the board the others alone are stored and multiplied. The
-    first layer, grouped layers, those of less than 1024 weights and those whose input channels are no multiple of ``m`` keep all
-    of their weights.
+    Where channels are no multiple of ``m``, groups are as much larger as makes them alike. Which weights are the largest is
+    found anew in every step. Latent weights learn by the straight-through gradient, and those that are 0 in the network are drawn
+    towards 0, so that few change places. On the board the others alone are stored and multiplied. The first layer, grouped
+    layers, and those of less than 1024 weights or ``m`` input channels keep all of their weights.
 
     Parameters: ``n``, ``m`` see above; ``decay`` how strongly latent weights are drawn; ``effort`` its weight where a recipe's
     methods share steps; ``lr`` its peak learning rate.
@@ -56,7 +56,7 @@ class Nm(Method):
         batches = job.batches(8)
         layers = self._layers(model, batches)
         if not layers:
-            skip(f"no layer but the first has {_LEAST} weights and input channels in groups of {self.m}")
+            skip(f"no layer but the first has {_LEAST} weights and {self.m} input channels")
         with ExitStack() as stack:
             for layer, channels in layers:
                 stack.enter_context(weights_through([layer], partial(self._sparse, channels=channels)))
@@ -72,17 +72,24 @@ class Nm(Method):
             layer = model.get_submodule(path)
             made, read = layer.weight.shape[:2]
             channels = before if before and layer.weight.dim() == 2 and read % before == 0 else read
-            if before and channels % self.m == 0 and layer.weight.numel() >= _LEAST:
+            if before and channels >= self.m and layer.weight.numel() >= _LEAST:
                 found.append((layer, channels))
             before = made
         return found
 
     def _sparse(self, weight: Tensor, channels: int) -> Tensor:
         """The weights that stay, with the gradient of SR-STE: straight through, and ``decay`` times those that do not."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
         latent = weight.detach()
-        groups = latent.reshape(len(weight), channels // self.m, self.m, -1)
-        kept = groups.abs().topk(self.n, dim=2).indices
-        image = groups.new_zeros(groups.shape).scatter(2, kept, groups.gather(2, kept)).view_as(latent)
+        flat = latent.reshape(len(weight), channels, -1)
+        parts = torch.arange(channels, device=latent.device).tensor_split(channels // self.m)
+        groups = pad_sequence(list(parts), batch_first=True, padding_value=channels)
+        sizes = torch.cat([flat.abs(), -torch.ones_like(flat[:, :1])], dim=1)[:, groups]
+        largest = sizes.topk(self.n, dim=2).indices
+        kept = groups[None, :, :, None].expand_as(sizes).gather(2, largest).flatten(1, 2)
+        image = torch.zeros_like(flat).scatter(1, kept, flat.gather(1, kept)).view_as(latent)
         through = weight.view_as(weight)
         if through.requires_grad:
             through.register_hook(lambda gradient: gradient + self.decay * (latent - image))
