@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kilobench.api import Job, Method, UserError, require_positive, skip
 
@@ -69,7 +69,7 @@ class Nm(Method):
 
         found, before = [], 0
         for path in narrowable(model.eval(), batches):
-            layer = model.get_submodule(path)
+            layer: Any = model.get_submodule(path)
             made, read = layer.weight.shape[:2]
             channels = before if before and layer.weight.dim() == 2 and read % before == 0 else read
             if before and channels >= self.m and layer.weight.numel() >= _LEAST:

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kilobench.compile.graph import Graph
 from kilobench.compile.operator import bind
@@ -14,7 +15,7 @@ from tests.compile.graphs import Builder
 from tests.fuzz.batch import Target, check, seeded
 from tests.fuzz.test_convolutions import TARGETS, channels, rescale, size
 
-LAYERS = 48
+LAYERS = 32
 KINDS = ("window", "pointwise", "window", "dense")
 DENSITIES = (0.25, 0.12, 0.03, 0)
 TRAPS = Target(load_registry().get("boards", "raspberry_pi_pico"), traps=True)
@@ -60,3 +61,15 @@ def test_every_loop_is_among_the_cases() -> None:
     wanted = {"kb_sparse_conv2d_s8": ("left over", "block", "strided")} | {"kb_sparse_dense_conv2d_s8": ()}
     both = ("clamped", "none", "odd", "even", "few", "filled")
     assert {f"{kernel} {trait}" for kernel, traits in wanted.items() for trait in (*traits, *both)} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("density", "out", "bits", "kernel"),
+    [(0.2, 32, 8, "sparse_conv2d_s8"), (0.6, 32, 8, "conv2d_s8"), (0.2, 3, 8, "conv2d_s8"), (0.2, 32, 4, "conv2d_s4")],
+)
+def test_only_what_pays_is_stored_so(density: float, out: int, bits: int, kernel: str) -> None:
+    """Not layers of many weights that are not 0, of few weights at all, or of few bits."""
+    b = Builder(0, wild=False)
+    source = b.tensor((8, 8, 16), "int8")
+    graph = b.graph(source, b.conv(source, "int8", out, (3, 3), bits=bits, density=density))
+    assert bind(graph, graph.ops[0]).kernel == f"kb_{kernel}"
