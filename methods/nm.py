@@ -21,7 +21,8 @@ class Nm(Method):
     Where channels are no multiple of ``m``, groups are as much larger as makes them alike. Which weights are the largest is
     found anew in every step. Latent weights learn by the straight-through gradient, and those that are 0 in the network are drawn
     towards 0, so that few change places. On the board the others alone are stored and multiplied. The first layer, grouped
-    layers, and those of less than 1024 weights or ``m`` input channels keep all of their weights.
+    layers, and those of less than 1024 weights or ``m`` input channels keep all of their weights; narrow networks may have no
+    others.
 
     Parameters: ``n``, ``m`` see above; ``decay`` how strongly latent weights are drawn; ``effort`` its weight where a recipe's
     methods share steps; ``lr`` its peak learning rate.
@@ -55,8 +56,6 @@ class Nm(Method):
 
         batches = job.batches(8)
         layers = self._layers(model, batches)
-        if not layers:
-            skip(f"no layer but the first has {_LEAST} weights and {self.m} input channels")
         with ExitStack() as stack:
             for layer, channels in layers:
                 stack.enter_context(weights_through([layer], partial(self._sparse, channels=channels)))
@@ -67,8 +66,11 @@ class Nm(Method):
         """Those that become sparse, and their input channels: of a linear layer behind a map those of the map."""
         from kilobench.api import narrowable
 
+        paths = narrowable(model.eval(), batches)
+        if len(paths) < 2:
+            skip("no layer but the first has weights that could be 0 in groups: all others are grouped")
         found, before = [], 0
-        for path in narrowable(model.eval(), batches):
+        for path in paths:
             layer: Any = model.get_submodule(path)
             made, read = layer.weight.shape[:2]
             channels = before if before and layer.weight.dim() == 2 and read % before == 0 else read

@@ -118,7 +118,6 @@ def test_a_job_holds_no_test_data() -> None:
         ("ternary[threshold=-1]", "threshold must not be negative"),
         ("nm[n=2,m=4]", "nm: n=2,m=4 has no kernel that pays; at most a third may be kept"),
         ("nm[decay=-1]", "nm: decay must not be negative, but is -1.0"),
-        ("nm[m=64]", "no layer but the first has 1024 weights and 64 input channels"),
     ],
 )
 def test_wrong_parameters_are_named(recipe: str, message: str) -> None:
