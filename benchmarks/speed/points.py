@@ -49,7 +49,9 @@ PADDINGS = ["none", "half", "same", "after"]
 
 
 class Layer(NamedTuple):
-    """Of what a kernel sees: map [h, w, c], window, output channels (0: as many as it reads), bits of integer weights."""
+    """Of what a kernel sees: map [h, w, c], window, output channels (0: as many as it reads), bits of integer weights, and of how
+    many of these in a row one is not 0.
+    """
 
     shape: tuple[int, int, int]
     kernel: Pair = (1, 1)
@@ -57,6 +59,7 @@ class Layer(NamedTuple):
     padding: str = "none"
     out: int = 0
     bits: int = 8
+    of: int = 1
 
     def window(self) -> dict[str, Any]:
         """Attributes of kilobench.compile.ops._window."""
@@ -191,7 +194,7 @@ def _grid(seed: str) -> Iterator[Layer]:
 
 def point(kind: str, read: DType, made: DType, layer: Layer, most: int = 0) -> Point:
     """Raises ValueError for a layer that this operator cannot be; where ``most`` is not 0, or that is more work or too large."""
-    seed = crc32(repr(layer).replace(f", bits={layer.bits}", "").encode())
+    seed = crc32(repr(layer).replace(f", bits={layer.bits}, of={layer.of}", "").encode())
     b = _Builder(seed, layer)
     source = b.tensor(layer.shape, read)
     if issubclass(operator(kind), Windowed):
@@ -227,6 +230,9 @@ class _Builder(Builder):
         require(not most or fits, "is too much work")
         if kind == "conv2d":
             self.conv(source, made, out, kernel, bits=self._layer.bits)
+            if self._layer.of > 1:
+                rows = self.ops[-1].params["weight"].reshape(-1, self._layer.of)
+                rows[np.arange(self._layer.of) != self.random.integers(0, self._layer.of, (len(rows), 1))] = 0
         elif convolves:
             self.depthwise(source, kernel)
         else:

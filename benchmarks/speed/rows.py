@@ -73,6 +73,10 @@ def _narrow(bits: int, *layers: Layer) -> Points:
     return _conv(*(layer._replace(bits=bits) for layer in layers))
 
 
+def _sparse(of: int, *layers: Layer) -> Points:
+    return _conv(*(layer._replace(of=of) for layer in layers))
+
+
 def _depthwise(*layers: Layer, read: DType = "int8") -> Points:
     return _layers("depthwise_conv2d", *layers, read=read)
 
@@ -105,6 +109,10 @@ LAYERS = {
     "ternary_conv3x3": Row("2 bits: conv 3x3, 16x16x32 -> 32", _narrow(2, _CONV), 1.2, 0.8),
     "ternary_pointwise32": Row("pointwise, 16x16x32 -> 32", _narrow(2, _POINTWISE), 1.6, 1.2),
     "ternary_dense1024": Row("dense 1024 -> 64", _narrow(2, _DENSE), 1.2, 0.9),
+    "sparse8_conv3x3": Row("1 of 8 weights: conv 3x3, 16x16x32 -> 32", _sparse(8, _CONV), 0.6, 0.4),
+    "sparse8_pointwise32": Row("pointwise, 16x16x32 -> 32", _sparse(8, _POINTWISE), 1, 0.7),
+    "sparse8_dense1024": Row("dense 1024 -> 64", _sparse(8, _DENSE), 0.8, 0.6),
+    "sparse4_conv3x3": Row("1 of 4 weights: conv 3x3, 16x16x32 -> 32", _sparse(4, _CONV), 0.9, 0.7),
     "int8_depthwise3x3": Row("int8 depthwise 3x3, 16x16x32", _depthwise(square(16, 32, 3)), 3.5, 2.5, "CMSIS-NN 9.53"),
     "int8_depthwise_6x6": Row("stride 2, 6x6x128", _depthwise(square(6, 128, 3, 2)), 6, 4, "CMSIS-NN 8.9"),
     "int8_depthwise_12x12": Row("stride 2, 12x12x64", _depthwise(square(12, 64, 3, 2)), 5, 4, "CMSIS-NN 9.3"),
@@ -137,6 +145,7 @@ LAYERS = {
     "fp32_dense": Row("fp32 dense 1024 -> 64", _conv(_DENSE, read="float32"), 3.2, 2.6),
     "m0plus_int8_conv3x3": Row("M0+ int8 conv 3x3, 16x16x32 -> 32", _conv(_CONV), 7, 6, "CMSIS-NN 9.5", M0PLUS),
     "m0plus_int4_conv3x3": Row("M0+ 4 bits: conv 3x3, 16x16x32 -> 32", _narrow(4, _CONV), 7, 5, "-", M0PLUS),
+    "m0plus_sparse8_conv3x3": Row("M0+ 1 of 8 weights: conv 3x3, 16x16x32 -> 32", _sparse(8, _CONV), 2.5, 2, "-", M0PLUS),
     "m0plus_ternary_conv3x3": Row("M0+ 2 bits: conv 3x3, 16x16x32 -> 32", _narrow(2, _CONV), 7, 5, "-", M0PLUS),
 }  # fmt: skip
 

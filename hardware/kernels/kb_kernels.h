@@ -10,6 +10,8 @@
 
 /* Taps that int8 convolutions sum at a time, so that a sum of two channels (conv2d_s8.h) stays exact. */
 #define KB_CONV2D_S8_CHUNK 512
+/* Output pixels that kb_sparse_conv2d_s8 makes at a time. */
+#define KB_SPARSE_TOGETHER 4
 /* Taps of kb_dense_conv2d_s8 of which there is a whole number of weights. */
 #define KB_DENSE_S8_STEP 8
 /* Taps that kb_depthwise_conv2d_line_s8 may have. */
@@ -94,6 +96,19 @@ typedef struct {
     const int32_t *channel; /* as in kb_conv2d_s8_params */
     int32_t taps, channels, low;
 } kb_dense_conv2d_s8_params;
+
+/* int8 convolution with weights most of which are 0; see sparse_conv2d_s8.h. That of the whole map reads the weights,
+   the number of output channels and low alone. */
+typedef struct {
+    kb_window window;
+    const uint32_t *weight; /* with bias, multiplier, offset and shift of each channel, as in kb_conv2d_s8_params */
+    int32_t words;          /* of the weights */
+    int32_t column;         /* values per column */
+    int32_t apart;          /* pixels of the input from a column in scratch to the next */
+    int32_t step;           /* columns from a pair of output pixels to the next */
+    int32_t block;          /* output pixels whose columns fit into scratch, a multiple of KB_SPARSE_TOGETHER */
+    int32_t in_zero, low;
+} kb_sparse_conv2d_s8_params;
 
 /* int8 weights on an int16 input of zero point 0; see conv2d_s16.c. */
 typedef struct {
@@ -436,6 +451,10 @@ void kb_depthwise_conv2d_f32(const float *in, float *out, void *scratch, const k
 void kb_depthwise_conv2d_3x3_f32(const float *in, float *out, void *scratch, const kb_depthwise_conv2d_f32_params *p,
                                  const kb_region *r);
 /* With two roundings: `channel` has twice the bias, and what is shifted after the first of them. */
+void kb_sparse_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_sparse_conv2d_s8_params *p,
+                         const kb_region *r);
+void kb_sparse_dense_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_sparse_conv2d_s8_params *p,
+                               const kb_region *r);
 void kb_tflite_conv2d_s8(const int8_t *in, int8_t *out, void *scratch, const kb_conv2d_s8_params *p,
                          const kb_region *r);
 /* Of kernels of 1 x 1 with a stride of 1 and no padding, channels in and out a multiple of four, at most

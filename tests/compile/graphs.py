@@ -32,7 +32,9 @@ class Builder:
     """
 
     def __init__(self, seed: int, *, exact: bool = False, extreme: bool = False, wild: bool = True) -> None:
-        self.random, self.widths = (np.random.default_rng(numbers) for numbers in (seed, [seed, 7]))
+        self.random, self.widths, self.zeros = (
+            np.random.default_rng(numbers) for numbers in (seed, [seed, 7], [seed, 8])
+        )
         self.exact, self.extreme, self.wild = exact, extreme, wild
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
@@ -126,9 +128,11 @@ class Builder:
         stride: Pair | None = None,
         padding: Pair | None = None,
         bits: int = 0,
+        density: float = 1,
     ) -> Tensor:
         """A convolution; a random number of channels keeps to MAX_MACS and MAX_WEIGHTS. Groups and dilation are random where
-        the kernel is, and the type has them, and so is the width of weights that is not given.
+        the kernel is, and the type has them, and so is the width of weights that is not given. Of 8 bits about ``density`` are
+        not 0; a wild builder sometimes leaves fewer.
         """
         r, channels, dilation, groups = self.random, source.shape[2], (1, 1), 1
         if kernel is None and source.dtype in ("float32", "int8"):
@@ -151,6 +155,9 @@ class Builder:
             attrs |= {"bits": bits} if bits < 8 else {}
             reach = 2**15 if source.dtype == "int16" else 256
             params = self._int8_params(shape, dtype, reach, 2 ** (bits - 1) - 1)
+            if bits == 8:
+                few = self.wild and self.zeros.random() < 0.2
+                params["weight"][self.zeros.random(shape) >= (self.zeros.uniform(0, 0.4) if few else density)] = 0
         else:
             params = (self._bit_params if source.dtype == "bit" else self._float_params)(shape, dtype)
         return self.op("conv2d", [source], output, attrs | {"relu": relu}, params)

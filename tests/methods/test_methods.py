@@ -8,6 +8,7 @@ import pytest
 
 from kilobench.compile.counts import macs
 from kilobench.compile.lower import lower
+from kilobench.compile.operator import bind
 from kilobench.contracts import Method, UserError
 from kilobench.learn.layers import XnorConv2d
 from kilobench.plugins.registry import load_registry
@@ -19,6 +20,7 @@ SHORT = {
     "mixed": "mixed[batches=2]",
     "qat": "qat",
     "ternary": "ternary",
+    "nm": "nm[m=4]",
     "xnor": "xnor",
     "lsq": "lsq[bits=2]",
     "pact": "pact",
@@ -38,6 +40,7 @@ INTEGER = [
     "lsq[bits=2]",
     "pact[bits=2]",
     "ternary",
+    "nm[m=4]",
     "int4[batches=2]",
     "mixed[bits=3.5,batches=2]",
     "xnor",
@@ -113,11 +116,27 @@ def test_a_job_holds_no_test_data() -> None:
         ("distill[temperature=0]", "temperature must be positive"),
         ("distill[teacher=]", "teacher must be full or a network"),
         ("ternary[threshold=-1]", "threshold must not be negative"),
+        ("nm[n=2,m=4]", "nm: n=2,m=4 has no kernel that pays; at most a third may be kept"),
+        ("nm[decay=-1]", "nm: decay must not be negative, but is -1.0"),
     ],
 )
 def test_wrong_parameters_are_named(recipe: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         digits().apply(recipe)
+
+
+@pytest.mark.parametrize("trained", [digits, tones], ids=["digits", "tones"])
+def test_nm_keeps_one_weight_of_every_group_where_the_board_leaves_out_the_others(trained: object) -> None:
+    network: Trained = trained()  # type: ignore[operator]
+    graph = lower(network.apply("nm[m=4]"), network.task.input_shape)
+    convs = [op for op in graph.ops if op.kind == "conv2d"]
+    large = [op for op in convs[1:] if op.params["weight"].size >= 1024]
+    assert large and large == [op for op in convs if "sparse" in bind(graph, op).kernel]
+    for weight in (op.params["weight"] for op in large):
+        channels = weight.shape[3]
+        assert (np.count_nonzero(weight, axis=3) <= channels // 4).all()
+        if channels % 4 == 0:
+            assert (np.count_nonzero(weight.reshape(-1, 4), axis=1) <= 1).all()
 
 
 def test_distill_teaches_what_follows() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kilobench.compile.graph import unpack
 from kilobench.compile.kernels import constant
 from kilobench.compile.operator import Attribute, Field, require
-from kilobench.compile.ops import _bits
+from kilobench.compile.ops import _bits, _sparse
 from kilobench.compile.ops._convolution import Convolution
 from kilobench.compile.ops._integers import (
     INT32_MAX,
@@ -139,7 +139,9 @@ class Conv2d(Convolution):
         return self.relu((acc.astype(np.float32) + centred) * self.params["scale"] + self.params["bias"])
 
     def constant_bytes(self) -> int:
-        """With weights of few bits packed."""
+        """With weights of few bits packed, and without those that are 0 where that is how they are stored."""
+        if self._sparse:
+            return super().constant_bytes() - self.params["weight"].nbytes + _sparse.chunk_bytes(self._in_order())
         packed = self._packed if self.source.dtype == "int8" else 8
         return super().constant_bytes() - self.params["weight"].nbytes * (8 - packed) // 8
 
@@ -156,18 +158,24 @@ class Conv2d(Convolution):
             return name + ("_centred" if self._centred() else "_few" if _bits.few(self) else "") + suffix
         if self._packed < 8:
             return name.replace("_s8", f"_s{self._packed}")
+        if self._sparse:
+            return name.replace("conv2d", "sparse_dense_conv2d" if self._is_dense() else "sparse_conv2d")
         kind = "pointwise_" if self._in_pairs() else "dense_" if self._is_dense_f32() or self._is_dense_s8() else ""
         return name.replace("conv2d", f"{kind}conv2d")
 
     @property
     def struct(self) -> str:
         """The same of all of a type, but of linear layers of int8."""
-        return re.sub("_few|pointwise_|dense_(?=conv2d_f32)", "", super().struct).replace(f"_s{self._packed}", "_s8")
+        return re.sub("_few|pointwise_|dense_(?=conv2d_f32)|(?<=sparse_)dense_", "", super().struct).replace(
+            f"_s{self._packed}", "_s8"
+        )
 
     def fields(self) -> dict[str, Field]:
         """The zero point of an int8 convolution's output is in its numbers of channels."""
         if self._is_dense_s8():
             return self._dense_s8()
+        if self._sparse:
+            return self._sparse_s8()
         fields = super().fields()
         if self.source.dtype == "int8" and not self.general:
             del fields["out_zero"]
@@ -185,6 +193,8 @@ class Conv2d(Convolution):
             return _bits.scratch_bytes(self)
         if self.source.dtype == "float32" or self.general or self._is_dense_s8():
             return 0
+        if self._sparse:
+            return 0 if self._is_dense() else _sparse.scratch_bytes(self)
         stride, taps = self.least.stride[1], self._ordered_taps()
         halves = (self._block() - 1) * stride * self._column() + taps
         return int(2 * halves + (4 * self._sums() if self.source.dtype == "int8" else 0))
@@ -208,7 +218,20 @@ class Conv2d(Convolution):
 
     def _is_dense_s8(self) -> bool:
         """Whether it is int8 and dense, and the kernel that makes four channels at a time would make some for nothing."""
-        return self.source.dtype == "int8" and self.output.shape[2] < _TOGETHER and self._is_dense()
+        few = self.source.dtype == "int8" and self.output.shape[2] < _TOGETHER
+        return few and not self._sparse and self._is_dense()
+
+    @cached_property
+    def _sparse(self) -> bool:
+        """Whether it is int8 and so many of its weights are 0 that the others alone are stored."""
+        plain = self.source.dtype == "int8" and self.attrs["bits"] == 8 and not self.general
+        return plain and not self.may_round_twice() and _sparse.pays(self._in_order())
+
+    def _in_order(self) -> NDArray[np.int8]:
+        """Weights [O, taps], as they lie in memory in a dense layer, or by column of the kernel."""
+        weight = self.params["weight"]
+        ordered = weight if self._is_dense() else weight.transpose(0, 2, 1, 3)
+        return ordered.reshape(len(weight), -1)
 
     @cached_property
     def _packed(self) -> int:
@@ -245,6 +268,12 @@ class Conv2d(Convolution):
         filled = np.pad(rows, ((0, 0), (0, -taps % constant("KB_DENSE_S8_STEP"))))
         weight = filled.reshape(outputs, -1, 4).transpose(1, 0, 2)
         return {"weight": weight, "channel": self._channel, "taps": taps, "channels": outputs, "low": lowest(self)}
+
+    def _sparse_s8(self) -> dict[str, Field]:
+        """See sparse_conv2d_s8.h."""
+        words = _sparse.words(self._in_order(), self._channel)
+        fields: dict[str, Field] = {"window": self.window(), "weight": words, "words": len(words)}
+        return fields | _sparse.numbers(self) | {"in_zero": self.source.zero_point, "low": lowest(self)}
 
     def _s8(self) -> dict[str, Field]:
         """Weights of four output channels side by side; see conv2d_s8.h and conv2d_narrow.h."""
