@@ -219,7 +219,7 @@ def test_spectrograms_are_shifted_in_time_alone() -> None:
 
 
 def test_schedules() -> None:
-    assert schedule("cosine", 0, 1000) == pytest.approx(1 / 50)
+    assert schedule(Training(), 0, 1000) == pytest.approx(1 / 50)
     assert schedule("cosine", 50, 1000) == 1
     assert schedule("cosine", 999, 1000) < 1e-4
     assert [schedule("step", step, 1000) for step in (100, 300, 600, 900)] == pytest.approx([1, 0.1, 0.01, 0.001])
