@@ -193,7 +193,7 @@ def test_a_training_is_told_in_the_shortest_way(given: str, shortest: str) -> No
         ("drops=30-30", "not '30-30'"),
         ("drops=100", "not '100'"),
         ("drops=", "not ''"),
-        ("edges=blak", "edges must be one of repeated, black, not 'blak'; nearest is 'black'"),
+        ("edges=blacks", "edges must be one of repeated, black, not 'blacks'; nearest is 'black'"),
     ],
 )
 def test_a_training_that_is_none_is_told_with_the_nearest(changes: str, message: str) -> None:
