@@ -300,7 +300,10 @@ def _tuning(commands: Any) -> None:
 def _working(parser: argparse.ArgumentParser) -> None:
     """How networks are trained, and who does the work."""
     parser.add_argument(
-        "--training", default="", metavar="KEY=VALUE,...", help="changes to it, as in epochs=40,mix=0.5"
+        "--training",
+        default="",
+        metavar="[NAME,]KEY=VALUE,...",
+        help="changes to it, as in epochs=40,mix=0.5, or study,epochs=40",
     )
     parser.add_argument(
         "--effort",

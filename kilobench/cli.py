@@ -17,7 +17,7 @@ from typing import Any
 from kilobench import start
 from kilobench.arguments import KINDS, parser
 from kilobench.commands.options import known_boards, registry_of, require_cache, require_writable
-from kilobench.contracts import EFFORT, Board, CellError, Core, UserError
+from kilobench.contracts import EFFORT, Board, CellError, Core, Training, UserError
 from kilobench.extras import missing, needed, require
 from kilobench.lines import one_line
 
@@ -159,6 +159,11 @@ def _show(options: argparse.Namespace) -> int:
             print(f"\n{inspect.getdoc(entry.value)}\n\nreference: {entry.value.reference}")
             for number, change in enumerate(entry.value.changes, 2):
                 print(f"version {number}: {change}")
+            for name, training in getattr(entry.value, "trainings", {}).items():
+                settings = (
+                    f"{key}={value}" for key, value in vars(training).items() if value != getattr(Training, key)
+                )
+                print(f"training {name}: {', '.join(settings)}")
             for name, (kind_, default) in parameters(entry.value).items():
                 described = getattr(kind_, "__name__", str(kind_).removeprefix("typing."))
                 described = " | ".join(kind_.__args__) if described == "Literal" else described

@@ -25,6 +25,7 @@ Shape = tuple[int, int, int]
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "step"]
+_DROPS = r"[1-9]\d?(-[1-9]\d?)*"
 
 EFFORT = 2.6
 """Of a contest, in trainings of its task, unless another is asked for."""
@@ -112,6 +113,9 @@ _TRAINING_RANGES = {
     "mix": (0, 1),
     "stretch": (1, 100),
     "tilt": (0, 1),
+    "beyond": (0, 1),
+    "turn": (0, 180),
+    "warm_up": (0, 1),
     "ema": (0, 0.99999),
 }
 """What the settings of a training may be; the comparison is false for NaN."""
@@ -130,7 +134,13 @@ class Training:
     optimiser: Optimiser = "adamw"
     """AdamW (arXiv 1711.05101), Adam (arXiv 1412.6980), or SGD with Nesterov momentum 0.9."""
     schedule: Schedule = "cosine"
-    """After a linear warm-up: a cosine to zero (arXiv 1608.03983), or a tenth each at 30, 60 and 90 % of the steps."""
+    """After a warm-up: a cosine to zero (arXiv 1608.03983), or a tenth each at ``drops``."""
+    drops: str = "30-60-90"
+    """Where the schedule ``step`` drops, in % of the steps."""
+    warm_up: float = 0.05
+    """Share of the steps, one at least; 0 for none."""
+    warm_up_rate: Literal["rising", "tenth"] = "rising"
+    """What the learning rate does there: it rises to its peak, or is a tenth of that."""
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     mix: float = 0.0
@@ -139,8 +149,16 @@ class Training:
     """Sounds are stretched in time by up to this factor either way."""
     tilt: float = 0.0
     """Sounds are filtered by 1 - a/z with a random a of up to this magnitude: other microphones, other distances."""
+    beyond: float = 0.1
+    """How far windows of sounds may reach beyond their clip, as a share of a window."""
+    polarity: bool = True
+    """Whether the sign of sounds is changed at random."""
     flip: bool = False
     """Whether images are mirrored at random."""
+    turn: float = 0.0
+    """Images are turned by up to so many degrees either way."""
+    edges: Literal["repeated", "black"] = "repeated"
+    """What comes in where images are shifted or turned: the pixels at their edges, or black."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
 
@@ -150,6 +168,13 @@ class Training:
             if not low <= (value := getattr(self, name)) <= high:
                 wanted = f"at least {low:g}" if high == _ANY and not value > high else f"from {low:g} to {high:g}"
                 raise UserError(f"training: {name} must be {wanted}, not {value}")
+        if not re.fullmatch(_DROPS, self.drops) or sorted({*(at := self.dropping)}) != list(at):
+            raise UserError(f"training: drops must be rising numbers of % as in 30-60-90, not {self.drops!r}")
+
+    @property
+    def dropping(self) -> tuple[int, ...]:
+        """``drops`` as numbers."""
+        return tuple(map(int, self.drops.split("-")))
 
     def length(self, samples: int) -> int:
         """Steps of one training on so many samples."""
@@ -335,6 +360,9 @@ class Task(Contribution):
         """How the network is trained first; its length is the unit of effort (docs/training.md)."""
         return Training()
 
+    trainings: ClassVar[Mapping[str, Training]] = {}
+    """Others, by names that ``--training`` may begin with, as that of a paper."""
+
     @property
     def class_count(self) -> int:
         """Number of classes, known without loading data."""
@@ -391,7 +419,9 @@ class Method(Contribution):
 
     @property
     def from_scratch(self) -> bool:
-        """Whether it begins with the untrained network, and so with all steps; the first method of a recipe may."""
+        """Whether it begins with an untrained network: the recipe's own, and so with all steps, if it is the first method of it;
+        behind one that ``resizes``, that one's network with weights drawn anew.
+        """
         return False
 
     @property

@@ -62,7 +62,9 @@ class Xnor(Method):
         self._binarise(model)
         if self.layout == "study":
             _centre(model)
-            trained = job.train(model, lr=1e-3, optimiser="adam", weight_decay=1e-4, after_step=_centre)
+            trained = job.train(
+                model, lr=1e-3, optimiser="adam", weight_decay=1e-4, schedule="cosine", after_step=_centre
+            )
         else:
             trained = job.train(model, lr=self.lr, after_step=_clamp)
         return quantise(trained, job.batches(8))

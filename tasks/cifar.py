@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kilobench.contrib.tasks._study import STUDIED_IMAGES
+
 from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Cifar10(Task):
     kind = "image"
     network = "resnet8"
     training = replace(_TRAINING, epochs=30)
+    trainings = STUDIED_IMAGES
     source = _SOURCE10
 
     @property
@@ -102,6 +105,7 @@ class Cifar100(Task):
     kind = "image"
     network = "resnet8"
     training = _TRAINING
+    trainings = STUDIED_IMAGES
     classes: int = 100
     source = _SOURCE100
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kilobench.contrib.tasks._study import studied_sound
+
 from kilobench.api import Frontend, Progress, Shape, Source, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class _Esc(Task):
     folds = _FOLDS
     sample_rate = RATE
     training = Training(epochs=100, stretch=1.25, tilt=0.9, mix=0.5)
+    trainings = studied_sound(epochs=2000)
     source = _SOURCE
 
     @property

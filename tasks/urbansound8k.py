@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kilobench.contrib.tasks._study import studied_sound
+
 from kilobench.api import Progress, Shape, Source, Split, Task, Training, UserError, data
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class UrbanSound8K(Task):
     folds = len(PER_FOLD)
     sample_rate = RATE
     training = Training(epochs=30, stretch=1.25, tilt=0.9, mix=0.5)
+    trainings = studied_sound(epochs=1200)
     source = _SOURCE
 
     @property

@@ -54,7 +54,7 @@ def run(
     """Search for the recipe and network of a suite of one cell, and run the best where time is left; ``began`` is when, by the
     clock of ``monotonic``, its time began."""
     tried = space(suite, options.network, options.recipe, registry)
-    rungs = lengths(registry.get("tasks", suite.tasks[0]).training, options.training, options.rungs)
+    rungs = lengths(registry.get("tasks", suite.tasks[0]), options.training, options.rungs)
     introduce(tried, suite, rungs, console)
     if options.dry_run:
         show_space(tried, console)

@@ -19,14 +19,16 @@ _GAIN_DB = 6.0
 _FRAME = 1024
 """Samples per frame of a loudness curve."""
 _AUDIBLE_DB = -100.0
+_BLACK = -1.0
+"""A pixel of 0, as (p - 128) / 128."""
 
 
 class AudioAugmenter:
     """Random windows of clips, stretched in time, filtered, changed in gain and sign, and mixed with other classes.
 
     As in the study (arXiv 2108.06128) and between-class learning (arXiv 1711.10282): a factor of ``stretch**U(-1, 1)`` by
-    linear interpolation, windows that may reach a tenth of their length beyond the clip, mixing by A-weighted loudness.
-    Sign and spectral tilt vary because a microphone's polarity and frequency response are not what is to be learnt.
+    linear interpolation, windows that may reach beyond the clip, mixing by A-weighted loudness.
+    Sign and spectral tilt may vary because a microphone's polarity and frequency response are not what is to be learnt.
     """
 
     def __init__(self, x: Tensor, y: Tensor, classes: int, shape: Shape, rate: int, training: Training) -> None:
@@ -39,7 +41,8 @@ class AudioAugmenter:
         out = torch.empty(len(chosen), 1, 1, self.length, device=self.clips.device)
         y = functional.one_hot(self.y[torch.from_numpy(chosen)], self.classes).to(torch.float32)
         gains = 10 ** (generator.uniform(-_GAIN_DB, _GAIN_DB, len(chosen)) / 20)
-        gains *= generator.choice([-1.0, 1.0], len(chosen))
+        if self.training.polarity:
+            gains *= generator.choice([-1.0, 1.0], len(chosen))
         for row, index in enumerate(chosen):
             window, level = self._window(int(index), generator)
             if generator.random() < self.training.mix:
@@ -64,7 +67,7 @@ class AudioAugmenter:
         """A window of a clip, [length], and its loudness in dB (0 where nothing is mixed)."""
         clip = self.clips[index]
         length = round(self.length * self.training.stretch ** generator.uniform(-1, 1))
-        margin = self.length // 10
+        margin = int(self.length * self.training.beyond)
         bounds = sorted((-margin, self.clips.shape[1] + margin - length))
         start = int(generator.integers(bounds[0], bounds[1] + 1))
         low, high = max(start, 0), min(start + length, self.clips.shape[1])
@@ -101,7 +104,7 @@ def heard(x: Tensor, frontend: Frontend) -> Tensor:
 
 
 class ImageAugmenter:
-    """Images shifted by up to an eighth of their size, edges repeated, and mirrored at random where ``flip``."""
+    """Images shifted by up to an eighth of their size, mirrored at random where ``flip``, and turned by up to ``turn``."""
 
     def __init__(self, x: Tensor, y: Tensor, classes: int, training: Training) -> None:
         self.reach = max(1, x.shape[2] // 8)
@@ -111,13 +114,18 @@ class ImageAugmenter:
         """Inputs float32 [n, c, h, w] and class shares float32 [n, classes] for the images ``chosen``."""
         indices = torch.from_numpy(chosen)
         height, width = self.x.shape[2:]
-        padded = functional.pad(self.x[indices], (self.reach,) * 4, mode="replicate")
+        repeated = self.training.edges == "repeated"
+        mode, value = ("replicate", None) if repeated else ("constant", _BLACK)
+        padded = functional.pad(self.x[indices], (self.reach,) * 4, mode=mode, value=value)
         tops, lefts = generator.integers(0, 2 * self.reach + 1, (2, len(chosen)))
         mirrored = generator.random(len(chosen)) < 0.5
         out = torch.empty(len(chosen), *self.x.shape[1:], device=self.x.device)
         for row, (top, left, mirror) in enumerate(zip(tops, lefts, mirrored, strict=True)):
             image = padded[row, :, top : top + height, left : left + width]
             out[row] = image.flip(2) if mirror and self.training.flip else image
+        if turn := self.training.turn:
+            angles = generator.uniform(-turn, turn, len(chosen)).astype(np.float32)
+            out = _turned(out, torch.from_numpy(angles).to(out.device), "border" if repeated else "zeros")
         return out, functional.one_hot(self.y[indices], self.classes).to(torch.float32)
 
 
@@ -165,6 +173,17 @@ def loudness(x: Tensor, rate: int) -> Tensor:
     weights = (a**2).to(torch.float32)
     levels = [torch.fft.rfft(part).abs().square() @ weights for part in frames.split(64)]
     return 10 * torch.log10(torch.cat(levels).clamp(min=10 ** (_AUDIBLE_DB / 10)))
+
+
+def _turned(images: Tensor, degrees: Tensor, padding: str) -> Tensor:
+    """Images turned around their centres, each by its own angle; pixels are those that are nearest."""
+    height, width = images.shape[2:]
+    cos, sin = degrees.deg2rad().cos(), degrees.deg2rad().sin()
+    zero, ratio = torch.zeros_like(cos), height / width
+    rows = [torch.stack([cos, -sin * ratio, zero], 1), torch.stack([sin / ratio, cos, zero], 1)]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    turned = functional.grid_sample(images - _BLACK, grid, mode="nearest", padding_mode=padding, align_corners=False)
+    return turned + _BLACK
 
 
 def _tilted(sound: Tensor, a: float) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kilobench.contracts import EFFORT as EFFORT
 from kilobench.contracts import Method, UserError
@@ -32,16 +33,16 @@ def spans(methods: Sequence[Method], effort: float = EFFORT) -> tuple[Span, ...]
 
     The first training is one training of the task, and so is that of a network that teaches (``taught_by``), which is the span
     of its method; what is left, methods share in proportion to their ``effort``. Where none trains, the first training has all;
-    where one begins from scratch, methods do. Raises UserError for an effort that is no positive number, or leaves nothing for a
-    method, and for a network that would teach nothing.
+    where the first method begins from scratch, methods do. Raises UserError for an effort that is no positive number, or leaves
+    nothing for a method, and for a network that would teach nothing.
     """
     if not 0 < effort < _MOST:
         raise UserError(f"the effort must be a positive number of trainings below {_MOST:g}, not {effort:g}")
     training = [method.name for method in methods if method.effort]
-    scratch = next((method for method in methods if method.from_scratch), None)
-    if scratch is not None and scratch is not methods[0]:
-        raise UserError(f"{scratch.name} begins with the untrained network: it must be the first of its recipe")
-    first = 0.0 if scratch else 1.0 if training else effort
+    for before, method in pairwise(methods):
+        if method.from_scratch and not before.resizes:
+            raise UserError(f"{method.name} begins with the untrained network: it must be the first of its recipe")
+    first = 0.0 if methods and methods[0].from_scratch else 1.0 if training else effort
     teachers = [float(method.taught_by != "") for method in methods]
     fixed = first + sum(teachers)
     _require_pupil(methods)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -58,20 +60,20 @@ def make_factor(training: Training, chosen: Schedule | Factor | None) -> Factor:
     if callable(chosen):
         return chosen
     name = _one_of("schedule", chosen or training.schedule, get_args(Schedule))
-    return lambda step, steps: schedule(name, step, steps)
+    return partial(schedule, replace(training, schedule=name))
 
 
-def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:
+def _one_of(what: str, name: str, known: tuple[str, ...]) -> Any:
     if name not in known:
         raise CellError(f"{what}: it is one of {', '.join(known)}, or a function, not {name!r}")
     return name
 
 
-def schedule(kind: str, step: int, steps: int) -> float:
-    """Factor on the learning rate: a linear warm-up over the first twentieth, then as Training.schedule says."""
-    warm_up = max(1, steps // 20)
+def schedule(training: Training, step: int, steps: int) -> float:
+    """Factor on the learning rate at a step, as a training says."""
+    warm_up = max(1, int(training.warm_up * steps)) if training.warm_up else 0
     if step < warm_up:
-        return (step + 1) / warm_up
-    if kind == "step":
-        return float(0.1 ** sum(step >= share * steps for share in (0.3, 0.6, 0.9)))
+        return (step + 1) / warm_up if training.warm_up_rate == "rising" else 0.1
+    if training.schedule == "step":
+        return float(0.1 ** sum(step >= percent / 100 * steps for percent in training.dropping))
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))

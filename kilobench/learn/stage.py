@@ -48,6 +48,20 @@ def untrained(settings: Settings) -> nn.Module:
     return model
 
 
+def drawn_anew(model: nn.Module, settings: Settings) -> nn.Module:
+    """The same network with new weights, for a method that trains from scratch what an earlier one has resized.
+
+    Raises CellError naming a layer that cannot be drawn.
+    """
+    seed_everything(settings.seed, settings.threads)
+    for path, module in model.named_modules():
+        if callable(reset := getattr(module, "reset_parameters", None)):
+            reset()
+        elif next(module.parameters(recurse=False), None) is not None:
+            raise CellError(f"{path} ({type(module).__name__}) has no reset_parameters to draw its weights anew")
+    return model
+
+
 def make_stage(
     settings: Settings,
     split: Split,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -57,6 +58,11 @@ def require_promised(contribution: C) -> C:
         whole = isinstance(shape, tuple) and len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)
         _require(whole, "input_shape", "three positive int", shape)
         _require(isinstance(contribution.training, Training), "training", "a Training", contribution.training)
+        others = contribution.trainings
+        named = isinstance(others, Mapping) and all(
+            is_name(key) and isinstance(others[key], Training) for key in others
+        )
+        _require(named, "trainings", "Trainings by name", others)
         _check_frontend(contribution)
     if isinstance(contribution, Method):
         boards = contribution.boards

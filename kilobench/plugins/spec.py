@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from kilobench.contracts import Contribution, Training, UserError
+from kilobench.contracts import Contribution, Task, Training, UserError
 
 _TEXT = r"[^\x00-\x1f\x7f<>`|()/\\\[\]]*"
 _SPEC = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]*)(?:\[((?:{_TEXT}\[{_TEXT}\])*{_TEXT})\])?")
@@ -100,14 +100,41 @@ def build(cls: type[C], spec: Spec) -> C:
     return cls(**real | _values(cls, spec))
 
 
-def change_training(training: Training, changes: str) -> Training:
-    """A training with some of its settings changed, as in ``epochs=40,optimiser=sgd``; raises UserError like build."""
-    values = _values(Training, parse(f"training[{changes}]"))
+def change_training(task: Task, changes: str) -> Training:
+    """A task's training, or one that it has by name, with some of its settings changed: ``epochs=40,optimiser=sgd``, ``study``,
+    ``study,epochs=40``. Raises UserError like build.
+    """
+    name, settings = _named_training(changes)
+    values = _values(Training, parse(f"training[{settings}]"))
     if {"epochs", "steps"} <= values.keys():
         raise UserError("training: give epochs or steps, not both")
     if "epochs" in values:
         values["steps"] = 0
-    return dataclasses.replace(training, **values)
+    return dataclasses.replace(_training(task, name), **values)
+
+
+def training_changes(task: Task, changes: str) -> str:
+    """The shortest text that makes the same of a task's training, of the same name; empty where it is the task's own."""
+    name, _ = _named_training(changes)
+    base, made = map(dataclasses.asdict, (_training(task, name), change_training(task, changes)))
+    differ = {key: value for key, value in made.items() if value != base[key]}
+    if "epochs" in differ:
+        differ.pop("steps", None)
+    texts = (f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in differ.items())
+    return ",".join(filter(None, (name, *texts)))
+
+
+def _named_training(changes: str) -> tuple[str, str]:
+    """The name that changes of a training begin with, if they do, and the rest."""
+    first, _, rest = changes.partition(",")
+    return (first.strip(), rest) if "=" not in first else ("", changes)
+
+
+def _training(task: Task, name: str) -> Training:
+    if name and name not in task.trainings:
+        has = f" (it has {', '.join(task.trainings)})" if task.trainings else " (it has only its own)"
+        raise UserError(f"{task.name} has no training {name!r}{nearest(name, task.trainings) or has}")
+    return task.trainings[name] if name else task.training
 
 
 def _values(cls: type[Any], spec: Spec) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from kilobench.contracts import Board, Method, Network, Task, UserError
+from kilobench.contracts import Board, Method, Network, Task, Training, UserError
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import EFFORT, spans
 from kilobench.measuring.onboard import CLOCK_TOLERANCE, SLOWEST_CYCLES_PER_MAC
@@ -43,7 +43,7 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
         methods = [registry.get("methods", str(spec)) for spec in parse_recipe(record.recipe)]
         teachers = [registry.get("networks", method.taught_by) for method in methods if method.taught_by]
         board: Board = registry.get("boards", record.board)
-        change_training(task.training, record.training_changes)
+        change_training(task, record.training_changes)
         shortest = canonical(task), canonical(network), "+".join(canonical(method) for method in methods)
         classes, synthetic = task.class_count, task.synthetic
     except UserError as error:
@@ -54,8 +54,8 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
             yield f"{found} is to be written {wanted}"
     if (record.classes, record.synthetic) != (classes, synthetic):
         yield f"{record.task} has {classes} classes and is {'' if synthetic else 'not '}synthetic"
-    training = {"steps": 0} | record.training  # which trainings did not have at first
-    if training != dataclasses.asdict(change_training(task.training, record.training_changes)):
+    training = dataclasses.asdict(Training()) | record.training  # settings that records of before do not have
+    if training != dataclasses.asdict(change_training(task, record.training_changes)):
         yield "training is not the task's own with the changes that it states"
     yield from _terms(record, task, network, methods, teachers)
     if not 0 <= record.fold < task.folds:

@@ -234,7 +234,7 @@ class Verifier:
             raise Refuted(f"data_digest: the data here has {split.digest}")
         if split.partial != record.partial:
             raise Refuted(f"partial: the data lacks {split.partial} inputs")
-        training = change_training(task.training, record.training_changes).length(len(split.train_x))
+        training = change_training(task, record.training_changes).length(len(split.train_x))
         if record.effort and steps_of(record) != (wanted := round(record.effort * training)):
             raise Refuted(f"steps: {steps_of(record)} in all, the data gives {wanted}")
         with temporary_folder() as folder:

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from rich.console import Console
 
-from kilobench.contracts import Training, UserError
+from kilobench.contracts import Task, UserError
 from kilobench.data.loading import VALIDATION_SHARE
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import change_training
@@ -34,13 +34,13 @@ ETA = 3
 """A third of a rung goes on, to be trained three times as long."""
 
 
-def lengths(training: Training, changes: str, rungs: int) -> list[str]:
+def lengths(task: Task, changes: str, rungs: int) -> list[str]:
     """Changes to a task's training, as in ``epochs=4``, for every rung; the last has the ``changes`` as they are.
 
     Each is a third as long as the next, and no shorter than an epoch, or a step; rungs that would be the same are one. It is the
     training that is shortened, whose multiples the effort is: every stage of a recipe keeps its share of the steps.
     """
-    whole = change_training(training, changes)
+    whole = change_training(task, changes)
     unit, length = ("steps", whole.steps) if whole.steps else ("epochs", whole.epochs)
     others = [part for part in changes.split(",") if part and part.split("=")[0].strip() not in ("steps", "epochs")]
     short = [max(1, round(length / ETA**exponent)) for exponent in range(rungs - 1, 0, -1)]

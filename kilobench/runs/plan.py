@@ -31,7 +31,7 @@ from kilobench.plugins.boards import require_emulated
 from kilobench.plugins.budget import budget_text, parse_budget
 from kilobench.plugins.operators import plugin_sources
 from kilobench.plugins.registry import Registry
-from kilobench.plugins.spec import canonical, change_training, parse_recipe, without_width
+from kilobench.plugins.spec import canonical, change_training, parse_recipe, training_changes, without_width
 from kilobench.plugins.suites import Suite
 from kilobench.toolchain import toolchain_name
 
@@ -234,7 +234,7 @@ class Planner:
             raise UserError(f"{canonical(task)} has no fold {point.fold}; it has 0 to {task.folds - 1}")
         network: Network = self._get("networks", point.network or task.network)
         methods = self._methods(point)
-        training = change_training(task.training, point.training)
+        training, changes = change_training(task, point.training), training_changes(task, point.training)
         _require_suited(task, training, methods, validation=point.validation)
         stages = self._stages(point, task, network, training, methods)
         budget = parse_budget(point.budget, "") if point.budget else None
@@ -243,14 +243,14 @@ class Planner:
             task=task,
             network=network,
             training=training,
-            training_changes=_changes(task.training, training),
+            training_changes=changes,
             recipe="+".join(canonical(method) for method in methods),
             methods=methods,
             budget=budget,
             stages=stages,
             costing=tuple(self._get("boards", name) for name in sorted(costing)),
             evaluation_key=hashed(stages[-1].key, point.effort, point.budget, evaluating_code(), plugin_operators()),
-            arguments=_arguments(point, task, network, methods, _changes(task.training, training)),
+            arguments=_arguments(point, task, network, methods, changes),
         )
 
     def _stages(
@@ -299,8 +299,8 @@ def _require_suited(task: Task, training: Training, methods: tuple[Method, ...],
     for method in methods:
         if method.teaches:
             raise UserError(f"{method.name} teaches classes; {task.name} has none, but is to reconstruct its inputs")
-    for name in ("label_smoothing", "mix", "stretch", "tilt", "flip"):
-        if getattr(training, name) != (1.0 if name == "stretch" else 0):
+    for name in ("label_smoothing", "mix", "stretch", "tilt", "beyond", "polarity", "flip", "turn", "edges"):
+        if getattr(training, name) != (0 if name == "label_smoothing" else getattr(Training, name)):
             raise UserError(f"training: {name} is for tasks with classes; {task.name} is to reconstruct its inputs")
 
 
@@ -347,10 +347,3 @@ def _arguments(
     if point.validation:
         words.append("--validation")
     return tuple(words)
-
-
-def _changes(default: Training, training: Training) -> str:
-    values = dataclasses.asdict(training)
-    return ",".join(
-        f"{key}={values[key]}" for key, value in dataclasses.asdict(default).items() if values[key] != value
-    )

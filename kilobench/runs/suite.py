@@ -22,7 +22,7 @@ def check(suite: Suite | ModelSuite, registry: Registry) -> None:
         return
     for task in suite.tasks:
         built = registry.get("tasks", task)
-        change_training(built.training, suite.training)
+        change_training(built, suite.training)
         registry.get("networks", built.network if suite.network is None else suite.network)
     for seed in suite.seeds:
         if not 0 <= seed < 1 << 32:

@@ -115,7 +115,7 @@ class Workshop:
             split,
             stage.method,
             0 if stage.teacher else steps[_name(stage.method)],
-            None if stage.method is None else _stage(cell, unit.stage - 1),
+            _before(cell, unit.stage),
             _teacher(cell, unit.stage),
             unit.path.with_suffix(""),
             partial(_cost, cell, unit.stage),
@@ -220,6 +220,17 @@ def _model_paths(cell: Cell, count: int | None = None) -> list[Path]:
 def _stage(cell: Cell, index: int) -> nn.Module:
     """A fresh copy of the model after a stage of the recipe."""
     return load_model(_stage_path(cell, index))[0]
+
+
+def _before(cell: Cell, index: int) -> nn.Module | None:
+    """What a stage begins with; None for the first, which makes the network itself."""
+    from kilobench.learn.stage import drawn_anew
+
+    stage = cell.model.stages[index]
+    if stage.method is None:
+        return None
+    model = _stage(cell, index - 1)
+    return drawn_anew(model, _settings(cell)) if stage.method.from_scratch and stage.span.begin else model
 
 
 def _require_data_of(cell: Cell, count: int, split: Split) -> None:

@@ -106,10 +106,15 @@ def test_a_network_that_would_teach_nothing_is_refused() -> None:
             spans(methods(recipe), 2.6)
 
 
-@pytest.mark.parametrize("recipe", ["prune+xnor[layout=study]", "distill+xnor[layout=study]"])
+@pytest.mark.parametrize("recipe", ["distill+search", "distill+xnor[layout=study]"])
 def test_a_method_that_begins_from_scratch_is_the_first(recipe: str) -> None:
-    with pytest.raises(UserError, match="xnor begins with the untrained network: it must be the first of its recipe"):
+    with pytest.raises(UserError, match="begins with the untrained network: it must be the first of its recipe"):
         spans(methods(recipe), 2.6)
+
+
+def test_behind_one_that_resizes_a_method_may_begin_from_scratch() -> None:
+    """XMini: the network is trained and pruned, and the weights of what is left are drawn anew."""
+    assert [span.end for span in spans(methods("prune+xnor[layout=study]"), 2.6)] == pytest.approx([1.0, 1.8, 2.6])
 
 
 def test_a_method_that_trains_has_a_step_at_least() -> None:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: determinism, going on after a kill, averages, mixtures, teachers, and that no test data gets in."""
 
+import copy
 import dataclasses
+import math
 import multiprocessing
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +21,9 @@ from kilobench.learn import train
 from kilobench.learn.augment import AudioAugmenter, ImageAugmenter, SpectrogramAugmenter, loudness
 from kilobench.learn.effort import spans
 from kilobench.learn.optimisers import schedule
-from kilobench.learn.stage import Settings, make_stage
+from kilobench.learn.stage import Settings, drawn_anew, make_stage
 from kilobench.learn.train import Teacher, TrainingJob, seed_everything
+from kilobench.plugins.registry import load_registry
 
 
 class Tones(Task):
@@ -195,6 +199,18 @@ def test_loudness_is_a_weighted() -> None:
     assert float(levels[1].mean() - levels[0].mean()) == pytest.approx(19.1, abs=0.6)
 
 
+def test_weights_are_drawn_anew_by_the_seed_alone() -> None:
+    """Layers keep their shapes; what has no way to draw its weights is named."""
+    settings = Settings(Tones(), Network(), Tones().training, seed=3, threads=1, device="cpu")
+    trained = job().train(network(), lr=1e-2)
+    again = [weights(drawn_anew(model, settings)) for model in (copy.deepcopy(trained), network())]
+    assert again[0] == again[1] != weights(trained)
+    layer = nn.Module()
+    layer.scale = nn.Parameter(torch.ones(1))
+    with pytest.raises(CellError, match=r"1 \(Module\) has no reset_parameters to draw its weights anew"):
+        drawn_anew(nn.Sequential(nn.Linear(2, 2), layer), settings)
+
+
 def test_images_are_mirrored_only_where_asked_for() -> None:
     x = torch.zeros(64, 1, 8, 8)
     x[..., :4] = 1
@@ -203,6 +219,47 @@ def test_images_are_mirrored_only_where_asked_for() -> None:
         images, _ = ImageAugmenter(x, y, 2, Training(flip=flip)).batch(np.arange(64), np.random.default_rng(0))
         right_is_lighter = images[..., 7].sum((1, 2)) > images[..., 0].sum((1, 2))
         assert bool(right_is_lighter.any()) == flip
+
+
+def test_images_are_turned_and_what_comes_in_is_black_or_their_edge() -> None:
+    """A bright image with a line from its centre to the right, which shows by how much it is turned."""
+    x = torch.zeros(200, 1, 65, 65)
+    x[:, :, 32, 33:] = 0.5
+    y = torch.zeros(200, dtype=torch.int64)
+    angles = []
+    for edges in ("black", "repeated"):
+        augmenter = ImageAugmenter(x, y, 2, Training(turn=15, edges=edges))
+        augmenter.reach = 0
+        images, _ = augmenter.batch(np.arange(200), np.random.default_rng(0))
+        assert set(images.unique().tolist()) == ({-1.0, 0.0, 0.5} if edges == "black" else {0.0, 0.5})
+        rows = [int(image[0, :, 60].argmax()) for image in images]
+        angles = [math.degrees(math.atan2(row - 32, 28)) for row in rows]
+        assert 13 < max(angles) < 16 and -16 < min(angles) < -13 and abs(np.mean(angles)) < 2
+    augmenter = ImageAugmenter(x, y, 2, Training(edges="black"))
+    assert -1.0 in augmenter.batch(np.arange(200), np.random.default_rng(0))[0]
+
+
+@pytest.mark.parametrize("polarity", [False, True])
+def test_sounds_keep_their_sign_where_polarity_is_not_varied(polarity: bool) -> None:
+    augmenter = AudioAugmenter(
+        torch.full((50, 1, 1, 400), 0.1),
+        torch.zeros(50, dtype=torch.int64),
+        2,
+        (1, 1, 256),
+        8000,
+        Training(polarity=polarity),
+    )
+    batch, _ = augmenter.batch(np.arange(50), np.random.default_rng(0))
+    assert bool((batch < 0).any()) == polarity
+
+
+@pytest.mark.parametrize("beyond", [0.0, 0.1, 0.5])
+def test_windows_reach_beyond_clips_as_far_as_they_may(beyond: float) -> None:
+    clips, y = torch.full((2, 1, 1, 400), 0.1), torch.zeros(2, dtype=torch.int64)
+    augmenter = AudioAugmenter(clips, y, 2, (1, 1, 200), 8000, Training(beyond=beyond))
+    batch, _ = augmenter.batch(np.zeros(300, dtype=np.int64), np.random.default_rng(0))
+    silent_samples = (batch == 0).sum(dim=3)
+    assert 0.9 * 200 * beyond <= silent_samples.max() <= 200 * beyond
 
 
 def test_spectrograms_are_shifted_in_time_alone() -> None:
@@ -219,10 +276,27 @@ def test_spectrograms_are_shifted_in_time_alone() -> None:
 
 
 def test_schedules() -> None:
-    assert schedule("cosine", 0, 1000) == pytest.approx(1 / 50)
-    assert schedule("cosine", 50, 1000) == 1
-    assert schedule("cosine", 999, 1000) < 1e-4
-    assert [schedule("step", step, 1000) for step in (100, 300, 600, 900)] == pytest.approx([1, 0.1, 0.01, 0.001])
+    assert schedule(Training(), 0, 1000) == pytest.approx(1 / 50)
+    assert schedule(Training(), 50, 1000) == 1
+    assert schedule(Training(), 999, 1000) < 1e-4
+    step = Training(schedule="step")
+    assert [schedule(step, at, 1000) for at in (100, 300, 600, 900)] == pytest.approx([1, 0.1, 0.01, 0.001])
+
+
+@pytest.mark.parametrize(("task", "drops"), [("esc50", (30, 60, 90)), ("cifar100", (12, 30, 75))])
+def test_the_studys_schedule_begins_and_goes_on_in_steps(task: str, drops: tuple[int, ...]) -> None:
+    """10 epochs at a tenth of the rate, which is 0.1 then and drops tenfold at these shares of the epochs."""
+    training = load_registry().get("tasks", task).trainings["study"]
+    rates = [training.lr * schedule(training, epoch, training.epochs) for epoch in range(training.epochs)]
+    assert [epoch for epoch, (a, b) in enumerate(pairwise(rates), 1) if a != b] == [
+        10,
+        *(training.epochs * drop // 100 for drop in drops),
+    ]
+    assert sorted({*rates}) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1]) and rates[0] == pytest.approx(1e-2)
+
+
+def test_a_warm_up_may_be_left_out() -> None:
+    assert schedule(Training(warm_up=0), 0, 1000) == 1
 
 
 def steps_of(steps: int, *shares: float) -> list[int]:

@@ -94,6 +94,12 @@ def digits() -> Trained:
 
 
 @cache
+def residual() -> Trained:
+    """The study's ResNet-18, 16 times as narrow, on digits."""
+    return _train(load_registry().get("tasks", "digits"), "resnet18[width=4]", 10)
+
+
+@cache
 def tones() -> Trained:
     """acdnet of half width on tones."""
     return _train(Tones(), "acdnet[width=0.5]", 50)

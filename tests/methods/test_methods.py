@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each method does to a network, and that nothing but training data reaches it."""
 
+import copy
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from kilobench.compile.lower import lower
 from kilobench.compile.operator import bind
 from kilobench.contracts import Method, UserError
 from kilobench.learn.layers import XnorConv2d
+from kilobench.learn.pruning import ChannelRanking
 from kilobench.plugins.registry import load_registry
-from tests.learn.trained import Trained, digits, run_in_c, tones
+from kilobench.plugins.spec import parameters
+from tests.learn.trained import Trained, digits, residual, run_in_c, tones, weights
 
 SHORT = {
     "int8": "int8",
@@ -58,6 +62,23 @@ INTEGER = [
     "reactnet",
     "prune[keep=0.5]+adabin",
 ]
+DEEP = [
+    "int8",
+    "distill+qat",
+    "lsq[bits=2]",
+    "pact[bits=2]",
+    "ternary",
+    "int4[batches=1]",
+    "mixed[bits=7,batches=1]",
+    "xnor",
+    "xnor[layout=study]",
+    "bireal",
+    "reactnet",
+    "prune[keep=0.5]+adabin",
+    "lowrank+int8",
+    "search[keep=0.9]+int8",
+]
+"""Every method, on a network of 20 convolutions with shortcuts."""
 BINARY = ("xnor", "bireal", "reactnet", "adabin")
 
 
@@ -68,8 +89,29 @@ def test_every_method_is_tested_here() -> None:
 @pytest.mark.parametrize("recipe", INTEGER)
 @pytest.mark.parametrize("trained", [digits, tones], ids=["digits", "tones"])
 def test_no_float_is_left_and_c_equals_the_simulation(trained: object, recipe: str, tmp_path: Path) -> None:
-    network: Trained = trained()  # type: ignore[operator]
-    graph, c, simulated = run_in_c(network.apply(recipe), network, tmp_path)
+    _require_integer(trained(), recipe, 4, tmp_path)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("recipe", DEEP)
+def test_the_studys_residual_network_goes_through_every_method(recipe: str, tmp_path: Path) -> None:
+    _require_integer(residual(), recipe, 2, tmp_path)
+
+
+def test_every_method_is_tried_on_a_deep_network() -> None:
+    assert {name.partition("[")[0] for recipe in DEEP for name in recipe.split("+")} | {"full"} == set(SHORT)
+
+
+@pytest.mark.parametrize("rank", get_args(parameters(load_registry().loaded("methods", "prune").value)["rank"][0]))
+def test_channels_of_a_deep_network_go_by_every_rank(rank: str) -> None:
+    network, how = residual(), "activation" if rank == "hybrid" else rank
+    small = ChannelRanking(copy.deepcopy(network.model), network.job().batches(1), how).without(0.5, (1, 8, 8))  # type: ignore[arg-type]
+    assert 0 < weights(small) < 0.7 * weights(network.model)
+    assert 0 < macs(lower(small, (1, 8, 8)))["fp32"] < macs(lower(network.model, (1, 8, 8)))["fp32"]
+
+
+def _require_integer(network: Trained, recipe: str, steps: int, folder: Path) -> None:
+    """After a recipe no float is left, and C equals the simulation."""
+    graph, c, simulated = run_in_c(network.apply(recipe, steps=steps), network, folder)
     counts = macs(graph)
     assert counts["fp32"] == 0 < counts["int8"]
     assert (counts["binary"] > 0) == any(name in recipe for name in BINARY)

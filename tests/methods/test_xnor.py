@@ -111,7 +111,12 @@ def test_the_studys_layout_is_binary_but_for_the_first_convolution() -> None:
     job = SimpleNamespace(train=train, batches=lambda count: [(x, x)])
     made = method.apply(nn.Sequential(*layers, nn.Linear(80, 3)), job)
     assert [isinstance(made.get_submodule(str(index)), XnorConv2d) for index in range(3)] == [False, True, True]
-    assert method.from_scratch and asked == {"lr": 1e-3, "optimiser": "adam", "weight_decay": 1e-4}
+    assert method.from_scratch and asked == {
+        "lr": 1e-3,
+        "optimiser": "adam",
+        "weight_decay": 1e-4,
+        "schedule": "cosine",
+    }
 
 
 def test_a_subclass_of_a_convolution_stays() -> None:

@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +9,7 @@ from kilobench.contrib.methods.prune import Prune
 from kilobench.contrib.methods.xnor import Xnor
 from pydantic import TypeAdapter
 
-from kilobench.contracts import _TRAINING_RANGES, Training, UserError
+from kilobench.contracts import _TRAINING_RANGES, Task, Training, UserError
 from kilobench.lines import one_line
 from kilobench.plugins.registry import load_registry
 from kilobench.plugins.spec import (
@@ -17,6 +20,7 @@ from kilobench.plugins.spec import (
     parameters,
     parse,
     parse_recipe,
+    training_changes,
     without_width,
 )
 from kilobench.record import Recipe as RecordRecipe
@@ -91,6 +95,11 @@ def test_numbers_are_found() -> None:
     )
 
 
+def trained(training: Training) -> Task:
+    """A task that trains so."""
+    return cast(Task, SimpleNamespace(name="a task", training=training, trainings={}))
+
+
 HOSTILE = [
     "nan",
     "inf",
@@ -128,7 +137,7 @@ def test_no_parameter_takes_a_number_that_means_nothing(kind: str, name: str, pa
 def test_no_training_has_a_number_that_means_nothing(name: str, value: str) -> None:
     low, high = _TRAINING_RANGES[name]
     try:
-        made = change_training(Training(), f"{name}={value}")
+        made = change_training(trained(Training()), f"{name}={value}")
     except UserError as error:
         assert name in str(error) or "key=value" in str(error)
         assert "\n" not in str(error)
@@ -146,17 +155,70 @@ def test_a_record_can_hold_every_specification(text: str) -> None:
         assert TypeAdapter(RecordSpec).validate_python(spec) == spec == str(parse(spec))
 
 
+class Named(Task):
+    """A task with a training of its own and another."""
+
+    name = "named"
+    training = Training(batch=50)
+    trainings = {"paper": Training(epochs=400, lr=0.1, flip=True)}  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    ("given", "shortest"),
+    [
+        ("", ""),
+        ("lr=0.004,epochs=12", ""),
+        ("mix=0.50,epochs=3", "epochs=3,mix=0.5"),
+        ("flip=true", "flip=true"),
+        ("paper", "paper"),
+        ("paper,epochs=400", "paper"),
+        (" paper , ema=0.9,steps=70", "paper,steps=70,ema=0.9"),
+        ("paper,flip=false", "paper,flip=false"),
+    ],
+)
+def test_a_training_is_told_in_the_shortest_way(given: str, shortest: str) -> None:
+    """Which gives the same, from the same name on."""
+    assert training_changes(Named(), given) == shortest == training_changes(Named(), shortest)
+    assert change_training(Named(), given) == change_training(Named(), shortest)
+    assert change_training(Named(), given).flip == (shortest not in ("", "epochs=3,mix=0.5", "paper,flip=false"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("papier,lr=1", "named has no training 'papier'; nearest is 'paper'"),
+        ("lr=1,paper", "'paper' is not of the form key=value"),
+        ("paper,drop=3", "training has no parameter 'drop'; nearest is 'drops'"),
+        ("drops=60-30", "drops must be rising numbers of % as in 30-60-90, not '60-30'"),
+        ("drops=30-30", "not '30-30'"),
+        ("drops=100", "not '100'"),
+        ("drops=", "not ''"),
+        ("edges=blacks", "edges must be one of repeated, black, not 'blacks'; nearest is 'black'"),
+    ],
+)
+def test_a_training_that_is_none_is_told_with_the_nearest(changes: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        change_training(Named(), changes)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_task_without_other_trainings_says_so() -> None:
+    with pytest.raises(UserError, match=r"digits has no training 'study' \(it has only its own\)"):
+        change_training(REGISTRY.get("tasks", "digits"), "study")
+
+
 def test_a_changed_training_is_as_long_as_its_epochs_or_steps_say() -> None:
     usual = Training(epochs=12, batch=50)
     assert usual.length(101) == 12 * 3
-    assert change_training(usual, "steps=7").length(101) == 7
-    assert change_training(usual, "epochs=2,batch=101").length(101) == 2
+    assert change_training(trained(usual), "steps=7").length(101) == 7
+    assert change_training(trained(usual), "epochs=2,batch=101").length(101) == 2
     in_steps = Training(steps=40)
     assert in_steps.length(1000) == 40
-    assert change_training(in_steps, "lr=0.1").length(1000) == 40
-    assert change_training(in_steps, "epochs=2").length(1000) == 2 * 20
+    assert change_training(trained(in_steps), "lr=0.1").length(1000) == 40
+    assert change_training(trained(in_steps), "epochs=2").length(1000) == 2 * 20
+    assert training_changes(trained(in_steps), "epochs=2") == "epochs=2"
     with pytest.raises(UserError, match="give epochs or steps, not both"):
-        change_training(usual, "steps=7,epochs=2")
+        change_training(trained(usual), "steps=7,epochs=2")
 
 
 @pytest.mark.parametrize(

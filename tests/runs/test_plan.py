@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cells, their keys, and mistakes in suites."""
 
+import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from kilobench.closure import code
-from kilobench.contracts import UserError
+from kilobench.contracts import Training, UserError
 from kilobench.measuring.recording import Where, command
 from kilobench.plugins.registry import Registry, load_registry
 from kilobench.plugins.suites import Suite
+from kilobench.results.check import problems
 from kilobench.runs.plan import Cell, plan, points
 from kilobench.runs.suite import load_suite
+from tests.results.records import record
 
 
 def suite(**changes: object) -> Suite:
@@ -82,6 +86,23 @@ def test_a_changed_training_is_part_of_the_command() -> None:
     assert (cell.model.training.epochs, cell.model.training.lr) == (3, cell.model.task.training.lr)
     same = cells(training=f"lr={cell.model.task.training.lr}")[0]
     assert same.model.training_changes == "" and same.key == keys()[0]
+
+
+@pytest.mark.parametrize(
+    "given", ["study", "study,epochs=400", "steps=70", "study,ema=0.90,steps=70", "study,flip=false"]
+)
+def test_a_record_of_a_training_by_name_is_believed_as_it_is_told(given: str) -> None:
+    """Its command gives the same training again, and so does the record of it, that of settings of today too."""
+    registry = load_registry()
+    cell = cells(registry, tasks=("cifar100[classes=10]",), recipes=("xnor",), training=given)[0]
+    changes, training = cell.model.training_changes, dataclasses.asdict(cell.model.training)
+    assert ("--training", changes) in pairwise(cell.model.arguments)
+    assert changes == given.replace(",epochs=400", "").replace("ema=0.90,steps=70", "steps=70,ema=0.9")
+    for settings in (training, {key: training[key] for key in training if training[key] != getattr(Training, key)}):
+        made = record(task="cifar100[classes=10]", training=settings, training_changes=changes)
+        assert not any(line.startswith("training") for line in problems(made, registry))
+    wrong = record(task="cifar100[classes=10]", training=training | {"turn": 3.0}, training_changes=changes)
+    assert any(line.startswith("training is not the task's own") for line in problems(wrong, registry))
 
 
 def test_a_method_that_measures_boards_depends_on_them(tmp_path: Path) -> None:
