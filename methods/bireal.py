@@ -19,9 +19,10 @@ class BiReal(BinaryMethod):  # type: ignore[misc]  # contributions import each o
     """Binary weights and activations with a shortcut around every binary convolution that keeps its shape (Bi-Real Net).
 
     What is added is int8, so that a map keeps more than its signs. Activations learn by the derivative of a piecewise polynomial,
-    weights with their mean magnitude as a factor; batch norm stands behind each convolution, and ReLUs beside one are left
-    out, as signs need numbers of both signs. Of 1 x 1 convolutions those behind a depthwise one are binary, others stay
-    int8, as do those that are grouped, dilated, or padded with something else than as many zeros on opposite sides.
+    weights with their mean magnitude as a factor; batch norm stands behind each convolution, and before signs of what a max
+    pool gives, which would nearly all be positive; ReLUs beside one are left out, as signs need numbers of both signs.
+    Of 1 x 1 convolutions those behind a depthwise one are binary, others stay int8, as do those that are grouped, dilated,
+    or padded with something else than as many zeros on opposite sides.
 
     Parameters: ``keep`` which convolutions at the front stay int8: ``first``, ``none``, a number of them, or ``stem``, all up to
     and including the first one after the axis swap of a raw-audio network (``first`` where there is none); ``effort`` its
