@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures beside authors' claims in docs/methods.md are those of the leaderboard's rows.
+
+``python -m tests.render.test_method_table`` writes them anew; recipe and claim are written by hand.
+"""
+
+import csv
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "methods.md"
+TASK, BOARD, STEPS, BUDGETS = "spoken-words", "nucleo_l476rg", "1170", ("32KiB", "64KiB")
+ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|.*\|$", re.MULTILINE)
+ENOUGH = 3
+"""Seeds, below which a figure is marked."""
+
+
+def section(text: str) -> str:
+    """From the heading of the claims to the next one, or the end."""
+    return "\n## What their authors claim" + text.partition("\n## What their authors claim")[2].partition("\n## ")[0]
+
+
+def rows() -> dict[tuple[str, str], dict[str, str]]:
+    """By recipe and budget."""
+    with (ROOT / "leaderboard" / "rows.csv").open(newline="") as file:
+        return {
+            (row["recipe"], row["budget"].removeprefix("flash=").partition(",")[0]): row
+            for row in csv.DictReader(file)
+            if (row["task"], row["board"], row["steps"]) == (TASK, BOARD, STEPS)
+        }
+
+
+def figure(row: dict[str, str] | None) -> str:
+    if row is None:
+        return "none yet"
+    few = "" if int(row["seeds"]) >= ENOUGH else "°"
+    if row["recipe"] == row["reference"]:
+        return f"{100 * float(row['accuracy']):.1f} %{few}"
+    points, low, high = (100 * float(row[name]) for name in ("difference", "difference_low", "difference_high"))
+    return f"{points:+.1f} ({low:+.1f} to {high:+.1f}){few}, {1 / float(row['cycles_ratio']):.1f}x"
+
+
+def written(text: str) -> str:
+    """The page with today's figures."""
+    found = rows()
+
+    def line(match: re.Match[str]) -> str:
+        recipe, claim = match.groups()
+        return f"| `{recipe}` | {claim} | " + " | ".join(figure(found.get((recipe, size))) for size in BUDGETS) + " |"
+
+    old = section(text)
+    return text.replace(old, ROW.sub(line, old))
+
+
+def test_figures_are_those_of_the_rows() -> None:
+    text = PAGE.read_text("utf-8")
+    assert len(ROW.findall(section(text))) > 10
+    assert written(text) == text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
