@@ -34,14 +34,6 @@ BINARY_AT_ONCE = 64
 """Binary operations that the study counts as one."""
 _NAMED = 1
 """Networks or contests that a verdict names at most."""
-CORES = {
-    "cortex-m0plus": "Cortex-M0+",
-    "cortex-m4": "Cortex-M4",
-    "cortex-m33": "Cortex-M33",
-    "cortex-m7": "Cortex-M7 (estimated)",
-    "hazard3": "RISC-V (Hazard3)",
-}
-"""Of which the page speaks, by the last word of how their cycles came about."""
 BY_THE_STUDY, BY_ITS_RULE = "as the study counts", "counted by its rule"
 WEIGHTS, PROGRAM = "flash of weights", "program"
 
@@ -99,6 +91,12 @@ def core(row: Row) -> str:
     return str(row["timing"].split()[-1])
 
 
+def cores(rows: Iterable[Row]) -> dict[str, str]:
+    """All that cycles of rows are of, and what each is called: the same, and whether they are estimated."""
+    found = {core(row): row["timing"].startswith("estimated") for row in rows if not is_missing(row["cycles"])}
+    return {name: f"{name} (estimated)" if found[name] else name for name in sorted(found)}
+
+
 def operations(row: Row) -> float:
     """As the study counts them, but for the layers that stay in higher precision, which count here."""
     binary = row["macs"].get("binary", 0)
@@ -124,7 +122,7 @@ def computation_levels(
     counted = {network(small): operations(full) / operations(small) for full, small in pairs}
     levels: dict[str, Sequence[tuple[str, float]]] = {BY_ITS_RULE: list(counted.items())}
     cycles = cycles_by_board(everywhere)
-    for name, title in CORES.items():
+    for name, title in cores([*everywhere, *(row for pair in pairs for row in pair)]).items():
         found = {network(small): full["cycles"] / small["cycles"] for full, small in pairs if core(small) == name}
         found |= _per_operation(contests, cycles, name)
         levels[title] = [(label, times) for label, times in found.items() if not math.isnan(times)]
@@ -160,7 +158,7 @@ def eight_levels(duels: Sequence[Duel], everywhere: Rows) -> Levels:
         BY_ITS_RULE: [(duel.label, operations(duel.other) / operations(duel.xnor)) for duel in duels if duel.main]
     }
     cycles = cycles_by_board(everywhere)
-    for name, title in CORES.items():
+    for name, title in cores(everywhere).items():
         found = [(duel.label, _ratio(duel.other, duel.xnor, cycles, name)) for duel in duels if duel.main]
         levels[title] = [(label, times) for label, times in found if not math.isnan(times)]
     return levels

@@ -135,7 +135,7 @@ def test_a_core_with_dsp_extension_and_no_fpu_agrees(tmp_path: Path) -> None:
 
 
 def test_every_loop_is_among_the_cases() -> None:
-    found = Counter(trait for seed in range(2000) for trait in traits(layer(seed)))
+    found = Counter(trait for seed in range(4000) for trait in traits(layer(seed)))
     kernels, few = ("kb_conv2d_s8", "kb_tflite_conv2d_s8"), range(1, 14)
     wanted = {"pixel", "in strips", "asymmetric", "of several chunks", "rows of colours"}
     wanted |= {f"pointwise of {read}{shift}" for read in (4, 8, 12, 16, 20) for shift in ("", ", shifted far")}

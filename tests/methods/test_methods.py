@@ -68,6 +68,7 @@ DEEP = [
     "lsq[bits=2]",
     "pact[bits=2]",
     "ternary",
+    "nm",
     "int4[batches=1]",
     "mixed[bits=7,batches=1]",
     "xnor",

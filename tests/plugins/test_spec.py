@@ -74,7 +74,7 @@ def test_mistakes_are_one_line(text: str, message: str) -> None:
 
 
 REGISTRY = load_registry()
-MEANT = {("ternary", "threshold", "0"), ("pact", "decay", "0")}
+MEANT = {("ternary", "threshold", "0"), ("pact", "decay", "0"), ("nm", "decay", "0")}
 """What may be 0: no weight becomes 0 by it, and no range is drawn there."""
 
 
