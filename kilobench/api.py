@@ -10,19 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from kilobench.contracts import (
-    Board,
     Budget,
     CellError,
-    Core,
     Cost,
     DataUnavailable,
     Frontend,
     Job,
-    Memory,
     Method,
     Network,
-    PowerMeter,
-    PowerTrace,
     Progress,
     Shape,
     Source,
@@ -38,6 +33,7 @@ from kilobench.contracts import (
 
 if TYPE_CHECKING:
     from kilobench import data
+    from kilobench.boards import Board, Core, Memory, PowerMeter, PowerTrace
     from kilobench.compile.imports.exported import lower
     from kilobench.learn.latent import int8_grid, weights_through
     from kilobench.learn.layers import (
@@ -62,11 +58,16 @@ if TYPE_CHECKING:
 LATER = {
     "Add": "kilobench.learn.layers",
     "BinaryConv2d": "kilobench.learn.layers",
+    "Board": "kilobench.boards",
     "ChannelRanking": "kilobench.learn.pruning",
+    "Core": "kilobench.boards",
     "FakeQuant": "kilobench.learn.layers",
     "LearnedClip": "kilobench.learn.learned",
     "LearnedStep": "kilobench.learn.learned",
+    "Memory": "kilobench.boards",
     "PiecewiseLinear": "kilobench.learn.layers",
+    "PowerMeter": "kilobench.boards",
+    "PowerTrace": "kilobench.boards",
     "Slimmable": "kilobench.learn.slimming",
     "SwapAxes": "kilobench.learn.layers",
     "XnorConv2d": "kilobench.learn.layers",

@@ -16,8 +16,9 @@ from typing import Any
 
 from kilobench import start
 from kilobench.arguments import KINDS, parser
+from kilobench.boards import Board, Core
 from kilobench.commands.options import known_boards, registry_of, require_cache, require_writable
-from kilobench.contracts import EFFORT, Board, CellError, Core, Training, UserError
+from kilobench.contracts import EFFORT, CellError, Training, UserError
 from kilobench.extras import missing, needed, require
 from kilobench.lines import one_line
 

@@ -18,8 +18,8 @@ from math import ceil
 from pathlib import Path
 from statistics import fmean
 
+from kilobench.boards import Board
 from kilobench.closure import digest_of
-from kilobench.contracts import Board
 from kilobench.device import thumb, timing
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry

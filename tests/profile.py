@@ -15,8 +15,8 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
-from kilobench.contracts import Board
 from kilobench.device.build import build
 from kilobench.device.counter import PythonCounter
 from kilobench.device.emulator import EmulatedBoard

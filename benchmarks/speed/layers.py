@@ -5,7 +5,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from kilobench.contracts import Board, CellError
+from kilobench.boards import Board
+from kilobench.contracts import CellError
 from kilobench.scratch import temporary_folder
 from kilobench.toolchain import Toolchain
 from tests.fuzz.batch import Batch, Case, Target, engine

@@ -27,7 +27,7 @@ from kilobench.plugins.spec import nearest
 
 if TYPE_CHECKING:
     from benchmarks.speed.points import Point
-    from kilobench.contracts import Board
+    from kilobench.boards import Board
     from kilobench.toolchain import Toolchain
 
 LIMIT = 2.0

@@ -12,11 +12,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.speed.conftest import EMULATOR, Report
 from benchmarks.speed.rows import M4, NETS
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Tensor
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
-from kilobench.contracts import Board, Network, Task
+from kilobench.contracts import Network, Task
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from kilobench.contracts import Board, UserError
+from kilobench.boards import Board
+from kilobench.contracts import UserError
 from kilobench.device.ports import about, usb_id, usb_ports
 from kilobench.plugins.spec import nearest
 

@@ -14,9 +14,10 @@ from statistics import fmean
 from rich.console import Console
 from rich.table import Table
 
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
 from kilobench.compile.host import HostModel
-from kilobench.contracts import Board, UserError
+from kilobench.contracts import UserError
 from kilobench.device.arduino import require_platform
 from kilobench.device.ports import find_port
 from kilobench.files import write_atomically

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from kilobench.boards import Board, Core
 from kilobench.contracts import (
-    Board,
     CellError,
     Contribution,
-    Core,
     Cost,
     DataUnavailable,
     Method,

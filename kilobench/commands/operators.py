@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from kilobench.boards import Core
 from kilobench.commands.instances import instance
 from kilobench.compile.graph import DType
 from kilobench.compile.operator import Operator, bind, kinds, operator, sources
-from kilobench.contracts import Core, UserError
+from kilobench.contracts import UserError
 from kilobench.paths import hardware_dir
 from kilobench.plugins.cores import architecture
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kilobench.contracts import Board, UserError
+from kilobench.boards import Board
+from kilobench.contracts import UserError
 
 
 def registry_of(options: argparse.Namespace, modules: Sequence[str] | None = None) -> Any:

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kilobench.boards import Board
 from kilobench.commands.options import known_boards, require_cache, require_writable
-from kilobench.contracts import Board, UserError
+from kilobench.contracts import UserError
 
 
 def suite_of(options: argparse.Namespace, registry: Any) -> Any:

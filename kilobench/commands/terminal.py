@@ -12,7 +12,8 @@ from typing import Protocol
 from rich.console import Console
 from unicorn.unicorn_py3.unicorn import UcError
 
-from kilobench.contracts import Board, UserError
+from kilobench.boards import Board
+from kilobench.contracts import UserError
 from kilobench.device import elf
 from kilobench.device.build import enlarged
 from kilobench.device.emulator import EmulatedBoard

@@ -13,7 +13,8 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from kilobench.contracts import Board, UserError
+from kilobench.boards import Board
+from kilobench.contracts import UserError
 from kilobench.device.build import Firmware
 from kilobench.device.elf import Sizes
 from kilobench.files import locked

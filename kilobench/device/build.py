@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from kilobench.contracts import Board, Core, Memory, UserError
+from kilobench.boards import Board, Core, Memory
+from kilobench.contracts import UserError
 from kilobench.device.elf import Sizes, used
 from kilobench.paths import cache_dir, hardware_dir
 from kilobench.plugins.boards import PERIPHERALS, require_emulated

@@ -12,7 +12,7 @@ from typing import Any
 
 from unicorn import arm_const, unicorn_const
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 from kilobench.device.machine import Cycles, Machine
 from kilobench.plugins.boards import PERIPHERALS
 

@@ -16,7 +16,8 @@ from typing import Any
 import unicorn.unicorn_py3.unicorn as binding
 from unicorn import arm_const, unicorn_const
 
-from kilobench.contracts import CellError, Core
+from kilobench.boards import Core
+from kilobench.contracts import CellError
 from kilobench.device.blocks import MISPREDICTED, BlockCost
 from kilobench.device.timing import block_cost
 from kilobench.files import intact, write_kept

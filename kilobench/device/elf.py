@@ -10,7 +10,7 @@ from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 from kilobench.device.words import plain
 
 _HEADERS = (("e_phoff", "e_phnum", "e_phentsize", 32), ("e_shoff", "e_shnum", "e_shentsize", 40))

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Self
 import unicorn.unicorn_py3.unicorn as binding
 from unicorn import unicorn_const
 
-from kilobench.contracts import Board, CellError, Core, UserError
+from kilobench.boards import Board, Core
+from kilobench.contracts import CellError, UserError
 from kilobench.device import memory_model
 from kilobench.device.cortex_m import CortexM
 from kilobench.device.counter import NativeCounter, new_counter

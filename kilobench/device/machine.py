@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 
 
 class Cycles(Protocol):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kilobench.contracts import Board, Cache, FlashTiming
+from kilobench.boards import Board, Cache, FlashTiming
 
 
 def waits(board: Board) -> tuple[int, ...]:

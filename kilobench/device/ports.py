@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kilobench.contracts import Board, UserError
+from kilobench.boards import Board
+from kilobench.contracts import UserError
 from kilobench.device.words import plain
 
 try:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Self
 
-from kilobench.contracts import CellError, PowerMeter, PowerTrace, UserError
+from kilobench.boards import PowerMeter, PowerTrace
+from kilobench.contracts import CellError, UserError
 from kilobench.device.ports import OPENING_ERRORS
 from kilobench.device.words import shown
 from kilobench.extras import needed

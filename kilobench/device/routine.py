@@ -17,7 +17,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from unicorn import arm_const
 
-from kilobench.contracts import Board, CellError
+from kilobench.boards import Board
+from kilobench.contracts import CellError
 from kilobench.device.cortex_m import CortexM
 from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard
 

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kilobench.boards import Board, FlashTiming
 from kilobench.compile.graph import Graph
-from kilobench.contracts import Board, CellError, FlashTiming, Progress, UserError
+from kilobench.contracts import CellError, Progress, UserError
 from kilobench.device import arduino
 from kilobench.device.protocol import Patience, Session
 from kilobench.device.routine import Inference

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
-from kilobench.contracts import Board, Cost
+from kilobench.contracts import Cost
 from kilobench.measuring.emulator import measure
 from kilobench.measuring.evaluate import reference
 from kilobench.scratch import temporary_folder

@@ -10,9 +10,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import cast
 
+from kilobench.boards import Board
 from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
-from kilobench.contracts import Board, Progress, silent
+from kilobench.contracts import Progress, silent
 from kilobench.device import elf
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import MAX_CYCLES, EmulatedBoard

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 
 
 def cycles_expected(board: Board, cycles: int | None, waits: int | None) -> tuple[int, int] | None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kilobench.boards import Board
 from kilobench.compile.graph import Graph
-from kilobench.contracts import Board, Progress, silent
+from kilobench.contracts import Progress, silent
 from kilobench.device import elf, memory_model
 from kilobench.device.build import Firmware, build, shortfall
 from kilobench.device.emulator import EmulatedBoard

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kilobench.contracts import Board, Budget, CellError, Cost, Method, Network, Progress, Task, UserError
+from kilobench.boards import Board
+from kilobench.contracts import Budget, CellError, Cost, Method, Network, Progress, Task, UserError
 from kilobench.plugins.spec import canonical
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from kilobench.boards import Board
 from kilobench.compile.counts import macs
 from kilobench.compile.graph import Graph
-from kilobench.contracts import Board, CellError
+from kilobench.contracts import CellError
 from kilobench.device import elf
 from kilobench.device.build import STACK_BYTES, Firmware
 from kilobench.device.protocol import Patience, Session, Transport

@@ -14,9 +14,10 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, cast
 
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, Op, Tensor
-from kilobench.contracts import Board, Progress, silent
+from kilobench.contracts import Progress, silent
 from kilobench.keys import measuring_key, versions
 from kilobench.measuring.evaluate import About, EvaluatedModel, Reference
 from kilobench.measuring.expected import cycles_expected

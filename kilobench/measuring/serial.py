@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from kilobench.boards import Board, PowerMeter
 from kilobench.compile.graph import Graph
-from kilobench.contracts import Board, CellError, PowerMeter
+from kilobench.contracts import CellError
 from kilobench.device import arduino
 from kilobench.device.ports import find_port
 from kilobench.device.power import meter

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from kilobench.boards import Board
 from kilobench.compile.graph import Graph
 from kilobench.compile.lower import lower_for
 from kilobench.compile.operator import bind
-from kilobench.contracts import Board, Budget, Cost, Progress, Task
+from kilobench.contracts import Budget, Cost, Progress, Task
 from kilobench.measuring.cost import cost
 
 CLOSE = 0.98

@@ -9,7 +9,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from kilobench.contracts import Board, Cache, Core, FlashTiming, Memory, RunCurrent, UserError
+from kilobench.boards import Board, Cache, Core, FlashTiming, Memory, RunCurrent
+from kilobench.contracts import UserError
 from kilobench.plugins.fields import typed, whole
 from kilobench.plugins.spec import nearest
 from kilobench.yamlfile import read_mapping

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kilobench.contracts import Core, UserError
+from kilobench.boards import Core
+from kilobench.contracts import UserError
 from kilobench.plugins.fields import typed, whole
 from kilobench.plugins.spec import nearest
 from kilobench.yamlfile import read_mapping

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kilobench.contracts import Board, Contribution, Core, UserError
+from kilobench.boards import Board, Core
+from kilobench.contracts import Contribution, UserError
 from kilobench.lines import one_line, reason
 from kilobench.paths import PLUGINS_VARIABLE, contributions_dir, hardware_dir, operators_dir, python_files
 from kilobench.plugins.boards import load_board

@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kilobench.boards import Board
 from kilobench.compile.counts import macs, parameters
 from kilobench.compile.graph import Graph
 from kilobench.compile.memory import Plan, buffers
 from kilobench.compile.operator import bind
-from kilobench.contracts import Board, UserError
+from kilobench.contracts import UserError
 from kilobench.lines import one_line
 from kilobench.measuring.expected import cycles_expected
 from kilobench.measuring.onboard import Measurement

@@ -13,10 +13,11 @@ from threading import Event, Lock
 
 from pydantic import TypeAdapter, ValidationError
 
+from kilobench.boards import Board
 from kilobench.closure import hashed
 from kilobench.compile.emit import emit
 from kilobench.compile.host import HostModel
-from kilobench.contracts import Board, CellError, Progress, UserError
+from kilobench.contracts import CellError, Progress, UserError
 from kilobench.data.labelled import Labelled
 from kilobench.data.mlperf import reference_model
 from kilobench.files import intact, read_kept, write_atomically, write_kept

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from kilobench.contracts import Board, Method, Network, Task, Training, UserError
+from kilobench.boards import Board
+from kilobench.contracts import Method, Network, Task, Training, UserError
 from kilobench.keys import contribution_versions
 from kilobench.learn.effort import EFFORT, spans
 from kilobench.measuring.onboard import CLOCK_TOLERANCE, SLOWEST_CYCLES_PER_MAC

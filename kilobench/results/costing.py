@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
+from kilobench.boards import Board
 from kilobench.closure import code_has_changed
 from kilobench.compile.emit import emit
-from kilobench.contracts import Board, CellError, Progress, UserError, silent
+from kilobench.contracts import CellError, Progress, UserError, silent
 from kilobench.keys import family_key
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.expected import cycles_expected

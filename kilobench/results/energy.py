@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 from kilobench.record import Record
 
 Boards = Mapping[str, Board]

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kilobench.contracts import Board, CellError, Progress
+from kilobench.boards import Board
+from kilobench.contracts import CellError, Progress
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.recording import record_of
 from kilobench.plugins.registry import Registry, load_registry

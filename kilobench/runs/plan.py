@@ -14,8 +14,9 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+from kilobench.boards import Board
 from kilobench.closure import code, digest_of, hashed
-from kilobench.contracts import Board, Budget, Method, Network, Progress, Task, Training, UserError, silent
+from kilobench.contracts import Budget, Method, Network, Progress, Task, Training, UserError, silent
 from kilobench.data.loading import contents
 from kilobench.keys import (
     board_facts,

@@ -13,8 +13,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from kilobench.boards import Board
 from kilobench.closure import code_has_changed
-from kilobench.contracts import Board, CellError, Cost, Method, PassingError, Progress, Split, Task, UserError
+from kilobench.contracts import CellError, Cost, Method, PassingError, Progress, Split, Task, UserError
 from kilobench.data.loading import load
 from kilobench.files import intact, locked, read_kept, write_kept
 from kilobench.keys import contribution_versions

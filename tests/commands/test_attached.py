@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
+from kilobench.boards import Board
 from kilobench.cli import main
 from kilobench.commands import attached
 from kilobench.commands.attached import candidates, matching, report
-from kilobench.contracts import Board, UserError
+from kilobench.contracts import UserError
 from kilobench.device.ports import find_port, usb_ports
 from kilobench.plugins.registry import load_registry
 

@@ -9,8 +9,8 @@ from types import FrameType
 
 import pytest
 
+from kilobench.boards import Board
 from kilobench.compile.graph import Graph
-from kilobench.contracts import Board
 from kilobench.device.build import Firmware, build
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.measuring.evaluate import Reference

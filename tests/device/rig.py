@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal, Self
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Patience
 

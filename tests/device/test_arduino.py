@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph
 from kilobench.compile.host import zig
 from kilobench.compile.simulate import simulate
-from kilobench.contracts import Board, CellError, UserError
+from kilobench.contracts import CellError, UserError
 from kilobench.device import arduino
 from kilobench.device.build import _ZIG_COMPILE, _provide_scons, linker_script
 from kilobench.device.emulator import EmulatedBoard

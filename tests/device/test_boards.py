@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import DType, Graph, Tensor
 from kilobench.compile.operator import bind
-from kilobench.contracts import Board, CellError, UserError
+from kilobench.contracts import CellError, UserError
 from kilobench.device import elf
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from platformio.project.options import ProjectOptions
 
+from kilobench.boards import Board, Memory
 from kilobench.compile.emit import emit
 from kilobench.compile.host import HostModel
-from kilobench.contracts import Board, Memory, UserError
+from kilobench.contracts import UserError
 from kilobench.device import elf, emulator
 from kilobench.device.build import build
 from kilobench.device.emulator import EmulatedBoard

@@ -16,9 +16,9 @@ from unicorn import arm_const
 
 import kilobench.commands.calibrate as command
 import kilobench.device.counter as counters
+from kilobench.boards import Board
 from kilobench.cli import main
 from kilobench.compile.graphfile import save_graph
-from kilobench.contracts import Board
 from kilobench.device import arduino, memory_model
 from kilobench.device.build import Firmware
 from kilobench.device.emulator import EmulatedBoard

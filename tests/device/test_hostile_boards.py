@@ -13,7 +13,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from kilobench.contracts import CellError, PowerTrace
+from kilobench.boards import PowerTrace
+from kilobench.contracts import CellError
 from kilobench.device import protocol
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Patience, Session

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry
 from tests.device.test_emulator import firmware

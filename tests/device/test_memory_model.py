@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.contracts import Cache, FlashTiming
+from kilobench.boards import Cache, FlashTiming
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.memory_model import waits
 from tests.device.test_emulator import BOARD, firmware

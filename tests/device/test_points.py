@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.contracts import Core
+from kilobench.boards import Core
 from kilobench.paths import hardware_dir
 from kilobench.plugins.registry import load_registry
 from tests.device.test_emulator import firmware

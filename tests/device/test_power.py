@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kilobench.contracts import CellError, PowerTrace, UserError
+from kilobench.boards import PowerTrace
+from kilobench.contracts import CellError, UserError
 from kilobench.device import power
 from kilobench.device.power import meter
 from kilobench.render import render

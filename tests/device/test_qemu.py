@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kilobench.boards import Board, Memory
 from kilobench.compile.emit import emit
 from kilobench.compile.host import HostModel, zig
-from kilobench.contracts import Board, Memory
 from kilobench.device.build import linker_script
 from kilobench.paths import hardware_dir
 from kilobench.plugins.registry import load_registry

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.contracts import Board, CellError
+from kilobench.boards import Board
+from kilobench.contracts import CellError
 from kilobench.device.build import linker_script
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.plugins.registry import load_registry

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from kilobench.contracts import Core
+from kilobench.boards import Core
 from kilobench.device import thumb
 from kilobench.device.blocks import BlockCost
 from kilobench.device.timing import block_cost

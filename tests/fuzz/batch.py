@@ -24,12 +24,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kilobench.boards import Board
 from kilobench.closure import digest_of, hashed
 from kilobench.compile.emit import emit
 from kilobench.compile.graph import Graph, pack
 from kilobench.compile.host import FLAGS
 from kilobench.compile.simulate import simulate
-from kilobench.contracts import Board, CellError
+from kilobench.contracts import CellError
 from kilobench.device.build import _options, enlarged, linker_script
 from kilobench.device.emulator import EmulatedBoard
 from kilobench.files import intact, write_kept

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from kilobench.contracts import Board
+from kilobench.boards import Board
 from kilobench.measuring.expected import cycles_expected
 from kilobench.plugins.registry import load_registry
 from kilobench.record import span

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kilobench.boards import Board
 from kilobench.compile.emit import emit
-from kilobench.contracts import Board
 from kilobench.measuring.emulator import measure
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.family import measure_family

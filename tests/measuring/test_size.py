@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from kilobench.boards import Board
 from kilobench.compile.lower import lower_for
-from kilobench.contracts import Board, Budget, Cost, Network, Task, silent
+from kilobench.contracts import Budget, Cost, Network, Task, silent
 from kilobench.learn.untrained import finished
 from kilobench.measuring import size as sizes
 from kilobench.measuring.cost import cost

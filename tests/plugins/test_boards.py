@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kilobench.boards import Board, Core
 from kilobench.cli import main
-from kilobench.contracts import Board, Core, UserError
+from kilobench.contracts import UserError
 from kilobench.device.build import enlarged
 from kilobench.plugins.boards import load_board
 from kilobench.plugins.cores import timing_label

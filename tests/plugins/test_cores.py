@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kilobench.boards import Core
 from kilobench.cli import main
 from kilobench.commands.contract import checks
-from kilobench.contracts import Core, UserError
+from kilobench.contracts import UserError
 from kilobench.measuring.emulator import measure
 from kilobench.plugins.cores import load_core, timing_tables
 from kilobench.plugins.registry import load_registry

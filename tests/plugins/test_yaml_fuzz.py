@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kilobench.contracts import Core, UserError
+from kilobench.boards import Core
+from kilobench.contracts import UserError
 from kilobench.lines import one_line
 from kilobench.plugins.boards import load_board
 from kilobench.plugins.cores import load_core

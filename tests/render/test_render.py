@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from kilobench.contracts import Board, RunCurrent
+from kilobench.boards import Board, RunCurrent
 from kilobench.mlperf.page import mlperf_pages
 from kilobench.plugins.registry import load_registry
 from kilobench.record import Record, TooLarge, Unsuited, accuracy, wilson

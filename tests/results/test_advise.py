@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from kilobench.boards import Board, RunCurrent
 from kilobench.cli import main
-from kilobench.contracts import Board, Budget, RunCurrent, UserError
+from kilobench.contracts import Budget, UserError
 from kilobench.plugins.budget import quantity
 from kilobench.plugins.registry import load_registry
 from kilobench.results.advise import advise
