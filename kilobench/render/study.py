@@ -201,8 +201,7 @@ def _eight(against: Sequence[Duel], everywhere: Rows) -> Answered:
         _levels(levels) or lacking,
         _by_level(levels, names, "Contest"),
         ratios.ratio_verdict(claims.EIGHT, levels, lacking),
-        "Say how long an inference may take, beside the flash: `--budget flash=64KiB,latency=100ms`."
-        + ("" if math.isnan(narrow) else plain),
+        "Say how long an inference may take, beside the flash: `--budget flash=64KiB,latency=100ms`." + plain,
         _ratio_figure(levels, title, claims.EIGHT.times),
     )
 
