@@ -65,7 +65,7 @@ def _report(
         show(console, _table(list(group)))
     for reason, models in unknown.items():
         if reason:
-            _say(console, f"{models} models not predicted again: {reason}")
+            _say(console, f"not predicted again, {models} of the models: {reason}")
     elsewhere, costed = sum(bool(one.core) for one in steps), sum(one.costed for one in steps)
     files = len({one.file for one in ordered})
     where = f" in {files} files" if files else ""

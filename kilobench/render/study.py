@@ -95,10 +95,12 @@ def sentence(found: study.Answer | None) -> str:
     takes = f", and its cycles are {cycles} (medians)" if cycles else ""
     others = ", ".join(f"`{one.recipe}` in {one.first} of {one.contests}" for one in found.others)
     steps = " to ".join(dict.fromkeys(f"{count:.0f}" for count in found.steps))
+    ahead = ", ".join(f"`{recipe}` for {contest}" for contest, recipe in found.ahead)
     return (
         f"**To fit a network into little flash, {_WHAT[found.best.recipe]}**: at equal flash and equal training it is the most "
-        f"accurate, or tests cannot tell it from the most accurate, in {found.best.first} of {found.best.contests} contests"
-        f"{f' ({others})' if others else ''}{takes}. On {found.tasks} task{'s' if found.tasks > 1 else ''}, "
+        f"accurate of the study's ways, or tests cannot tell it from the most accurate, in {found.best.first} of "
+        f"{found.best.contests} contests{f' ({others})' if others else ''}{takes}. "
+        f"{f'Of all methods, ahead of it: {ahead}. ' if ahead else ''}On {found.tasks} task{'s' if found.tasks > 1 else ''}, "
         f"at {' and '.join(found.budgets)}, {steps} steps each, from three seeds or folds at least."
     )
 
@@ -201,8 +203,7 @@ def _eight(against: Sequence[Duel], everywhere: Rows) -> Answered:
         _levels(levels) or lacking,
         _by_level(levels, names, "Contest"),
         ratios.ratio_verdict(claims.EIGHT, levels, lacking),
-        "Say how long an inference may take, beside the flash: `--budget flash=64KiB,latency=100ms`."
-        + ("" if math.isnan(narrow) else plain),
+        "Say how long an inference may take, beside the flash: `--budget flash=64KiB,latency=100ms`." + plain,
         _ratio_figure(levels, title, claims.EIGHT.times),
     )
 

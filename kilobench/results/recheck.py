@@ -65,30 +65,18 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Recheck:
-    """A model that is to be held against its records: a step for kilobench.runs.executors."""
+class Recheck(Renewal):
+    """A model that is to be held against its records, which are made again for that and thrown away."""
 
-    records: tuple[Record, ...]
-    core: str
+    core: str = ""
     """Of the second board, the one with the most memory of this core; empty where no other core's board holds the model."""
-    costed: bool
+    costed: bool = False
     """Whether it is published what the model takes there: elsewhere it must compute the same, no more."""
-    key: str
-    label: str
-    plugins: tuple[str, ...]
-    on_real_board: bool = False
-
-    @property
-    def task(self) -> str:
-        """Its model's."""
-        return self.records[0].task
 
     @property
     def seconds(self) -> float:
         """That it may take."""
-        return _SECONDS_ELSEWHERE + sum(
-            one.times.build_s + one.times.run_s + one.times.evaluate_s for one in self.records
-        )
+        return super().seconds + _SECONDS_ELSEWHERE
 
 
 def rechecks(renewals: Iterable[Renewal], store: Store, registry: Registry) -> Iterator[Recheck]:
@@ -100,7 +88,7 @@ def rechecks(renewals: Iterable[Renewal], store: Store, registry: Registry) -> I
         held = [name for name, boards in families if name not in own and _holds(largest(boards), record)]
         core = held[int(record.model_digest[:8], 16) % len(held)] if held else ""
         costed = bool(core) and store.costs_of(record) is not None
-        yield Recheck(one.records, core, costed, one.key, one.label, one.plugins)
+        yield Recheck(one.key, one.records, one.cells, one.plugins, core=core, costed=costed)
 
 
 def largest(boards: Iterable[Board]) -> Board:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from kilobench.plugins.spec import parse
+from kilobench.results import stats
 from kilobench.results.budgets import on_own_board
 from kilobench.results.claims import FEW, IMAGES, PUBLISHED, SOUND, STUDY_TRAINING, Published
 from kilobench.results.contest import CONTEST, shown_budget
@@ -308,7 +309,7 @@ class Standing:
 
     recipe: str
     first: int
-    """Contests in which it is the most accurate, or not told from it."""
+    """Contests in which it is the most accurate of the study's recipes, or not told from it."""
     contests: int
     """That it is in."""
 
@@ -322,19 +323,25 @@ class Answer:
     """Of XNOR-Net and pruning, those that are not the best."""
     cycles: Mapping[str, float]
     """The median of the best's cycles divided by those of the others."""
+    ahead: tuple[tuple[str, str], ...]
+    """Contests in which other methods are ahead of the best, and the most accurate there."""
     tasks: int
     steps: tuple[float, float]
     budgets: tuple[str, ...]
 
 
 def answer(rows: Rows) -> Answer | None:
-    """Over the ``contests`` at budgets, of several seeds or folds; None where there are none."""
-    found = [contest for contest in contests(rows) if contest[0]["budget"] and enough(contest)]
+    """Over the ``contests`` at budgets, of several seeds or folds; None where there are none.
+
+    The recipes that the study speaks of are placed among themselves: a further method, which few contests have, changes nothing
+    of how they compare, and is named where it is ahead.
+    """
+    found = [contest for contest in map(_enough_of, contests(rows)) if contest and contest[0]["budget"]]
     by_recipe = [{row["recipe"]: row for row in contest} for contest in found]
     usual = [name for name in (INT8, PRUNED, XNOR, FULL) if 2 * sum(name in one for one in by_recipe) > len(found)]
     if not usual:
         return None
-    standings = [_standing(name, by_recipe) for name in usual]
+    standings = _standings(usual, by_recipe)
     most = max(one.first / one.contests for one in standings)
     leaders = [one.recipe for one in standings if one.first / one.contests == most]
     # Of equal ones that which takes the fewest cycles beside each of the others.
@@ -345,15 +352,31 @@ def answer(rows: Rows) -> Answer | None:
         best=next(one for one in standings if one.recipe == best),
         others=tuple(rivals),
         cycles={name: ratio for name, ratio in cycles.items() if not math.isnan(ratio)},
+        ahead=tuple(
+            (labelled(leader), leader["recipe"])
+            for contest, one in zip(found, by_recipe, strict=True)
+            if best in one and one[best]["place"] > (leader := max(contest, key=lambda row: row["accuracy"]))["place"]
+        ),
         tasks=len({contest[0]["task"] for contest in found}),
         steps=(min(contest[0]["steps"] for contest in found), max(contest[0]["steps"] for contest in found)),
         budgets=tuple(sorted({shown_budget(contest[0]["budget"], contest[0]["board"]) for contest in found})),
     )
 
 
-def _standing(recipe: str, contests: Sequence[Mapping[str, Row]]) -> Standing:
-    there = [contest[recipe]["place"] for contest in contests if recipe in contest]
-    return Standing(recipe, there.count(1), len(there))
+def _enough_of(contest: Rows) -> Rows:
+    """The rows of a contest of which there are enough trainings; none where fewer than two have them."""
+    found = [row for row in contest if enough([row])]
+    return found if len(found) > 1 else []
+
+
+def _standings(names: Sequence[str], contests: Sequence[Mapping[str, Row]]) -> list[Standing]:
+    """Of some recipes, placed among themselves."""
+    places: dict[str, list[int | None]] = {name: [] for name in names}
+    for contest in contests:
+        there = [name for name in names if name in contest]
+        for name, place in zip(there, stats.places([contest[name]["results"] for name in there]), strict=True):
+            places[name].append(place)
+    return [Standing(name, found.count(1), len(found)) for name, found in places.items()]
 
 
 def _cycles(contests: Sequence[Mapping[str, Row]], one: str, other: str) -> float:
@@ -366,7 +389,8 @@ def _cycles(contests: Sequence[Mapping[str, Row]], one: str, other: str) -> floa
 
 def places(rows: Rows, few: bool) -> dict[str, tuple[int, int]]:
     """By recipe: in how many contests it has the first place, and in how many it is, with up to FEW classes or with more."""
-    found = [contest for contest in contests(rows) if (contest[0]["classes"] <= FEW) is few and enough(contest)]
+    held = [contest for contest in map(_enough_of, contests(rows)) if contest]
+    found = [contest for contest in held if (contest[0]["classes"] <= FEW) is few]
     recipes = distinct([row for contest in found for row in contest], "recipe")
     there = {name: [row for contest in found for row in contest if row["recipe"] == name] for name in recipes}
     return {name: (sum(row["place"] == 1 for row in some), len(some)) for name, some in there.items()}

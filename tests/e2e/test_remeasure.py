@@ -174,11 +174,17 @@ def test_accuracy_is_believed_only_where_it_is_predicted(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--task", "digit"], "no records of task 'digit'; nearest is 'digits'; there are: "),
-        (["--recipe", "int9"], "no records of recipe 'int9'; nearest is 'int8'; there are: "),
-        (["--board", "nucleo"], "no records of board 'nucleo'; nearest is 'nucleo_l4"),
-        (["--workers", "many"], "argument --workers: 'many' is not a whole number from 0 to 1024"),
-        (["--output", "nothing"], "nothing/records holds no records; kilobench run makes some"),
+        (["remeasure", "--check", "--task", "digit"], "no records of task 'digit'; nearest is 'digits'; there are: "),
+        (["remeasure", "--check", "--recipe", "int9"], "no records of recipe 'int9'; nearest is 'int8'; there are: "),
+        (["remeasure", "--check", "--board", "nucleo"], "no records of board 'nucleo'; nearest is 'nucleo_l4"),
+        (
+            ["remeasure", "--check", "--workers", "many"],
+            "argument --workers: 'many' is not a whole number from 0 to 1024",
+        ),
+        (["remeasure", "--check", "--output", "nothing"], "nothing/records holds no records; kilobench run makes some"),
+        (["verify", "--task", "digit"], "no records of task 'digit'; nearest is 'digits'; there are: "),
+        (["verify", "--sample", "0"], "argument --sample: '0' is not a whole number from 1 to 1000000"),
+        (["verify", "--output", "nothing"], "nothing/records holds no records; kilobench run makes some"),
     ],
 )
 def test_what_there_is_not_is_said_in_a_line(
@@ -186,7 +192,7 @@ def test_what_there_is_not_is_said_in_a_line(
 ) -> None:
     monkeypatch.chdir(ROOT)
     try:
-        code = main(["remeasure", "--check", *options])
+        code = main(options)
     except SystemExit as end:
         code = int(end.code or 0)
     said = capsys.readouterr()

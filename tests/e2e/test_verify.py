@@ -14,7 +14,7 @@ from kilobench.results.recheck import Difference, Findings, Recheck, _differing,
 from kilobench.results.store import Store
 from kilobench.results.verify import Verifier
 from tests.e2e.submissions import all_right, lie, model_of, only
-from tests.e2e.test_remeasure import PUBLISHED, ROOT, files, published
+from tests.e2e.test_remeasure import PUBLISHED, files, published
 from tests.results.records import record
 
 
@@ -85,7 +85,7 @@ def test_data_that_is_not_here_is_not_downloaded(tmp_path: Path, monkeypatch: py
 def step(task: str, recipe: str, seconds: float, costed: bool = True) -> Recheck:
     one = record(recipe, task=task)
     one = one.model_copy(update={"times": one.times.model_copy(update={"run_s": seconds})})
-    return Recheck((one,), "cortex-m7", costed, f"{task} {recipe} {seconds}", "", ())
+    return Recheck(f"{task} {recipe} {seconds}", (one,), (), (), core="cortex-m7", costed=costed)
 
 
 def names(steps: Sequence[Recheck]) -> list[str]:
@@ -127,23 +127,3 @@ def test_differences_have_the_path_of_what_differs() -> None:
     assert not list(_differing(after, after))
     findings = Findings([Difference("file", *one) for one in found], "why")
     assert Findings.read(findings.text()) == findings
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["--task", "digit"], "no records of task 'digit'; nearest is 'digits'; there are: "),
-        (["--sample", "0"], "argument --sample: '0' is not a whole number from 1 to 1000000"),
-        (["--output", "nothing"], "nothing/records holds no records; kilobench run makes some"),
-    ],
-)
-def test_what_there_is_not_is_said_in_a_line(
-    options: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
-    try:
-        code = main(["verify", *options])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    said = capsys.readouterr()
-    assert code == 2 and said.out == "" and said.err.count("\n") == 1 and said.err.startswith(f"kilobench: {told}")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verdicts on the study's claims, of made-up records."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from kilobench.plugins.registry import load_registry
 from kilobench.record import Record, accuracy
 from kilobench.results import ratios, study
 from kilobench.results.claims import COMPUTATION, EIGHT, FEW, MEMORY, PUBLISHED
@@ -265,3 +268,26 @@ def test_the_answer_is_who_wins_and_of_ties_the_fastest() -> None:
     assert other is not None and other.best.recipe == "prune+int8"
     assert study.answer(rows_of(contest(folds=1, int8=0.8, xnor=0.7))) is None, "of one training"
     assert study.answer(rows_of([record("xnor"), record("int8")])) is None, "of no budget"
+
+
+def test_further_methods_change_no_answer_and_are_named_where_they_are_ahead() -> None:
+    usual = contest(int8=0.8, prune=0.8, xnor=0.7)
+    plain = study.answer(rows_of(usual))
+    assert plain is not None and plain.ahead == ()
+    better = [made("lsq", 0.9 + fold / 100, fold) for fold in range(5)]
+    for further, ahead in (
+        (better, (("fsdd at 64 KiB", "lsq"),)),
+        (contest(1, ternary=0.95), ()),
+    ):
+        found = study.answer(rows_of([*usual, *further]))
+        assert found is not None and replace(found, ahead=()) == plain and found.ahead == ahead
+
+
+def test_every_task_that_tells_classes_is_of_sound_or_of_images() -> None:
+    registry = load_registry()
+    found = {
+        name: "images" if task.kind == "image" else "sound"
+        for name in registry.entries["tasks"]
+        if (task := registry.get("tasks", name)).objective == "classes"
+    }
+    assert {name: study.kind({"task": name}) for name in found} == found
