@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kilobench.record import NORMAL, Record, correctness, wilson
-from kilobench.results.student import Numbers, log_factorials, lower_tail, quantile
+from kilobench.results.student import Numbers, digamma, inverse_trigamma, log_factorials, lower_tail, quantile, trigamma
 
 T = TypeVar("T", np.bool_, np.int64)
 
@@ -144,8 +144,68 @@ def _sign_flips(sizes: tuple[tuple[int, int], ...], total: int) -> float:
     return min(1.0, float(distribution[np.abs(sums) >= total].sum()))
 
 
-def paired(a: Results, b: Results) -> Paired | None:
+class Usual(NamedTuple):
+    """How much the difference of two recipes of a contest scatters from model to model (fold or seed), by all of its pairs."""
+
+    variance: float
+    degrees: float
+    """Of freedom that it lends to a pair: few where pairs scatter differently, infinite where no more so than by chance."""
+    most: int
+    """Degrees of freedom that all recipes have together."""
+
+
+def usual_scatter(contest: Sequence[Results]) -> Usual | None:
+    """Of the recipes tested on the same folds and seeds, most of all; None of less than three of either.
+
+    Three seeds say next to nothing of how the difference of two recipes scatters; those of all pairs of a contest say more.
+    This is the empirical Bayes estimate of Smyth (Stat. Appl. Genet. Mol. Biol. 3, 2004, section 6.2): variances that differ by
+    more than chance are taken for samples of a scaled inverse chi-squared distribution, fitted to the mean and the variance of
+    their logarithms. docs/comparing.md has simulated contests.
+    """
+    alike: dict[frozenset[tuple[Part, int]], list[Results]] = {}
+    for one in filter(None, contest):
+        alike.setdefault(frozenset(one), []).append(one)
+    models = np.array([_of_models(_groups(one)) for one in max(alike.values(), key=len, default=[])])
+    if len(models) < 3 or models.shape[1] < 3:
+        return None
+    degrees = models.shape[1] - 1
+    first, second = np.array(list(combinations(range(len(models)), 2))).T
+    own = (models[second] - models[first]).var(1, ddof=1)
+    seen = own[own > 1e-15]  # what rounding leaves of 0
+    if len(seen) < 2:
+        return None
+    logs = np.log(seen) - digamma(degrees / 2) + math.log(degrees / 2)
+    excess = float(logs.var(ddof=1)) - trigamma(degrees / 2)
+    most = (len(models) - 1) * degrees
+    if excess <= 0:
+        return Usual(float(own.mean()), math.inf, most)
+    lent = 2 * inverse_trigamma(excess)
+    return Usual(math.exp(float(logs.mean()) + digamma(lent / 2) - math.log(lent / 2)), lent, most)
+
+
+def _moderated(own: Numbers, models: int, usual: Usual | None) -> tuple[Numbers, Numbers]:
+    """Variance of the mean of differences of so many models, whose own variance is given, and its degrees of freedom.
+
+    Where that is more than what it and the usual make together, it stays: recipes that train less reliably than others are no
+    easier to beat.
+    """
+    degrees = models - 1
+    if usual is None:
+        return own / models, degrees
+    share = usual.degrees / (usual.degrees + degrees) if math.isfinite(usual.degrees) else 1.0
+    moderated = np.maximum(own, share * usual.variance + (1 - share) * own)
+    return moderated / models, max(degrees, min(usual.degrees + degrees, usual.most))
+
+
+def _of_models(groups: Sequence[NDArray[T]]) -> NDArray[np.float64]:
+    """Mean of every fold, or of every seed where there is one fold."""
+    return np.array([group.mean() for group in groups]) if len(groups) > 1 else groups[0].mean(1)
+
+
+def paired(a: Results, b: Results, usual: Usual | None = None) -> Paired | None:
     """Compare two recipes on the parts and seeds that both were tested with; None where there are none.
+
+    ``usual``: of the contest that they are in (``usual_scatter``).
 
     p is the largest: that of the exact test over the samples (``sign_flips``: McNemar's), and, with several folds or seeds, those
     of Student's t over these; it is 1 where folds and samples do not agree which is better. So a difference must exceed both the
@@ -159,7 +219,7 @@ def paired(a: Results, b: Results) -> Paired | None:
     groups = _groups({key: b[key].astype(np.int64) - a[key] for key in shared})
     means = np.concatenate([group.mean(0) for group in groups])
     mean = float(means.mean())
-    scatters = _scatters(groups)
+    scatters = _scatters(groups, usual)
     p = max(
         sign_flips(np.concatenate([group.sum(0) for group in groups])),
         *(float(_p(mean, *scatter)) for scatter in scatters),
@@ -215,21 +275,22 @@ def _logistic(logit: float) -> float:
     return (smaller if logit < 0 else 1.0) / (1 + smaller)
 
 
-def _scatters(groups: Sequence[NDArray[T]]) -> list[_Scatter]:
+def _scatters(groups: Sequence[NDArray[T]], usual: Usual | None = None) -> list[_Scatter]:
     """How models scatter, to be taken into account one by one; none for one model. See the module's docstring."""
-    if len(groups) > 1:
-        folds = np.array([group.mean() for group in groups])
-        return [_Scatter(float(folds.mean()), float(folds.var(ddof=1)) / len(folds), len(folds) - 1)]
-    samples, seeds = groups[0].mean(0), groups[0].mean(1)
-    if len(seeds) == 1:
+    models = _of_models(groups)
+    if len(models) == 1:
         return []
-    over_samples, over_seeds = float(samples.var()) / len(samples), float(seeds.var(ddof=1)) / len(seeds)
-    degrees = _satterthwaite(over_samples, max(len(samples) - 1, 1), over_seeds, len(seeds) - 1)
-    mean = float(seeds.mean())
-    return [_Scatter(mean, over_samples + over_seeds, float(degrees)), _Scatter(mean, over_seeds, len(seeds) - 1)]
+    variance, degrees = map(float, _moderated(float(models.var(ddof=1)), len(models), usual))
+    over_models = _Scatter(float(models.mean()), variance, degrees)
+    if len(groups) > 1:
+        return [over_models]
+    samples = groups[0].mean(0)
+    over_samples = float(samples.var()) / len(samples)
+    both = _satterthwaite(over_samples, max(len(samples) - 1, 1), variance, degrees)
+    return [_Scatter(over_models.mean, over_samples + variance, float(both)), over_models]
 
 
-def _satterthwaite(a: Numbers, degrees_a: int, b: Numbers, degrees_b: int) -> Numbers:
+def _satterthwaite(a: Numbers, degrees_a: int, b: Numbers, degrees_b: Numbers) -> Numbers:
     """Degrees of freedom of the sum of two variances."""
     return (a + b) ** 2 / np.maximum(a**2 / degrees_a + b**2 / degrees_b, 1e-300)
 
@@ -303,9 +364,12 @@ def _accuracy(results: Results) -> float:
 def all_pairs(contest: Sequence[Results]) -> list[tuple[float, float]]:
     """Mean difference and p-value of ``paired`` for every two recipes, in the order of ``combinations``; (0, 1) where untested.
 
+    Their scatter is moderated by that which is ``usual_scatter`` in the contest.
+
     Recipes tested on the same parts and seeds go together, as sums over samples are products of matrices: 80 000 pairs take a
     second.
     """
+    usual = usual_scatter(contest)
     tests = dict.fromkeys(combinations(range(len(contest)), 2), (0.0, 1.0))
     alike: dict[frozenset[tuple[Part, int]], list[int]] = {}
     for i, one in enumerate(contest):
@@ -318,13 +382,17 @@ def all_pairs(contest: Sequence[Results]) -> list[tuple[float, float]]:
             together = sorted({*some, *others})
             local = np.searchsorted(together, np.array(wanted))
             groups = [_groups({key: contest[i][key] for key in shared}) for i in together]
-            tests.update(zip(wanted, _tests(groups, local[:, 0], local[:, 1]), strict=True))
+            tests.update(zip(wanted, _tests(groups, local[:, 0], local[:, 1], usual), strict=True))
     return list(tests.values())
 
 
-def _tests(groups: Sequence[list[NDArray[np.bool_]]], first: Index, second: Index) -> list[tuple[float, float]]:
+def _tests(
+    groups: Sequence[list[NDArray[np.bool_]]], first: Index, second: Index, usual: Usual | None
+) -> list[tuple[float, float]]:
     """``all_pairs`` of pairs of recipes, of each of which there are ``_groups`` of the same shapes."""
-    differences, p_scatter = _scatter_tests([np.stack(parts) for parts in zip(*groups, strict=True)], first, second)
+    differences, p_scatter = _scatter_tests(
+        [np.stack(parts) for parts in zip(*groups, strict=True)], first, second, usual
+    )
     sums = np.stack([np.concatenate([part.sum(0) for part in parts]) for parts in groups])
     totals = np.abs(sums.sum(1)[second] - sums.sum(1)[first])
     p_flips = [
@@ -347,7 +415,7 @@ def _sizes(sums: NDArray[np.int64], first: Index, second: Index) -> NDArray[np.i
 
 
 def _scatter_tests(
-    groups: Sequence[NDArray[np.bool_]], first: Index, second: Index
+    groups: Sequence[NDArray[np.bool_]], first: Index, second: Index, usual: Usual | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean differences of pairs of recipes and p of Student's t over folds or seeds, 0 where there is one; see ``_scatters``.
 
@@ -360,17 +428,17 @@ def _scatter_tests(
     if len(groups) > 1:
         folds = np.stack([mean.mean(1) for mean in means], axis=1)
         of_folds = folds[second] - folds[first]
-        variance = of_folds.var(1, ddof=1) / len(groups)
-        return differences, _p(differences, of_folds.mean(1), variance, len(groups) - 1)
+        variance, degrees = _moderated(of_folds.var(1, ddof=1), len(groups), usual)
+        return differences, _p(differences, of_folds.mean(1), variance, degrees)
     if seeds == 1:
         return differences, np.zeros(len(first))
     products = np.cov(everything, bias=True)
     over_samples = (products[first, first] + products[second, second] - 2 * products[first, second]) / total
     of_seeds = groups[0].mean(2)
-    over_seeds = (of_seeds[second] - of_seeds[first]).var(1, ddof=1) / seeds
-    degrees = _satterthwaite(over_samples, max(total - 1, 1), over_seeds, seeds - 1)
-    p = _p(differences, differences, over_samples + over_seeds, degrees)
-    return differences, np.maximum(p, _p(differences, differences, over_seeds, seeds - 1))
+    over_seeds, degrees = _moderated((of_seeds[second] - of_seeds[first]).var(1, ddof=1), seeds, usual)
+    both = _satterthwaite(over_samples, max(total - 1, 1), over_seeds, degrees)
+    p = _p(differences, differences, over_samples + over_seeds, both)
+    return differences, np.maximum(p, _p(differences, differences, over_seeds, degrees))
 
 
 def pareto(points: Sequence[tuple[float, ...]]) -> set[int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Student's t distribution, and the logarithms of factorials: what statistics need of SciPy, which is a fifth of the core.
+"""Student's t distribution, logarithms of factorials and their derivatives: what statistics need of SciPy, a fifth of the core.
 
 The distribution is a regularised incomplete beta function (NIST Digital Library of Mathematical Functions, 8.17, dlmf.nist.gov).
 """
@@ -44,6 +44,31 @@ def quantile(degrees: float) -> float:
 def log_factorials(most: int) -> NDArray[np.float64]:
     """Of 0 to ``most``."""
     return np.array([math.lgamma(number + 1) for number in range(most + 1)])
+
+
+def digamma(x: float) -> float:
+    """Derivative of the logarithm of the gamma function, of x > 0: asymptotic from 10 up (DLMF 5.11.2), by recurrence below."""
+    if x < 10:
+        return digamma(x + 1) - 1 / x
+    square = 1 / (x * x)
+    return math.log(x) - 1 / (2 * x) - square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square / 240)))
+
+
+def trigamma(x: float) -> float:
+    """Derivative of ``digamma``, of x > 0 (DLMF 5.15.8)."""
+    if x < 10:
+        return trigamma(x + 1) + 1 / (x * x)
+    square = 1 / (x * x)
+    return 1 / x + square / 2 + square / x * (1 / 6 - square * (1 / 30 - square * (1 / 42 - square / 30)))
+
+
+def inverse_trigamma(value: float) -> float:
+    """Where ``trigamma`` has the value, above 0 and below a million: by halving, as it falls everywhere."""
+    low, high = 1e-6, 1e9
+    for _ in range(80):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if trigamma(middle) > value else (low, middle)
+    return high
 
 
 def _tail(degrees: float, t: float) -> float:

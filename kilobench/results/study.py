@@ -18,7 +18,7 @@ from kilobench.results.budgets import on_own_board
 from kilobench.results.claims import FEW, IMAGES, PUBLISHED, SOUND, STUDY_TRAINING, Published
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.rows import Row, Rows, distinct, grouped, in_order, is_missing
-from kilobench.results.stats import SIGNIFICANT, Estimate, holm, paired
+from kilobench.results.stats import SIGNIFICANT, Estimate, holm, paired, usual_scatter
 from kilobench.results.table import CURVE, ENOUGH, class_curves, families, methods
 
 XNOR, PRUNED, INT8, FULL = "xnor", "prune+int8", "int8", "full"
@@ -139,13 +139,13 @@ def contests(rows: Rows) -> list[Rows]:
 
 def duels(found: Iterable[Rows], others: Sequence[str] = ()) -> list[Duel]:
     """Every XNOR-Net of every contest against the first of ``others`` that there is, and else the reference of the contest."""
-    pairs = []
+    tested = []
     for contest in found:
-        by_recipe = {row["recipe"]: row for row in contest}
+        by_recipe, usual = {row["recipe"]: row for row in contest}, usual_scatter([row["results"] for row in contest])
         names = others or (contest[0]["reference"],)
-        other = next((by_recipe[name] for name in names if name in by_recipe), None)
-        pairs += [(row, other) for row in contest if is_xnor(row)] if other else []
-    tested = [(xnor, other, paired(other["results"], xnor["results"])) for xnor, other in pairs]
+        if other := next((by_recipe[name] for name in names if name in by_recipe), None):
+            xnors = [row for row in contest if is_xnor(row)]
+            tested += [(row, other, paired(other["results"], row["results"], usual)) for row in xnors]
     told = [Duel(xnor, other, test.difference, test.p) for xnor, other, test in tested if test]
     corrected = iter(holm([duel.p for duel in told if duel.enough]))
     return [replace(duel, p=next(corrected) if duel.enough else 1.0) for duel in told]

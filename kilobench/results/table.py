@@ -16,7 +16,7 @@ from kilobench.record import NOT_RUN, TRUST, Record
 from kilobench.results import energy as energies
 from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
 from kilobench.results.rows import Row, Rows, distinct, first_of_each, grouped, in_order, is_missing
-from kilobench.results.stats import Estimate, Results, estimated, paired, pareto, places, results
+from kilobench.results.stats import Estimate, Results, estimated, paired, pareto, places, results, usual_scatter
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -155,21 +155,37 @@ def commands(group: list[Record]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(commands))
 
 
+class _Tested:
+    """The tests of a contest."""
+
+    def __init__(self, contest: Sequence[Results]) -> None:
+        self.places, self._usual = places(contest), usual_scatter(contest)
+        self._differences: dict[tuple[int, int], tuple[float, float, float]] = {}
+
+    def difference(self, reference: Results, other: Results) -> tuple[float, float, float]:
+        """DIFFERENCE of a recipe to the reference; NaN where they have no samples in common."""
+        key = (id(reference), id(other))
+        if key not in self._differences:
+            test = paired(reference, other, self._usual)
+            found = test and (test.difference.mean, test.difference.low, test.difference.high)
+            self._differences[key] = found or (math.nan, math.nan, math.nan)
+        return self._differences[key]
+
+
 def _compare(rows: Rows) -> None:
     """Add the columns that need other rows: unequal, place, pareto, reference, flash_ratio, cycles_ratio, DIFFERENCE."""
     _tell_other_steps(rows)
     # Results are the same objects on every board (see _pool), so that everything is tested once.
-    known: dict[tuple[int, ...], list[int | None]] = {}
-    tests: dict[tuple[int, int], tuple[float, float, float]] = {}
+    known: dict[tuple[int, ...], _Tested] = {}
     for _, everyone in in_order(rows, *CONTEST, "board"):
         board = [row for row in everyone if not row["unequal"]]
         same = tuple(id(row["results"]) for row in board)
-        known[same] = known.get(same) or places([row["results"] for row in board])
-        found = dict(zip(map(id, board), known[same], strict=True))
+        tested = known[same] = known.get(same) or _Tested([row["results"] for row in board])
+        found = dict(zip(map(id, board), tested.places, strict=True))
         wanted = REFERENCES if everyone[0]["budget"] else REFERENCES[::-1]
         reference = next((row for name in wanted for row in board if row["recipe"] == name), None)
         for row in everyone:
-            row |= {"place": found.get(id(row)), "pareto": False} | _beside(reference, row, tests)
+            row |= {"place": found.get(id(row)), "pareto": False} | _beside(reference, row, tested)
     mark_pareto(rows)
 
 
@@ -181,12 +197,12 @@ def mark_pareto(rows: Rows) -> None:
             fitting[index]["pareto"] = True
 
 
-def _beside(reference: Row | None, row: Row, tests: dict[tuple[int, int], tuple[float, float, float]]) -> Row:
+def _beside(reference: Row | None, row: Row, tested: _Tested) -> Row:
     """Columns of a row that compare it with its reference; NaN where it has none."""
     if reference is None or row["unequal"]:
         return {"reference": ""} | dict.fromkeys(["flash_ratio", "cycles_ratio", *DIFFERENCE], math.nan)
     ratios = {f"{name}_ratio": reference[cost] / row[cost] for name, cost in _COSTS.items()}
-    difference = _difference(reference["results"], row["results"], tests)
+    difference = tested.difference(reference["results"], row["results"])
     return {"reference": reference["recipe"]} | ratios | dict(zip(DIFFERENCE, difference, strict=True))
 
 
@@ -198,18 +214,6 @@ def _tell_other_steps(rows: Rows) -> None:
         for row in ranked:
             if abs(row["steps"] - usual) > SAME_STEPS * usual:
                 row["unequal"] = f"unequal effort: {row['steps']:.0f} steps, not {usual:.0f}"
-
-
-def _difference(
-    full: Results, other: Results, tests: dict[tuple[int, int], tuple[float, float, float]]
-) -> tuple[float, float, float]:
-    """DIFFERENCE of a recipe to the reference; NaN where they have no samples in common."""
-    key = (id(full), id(other))
-    if key not in tests:
-        test = paired(full, other)
-        found = test and (test.difference.mean, test.difference.low, test.difference.high)
-        tests[key] = found or (math.nan, math.nan, math.nan)
-    return tests[key]
 
 
 def methods(recipe: str) -> list[str]:

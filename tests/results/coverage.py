@@ -13,12 +13,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from kilobench.results.stats import Estimate, paired, pooled
+from kilobench.results.stats import Estimate, paired, places, pooled
 
 TRUTHS = (0.5, 0.8, 0.95, 0.99)
 SCATTERS = (0.0, 0.01, 0.02, 0.04, 0.08)
@@ -37,6 +38,14 @@ FOLDS = {
 """Samples of every fold."""
 SEEDS = {f"{seeds} seeds x {samples}": (seeds, samples) for seeds in (3, 5, 10, 2) for samples in (100, 400)}
 """Seeds, and samples of their one fold."""
+CONTESTS: dict[str, Callable[[int], list[float]]] = {
+    "alike": lambda recipes: [0.02] * recipes,
+    "one scatters 4 times": lambda recipes: [0.08] + [0.02] * (recipes - 1),
+    "half scatter 4 times": lambda recipes: [0.06] * (recipes // 2) + [0.015] * (recipes - recipes // 2),
+}
+"""How much the models of each recipe scatter in a contest of so many."""
+RIVALS = {"3 seeds x 400": ((400,), 3), "5 seeds x 400": ((400,), 5), "6 x 500": ((500,) * 6, 1)}
+"""Contests' folds and seeds."""
 COMPARED = ("3 x 500", "5 x 80", "6 x 500", "10 x 40", "400, 4 x 25", "4 x 400, 25", "2 x 200")
 RARE = ((0.95, 0.08), (0.99, 0.02))
 """Truths and scatters without room: most folds are right about everything, and few are far off."""
@@ -87,6 +96,32 @@ def of_differences(
         apart += test.p < 0.05
         covered += _covers(test.difference, -difference)
     return apart / trials, covered / trials
+
+
+def of_contests(
+    sizes: Sequence[int], seeds: int, scatters: Sequence[float], trials: int, difference: float = 0.0
+) -> tuple[float, float]:
+    """The share of contests in which ``places`` gives recipes of one accuracy different places, and that of the pairs of recipes
+    of different accuracy that have different places.
+
+    Recipes are 80 % right; with a ``difference``, every second one is less accurate by that.
+    """
+    random = np.random.default_rng(3)
+    truths = [0.8 - difference * (i % 2) for i in range(len(scatters))]
+    wrong = told = 0
+    for _ in range(trials):
+        shape = (len(sizes), seeds)
+        of = [_accuracies(random, truth, scatter, shape) for truth, scatter in zip(truths, scatters, strict=True)]
+        contest: list[dict[tuple[tuple[str, int], int], NDArray[np.bool_]]] = [{} for _ in scatters]
+        for fold, size in enumerate(sizes):
+            for i, right in enumerate(_right(random, np.concatenate([accuracies[fold] for accuracies in of]), size)):
+                contest[i // seeds][("digest", fold), i % seeds] = right
+        found = places(contest)
+        apart = [(truths[i] == truths[j], found[i] != found[j]) for i, j in combinations(range(len(contest)), 2)]
+        wrong += any(equal and other for equal, other in apart)
+        different = [other for equal, other in apart if not equal]
+        told += float(np.mean(different)) if different else 0.0
+    return wrong / trials, told / trials
 
 
 def _accuracies(
@@ -154,6 +189,14 @@ def main(trials: int) -> None:
         print(_row_of_differences(name, FOLDS[name], 1, trials), flush=True)
     for name, (seeds, samples) in SEEDS.items():
         print(_row_of_differences(name, (samples,), seeds, trials), flush=True)
+    print(f"\n| recipes, each | {' | '.join(CONTESTS)} | told apart |\n|---|{'---|' * (len(CONTESTS) + 1)}")
+    for name, (sizes, seeds) in RIVALS.items():
+        for recipes in (4, 8, 16):
+            few = max(trials // 4, 1)
+            wrong = [of_contests(sizes, seeds, scatters(recipes), few)[0] for scatters in CONTESTS.values()]
+            _, told = of_contests(sizes, seeds, CONTESTS["alike"](recipes), max(few // 4, 1), 0.1)
+            cells = " | ".join(f"{100 * share:.1f}" for share in [*wrong, told])
+            print(f"| {recipes}, {name} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.special import gammaln, ndtri, stdtr, stdtrit
+from scipy.special import gammaln, ndtri, polygamma, psi, stdtr, stdtrit
 from scipy.stats import binomtest
 
 from kilobench.record import NORMAL, accuracy, correctness, wilson
@@ -21,7 +21,14 @@ from kilobench.results.stats import (
     pooled,
     sign_flips,
 )
-from kilobench.results.student import log_factorials, lower_tail, quantile
+from kilobench.results.student import (
+    digamma,
+    inverse_trigamma,
+    log_factorials,
+    lower_tail,
+    quantile,
+    trigamma,
+)
 from tests.results import coverage
 
 
@@ -287,15 +294,44 @@ def test_fewer_seeds_have_a_place() -> None:
 @pytest.mark.parametrize("folds", [1, 4])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_all_pairs_at_once_are_those_one_by_one(folds: int, seeds: int) -> None:
-    """Recipes that lack a fold or a seed, that are always right, and two that are equal are among them."""
+    """Recipes that lack a fold or a seed, that are always right, and two that are equal are among them.
+
+    Two alone, as the others of a contest say how much trainings scatter.
+    """
     random = np.random.default_rng(folds + 10 * seeds)
     keys = [((f"digest {fold}", fold), seed) for fold in range(folds) for seed in range(seeds)]
     contest = [{key: random.random(50 + key[0][1]) < share for key in keys} for share in (0.9, 0.6, 0.8, 0.7, 0.7, 1.0)]
     contest += [dict(list(contest[0].items())[1:]), dict(list(contest[1].items())[:-1]), contest[2]]
-    for (a, b), (difference, p) in zip(combinations(contest, 2), all_pairs(contest), strict=True):
+    for (a, b), (difference, _) in zip(combinations(contest, 2), all_pairs(contest), strict=True):
         test = paired(a, b)
         expected = (test.difference.mean, test.p) if test else (0.0, 1.0)
-        assert (difference, p) == pytest.approx(expected, abs=1e-9)
+        assert all_pairs([a, b]) == [pytest.approx(expected, abs=1e-9)]
+        assert difference == pytest.approx(expected[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("scatter", coverage.CONTESTS)
+@pytest.mark.parametrize(("sizes", "seeds"), [((400,), 3), ((500,) * 6, 1)], ids=str)
+def test_equal_recipes_of_a_contest_seldom_have_two_places(sizes: tuple[int, ...], seeds: int, scatter: str) -> None:
+    apart, _ = coverage.of_contests(sizes, seeds, coverage.CONTESTS[scatter](8), 200)
+    assert apart < 0.08
+
+
+def test_three_seeds_of_many_recipes_tell_ten_points_apart() -> None:
+    """What no three seeds of two recipes alone do, corrected for all pairs."""
+    _, told = coverage.of_contests((400,), 3, coverage.CONTESTS["alike"](12), 40, 0.1)
+    assert told > 0.8
+
+
+def test_a_recipe_of_more_scatter_than_others_keeps_its_own() -> None:
+    """Two recipes 8 points apart whose seeds scatter by 5 share a place beside ten that scatter by none."""
+    shares = [[0.6 + 0.001 * seed + 0.002 * recipe for seed in range(3)] for recipe in range(10)]
+    noisy = [[0.68, 0.70, 0.60], [0.80, 0.70, 0.72]]
+    contest = [
+        {(("digest", 0), seed): np.arange(1000) < 1000 * share for seed, share in enumerate(one)}
+        for one in [*noisy, *shares]
+    ]
+    found = places(contest)
+    assert found[0] == found[1] and max(found[2:]) > found[1]  # type: ignore[type-var,operator]
 
 
 def test_a_recipe_with_fewer_folds_has_no_place() -> None:
@@ -331,4 +367,8 @@ def test_students_t_is_scipys() -> None:
     assert lower_tail(degrees, values) == pytest.approx(stdtr(degrees, values), rel=1e-9, abs=1e-300)
     assert [quantile(n) for n in degrees] == pytest.approx(stdtrit(degrees, 0.975).tolist(), rel=1e-10)
     assert lower_tail(4, 0.0) == 0.5 and ndtri(0.975) == pytest.approx(NORMAL, rel=1e-15)
+    some = np.geomspace(0.05, 1e5, 60).tolist()
+    assert [digamma(x) for x in some] == pytest.approx(psi(some).tolist(), rel=1e-10)
+    assert [trigamma(x) for x in some] == pytest.approx(polygamma(1, some).tolist(), rel=1e-10)
+    assert [inverse_trigamma(trigamma(x)) for x in some] == pytest.approx(some, rel=1e-9)
     assert log_factorials(300) == pytest.approx(gammaln(np.arange(1, 302)), rel=1e-13, abs=1e-15)
