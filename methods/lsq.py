@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from kilobench.contrib.methods._learned_steps import train_steps
+
 from kilobench.api import Job, Method, require_positive, skip
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from kilobench.api import FakeQuant, LearnedStep
 
 
 class Lsq(Method):
@@ -39,44 +39,11 @@ class Lsq(Method):
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
         """Train through grids whose steps learn, then mark the layers with what was learnt."""
-        from contextlib import ExitStack
-
-        from torch import nn
-
-        from kilobench.api import int8_grid, narrow, narrowable, quantise, ranges_through, weights_through
+        from kilobench.api import narrowable, quantise
 
         bits, batches = int(self.bits), job.batches(8)
         marked = quantise(model, batches)
-        layers = [module for module in marked.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-        between = [] if bits == 8 else [marked.get_submodule(path) for path in narrowable(marked, batches)[1:-1]]
-        few = {layer: _step(layer, bits) for layer in between}
-        if bits < 8 and not few:
+        between = [] if bits == 8 else narrowable(marked, batches)[1:-1]
+        if bits < 8 and not between:
             skip(f"no layer lies between the first and the last, which have 8 bits; the others would have {bits}")
-        with ExitStack() as stack:
-            for layer in layers:
-                stack.enter_context(weights_through([layer], few.get(layer, int8_grid)))
-            ranges = stack.enter_context(ranges_through(marked, _range))
-            steps = [parameter for one in (*few.values(), *ranges) for parameter in one.parameters()]
-            group = {"params": steps, "lr": self.step_lr, "weight_decay": 0.0}
-            job.train(marked, lr=self.lr, parameters=[group])
-        for one, step in few.items():
-            narrow(one, bits, step.size)
-        return marked.eval()
-
-
-def _step(layer: nn.Module, bits: int) -> LearnedStep:
-    """One for each output channel of a layer's weights (section 2.1)."""
-    from kilobench.api import LearnedStep
-
-    most: int = 2 ** (bits - 1) - 1
-    mean = layer.weight.detach().abs().flatten(1).mean(dim=1)  # type: ignore[operator]
-    return LearnedStep(2 * mean / most**0.5, -most, most)
-
-
-def _range(quant: FakeQuant) -> LearnedStep:
-    """That of a tensor, from where calibration has found it: without a sign behind a ReLU."""
-    from kilobench.api import LearnedStep
-
-    if quant.low >= 0:
-        return LearnedStep(quant.scale, 0, 255)
-    return LearnedStep(quant.high.maximum(-quant.low) / 128, -128, 127)
+        return train_steps(marked, dict.fromkeys(between, bits), job, self.lr, self.step_lr)

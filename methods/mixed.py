@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kilobench.api import Job, Method, UserError
+from kilobench.contrib.methods._learned_steps import train_steps
+
+from kilobench.api import Job, Method, UserError, require_positive
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,46 +19,60 @@ _MEASURED = 2
 
 
 class Mixed(Method):
-    """Post-training quantisation with weights of 2, 4 or 8 bits by layer, chosen for a budget; int8 activations.
+    """Weights of 2, 4 or 8 bits by layer, chosen for a budget and trained through the rounding; int8 activations.
 
     Every layer is rounded alone to 2 and to 4 bits, as ``int4`` does, and what that does to the network's outputs on training
     data is measured (mean squared difference). From 2 bits everywhere on, the layer that gains most for each bit that it takes
-    gets more, as long as the budget allows, or the mean of all weights. Depthwise convolutions keep 8 bits. Nothing is trained.
+    gets more, as long as the budget allows, or the mean of all weights. Depthwise convolutions keep 8 bits. Then the network is
+    trained on as ``lsq`` does.
 
     Parameters: ``bits`` the most that a weight takes on average, where no budget says how large the model may become; ``batches``
-    how many batches of 64 training inputs biases and activations are fitted to.
+    how many batches of 64 training inputs biases and activations are fitted to; ``effort``, ``lr`` and ``step_lr`` as in ``lsq``.
     """
 
     name = "mixed"
     reference = (
         "Dong et al., arXiv 1905.03696 and 1911.03852 (HAWQ: bits by the sensitivity of layers; there that is of the Hessian, "
-        "here the measured error of the outputs)"
+        "here the measured error of the outputs); Esser et al., arXiv 1902.08153 (the training)"
     )
+    changes = ("its layers are trained on once their bits are chosen; nothing was trained before",)
     order = 40
     resizes = True
     bits: float = 4.0
     batches: int = 8
+    effort: float = 0.8
+    lr: float = 4e-3
+    step_lr: float = 4e-3
 
     def __post_init__(self) -> None:
+        require_positive(self, "effort", "lr", "step_lr")
         if not 2 <= self.bits <= 8:
             raise UserError(f"mixed: bits must be from 2 to 8, not {self.bits:g}")
         if not 1 <= self.batches <= 1000:
             raise UserError(f"mixed: batches must be from 1 to 1000, not {self.batches}")
 
     def apply(self, model: nn.Module, job: Job) -> nn.Module:
-        """Measure the layers, choose bits, round and quantise."""
+        """Measure the layers, choose bits, and train through them."""
         from kilobench.api import fold_norms, quantise, round_weights
 
         if job.budget and self.bits != type(self).bits:
             raise UserError("mixed: a budget says how many bits weights have; give no bits")
         folded, batches = fold_norms(model), job.batches(self.batches)
         steps, sizes = _upgrades(folded, job)
+        chosen = _chosen(steps, sizes, self.bits)
 
-        def make(mean: float) -> Any:
-            chosen = {path: width for path, width in _chosen(steps, sizes, mean).items() if width < 8}
-            return quantise(round_weights(copy.deepcopy(folded), chosen, batches), batches)
+        def rounded(mean: float) -> nn.Module:
+            nonlocal chosen
+            chosen = _chosen(steps, sizes, mean)
+            return quantise(round_weights(copy.deepcopy(folded), _below_8(chosen), batches), batches)
 
-        return job.fit(make, 2.0, 8.0) if job.budget else make(self.bits)
+        if job.budget:
+            job.fit(rounded, 2.0, 8.0)
+        return train_steps(quantise(model, batches), _below_8(chosen), job, self.lr, self.step_lr)
+
+
+def _below_8(bits: dict[str, int]) -> dict[str, int]:
+    return {path: width for path, width in bits.items() if width < 8}
 
 
 def _upgrades(model: nn.Module, job: Job) -> tuple[list[tuple[str, int]], dict[str, int]]:
