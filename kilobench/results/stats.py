@@ -20,6 +20,7 @@ independent samples would. All without random numbers:
 - several seeds on one fold: samples and seeds are crossed. Student's t with the sum of the variance over samples and that over
   seeds (Owen, Ann. Appl. Stat. 1, 2007, for why the sum is on the safe side), degrees of freedom by Satterthwaite (Biometrics 2,
   1946), who trusts three seeds too much where they scatter: therefore also with that over seeds alone, seeds - 1 degrees;
+- many recipes of a contest: how much a pair scatters is moderated by how much all of them do (``usual_scatter``);
 - t is of the accuracy's logit, as few errors scatter less than many, and skewed (compared with other intervals by Dean and
   Pagano, J. Survey Statist. Methodol. 3, 2015);
 - all right or all wrong: nothing is seen to scatter, but something may, and Wilson's interval takes Student's t for the normal.
