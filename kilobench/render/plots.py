@@ -12,7 +12,7 @@ import vl_convert
 
 from kilobench.render.colours import COLOURS
 from kilobench.render.page import Page
-from kilobench.render.study import Figure, figures, natural
+from kilobench.render.study import Figure, Point, figures, natural
 from kilobench.results.budgets import BudgetTable, budget_tables, order
 from kilobench.results.contest import shown_budget
 from kilobench.results.rows import Row, Rows, distinct, grouped
@@ -34,12 +34,12 @@ Spec = dict[str, Any]
 
 
 def plots(rows: Rows, others: Sequence[Page] = (), elsewhere: Sequence[Row] = ()) -> dict[str, str]:
-    """SVG text by file name: who wins at which budget, two per task, one per family of tasks with several numbers of classes, and
-    those of the study's claims.
+    """SVG text by file name: ``budgets``, two per task, one per family of tasks with several numbers of classes, and those of the
+    study's claims.
 
     Of a task those rows that are ranked; all where none is, but those that are claimed. And those of pages that come ready-made.
     """
-    files = winners(rows) | claims(rows, elsewhere)
+    files = budgets(rows) | claims(rows, elsewhere)
     files |= {f"plots/{page.stem}.svg": _svg({"width": 620, **page.plot}) for page in others}
     for (name,), everything in grouped([row for row in rows if not row["claimed"]], "task"):
         task = pd.DataFrame([row for row in everything if not row["unequal"]] or everything)
@@ -64,21 +64,44 @@ def plots(rows: Rows, others: Sequence[Page] = (), elsewhere: Sequence[Row] = ()
     return files
 
 
-def winners(rows: Rows) -> dict[str, str]:
-    """The SVG text of who wins at which budget, by its file's name; nothing where there are no budgets."""
+def budgets(rows: Rows) -> dict[str, str]:
+    """SVG text by file name: who wins at which budget, and all recipes of every table of budgets (``results.budgets``), the most
+    accurate at its largest budget first.
+    """
     tables = budget_tables(rows)
-    return {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
+    files = {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
+    for table in tables:
+        number = [one for one in tables if one.task == table.task].index(table) + 1
+        figure = _all_recipes(table)
+        last = {point.row: point.value for point in figure.points}
+        best_first = sorted(last, key=lambda recipe: -last[recipe])
+        files[f"plots/{slug(table.task)}-budgets-{number}.svg"] = _svg(_marks(figure, best_first))
+    return files
+
+
+def _all_recipes(table: BudgetTable) -> Figure:
+    """Accuracies at every budget."""
+    points = [
+        Point(entry.recipe, column.title, 100 * entry.accuracy, 100 * entry.low, 100 * entry.high)
+        for column in table.columns
+        for entry in column.entries
+    ]
+    title = f"{table.task} on {table.board}, {table.steps:.0f} steps: accuracy at every budget"
+    return Figure(tuple(points), title, "accuracy in %, 95 % interval", None, False)
 
 
 def claims(rows: Rows, elsewhere: Sequence[Row] = ()) -> dict[str, str]:
     """The SVG text of what the study claims beside what was measured, by its file's name."""
-    return {f"plots/study-{name}.svg": _svg(_claim(figure)) for name, figure in figures(rows, [*elsewhere]).items()}
+    found = figures(rows, [*elsewhere]).items()
+    return {
+        f"plots/study-{name}.svg": _svg(_marks(figure, sorted({point.row for point in figure.points}, key=natural)))
+        for name, figure in found
+    }
 
 
-def _claim(figure: Figure) -> Spec:
+def _marks(figure: Figure, rows: Sequence[str]) -> Spec:
     """Marks, with their intervals where they have some, beside the dashed line of what is claimed."""
     series = list(dict.fromkeys(point.series for point in figure.points))
-    rows = sorted({point.row for point in figure.points}, key=natural)
     values = [{name: value for name, value in asdict(point).items() if value == value} for point in figure.points]
     values = [{**value, "label": value["series"]} for value in values]
     # Intervals would hide each other, marks alone do not.

@@ -30,7 +30,7 @@ from kilobench.render.colours import COLOURS
 from kilobench.render.csv import DICTIONARY, rows_csv
 from kilobench.render.guides import guides, linked, named, navigation
 from kilobench.render.page import Page
-from kilobench.render.plots import claims, class_panels, winners
+from kilobench.render.plots import budgets, claims, class_panels
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.rows import Rows, grouped
 from kilobench.results.table import PLACES, families, slug
@@ -82,7 +82,7 @@ def build_site(
     texts = markdown.pages(
         rows, records, too_large, others, unsuited=unsuited, elsewhere=elsewhere, site=True, repeat=repeat
     )
-    pictures = {**winners(rows), **claims(rows, elsewhere)}
+    pictures = {**budgets(rows), **claims(rows, elsewhere)}
     files = {**_pages(texts, about), "rows.csv": rows_csv(rows), "rows.md": DICTIONARY, **pictures}
     extra = {"explore": _embedded(_data(rows, elsewhere, others)), "made": _made(records)}
     with tempfile.TemporaryDirectory() as folder:

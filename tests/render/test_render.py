@@ -238,7 +238,7 @@ def test_the_site_has_places_for_plots_and_tables_of_its_own() -> None:
     assert (
         '\n<div class="explore" data-task="fsdd-classes=5"></div>\n' in task
         and "MACs (counted)" not in task
-        and "![" not in task
+        and "![Accuracy against" not in task
     )
     assert (
         '\n<div class="classes" data-family="fsdd"></div>\n' in classes
@@ -314,6 +314,10 @@ def test_budgets_are_columns_and_say_who_wins() -> None:
     assert large.sentence == "At 64 KiB `xnor` wins with 96.0 %; it takes 1.00 times the cycles of `int8` (90.0 %)."
     page = of(made_up())["tasks/fsdd-classes=5.md"]
     assert re.search(r"\| `full` +\| +too large: at least 40\.0 KiB \|", page)
+    drawn = plots(rows_of(made_up()))["plots/fsdd-classes=5-budgets-1.svg"]
+    labels = re.findall(r">([^<>]+)</text>", drawn)
+    assert [label for label in labels if label in ("int8", "xnor", "prune+int8")] == ["xnor", "int8", "prune+int8"]
+    assert labels[-3:-1] == ["32 KiB", "64 KiB"] and "fsdd-classes=5-budgets-1.svg" in page
 
 
 def test_all_rows_are_one_csv_and_every_column_is_explained(tmp_path: Path) -> None:
