@@ -57,7 +57,7 @@ class Mixed(Method):
 
         if job.budget and self.bits != type(self).bits:
             raise UserError("mixed: a budget says how many bits weights have; give no bits")
-        folded, batches = fold_norms(model), job.batches(self.batches)
+        folded, batches = fold_norms(copy.deepcopy(model)), job.batches(self.batches)
         steps, sizes = _upgrades(folded, job)
         chosen = _chosen(steps, sizes, self.bits)
 

@@ -13,6 +13,7 @@ from kilobench.compile.operator import bind
 from kilobench.contracts import UserError
 from kilobench.learn.quantise import fold_norms, quantise
 from kilobench.learn.rounding import _means, narrowable, output_error, round_weights
+from kilobench.learn.train import TrainingJob
 from tests.learn.test_narrow import SHAPE, batches, network
 from tests.learn.trained import digits
 
@@ -48,6 +49,20 @@ def test_mixed_keeps_to_its_mean_and_uses_it() -> None:
         means.append(float((bits * sizes).sum() / sizes.sum()))
         assert means[-1] <= wanted
     assert 2 <= means[0] < means[1]
+
+
+def test_mixed_measures_folded_layers_and_trains_those_with_batch_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = []
+    usual = TrainingJob.train
+
+    def train(job: TrainingJob, model: nn.Module, **how: object) -> nn.Module:
+        trained.append(sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()))
+        return usual(job, model, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TrainingJob, "train", train)
+    digits().apply("mixed[bits=3.5,batches=1]")
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in digits().model.modules())
+    assert trained[-1] == norms > 0
 
 
 def test_packed_weights_count_as_they_are_stored() -> None:
