@@ -79,7 +79,8 @@ def advise(
         why = unequal([record], newest)
         terms = () if why else tuple(map(str, _terms(record)))
         groups.setdefault((why, record.link, *terms), []).append(record)
-    for (why, link, *_), group in sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0])):
+    # Ranked ones first, and of these those that were trained for longest.
+    for (why, link, *_), group in sorted(groups.items(), key=lambda item: (item[0][0], -steps_of(item[1][0]), item[0])):
         candidates = _candidates(group, limits, boards, most_uj)
         timing = ", ".join(sorted({record.timing for record in group}))
         changed = f"; {group[0].training_changes}" if group[0].training_changes and not why else ""
