@@ -59,16 +59,16 @@ class Mixed(Method):
             raise UserError("mixed: a budget says how many bits weights have; give no bits")
         folded, batches = fold_norms(copy.deepcopy(model)), job.batches(self.batches)
         steps, sizes = _upgrades(folded, job)
-        chosen = _chosen(steps, sizes, self.bits)
+        chosen: dict[nn.Module, dict[str, int]] = {}
 
         def rounded(mean: float) -> nn.Module:
-            nonlocal chosen
-            chosen = _chosen(steps, sizes, mean)
-            return quantise(round_weights(copy.deepcopy(folded), _below_8(chosen), batches), batches)
+            bits = _below_8(_chosen(steps, sizes, mean))
+            made = quantise(round_weights(copy.deepcopy(folded), bits, batches), batches)
+            chosen[made] = bits
+            return made
 
-        if job.budget:
-            job.fit(rounded, 2.0, 8.0)
-        return train_steps(quantise(model, batches), _below_8(chosen), job, self.lr, self.step_lr)
+        bits = chosen[job.fit(rounded, 2.0, 8.0)] if job.budget else _below_8(_chosen(steps, sizes, self.bits))
+        return train_steps(quantise(model, batches), bits, job, self.lr, self.step_lr)
 
 
 def _below_8(bits: dict[str, int]) -> dict[str, int]:

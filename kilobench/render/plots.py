@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -70,16 +71,14 @@ def budgets(rows: Rows) -> dict[str, str]:
     """
     tables = budget_tables(rows)
     files = {"plots/winners.svg": _svg(_winners(tables))} if tables else {}
-    for table in tables:
-        number = [one for one in tables if one.task == table.task].index(table) + 1
-        figure = _all_recipes(table)
-        last = {point.row: point.value for point in figure.points}
-        best_first = sorted(last, key=lambda recipe: -last[recipe])
-        files[f"plots/{slug(table.task)}-budgets-{number}.svg"] = _svg(_marks(figure, best_first))
+    numbers = Counter[str]()
+    for table in tables:  # counted as the task's page counts them
+        numbers[table.task] += 1
+        files[f"plots/{slug(table.task)}-budgets-{numbers[table.task]}.svg"] = _svg(_all_recipes(table))
     return files
 
 
-def _all_recipes(table: BudgetTable) -> Figure:
+def _all_recipes(table: BudgetTable) -> Spec:
     """Accuracies at every budget."""
     points = [
         Point(entry.recipe, column.title, 100 * entry.accuracy, 100 * entry.low, 100 * entry.high)
@@ -87,7 +86,9 @@ def _all_recipes(table: BudgetTable) -> Figure:
         for entry in column.entries
     ]
     title = f"{table.task} on {table.board}, {table.steps:.0f} steps: accuracy at every budget"
-    return Figure(tuple(points), title, "accuracy in %, 95 % interval", None, False)
+    last = {point.row: point.value for point in points}
+    figure = Figure(tuple(points), title, "accuracy in %, 95 % interval", None, False)
+    return _marks(figure, sorted(last, key=lambda recipe: -last[recipe]))
 
 
 def claims(rows: Rows, elsewhere: Sequence[Row] = ()) -> dict[str, str]:

@@ -82,7 +82,7 @@ def compare(a: str, b: str, folder: Path, task: str | None = None, board: str | 
         figures = [_accuracy(match, tests[match.evidence], corrected[match.evidence], len(tests)), *_costs(match)]
         lines += ["", match.title, *_table(figures)]
         names = [figure.name.split()[0].replace("Mcycles", "cycles") for figure in figures if figure.worse]
-        worse += [f"worse in {', '.join(names)}: {match.title.partition(':')[0]}"] if names else []
+        worse += [f"worse in {', '.join(names)}: {match.title.rpartition(';')[0]}"] if names else []
     lines.append("")
     same = len(found.matches) - len(differing)
     if same:

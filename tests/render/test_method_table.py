@@ -24,18 +24,21 @@ def section(text: str) -> str:
     return "\n## What their authors claim" + text.partition("\n## What their authors claim")[2].partition("\n## ")[0]
 
 
+def size(budget: str) -> str:
+    """As in ``64KiB``, of a budget of flash."""
+    return budget.removeprefix("flash=").partition(",")[0]
+
+
 def rows() -> dict[tuple[str, str, str], dict[str, str]]:
     """By recipe, task and budget; empty where no size keeps it."""
     with (ROOT / "leaderboard" / "rows.csv").open(newline="") as file:
         measured = {
-            (row["recipe"], row["task"], row["budget"].removeprefix("flash=").partition(",")[0]): row
+            (row["recipe"], row["task"], size(row["budget"])): row
             for row in csv.DictReader(file)
             if (row["board"], row["steps"]) == (BOARD, STEPS)
         }
     large = Store(ROOT / "leaderboard" / "records").read_too_large()
-    return {
-        (row.recipe, row.task, f"{row.budget}".removeprefix("flash=").partition(",")[0]): {} for row in large
-    } | measured
+    return {(row.recipe, row.task, size(row.budget)): {} for row in large} | measured
 
 
 def figure(row: dict[str, str] | None) -> str:

@@ -97,8 +97,10 @@ def test_p_is_corrected_for_the_models_not_for_the_boards(tmp_path: Path) -> Non
 def test_committed_records_are_compared_by_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--task", "fsdd", "--board", "nucleo_l476rg", "--records", str(COMMITTED)]
     assert main(["compare", "prune+int8", "xnor", *arguments]) == 0
-    block = next(part for part in capsys.readouterr().out.split("\n\n") if "2600 steps" in part)
+    *blocks, worse = capsys.readouterr().out.split("\n\n")
+    block = next(part for part in blocks if "2600 steps" in part)
     assert "3000 samples, 6 fold(s), 1 seed(s)" in block and "not told apart" in block
+    assert "B is worse" in worse and "2600 steps" not in worse
     assert main(["compare", "int8", "prune+int8", "--fail-if-worse", *arguments]) == 1
     assert "B is worse in RAM, cycles: fsdd int8 -> prune+int8 on nucleo_l476rg at 64 KiB" in capsys.readouterr().out
 

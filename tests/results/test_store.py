@@ -45,3 +45,12 @@ def test_models_of_all_that_is_ranked_are_published() -> None:
     believed = [one for one in store.read_all() if one.trust != "claimed"]
     assert len(believed) > 100
     assert [one.command for one in believed if not store.model_path(one).is_file()] == []
+
+
+def test_every_published_model_has_a_record() -> None:
+    """What a record had before it was made anew is left by nobody."""
+    store = Store(Path(__file__).parents[2] / "leaderboard" / "records")
+    digests = {one.model_digest for one in store.read_all()}
+    there = [path for path in (store.folder.parent / "models").iterdir()]
+    assert len(there) > 100
+    assert [path.name for path in there if path.name.partition("-")[0].partition(".")[0] not in digests] == []
