@@ -135,12 +135,12 @@ class PseudoTerminal:
         """The client that was there."""
         if not self._served:
             return
-        self._served, self._begun = False, b""
         while (events := self._events(0)) != self._readable and events & self._readable and self._received():
             pass  # as long as nobody else is there
         theirs = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
         self._make_raw(theirs)
         os.close(theirs)
+        self._served, self._begun = False, b""
 
 
 def _write(file: int, data: bytes) -> None:
