@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 at 50 random moments: no record is lost, half-written or different from those of an undisturbed run."""
+"""kill -9 at random moments: no record is lost, half-written or different from those of an undisturbed run.
+
+KILOBENCH_KILLS=200 is the size of a night.
+"""
 
 import json
 import os
@@ -8,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ recipes: [full, int8, xnor]
 boards: [nucleo_l476rg, raspberry_pi_pico]
 training: epochs=1
 """
-KILLS = 50
+KILLS = int(os.environ.get("KILOBENCH_KILLS", "15"))
 
 
 def start(suite: Path, cache: Path, output: Path, workers: int = 1) -> subprocess.Popen[bytes]:
@@ -45,18 +47,13 @@ def units_done(cache: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Path, Path, float]:
-    """Suite, cache, output and the seconds that a run takes once the compiler's cache is there."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Path, Path]:
+    """Suite, cache and output of a run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "s.yaml").write_text(SUITE)
     new_cache(folder / "cache", cache)
-    for attempt in ("first", "out"):
-        begin = time.monotonic()
-        assert start(folder / "s.yaml", folder / "cache", folder / attempt).wait() == 0
-        seconds = time.monotonic() - begin
-        if attempt == "first":
-            forget(folder / "cache")
-    return folder / "s.yaml", folder / "cache", folder / "out", seconds
+    assert start(folder / "s.yaml", folder / "cache", folder / "out").wait() == 0
+    return folder / "s.yaml", folder / "cache", folder / "out"
 
 
 def forget(cache: Path) -> None:
@@ -66,15 +63,15 @@ def forget(cache: Path) -> None:
     (cache / "costs.jsonl").unlink(missing_ok=True)
 
 
-def test_killed_at_random_moments(undisturbed: tuple[Path, Path, Path, float], tmp_path: Path) -> None:
-    suite, toolchain, expected, seconds = undisturbed
+def test_killed_at_random_moments(undisturbed: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    suite, toolchain, expected = undisturbed
     cache, output = new_cache(tmp_path / "cache", toolchain), tmp_path / "out"
     dice = random.Random(1)
     kills = 0
     while kills < KILLS:
         process = start(suite, cache, output)
         try:
-            code = process.wait(timeout=dice.uniform(0.3, min(0.4 * seconds, 8.0)))
+            code = process.wait(timeout=dice.uniform(0.3, 8.0))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -91,8 +88,8 @@ def test_killed_at_random_moments(undisturbed: tuple[Path, Path, Path, float], t
     assert timeless(output) == timeless(expected)
 
 
-def test_two_runs_on_one_cache_do_nothing_twice(undisturbed: tuple[Path, Path, Path, float], tmp_path: Path) -> None:
-    suite, toolchain, expected, _ = undisturbed
+def test_two_runs_on_one_cache_do_nothing_twice(undisturbed: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    suite, toolchain, expected = undisturbed
     cache = new_cache(tmp_path / "cache", toolchain)
     both = [start(suite, cache, tmp_path / name, workers) for name, workers in (("a", 1), ("b", 2))]
     assert [process.wait() for process in both] == [0, 0]
