@@ -17,7 +17,7 @@ from kilobench.render.page import Page
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.headline import Spread, headlines
-from kilobench.results.rows import Row, Rows, distinct, first_of_each, grouped, is_missing
+from kilobench.results.rows import FEW, Row, Rows, distinct, first_of_each, grouped, is_missing
 from kilobench.results.table import (
     CURVE,
     PLACES,
@@ -222,7 +222,7 @@ def _won(column: Budgeted) -> str:
     names = " = ".join(f"`{entry.recipe}`" for entry in column.winners[:_MOST_TIES])
     more = len(column.winners) - _MOST_TIES
     others = f" = {more} more" if more > 0 else ""
-    return f"{names}{others} **{100 * column.winners[0].accuracy:.1f} %**"
+    return f"{names}{others} **{column.winners[0].share}**"
 
 
 def _budgets(table: BudgetTable) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _budgets(table: BudgetTable) -> dict[str, Any]:
 def _entry(entry: Entry) -> str:
     """Place, accuracy, time and size in a cell."""
     place = "–" if entry.place is None else f"**{entry.place}**" if entry.place == 1 else str(entry.place)
-    spread = f"{100 * entry.accuracy:.1f} % ({100 * entry.low:.1f}-{100 * entry.high:.1f})"
+    spread = f"{100 * entry.accuracy:.1f} % ({100 * entry.low:.1f}-{100 * entry.high:.1f}){'' if entry.enough else FEW}"
     time = NOT_RUN if math.isnan(entry.latency_ms) else f"{entry.latency_ms:.{0 if entry.latency_ms >= 100 else 1}f} ms"
     return f"{place}. {spread}, {time}, {entry.size}"
 
@@ -510,7 +510,7 @@ def _classes(curves: Rows) -> list[dict[str, Any]]:
 def _point(row: Row) -> str:
     """Accuracy and cycles of a point of a curve; a ring where it is not joined."""
     spread = f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
-    return f"{spread}, {row['cycles'] / 1e6:.2f} M{'' if row['joined'] else ' °'}"
+    return f"{spread}, {row['cycles'] / 1e6:.2f} M{'' if row['joined'] else FEW}"
 
 
 def _leader(one: Leader) -> str:

@@ -147,7 +147,7 @@ def _winners(tables: Sequence[BudgetTable]) -> Spec:
                 first, *ties = (entry.recipe for entry in column.winners)
                 more = f" +{len(ties) - _MOST_TIES}" if len(ties) > _MOST_TIES else ""
                 tied = [f"= {', '.join(ties[:_MOST_TIES])}{more}"] if ties else []
-                text = [first, *tied, f"{100 * column.winners[0].accuracy:.1f} %"]
+                text = [first, *tied, column.winners[0].share]
                 cells.append({"task": row, "budget": column.title, "winner": first, "text": text, "alone": not ties})
     columns = [column for table in tables for column in table.columns]
     budgets = sorted({(order(column.budget), column.title) for column in columns})

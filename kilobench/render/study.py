@@ -14,7 +14,7 @@ from kilobench.results import claims, ratios, study
 from kilobench.results.claims import Claim
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.ratios import Levels
-from kilobench.results.rows import Row, Rows
+from kilobench.results.rows import FEW, Row, Rows
 from kilobench.results.stats import Estimate
 from kilobench.results.study import Duel, Verdict
 from kilobench.results.table import slug
@@ -30,8 +30,6 @@ _WHAT = {
 _LACKING = {ratios.BY_ITS_RULE: ""}
 """What a cell says of which nothing is known, where that is no lack of costs."""
 _AXIS = "points of accuracy, 95 % interval; right of the line XNOR is the more accurate"
-_ONE_RUN = " °"
-"""After what is of fewer trainings than a verdict is made of."""
 
 
 @dataclass(frozen=True)
@@ -434,7 +432,7 @@ def _points(difference: Estimate) -> tuple[float, float, float]:
 
 
 def _difference(duel: Duel) -> str:
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*_points(duel.difference)) + ("" if duel.enough else _ONE_RUN)
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*_points(duel.difference)) + ("" if duel.enough else FEW)
 
 
 def _told(duel: Duel) -> str:

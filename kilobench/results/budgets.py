@@ -11,7 +11,7 @@ from typing import Any
 from kilobench.plugins.budget import parse_budget
 from kilobench.record import TooLarge
 from kilobench.results.contest import shown_budget
-from kilobench.results.rows import Rows, distinct, grouped
+from kilobench.results.rows import FEW, Rows, distinct, enough, grouped
 
 CONTESTS = ["task", "network", "training", "effort", "link", "toolchain", "board"]
 """What the columns of one table of budgets have in common."""
@@ -30,6 +30,13 @@ class Entry:
     latency_ms: float
     cycles: float
     size: str
+    enough: bool
+    """Of as many seeds or folds as ``rows.enough`` asks for."""
+
+    @property
+    def share(self) -> str:
+        """The accuracy, as text."""
+        return f"{100 * self.accuracy:.1f} %{'' if self.enough else FEW}"
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,14 @@ class Budgeted:
         first, *ties = self.winners
         others = [entry for entry in self.entries if entry.place and entry is not first]
         if ties:
-            names = ", ".join(f"`{entry.recipe}` {100 * entry.accuracy:.1f} %" for entry in self.winners)
+            names = ", ".join(f"`{entry.recipe}` {entry.share}" for entry in self.winners)
             said = f"At {self.title} tests cannot tell {names}"
         else:
-            said = f"At {self.title} `{first.recipe}` wins with {100 * first.accuracy:.1f} %"
+            said = f"At {self.title} `{first.recipe}` wins with {first.share}"
         if others and not math.isnan(first.cycles + others[0].cycles):
             other = others[0]
             whose = f"`{first.recipe}` takes" if ties else "it takes"
-            rival = f"`{other.recipe}`" + ("" if ties else f" ({100 * other.accuracy:.1f} %)")
+            rival = f"`{other.recipe}`" + ("" if ties else f" ({other.share})")
             said += f"; {whose} {first.cycles / other.cycles:.2f} times the cycles of {rival}"
         return said + "."
 
@@ -119,6 +126,7 @@ def _column(budget: str, board: str, group: Rows, missing: Sequence[TooLarge]) -
     entries = tuple(
         Entry(
             recipe=row["recipe"],
+            enough=enough(row),
             **{name: row[name] for name in ("place", "accuracy", "low", "high", "latency_ms", "cycles", "size")},
         )
         for row in contest

@@ -9,6 +9,10 @@ from typing import Any, TypeAlias
 
 Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = list[Row]
+ENOUGH = 3
+"""Seeds or folds that say something about other trainings, at least."""
+FEW = " °"
+"""Behind a figure of fewer."""
 
 
 def grouped(rows: Iterable[Row], *names: str) -> list[tuple[tuple[Any, ...], Rows]]:
@@ -32,6 +36,11 @@ def first_of_each(rows: Iterable[Row], *names: str) -> Rows:
 def distinct(rows: Iterable[Row], name: str) -> list[Any]:
     """The values of a column, each once, in order."""
     return sorted({row[name] for row in rows})
+
+
+def enough(row: Row) -> bool:
+    """Of ENOUGH seeds or folds."""
+    return bool(max(row["seeds"], row["folds"]) >= ENOUGH)
 
 
 def is_missing(value: float | None) -> bool:

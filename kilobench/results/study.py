@@ -17,9 +17,9 @@ from kilobench.results import stats
 from kilobench.results.budgets import on_own_board
 from kilobench.results.claims import FEW, IMAGES, PUBLISHED, SOUND, STUDY_TRAINING, Published
 from kilobench.results.contest import CONTEST, shown_budget
-from kilobench.results.rows import Row, Rows, distinct, grouped, in_order, is_missing
+from kilobench.results.rows import Row, Rows, distinct, enough, grouped, in_order, is_missing
 from kilobench.results.stats import SIGNIFICANT, Estimate, holm, paired, usual_scatter
-from kilobench.results.table import CURVE, ENOUGH, class_curves, families, methods
+from kilobench.results.table import CURVE, class_curves, families, methods
 
 XNOR, PRUNED, INT8, FULL = "xnor", "prune+int8", "int8", "full"
 HOLDS, ONLY, DOES_NOT, NOT_TOLD, NOT_MEASURED = (
@@ -76,7 +76,7 @@ class Duel:
     @property
     def enough(self) -> bool:
         """Of several trainings, or folds, each."""
-        return enough([self.xnor, self.other])
+        return enough(self.xnor) and enough(self.other)
 
     @property
     def main(self) -> bool:
@@ -87,11 +87,6 @@ class Duel:
     def label(self) -> str:
         """Of its contest."""
         return labelled(self.xnor)
-
-
-def enough(rows: Rows) -> bool:
-    """Of several trainings, or folds, each."""
-    return all(max(row["seeds"], row["folds"]) >= ENOUGH for row in rows)
 
 
 def labelled(row: Row) -> str:
@@ -285,7 +280,7 @@ class Checked:
         label = f"{self.published.title} on {self.published.task}"
         if self.shown is None or self.row is None:
             return Case(label, None)
-        if enough([self.row]) and self.shown.high >= self.published.accuracy:
+        if enough(self.row) and self.shown.high >= self.published.accuracy:
             return Case(label, True)
         return Case(label, False if self.as_the_study and self.shown.high < self.published.accuracy else None)
 
@@ -365,7 +360,7 @@ def answer(rows: Rows) -> Answer | None:
 
 def _enough_of(contest: Rows) -> Rows:
     """The rows of a contest of which there are enough trainings; none where fewer than two have them."""
-    found = [row for row in contest if enough([row])]
+    found = [row for row in contest if enough(row)]
     return found if len(found) > 1 else []
 
 

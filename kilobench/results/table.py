@@ -15,7 +15,7 @@ from kilobench.plugins.spec import split, without_width
 from kilobench.record import NOT_RUN, TRUST, Record
 from kilobench.results import energy as energies
 from kilobench.results.contest import CONTEST, SAME_STEPS, contest_of, newest_versions, shown_budget, steps_of, unequal
-from kilobench.results.rows import Row, Rows, distinct, first_of_each, grouped, in_order, is_missing
+from kilobench.results.rows import Row, Rows, distinct, enough, first_of_each, grouped, in_order, is_missing
 from kilobench.results.stats import Estimate, Results, estimated, paired, pareto, places, results, usual_scatter
 
 if TYPE_CHECKING:
@@ -223,8 +223,6 @@ def methods(recipe: str) -> list[str]:
 
 CURVE = ["network", "training", "effort", "budget"]
 """What the points of a curve have in common, beside their steps."""
-ENOUGH = 3
-"""Seeds or folds that a point of a curve is made of, at least."""
 
 
 def families(rows: Rows) -> list[str]:
@@ -253,11 +251,10 @@ def class_curves(rows: Rows, family: str) -> Rows:
             ranked = [row for row in contest if not row["unequal"]]
             folds = max((row["folds"] for row in ranked), default=0)
             for row, place in zip(ranked, places([row["results"] for row in ranked]), strict=True):
-                enough = max(row["seeds"], row["folds"]) >= ENOUGH
                 same = abs(row["steps"] - usual) <= SAME_STEPS * usual
                 row["place"], row["joined"] = (
                     place,
-                    enough and same and row["folds"] == folds and bool(row["reference"]),
+                    enough(row) and same and row["folds"] == folds and bool(row["reference"]),
                 )
     return sorted(points, key=lambda row: tuple(row[name] for name in [*CURVE, "classes", "recipe"]))
 

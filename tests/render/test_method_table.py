@@ -8,6 +8,7 @@ import csv
 import re
 from pathlib import Path
 
+from kilobench.results.rows import FEW, enough
 from kilobench.results.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -15,8 +16,6 @@ PAGE = ROOT / "docs" / "methods.md"
 BOARD, STEPS = "nucleo_l476rg", "1170"
 COLUMNS = [(task, budget) for task in ("spoken-words", "fsdd", "cifar10") for budget in ("32KiB", "64KiB")]
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|.*\|$", re.MULTILINE)
-ENOUGH = 3
-"""Seeds, or folds, below which a figure is marked."""
 
 
 def section(text: str) -> str:
@@ -44,7 +43,7 @@ def rows() -> dict[tuple[str, str, str], dict[str, str]]:
 def figure(row: dict[str, str] | None) -> str:
     if not row:
         return "none yet" if row is None else "too large"
-    few = "" if max(int(row["seeds"]), int(row["folds"])) >= ENOUGH else "°"
+    few = "" if enough({name: int(row[name]) for name in ("seeds", "folds")}) else FEW.strip()
     if row["recipe"] == row["reference"]:
         return f"{100 * float(row['accuracy']):.1f} %{few}"
     points, low, high = (100 * float(row[name]) for name in ("difference", "difference_low", "difference_high"))

@@ -309,9 +309,9 @@ def test_budgets_are_columns_and_say_who_wins() -> None:
     small, large = tables[0].columns
     assert [entry.recipe for entry in small.winners] == ["int8", "prune+int8"]
     assert small.sentence == (
-        "At 32 KiB tests cannot tell `int8` 85.0 %, `prune+int8` 83.0 %; `int8` takes 1.00 times the cycles of `prune+int8`."
+        "At 32 KiB tests cannot tell `int8` 85.0 % °, `prune+int8` 83.0 % °; `int8` takes 1.00 times the cycles of `prune+int8`."
     )
-    assert large.sentence == "At 64 KiB `xnor` wins with 96.0 %; it takes 1.00 times the cycles of `int8` (90.0 %)."
+    assert large.sentence == "At 64 KiB `xnor` wins with 96.0 % °; it takes 1.00 times the cycles of `int8` (90.0 % °)."
     page = of(made_up())["tasks/fsdd-classes=5.md"]
     assert re.search(r"\| `full` +\| +too large: at least 40\.0 KiB \|", page)
     drawn = plots(rows_of(made_up()))["plots/fsdd-classes=5-budgets-1.svg"]
