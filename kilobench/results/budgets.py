@@ -15,6 +15,8 @@ from kilobench.results.rows import FEW, Rows, distinct, enough, grouped
 
 CONTESTS = ["task", "network", "training", "effort", "link", "toolchain", "board"]
 """What the columns of one table of budgets have in common."""
+_NAMED = 5
+"""Winners that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Budgeted:
         first, *ties = self.winners
         others = [entry for entry in self.entries if entry.place and entry is not first]
         if ties:
-            names = ", ".join(f"`{entry.recipe}` {entry.share}" for entry in self.winners)
+            names = ", ".join(f"`{entry.recipe}` {entry.share}" for entry in self.winners[:_NAMED])
+            more = len(self.winners) - _NAMED
+            names += f" and {more} more" if more > 0 else ""
             said = f"At {self.title} tests cannot tell {names}"
         else:
             said = f"At {self.title} `{first.recipe}` wins with {first.share}"

@@ -320,6 +320,13 @@ def test_budgets_are_columns_and_say_who_wins() -> None:
     assert labels[-3:-1] == ["32 KiB", "64 KiB"] and "fsdd-classes=5-budgets-1.svg" in page
 
 
+def test_a_sentence_names_five_of_many_winners() -> None:
+    facts = {"budget": "flash=64KiB,board=nucleo_l476rg", "size": "width=1", "flash_bytes": 65_000}
+    tied = [record(recipe, **facts) for recipe in ("bireal", "int4", "int8", "lsq", "nm", "pact", "xnor")]
+    (table,) = budget_tables(rows_of(tied))
+    assert "`nm` 80.0 % ° and 2 more; `bireal` takes" in table.columns[0].sentence
+
+
 def test_all_rows_are_one_csv_and_every_column_is_explained(tmp_path: Path) -> None:
     render(made_up(), tmp_path)
     rows = pd.read_csv(tmp_path / "rows.csv")
