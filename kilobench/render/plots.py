@@ -28,7 +28,7 @@ _OTHERS, _PALE = "others", "#BBBBBB"
 _NAMED = 12
 """Labels that are told apart at most: the ninth has the first colour again, and another shape."""
 _PANELS = 6
-_MOST_TIES = 3
+_CELL_CHARACTERS = 28
 
 Spec = dict[str, Any]
 """Of Vega-Lite, or a part of it."""
@@ -136,6 +136,13 @@ def _marks(figure: Figure, rows: Sequence[str]) -> Spec:
     }  # fmt: skip
 
 
+def _tied(recipes: Sequence[str]) -> str:
+    """As many of them as a cell is wide, and how many more."""
+    counts = range(len(recipes), 0, -1)
+    texts = [f"= {', '.join(recipes[:n])}" + (f" +{len(recipes) - n}" if n < len(recipes) else "") for n in counts]
+    return next((text for text in texts if len(text) <= _CELL_CHARACTERS), texts[-1])
+
+
 def _winners(tables: Sequence[BudgetTable]) -> Spec:
     """A cell for every task and budget, in the colour of the most accurate recipe, with those that tests cannot tell from it."""
     several = len({table.board for table in tables}) > 1
@@ -145,9 +152,7 @@ def _winners(tables: Sequence[BudgetTable]) -> Spec:
         for column in table.columns:
             if column.winners:
                 first, *ties = (entry.recipe for entry in column.winners)
-                more = f" +{len(ties) - _MOST_TIES}" if len(ties) > _MOST_TIES else ""
-                tied = [f"= {', '.join(ties[:_MOST_TIES])}{more}"] if ties else []
-                text = [first, *tied, column.winners[0].share]
+                text = [first, *([_tied(ties)] if ties else []), column.winners[0].share]
                 cells.append({"task": row, "budget": column.title, "winner": first, "text": text, "alone": not ties})
     columns = [column for table in tables for column in table.columns]
     budgets = sorted({(order(column.budget), column.title) for column in columns})
