@@ -94,7 +94,10 @@ class BudgetTable:
 
 
 def budget_tables(rows: Rows, too_large: Sequence[TooLarge] = ()) -> list[BudgetTable]:
-    """Of the ranked rows of ``table.rows_of`` that were made for a budget of their own board."""
+    """Of the ranked rows of ``table.rows_of`` that were made for a budget of their own board.
+
+    By task, those that were trained for longest first.
+    """
     ranked = on_own_board([row for row in rows if row["budget"] and not row["unequal"]])
     tables: list[BudgetTable] = []
     for key, group in grouped(ranked, *CONTESTS):
@@ -106,7 +109,7 @@ def budget_tables(rows: Rows, too_large: Sequence[TooLarge] = ()) -> list[Budget
         shown: dict[str, Any] = {name: known[name] for name in ("task", "board", "network", "training", "effort")}
         counts: dict[str, Any] = {name: int(first[name]) for name in ("folds", "seeds")}
         tables.append(BudgetTable(**shown, **counts, steps=float(first["steps"]), columns=columns))
-    return tables
+    return sorted(tables, key=lambda table: (table.task, -table.steps))
 
 
 def on_own_board(rows: Rows) -> Rows:

@@ -320,6 +320,13 @@ def test_budgets_are_columns_and_say_who_wins() -> None:
     assert labels[-3:-1] == ["32 KiB", "64 KiB"] and "fsdd-classes=5-budgets-1.svg" in page
 
 
+def test_of_a_task_what_was_trained_for_longest_is_first() -> None:
+    facts = {"budget": "flash=64KiB,board=nucleo_l476rg", "size": "width=1", "flash_bytes": 65_000}
+    trained = [(1170, "steps=450"), (2600, ""), (5200, "steps=2000")]
+    rows = [record("int8", **facts, steps={"train": steps}, training_changes=how) for steps, how in trained]
+    assert [table.steps for table in budget_tables(rows_of(rows))] == [5200, 2600, 1170]
+
+
 def test_a_sentence_names_five_of_many_winners() -> None:
     facts = {"budget": "flash=64KiB,board=nucleo_l476rg", "size": "width=1", "flash_bytes": 65_000}
     tied = [record(recipe, **facts) for recipe in ("bireal", "int4", "int8", "lsq", "nm", "pact", "xnor")]
