@@ -50,7 +50,7 @@ def plots(rows: Rows, others: Sequence[Page] = (), elsewhere: Sequence[Row] = ()
             )
     for family in families(rows):
         subtitle = [
-            "Above: who leads at every number of classes; dashed where that changes. Whiskers: 95 % interval.",
+            "Above: who leads at every number of classes; dashed where tests tell that another does. Whiskers: 95 % interval.",
             "Joined: equal steps, three seeds or folds at least. Hollow: others, which cannot be ranked.",
         ]
         title: Spec = {

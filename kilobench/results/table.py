@@ -278,7 +278,7 @@ class Leader:
     ties: tuple[str, ...]
     """Others that share its place: its lead may be chance."""
     changed: bool
-    """Another recipe leads at the next smaller number of classes."""
+    """Neither this one nor any that ties with it led, or tied, at the next smaller number of classes."""
     new: bool
     """And this one was not measured there."""
 
@@ -290,7 +290,7 @@ def leaders(curve: Rows) -> list[Leader]:
     for (classes,), contest in grouped([row for row in curve if row["joined"] and row["place"]], "classes"):
         ranked = sorted(contest, key=lambda row: (row["place"], -row["accuracy"], row["recipe"]))
         first, *others = (row["recipe"] for row in ranked if row["place"] == ranked[0]["place"])
-        changed = bool(found) and found[-1].recipe != first
+        changed = bool(found) and not {first, *others} & {found[-1].recipe, *found[-1].ties}
         found.append(Leader(classes, first, tuple(others), changed, changed and first not in before))
         before = {row["recipe"] for row in contest}
     return found

@@ -367,12 +367,15 @@ def test_the_leader_is_the_most_accurate_and_ties_are_said() -> None:
             for fold in range(3)
         ]
 
-    rows = rows_of([*at(2, full=97, int8=98), *at(5, full=95, int8=60, xnor=96), *at(10, full=90, int8=40, xnor=50)])
+    few = [*at(2, full=97, int8=98), *at(5, full=95, int8=60, xnor=96), *at(10, full=90, int8=40, xnor=50)]
+    rows = rows_of([*few, *at(20, full=40, int8=90), *at(50, full=20, nm=80)])
     found = leaders(class_curves(rows, "fsdd"))
     assert found == [
         Leader(2, "int8", ("full",), False, False),
-        Leader(5, "xnor", ("full",), True, True),
-        Leader(10, "full", (), True, False),
+        Leader(5, "xnor", ("full",), False, False),
+        Leader(10, "full", (), False, False),
+        Leader(20, "int8", (), True, False),
+        Leader(50, "nm", (), True, True),
     ]
     few = [record("full", correct=80, fold=3, task="fsdd[classes=2]", classes=2)]
     rows = rows_of([*few, *at(2, full=80, int8=98), *at(5, full=80)])
