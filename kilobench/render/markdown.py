@@ -17,7 +17,7 @@ from kilobench.render.page import Page
 from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.headline import Spread, headlines
-from kilobench.results.rows import FEW, Row, Rows, distinct, first_of_each, grouped, is_missing
+from kilobench.results.rows import TOO_FEW, Row, Rows, distinct, enough, first_of_each, grouped, is_missing
 from kilobench.results.table import (
     CURVE,
     PLACES,
@@ -244,7 +244,9 @@ def _budgets(table: BudgetTable) -> dict[str, Any]:
 def _entry(entry: Entry) -> str:
     """Place, accuracy, time and size in a cell."""
     place = "–" if entry.place is None else f"**{entry.place}**" if entry.place == 1 else str(entry.place)
-    spread = f"{100 * entry.accuracy:.1f} % ({100 * entry.low:.1f}-{100 * entry.high:.1f}){'' if entry.enough else FEW}"
+    spread = (
+        f"{100 * entry.accuracy:.1f} % ({100 * entry.low:.1f}-{100 * entry.high:.1f}){'' if entry.enough else TOO_FEW}"
+    )
     time = NOT_RUN if math.isnan(entry.latency_ms) else f"{entry.latency_ms:.{0 if entry.latency_ms >= 100 else 1}f} ms"
     return f"{place}. {spread}, {time}, {entry.size}"
 
@@ -278,14 +280,18 @@ def _summary(rows: Rows) -> str:
 def _costs(row: Row) -> str:
     """Recipe, accuracy and costs in a cell."""
     training = f" ({row['training']})" if row["training"] else ""
-    return f"`{row['recipe']}`{training} **{100 * row['accuracy']:.1f} %**, {_size(row['flash_bytes'])}, {_time(row)}"
+    return f"`{row['recipe']}`{training} **{_share(row)}**, {_size(row['flash_bytes'])}, {_time(row)}"
 
 
 def _full(row: Row, best: Row) -> str:
     if row["recipe"] == best["recipe"]:
         return "the same"
     fits = "" if row["fits"] else ", does not fit"
-    return f"{100 * row['accuracy']:.1f} %, {_size(row['flash_bytes'])}, {_time(row)}{fits}"
+    return f"{_share(row)}, {_size(row['flash_bytes'])}, {_time(row)}{fits}"
+
+
+def _share(row: Row) -> str:
+    return f"{100 * row['accuracy']:.1f} %{'' if enough(row) else TOO_FEW}"
 
 
 def _size(count: float) -> str:
@@ -510,7 +516,7 @@ def _classes(curves: Rows) -> list[dict[str, Any]]:
 def _point(row: Row) -> str:
     """Accuracy and cycles of a point of a curve; a ring where it is not joined."""
     spread = f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
-    return f"{spread}, {row['cycles'] / 1e6:.2f} M{'' if row['joined'] else FEW}"
+    return f"{spread}, {row['cycles'] / 1e6:.2f} M{'' if row['joined'] else ' °'}"
 
 
 def _leader(one: Leader) -> str:

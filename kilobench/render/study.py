@@ -14,7 +14,7 @@ from kilobench.results import claims, ratios, study
 from kilobench.results.claims import Claim
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.ratios import Levels
-from kilobench.results.rows import FEW, Row, Rows
+from kilobench.results.rows import TOO_FEW, Row, Rows
 from kilobench.results.stats import Estimate
 from kilobench.results.study import Duel, Verdict
 from kilobench.results.table import slug
@@ -432,7 +432,7 @@ def _points(difference: Estimate) -> tuple[float, float, float]:
 
 
 def _difference(duel: Duel) -> str:
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*_points(duel.difference)) + ("" if duel.enough else FEW)
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*_points(duel.difference)) + ("" if duel.enough else TOO_FEW)
 
 
 def _told(duel: Duel) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from kilobench.plugins.budget import parse_budget
 from kilobench.record import TooLarge
 from kilobench.results.contest import shown_budget
-from kilobench.results.rows import FEW, Rows, distinct, enough, grouped
+from kilobench.results.rows import TOO_FEW, Rows, distinct, enough, grouped
 
 CONTESTS = ["task", "network", "training", "effort", "link", "toolchain", "board"]
 """What the columns of one table of budgets have in common."""
@@ -38,7 +38,7 @@ class Entry:
     @property
     def share(self) -> str:
         """The accuracy, as text."""
-        return f"{100 * self.accuracy:.1f} %{'' if self.enough else FEW}"
+        return f"{100 * self.accuracy:.1f} %{'' if self.enough else TOO_FEW}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = list[Row]
 ENOUGH = 3
 """Seeds or folds that say something about other trainings, at least."""
-FEW = " °"
+TOO_FEW = " °"
 """Behind a figure of fewer."""
 
 

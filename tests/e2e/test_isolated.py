@@ -48,7 +48,7 @@ class Disturbing(Method):
 
     def apply(self, model, job):
         disturb()
-        Path(__file__).with_name("worked").touch()
+        Path(__file__).with_name(f"worked-{job.seed}").touch()
         return model
 
 
@@ -67,16 +67,16 @@ class Runs:
         self.plugins.mkdir()
         (self.plugins / "disturbing.py").write_text(DISTURBING)
         (self.plugins / "unused.py").write_text(UNUSED)
-        self.expected = self.digest("clean", "full")
+        self.expected = self.digests("clean", "full")
 
-    def digest(self, name: str, recipes: str, *arguments: str, before: tuple[str, ...] = ()) -> str:
-        """Of the model of ``full``."""
+    def digests(self, name: str, recipes: str, *arguments: str, before: tuple[str, ...] = ()) -> dict[int, str]:
+        """Of the models of ``full``, by seed."""
         folder = self._folder / name
         folder.mkdir()
         new_cache(folder / "cache", self._compiled)
         suite = folder / "s.yaml"
         suite.write_text(
-            f"title: t\ntasks: [digits]\nnetwork: 'resnet8[width=4]'\nrecipes: [{recipes}]\nseeds: [7]\n"
+            f"title: t\ntasks: [digits]\nnetwork: 'resnet8[width=4]'\nrecipes: [{recipes}]\nseeds: [7, 8]\n"
             "boards: [nucleo_l476rg]\ntraining: epochs=1\n"
         )
         command = [
@@ -94,8 +94,7 @@ class Runs:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
         assert not done.returncode, done.stdout + done.stderr
         records = Store(folder / "out" / "records").read_all()
-        (found,) = (record.model_digest for record in records if record.recipe == "full")
-        return found
+        return {record.seed: record.model_digest for record in records if record.recipe == "full"}
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +105,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Runs:
 @pytest.mark.parametrize("where", [["--workers", "1"], pytest.param(["--ray", "local"], marks=RAY)], ids=lambda w: w[0])
 def test_a_method_changes_no_other_recipe(runs: Runs, where: list[str]) -> None:
     plugins = ("--plugins", str(runs.plugins))
-    assert runs.digest(f"disturbed{where[0]}", "disturbing, full", *where, before=plugins) == runs.expected
-    (runs.plugins / "worked").unlink()  # it was there
+    assert runs.digests(f"disturbed{where[0]}", "disturbing, full", *where, before=plugins) == runs.expected
+    for seed in runs.expected:
+        (runs.plugins / f"worked-{seed}").unlink()  # it was there
 
 
 def test_a_plug_in_that_is_listed_alone_changes_nothing(runs: Runs) -> None:
     """``--workers 0`` would work in the process that has imported it."""
     plugins = ("--plugins", str(runs.plugins))
-    assert runs.digest("listed", "full", "--workers", "0", before=plugins) == runs.expected
+    assert runs.digests("listed", "full", "--workers", "0", before=plugins) == runs.expected

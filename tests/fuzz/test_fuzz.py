@@ -19,7 +19,7 @@ from kilobench.plugins.registry import load_registry
 from tests.compile.graphs import every_operator, random_graph
 from tests.fuzz.batch import Case, Target, check, differences, first_difference, seeded
 
-GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "100")), 50
+GRAPHS, BATCH = int(os.environ.get("KILOBENCH_FUZZ_GRAPHS", "200")), 50
 M4, M0PLUS, RISCV = (
     load_registry().get("boards", name) for name in ("nucleo_l476rg", "raspberry_pi_pico", "raspberry_pi_pico_2_riscv")
 )

@@ -8,7 +8,7 @@ import csv
 import re
 from pathlib import Path
 
-from kilobench.results.rows import FEW, enough
+from kilobench.results.rows import TOO_FEW, enough
 from kilobench.results.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def rows() -> dict[tuple[str, str, str], dict[str, str]]:
 def figure(row: dict[str, str] | None) -> str:
     if not row:
         return "none yet" if row is None else "too large"
-    few = "" if enough({name: int(row[name]) for name in ("seeds", "folds")}) else FEW.strip()
+    few = "" if enough({name: int(row[name]) for name in ("seeds", "folds")}) else TOO_FEW.strip()
     if row["recipe"] == row["reference"]:
         return f"{100 * float(row['accuracy']):.1f} %{few}"
     points, low, high = (100 * float(row[name]) for name in ("difference", "difference_low", "difference_high"))

@@ -452,7 +452,7 @@ def test_curves_are_drawn_for_a_family_with_several_numbers_of_classes(tmp_path:
 def test_the_index_does_not_compare_one_fold_with_two() -> None:
     lucky = record("xnor", correct=99, network="other")
     index = of([lucky, record(fold=0, correct=80), record(fold=1, correct=60)])["README.md"]
-    assert "| `full` **70.0 %**, 100 KiB, ≥ 100 ms |" in index and "99.0" not in index
+    assert "| `full` **70.0 % °**, 100 KiB, ≥ 100 ms |" in index and "99.0" not in index
 
 
 def test_other_trainings_are_other_contests() -> None:

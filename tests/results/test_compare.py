@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -11,7 +13,10 @@ from kilobench.results.compare import compare
 from kilobench.results.store import Store
 from tests.results.records import record
 
-COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
+ROOT = Path(__file__).parents[2]
+COMMITTED = ROOT / "leaderboard" / "records"
+SHOWN = re.compile(r"^    \$ kilobench (.+)\n((?:(?:    .*)?\n)*)", re.MULTILINE)
+"""A command of a page, and what stands indented below it."""
 
 
 def written(folder: Path, *records: Record) -> Path:
@@ -92,6 +97,17 @@ def test_p_is_corrected_for_the_models_not_for_the_boards(tmp_path: Path) -> Non
     ]
     page, worse = compare("full", "int8", written(tmp_path, *more))
     assert page.count("not told apart (p = 0.063, corrected for 2 tests)") == 2 and not worse
+
+
+@pytest.mark.parametrize(("command", "shown"), SHOWN.findall((ROOT / "docs" / "comparing.md").read_text("utf-8")))
+def test_the_page_shows_what_is_printed(
+    command: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After new records: copy it anew."""
+    monkeypatch.chdir(ROOT)
+    main(shlex.split(command))
+    printed = {f"    {line}".rstrip() for line in "".join(capsys.readouterr()).splitlines()}
+    assert [line for line in shown.splitlines() if line.rstrip() not in {*printed, "", "    ..."}] == []
 
 
 def test_committed_records_are_compared_by_recipe(capsys: pytest.CaptureFixture[str]) -> None:
