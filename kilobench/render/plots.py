@@ -12,11 +12,14 @@ import pandas as pd
 import vl_convert
 
 from kilobench.render.colours import COLOURS
+from kilobench.render.longer import panels
 from kilobench.render.page import Page
 from kilobench.render.study import Figure, Point, figures, natural
 from kilobench.results.budgets import BudgetTable, budget_tables, order
 from kilobench.results.contest import shown_budget
+from kilobench.results.longer import Lengths, lengths
 from kilobench.results.rows import Row, Rows, distinct, grouped
+from kilobench.results.study import RECIPES
 from kilobench.results.table import class_curves, families, joined_first, leaders, slug, usual_steps
 
 _AXES = {
@@ -94,10 +97,11 @@ def _all_recipes(table: BudgetTable) -> Spec:
 def claims(rows: Rows, elsewhere: Sequence[Row] = ()) -> dict[str, str]:
     """The SVG text of what the study claims beside what was measured, by its file's name."""
     found = figures(rows, [*elsewhere]).items()
+    longer = lengths(rows)
     return {
         f"plots/study-{name}.svg": _svg(_marks(figure, sorted({point.row for point in figure.points}, key=natural)))
         for name, figure in found
-    }
+    } | ({"plots/study-longer.svg": _svg(_longer(longer))} if longer else {})
 
 
 def _marks(figure: Figure, rows: Sequence[str]) -> Spec:
@@ -253,26 +257,47 @@ def _curves(curve: Rows, heading: str) -> Spec:
     """One line per recipe of one CURVE through its joined points, marks alone for others, and above it who leads."""
     best = {recipe: max(row["accuracy"] for row in line) for (recipe,), line in grouped(curve, "recipe")}
     recipes = sorted(sorted(best, key=lambda name: (-best[name], name))[:_NAMED])
-    counts = distinct(curve, "classes")
-    # Side by side, so that whiskers can be told apart.
-    beside = {name: 1.018 ** (i - (len(recipes) - 1) / 2) for i, name in enumerate(recipes)}
     points = [
         {
             "label": row["recipe"],
             "classes": row["classes"],
-            "at": row["classes"] * beside[row["recipe"]],
             "joined": row["joined"],
             **{name: round(100 * row[name], 2) for name in ("accuracy", "low", "high")},
         }
         for row in curve
-        if row["recipe"] in beside
+        if row["recipe"] in recipes
     ]
+    panel = _panel(points, "classes", recipes, heading)
+    x = panel["layer"][0]["encoding"]["x"]
+    return {**panel, "layer": [*panel["layer"], *_leading(curve, x, distinct(curve, "classes"))]}
+
+
+def _longer(found: Sequence[Lengths]) -> Spec:
+    """Accuracy against steps, a panel for every contest."""
+    points = panels(found)
+    recipes = [recipe for recipe in RECIPES if any(recipe in one.recipes for one in found)]
+    title = {
+        "text": "Accuracy against steps of training",
+        "subtitle": "Whiskers: 95 % interval.",
+        "anchor": "start",
+        "offset": 16,
+    }
+    drawn = [_panel([{**one, "joined": True} for one in points[label]], "steps", recipes, label) for label in points]
+    return {"vconcat": drawn, "title": title}
+
+
+def _panel(points: list[dict[str, Any]], along: str, recipes: list[str], heading: str) -> Spec:
+    """A line per recipe through its ``joined`` points, which have their value of ``along``, and marks alone for others."""
+    values = sorted({point[along] for point in points})
+    # Side by side, so that whiskers can be told apart.
+    beside = {name: 1.018 ** (i - (len(recipes) - 1) / 2) for i, name in enumerate(recipes)}
+    points = [{**point, "at": point[along] * beside[point["label"]]} for point in points]
     domain = [min(p["low"] for p in points) - 2, max(p["high"] for p in points) + 1]
     scale = {"domain": [max(0, domain[0]), min(100, domain[1])], "zero": False, "nice": False}
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy (%)", "scale": scale}
     x = {
-        "field": "at", "type": "quantitative", "title": "classes (logarithmic)", "axis": {"values": counts, "grid": False},
-        "scale": {"type": "log", "domain": [counts[0] / 1.15, counts[-1] * 1.15], "nice": False},
+        "field": "at", "type": "quantitative", "title": f"{along} (logarithmic)", "axis": {"values": values, "grid": False},
+        "scale": {"type": "log", "domain": [values[0] / 1.15, values[-1] * 1.15], "nice": False},
     }  # fmt: skip
     looks = _looks(recipes, orient="right")
     layers = [
@@ -289,12 +314,11 @@ def _curves(curve: Rows, heading: str) -> Spec:
             "transform": [{"filter": "!datum.joined"}],
         },
     ]
-    shared = {"x": x, "color": looks["color"]}
     return {
         "title": {"text": heading, "anchor": "start", "fontSize": 12, "offset": 8},
         "width": 520,
         "height": 260,
-        "layer": [{"data": {"values": points}, "encoding": shared, "layer": layers}, *_leading(curve, x, counts)],
+        "layer": [{"data": {"values": points}, "encoding": {"x": x, "color": looks["color"]}, "layer": layers}],
     }
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from kilobench.render import longer
 from kilobench.results import claims, ratios, study
 from kilobench.results.claims import Claim
 from kilobench.results.contest import CONTEST, shown_budget
+from kilobench.results.longer import lengths as longer_trained
 from kilobench.results.ratios import Levels
 from kilobench.results.rows import TOO_FEW, Row, Rows
 from kilobench.results.stats import Estimate
@@ -119,6 +121,7 @@ def page(rows: Rows, elsewhere: Rows, table: Callable[[Lines], str]) -> dict[str
         "sentence": sentence(study.answer(rows)),
         "summary": table(summary),
         "claims": [(one, table(one.lines) if one.lines else "") for one in found],
+        "longer": table(longer.lines(lengths)) if (lengths := longer_trained(rows)) else "",
     }
 
 

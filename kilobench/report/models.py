@@ -19,7 +19,7 @@ from kilobench.results.packed import SUFFIX, unpacked
 Rounding = Literal["once", "tflite"]
 GRAPH = ".safetensors"
 PACKED = f"{GRAPH}{SUFFIX}"
-"""What the name of the folder of a packed model ends in."""
+"""What the name of a packed model ends in."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Subject:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a name ends as that of a model's file, or of a folder that one is packed in (kilobench.results.packed)."""
+    """Whether a name ends as that of a model's file, packed (kilobench.results.packed) or not."""
     return path.suffix.lower() in (GRAPH, *LOADERS) or path.name.endswith(PACKED)
 
 
@@ -50,7 +50,7 @@ def load_subject(path: Path, rounding: Rounding | None = None) -> Subject:
         known = ", ".join((*LOADERS, GRAPH))
         raise UserError(f"{path}: a model's file ends in one of {known}")
     packed = path.name.endswith(PACKED)
-    if not (path.is_dir() if packed else path.is_file()):
+    if not (path.exists() if packed else path.is_file()):
         raise UserError(f"{path} is no file; published models are in leaderboard/models")
     if packed or path.suffix.lower() == GRAPH:
         if rounding is not None:

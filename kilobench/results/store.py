@@ -16,7 +16,7 @@ from kilobench.contracts import UserError
 from kilobench.files import write_atomically
 from kilobench.plugins.spec import nearest
 from kilobench.record import TRUST, Costs, Record, TooLarge, Unsuited
-from kilobench.results.packed import MODEL_BYTES, PART_BYTES, SUFFIX, content_of, pack
+from kilobench.results.packed import MODEL_BYTES, SUFFIX, content_of, pack
 
 _Form = TypeVar("_Form", Costs, TooLarge, Unsuited)
 _MAX_BYTES = 1 << 24
@@ -33,19 +33,17 @@ class Store:
         self._unsuited = folder.parent / "unsuited"
 
     def model_path(self, record: Record) -> Path:
-        """``models/DIGEST[-BUDGET].safetensors``, as two budgets may give one model, or where that is packed, if it is.
+        """``models/DIGEST[-BUDGET].safetensors.xz``, as two budgets may give one model; without ``.xz`` where it is not packed.
 
         Models over MODEL_BYTES are not there.
         """
-        name = "-".join(filter(None, (record.model_digest, re.sub("[=,]", "-", record.budget))))
-        path = self.models / f"{name}.safetensors"
-        packed = path.with_name(f"{path.name}{SUFFIX}")
-        return packed if packed.is_dir() else path
+        plain, packed = self._model_paths(record)
+        return plain if plain.exists() else packed
 
     def publish(self, record: Record, model: Path) -> None:
-        """Keep the model file of a record (kilobench.measuring.evaluate.save_model_file), if it is there and not too large.
+        """Keep the model file of a record (kilobench.measuring.evaluate), packed, if it is there and not too large.
 
-        One over PART_BYTES is packed.
+        Where Python was built without LZMA it is kept as it is.
         """
         if not model.exists() or model.stat().st_size > MODEL_BYTES:
             return
@@ -53,12 +51,18 @@ class Store:
         with suppress(UserError):
             if path.exists() and content_of(path) == content:
                 return
-        if path.suffix == SUFFIX:
-            pack(content, path)
-        elif len(content) > PART_BYTES:
-            pack(content, path.with_name(f"{path.name}{SUFFIX}"))
+        plain, packed = self._model_paths(record)
+        try:
+            pack(content, packed)
+        except ImportError:
+            write_atomically(plain, content)
         else:
-            write_atomically(path, content)
+            plain.unlink(missing_ok=True)
+
+    def _model_paths(self, record: Record) -> tuple[Path, Path]:
+        """As it is, and packed."""
+        name = "-".join(filter(None, (record.model_digest, re.sub("[=,]", "-", record.budget))))
+        return self.models / f"{name}.safetensors", self.models / f"{name}.safetensors{SUFFIX}"
 
     def path(self, record: Record) -> Path:
         """``TASK/NETWORK/RECIPE@BOARD-LINK-TOOLCHAIN[-TRAINING]-effortN[-BUDGET]-seedN-foldN.json``, brackets as dashes."""

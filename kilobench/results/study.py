@@ -22,6 +22,8 @@ from kilobench.results.stats import SIGNIFICANT, Estimate, holm, paired, usual_s
 from kilobench.results.table import CURVE, class_curves, families, methods
 
 XNOR, PRUNED, INT8, FULL = "xnor", "prune+int8", "int8", "full"
+RECIPES = (FULL, INT8, PRUNED, XNOR, f"{XNOR}[layout=study]")
+"""The study's."""
 HOLDS, ONLY, DOES_NOT, NOT_TOLD, NOT_MEASURED = (
     "holds",
     "holds only",

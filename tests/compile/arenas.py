@@ -18,6 +18,7 @@ from kilobench.contracts import UserError
 from kilobench.learn.untrained import finished
 from kilobench.plugins.registry import load_registry
 from kilobench.plugins.spec import parse_recipe
+from kilobench.results.packed import unpacked
 from tests.compile import mlperf
 from tests.compile.graphs import random_graph
 
@@ -28,8 +29,9 @@ Named = Iterator[tuple[str, Graph]]
 
 def published() -> Named:
     """Those of the leaderboard."""
-    for path in sorted((Path(__file__).parents[2] / "leaderboard" / "models").glob("*.safetensors")):
-        yield path.stem[:12], load_graph(path)[0]
+    for path in sorted((Path(__file__).parents[2] / "leaderboard" / "models").iterdir()):
+        with unpacked(path) as file:
+            yield path.name[:12], load_graph(file)[0]
 
 
 def references() -> Named:

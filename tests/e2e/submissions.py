@@ -21,6 +21,7 @@ from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.registry import Registry
 from kilobench.plugins.spec import canonical, parse_recipe
 from kilobench.record import ModelFacts, Record, accuracy
+from kilobench.results.packed import SUFFIX, content_of
 from kilobench.results.store import Store
 from tests.untrained import untrained
 
@@ -97,9 +98,14 @@ def only(results: Path) -> tuple[Path, Values]:
 
 
 def model_of(results: Path) -> Path:
-    """The one model of a folder."""
-    (path,) = (results / "models").glob("*.safetensors")
-    return path
+    """The one model of a folder, unpacked there, so that it can be changed."""
+    (path,) = (results / "models").iterdir()
+    if path.suffix != SUFFIX:
+        return path
+    plain = path.with_suffix("")
+    plain.write_bytes(content_of(path))
+    path.unlink()
+    return plain
 
 
 def lie(results: Path, changes: Mapping[str, Any]) -> Record:

@@ -70,7 +70,7 @@ def test_a_kernel_that_differs_from_numpy_fails_its_contract(place: Path, tmp_pa
 
 
 def test_a_model_without_its_operator_is_one_line(place: Path) -> None:
-    (model,) = (place / "out/models").glob("*.safetensors")
+    (model,) = (place / "out/models").glob("*.safetensors.xz")
     done = kilobench(place, "measure", str(model), "--board", "raspberry_pi_pico", "--output", "other")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

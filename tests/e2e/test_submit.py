@@ -17,7 +17,7 @@ from kilobench.record import Record, accuracy, correctness
 from kilobench.results.check import problems
 from kilobench.results.store import Store
 from kilobench.results.submit import MOST_RECORDS
-from tests.e2e.submissions import Values, only, submission
+from tests.e2e.submissions import Values, model_of, only, submission
 
 REGISTRY = load_registry()
 
@@ -143,7 +143,7 @@ def test_a_model_with_made_up_accuracy_is_found_out(results: Path, capsys: pytes
     path, values = only(results)
     better(values)
     path.write_text(json.dumps(values))
-    (file,) = (results / "models").iterdir()
+    file = model_of(results)
     model = load_model_file(file)
     facts = model.about.model.model_copy(update={"accuracy": Record.model_validate(values).accuracy})
     save_model_file(file, model.graph, model.reference, model.about.model_copy(update={"model": facts}))
@@ -152,7 +152,7 @@ def test_a_model_with_made_up_accuracy_is_found_out(results: Path, capsys: pytes
 
 
 def test_a_model_must_be_there_and_be_the_one(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (file,) = (results / "models").iterdir()
+    file = model_of(results)
     content = file.read_bytes()
     file.unlink()
     assert "its model is missing" in submit(results, capsys)[1]
@@ -216,7 +216,7 @@ def test_a_published_model_is_measured_on_another_board(results: Path, capsys: p
 
 def test_steps_that_the_data_does_not_give_are_found_out(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, values = only(results)
-    (model,) = (results / "models").iterdir()
+    model = model_of(results)
     stored = load_model_file(model)
     steps = {"train": 421, "int8": 0}
     about = stored.about.model_copy(update={"model": stored.about.model.model_copy(update={"steps": steps})})

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large models in a repository: compressed, in parts."""
+"""Models in a repository: compressed, large ones in parts."""
 
 import lzma
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from kilobench.cli import main
 from kilobench.contracts import CellError, UserError
 from kilobench.measuring.evaluate import load_model_file
 from kilobench.report.models import load_subject
-from kilobench.results import packed, store
+from kilobench.results import packed
 from kilobench.results.costing import evaluation_key
 from kilobench.results.packed import MODEL_BYTES, PART_BYTES, content_of, pack, unpack
 from kilobench.results.store import Store
@@ -35,25 +36,26 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def published(folder: Path, content: bytes) -> Path:
     """Where a store of its own keeps a model."""
+    folder.mkdir(exist_ok=True)
     (folder / "model").write_bytes(content)
     there = Store(folder / "records")
     there.publish(record(), folder / "model")
     return there.model_path(record())
 
 
-def test_small_models_are_files_and_large_ones_parts_of_one(tmp_path: Path, large: Path) -> None:
+def test_small_models_are_one_file_and_large_ones_parts_of_one(tmp_path: Path, large: Path) -> None:
     small, content = weights(PART_BYTES // 4), weights(PART_BYTES // 3)
-    assert published(tmp_path, small).read_bytes() == small
+    path = published(tmp_path, small)
+    assert path.name == f"{'1' * 64}.safetensors.xz" and lzma.decompress(path.read_bytes()) == small == content_of(path)
     parts = sorted(large.iterdir())
-    assert large.name == f"{'1' * 64}.safetensors.xz" and [part.name for part in parts] == ["01of02", "02of02"]
+    assert large.name == path.name and [part.name for part in parts] == ["01of02", "02of02"]
     assert all(part.stat().st_size <= PART_BYTES for part in parts)
     assert sum(part.stat().st_size for part in parts) < 0.9 * len(content)
     assert lzma.decompress(b"".join(part.read_bytes() for part in parts)) == content == content_of(large)
 
 
 def test_what_is_published_is_left_and_what_is_damaged_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (packed, store):
-        monkeypatch.setattr(module, "PART_BYTES", 1000)
+    monkeypatch.setattr(packed, "PART_BYTES", 1000)
     content = weights(500)
     path = published(tmp_path, content)
     part = path / "02of02"
@@ -61,6 +63,34 @@ def test_what_is_published_is_left_and_what_is_damaged_mended(tmp_path: Path, mo
     assert published(tmp_path, content) == path and part.stat() == before
     part.rename(path / "03of03")
     assert published(tmp_path, content) == path and len(list(path.iterdir())) == 2 and unpack(path) == content
+
+    # As many parts as it takes, whatever was there.
+    monkeypatch.setattr(packed, "PART_BYTES", 10_000)
+    shutil.rmtree(path)
+    path.write_bytes(b"cut short")
+    assert published(tmp_path, content) == path and path.is_file() and unpack(path) == content
+    pack(weights(5000), path)
+    assert path.is_dir() and unpack(path) == weights(5000)
+    assert published(tmp_path, content) == path and path.is_file() and unpack(path) == content
+
+
+def test_a_model_that_is_there_unpacked_stays_so_unless_it_is_damaged(tmp_path: Path) -> None:
+    content, plain = weights(500), tmp_path / "models" / f"{'1' * 64}.safetensors"
+    plain.parent.mkdir()
+    plain.write_bytes(content)
+    assert published(tmp_path, content) == plain and [*plain.parent.iterdir()] == [plain]
+    plain.write_bytes(content[1:])
+    path = published(tmp_path, content)
+    assert [*plain.parent.iterdir()] == [path] and path != plain and content_of(path) == content
+
+
+def test_without_lzma_models_are_kept_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = weights(500)
+    packed_one = published(tmp_path / "with", content)
+    monkeypatch.setitem(sys.modules, "lzma", None)
+    assert published(tmp_path / "without", content).read_bytes() == content
+    with pytest.raises(UserError, match=r"^\S+xz: this Python was built without LZMA$"):
+        content_of(packed_one)
 
 
 def test_what_is_too_large_is_not_published(tmp_path: Path) -> None:
@@ -120,8 +150,7 @@ def test_what_is_wrong_is_told_in_a_line(
 
 def test_a_packed_model_is_one_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a user finds it, and where its weights were changed and packed anew."""
-    for module in (packed, store):
-        monkeypatch.setattr(module, "PART_BYTES", 10_000)
+    monkeypatch.setattr(packed, "PART_BYTES", 10_000)
     one = PUBLISHED.select(task="digits", recipe="int8")[0]
     there = Store(tmp_path / "records")
     there.publish(one, PUBLISHED.model_path(one))

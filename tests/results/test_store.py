@@ -44,7 +44,7 @@ def test_models_of_all_that_is_ranked_are_published() -> None:
     store = Store(Path(__file__).parents[2] / "leaderboard" / "records")
     believed = [one for one in store.read_all() if one.trust != "claimed"]
     assert len(believed) > 100
-    assert [one.command for one in believed if not store.model_path(one).is_file()] == []
+    assert [one.command for one in believed if not store.model_path(one).exists()] == []
 
 
 def test_every_published_model_has_a_record() -> None:
