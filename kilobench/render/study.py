@@ -272,7 +272,7 @@ def _few(against: Sequence[Duel], rows: Rows) -> Answered:
 def _many(curves: Sequence[study.Curve], rows: Rows) -> Answered:
     lacking = f"no data set has `{study.XNOR}`, `{study.PRUNED}` and a reference at several numbers of classes, on equal terms"
     points = [
-        Point(duel.label, f"XNOR less {name}", *_points(duel.difference))
+        Point(f"{curve.label}: {duel.xnor['classes']} classes", f"XNOR less {name}", *_points(duel.difference))
         for curve in curves
         for name, found in ((study.PRUNED, curve.pruned), ("reference", curve.reference))
         for duel in found

@@ -162,11 +162,22 @@ def space_cases(found: Iterable[Duel]) -> list[Case]:
 class Curve:
     """XNOR-Net against pruning, and against the reference, as classes grow."""
 
-    label: str
+    name: str
+    """Data set, network and budget."""
     family: str
     pruned: tuple[Duel, ...]
     reference: tuple[Duel, ...]
     """Both by the number of classes."""
+
+    @property
+    def steps(self) -> float:
+        """That every recipe was trained for."""
+        return float(self.pruned[0].xnor["steps"])
+
+    @property
+    def label(self) -> str:
+        """Of one length of training."""
+        return f"{self.name}, {self.steps:.0f} steps"
 
     @property
     def change(self) -> tuple[int, int] | None:
@@ -199,16 +210,13 @@ class Curve:
 def curves(rows: Rows) -> list[Curve]:
     """Of every data set that was measured on equal terms with several numbers of classes, by XNOR-Net and by pruning.
 
-    Of one data set, network and budget the curve with the most steps.
+    Of one data set, network and budget those with the most steps come first.
     """
     found = []
     for family in families(rows):
         joined = [row for row in class_curves(rows, family) if row["joined"]]
         made = [_curve(family, curve) for _, curve in grouped(joined, *CURVE)]
-        longest: dict[str, Curve] = {}
-        for curve in sorted((one for one in made if len(one.pruned) > 1), key=lambda one: one.pruned[0].xnor["steps"]):
-            longest[curve.label] = curve
-        found += [longest[label] for label in sorted(longest)]
+        found += sorted((one for one in made if len(one.pruned) > 1), key=lambda one: (one.name, -one.steps))
     return found
 
 
@@ -221,8 +229,11 @@ def _curve(family: str, rows: Rows) -> Curve:
 
 
 def curve_cases(found: Iterable[Curve]) -> list[Case]:
-    """Whether pruning takes over as classes grow."""
-    return [Case(f"{curve.label} ({curve.said})", curve.holds) for curve in found]
+    """Whether pruning takes over as classes grow, in the longest training of each."""
+    longest: dict[str, Curve] = {}
+    for curve in found:
+        longest.setdefault(curve.name, curve)
+    return [Case(f"{curve.label} ({curve.said})", curve.holds) for curve in longest.values()]
 
 
 def kind(row: Row) -> str:

@@ -97,7 +97,7 @@ def test_verdicts_are_about_the_recipe_that_keeps_its_stem() -> None:
     assert len(study.space_cases(found)) == 1
 
 
-def curve(**differences: float) -> list[study.Curve]:
+def by_classes(**differences: float) -> list[Record]:
     """XNOR less prune+int8 by the number of classes, as in ``c10=0.1``."""
     records = []
     for name, difference in differences.items():
@@ -105,7 +105,11 @@ def curve(**differences: float) -> list[study.Curve]:
         records += contest(
             task=f"cifar100[classes={classes}]", classes=classes, int8=0.7, prune=0.7, xnor=0.7 + difference
         )
-    return study.curves(rows_of(records))
+    return records
+
+
+def curve(**differences: float) -> list[study.Curve]:
+    return study.curves(rows_of(by_classes(**differences)))
 
 
 @pytest.mark.parametrize(
@@ -123,11 +127,21 @@ def test_where_the_order_changes(
     differences: dict[str, float], change: tuple[int, int] | None, holds: bool | None
 ) -> None:
     (found,) = curve(**differences)
-    assert (found.change, found.holds) == (change, holds) and found.label == "cifar100, acdnet at 64 KiB"
+    assert (found.change, found.holds) == (change, holds) and found.label == "cifar100, acdnet at 64 KiB, 2600 steps"
     assert [duel.xnor["classes"] for duel in found.pruned] == [int(name[1:]) for name in differences]
     assert len(found.reference) == len(differences) and (
         not change or f"between {change[0]} and {change[1]}" in found.said
     )
+
+
+def test_the_longest_training_is_what_counts_and_all_are_shown() -> None:
+    changes = {"training_changes": "steps=1000", "effort": 1.0, "steps": {"train": 1000}}
+    short = [one.model_copy(update=changes) for one in by_classes(c10=0, c50=0)]
+    found = study.curves(rows_of([*short, *by_classes(c10=0, c50=-LOSS)]))
+    assert [curve.label.rpartition(", ")[2] for curve in found] == ["2600 steps", "1000 steps"]
+    assert [curve.holds for curve in found] == [True, None]
+    (case,) = study.curve_cases(found)
+    assert case.holds and "2600 steps (pruning takes over between 10 and 50 classes)" in case.label
 
 
 def test_one_number_of_classes_is_no_curve() -> None:
