@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from kilobench.progress import OverallProgress
 from kilobench.record import NOT_RUN, Record
 from kilobench.results.check import problems
 from kilobench.results.contest import cell_of
+from kilobench.results.packed import PART_BYTES, content_of
 from kilobench.results.store import Store, content, more, timeless
 from kilobench.results.verify import Refuted, Verdict, Verifier, facts_of
 
@@ -278,12 +280,27 @@ def _lost(submitted: Store, published: Store, found: list[Record], there: list[R
         if name.startswith(_ROWS):
             yield f"{name}: what no size fits, or no method suits, is found by a maintainer's run, and cannot be submitted"
     for name in sorted(before.keys() & after.keys()):
-        if not name.startswith("records/") and before[name].read_bytes() != after[name].read_bytes():
+        if name.startswith(_ROWS) and before[name].read_bytes() != after[name].read_bytes():
             yield f"{name}: it is published with another content"
+    kept = {submitted.model_path(record) for record in found}
+    for record in there:
+        model, standing = submitted.model_path(record), published.model_path(record)
+        if model in kept and standing.exists() and (told := _differs(model, standing)):
+            yield f"{model.relative_to(submitted.folder.parent)}: it is published{told}"
+
+
+def _differs(model: Path, published: Path) -> str:
+    """What a model has of another than the published one, in whatever form each is; empty where it is the same."""
+    if not model.exists():
+        return ", and is missing"
+    with suppress(UserError):
+        if not model.is_symlink() and model.stat().st_size <= PART_BYTES and content_of(model) == content_of(published):
+            return ""
+    return " with another content"
 
 
 def _files(store: Store) -> dict[str, Path]:
-    """Everything that pages are made of, by its name in the leaderboard."""
+    """Everything that pages are made of but models, by its name in the leaderboard."""
     root = store.folder.parent
-    folders = [root / name for name in ("records", "models", "too-large", "unsuited")]
+    folders = [root / name for name in ("records", "too-large", "unsuited")]
     return {str(path.relative_to(root)): path for folder in folders for path in folder.rglob("*") if path.is_file()}

@@ -99,7 +99,7 @@ def only(results: Path) -> tuple[Path, Values]:
 
 def model_of(results: Path) -> Path:
     """The one model of a folder, unpacked there, so that it can be changed."""
-    (path,) = (results / "models").iterdir()
+    (path,) = (path for path in (results / "models").iterdir() if path.suffix in (".safetensors", SUFFIX))
     if path.suffix != SUFFIX:
         return path
     plain = path.with_suffix("")

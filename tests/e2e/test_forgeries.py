@@ -325,6 +325,27 @@ def model_changed(results: Path) -> None:
     model_of(results).write_bytes(b"")
 
 
+def model_cut(results: Path) -> None:
+    (path,) = (results / "models").iterdir()
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def model_beside(results: Path) -> None:
+    """In the other form, which would be used instead."""
+    (path,) = (results / "models").iterdir()
+    path.with_suffix("").write_bytes(b"another")
+
+
+def model_missing(results: Path) -> None:
+    model_of(results).unlink()
+
+
+def model_linked(results: Path) -> None:
+    path = model_of(results)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
 def too_large(results: Path) -> None:
     (results / "too-large").mkdir()
     (results / "too-large" / "digits-resnet8-xnor.json").write_text("{}")
@@ -344,6 +365,10 @@ def overstated(results: Path) -> None:
     [
         (dropped, "it is published, and is missing"),
         (model_changed, "it is published with another content"),
+        (model_cut, "it is published with another content"),
+        (model_beside, "it is published with another content"),
+        (model_linked, "it is published with another content"),
+        (model_missing, "it is published, and is missing"),
         (too_large, "what no size fits, or no method suits, is found by a maintainer's run"),
         (twice_a_key, "differs in nothing that was measured"),
         (overstated, "trust: it says verified, and is found claimed"),
