@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verdicts on the study's claims, of made-up records."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from kilobench.plugins.registry import load_registry
 from kilobench.record import Record, accuracy
 from kilobench.results import ratios, study
-from kilobench.results.claims import COMPUTATION, EIGHT, FEW, MEMORY, PUBLISHED
+from kilobench.results.claims import BEST_EPOCH, COMPUTATION, EIGHT, FEW, MEMORY, PUBLISHED
 from kilobench.results.ratios import ratio_verdict
 from kilobench.results.rows import Rows
 from kilobench.results.study import DOES_NOT, HOLDS, NOT_MEASURED, NOT_TOLD, ONLY, Case, Verdict, judged
@@ -142,6 +144,12 @@ def test_the_longest_training_is_what_counts_and_all_are_shown() -> None:
     assert [curve.holds for curve in found] == [True, None]
     (case,) = study.curve_cases(found)
     assert case.holds and "2600 steps (pruning takes over between 10 and 50 classes)" in case.label
+
+
+def test_what_the_best_epoch_is_worth_is_what_the_guide_shows() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "study.md").read_text("utf-8")
+    shown = re.findall(r"best_epoch '?([^' ]+)'? .*?best over last: mean ([0-9.]+) points", text, re.DOTALL)
+    assert {task: float(points) for task, points in shown} == BEST_EPOCH
 
 
 def test_one_number_of_classes_is_no_curve() -> None:
