@@ -181,12 +181,30 @@ class Curve:
 
     @property
     def change(self) -> tuple[int, int] | None:
-        """Between which numbers of classes pruning takes over; None where it does not, or leads from the start."""
+        """Between which numbers of classes pruning takes over; None where it does not, or leads from the start.
+
+        That it leads at the most classes and that no test tells at the fewest is not enough, as more classes have more test
+        inputs, which tell smaller differences: XNOR-Net must have ``lost``.
+        """
         behind = [duel.ahead is False for duel in self.pruned]
-        if not behind or behind[0] or not behind[-1]:
+        if not behind or behind[0] or not behind[-1] or self.lost.low <= 0:
             return None
         last = max(i for i, lost in enumerate(behind) if not lost)
         return self.pruned[last].xnor["classes"], self.pruned[last + 1].xnor["classes"]
+
+    @property
+    def lost(self) -> Estimate:
+        """What XNOR-Net lost on pruning from the fewest to the most classes: the difference of two differences.
+
+        Its interval is made of theirs, as of independent figures: Zou and Donner, Statist. Med. 27, 2008 (MOVER, section 2).
+        """
+        few, many = self.pruned[0].difference, self.pruned[-1].difference
+        mean = few.mean - many.mean
+        below, above = (
+            math.hypot(few.mean - few.low, many.high - many.mean),
+            math.hypot(few.high - few.mean, many.mean - many.low),
+        )
+        return Estimate(mean, mean - below, mean + above)
 
     @property
     def holds(self) -> bool | None:
@@ -204,6 +222,13 @@ class Curve:
             return f"pruning takes over between {self.change[0]} and {self.change[1]} classes"
         if self.holds is False:
             return "pruning leads from the start" if self.pruned[0].ahead is False else f"XNOR leads at {last} classes"
+        if self.pruned[-1].ahead is False:
+            points = "{:.1f} points, {:+.1f} to {:+.1f}".format(
+                *(100 * getattr(self.lost, name) for name in ("mean", "low", "high"))
+            )
+            return (
+                f"pruning leads at {last} classes, but whether XNOR fell behind from {first} on is not told ({points})"
+            )
         return f"no change is told from {first} to {last} classes"
 
 

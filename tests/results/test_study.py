@@ -99,13 +99,13 @@ def test_verdicts_are_about_the_recipe_that_keeps_its_stem() -> None:
     assert len(study.space_cases(found)) == 1
 
 
-def by_classes(**differences: float) -> list[Record]:
+def by_classes(folds: int = 5, **differences: float) -> list[Record]:
     """XNOR less prune+int8 by the number of classes, as in ``c10=0.1``."""
     records = []
     for name, difference in differences.items():
         classes = int(name[1:])
         records += contest(
-            task=f"cifar100[classes={classes}]", classes=classes, int8=0.7, prune=0.7, xnor=0.7 + difference
+            folds, task=f"cifar100[classes={classes}]", classes=classes, int8=0.7, prune=0.7, xnor=0.7 + difference
         )
     return records
 
@@ -134,6 +134,22 @@ def test_where_the_order_changes(
     assert len(found.reference) == len(differences) and (
         not change or f"between {change[0]} and {change[1]}" in found.said
     )
+
+
+def test_a_lead_that_more_test_inputs_tell_is_no_change() -> None:
+    """The same loss at both numbers of classes; at the fewer, folds of few inputs that disagree hide it."""
+
+    def few(recipe: str, right: int, fold: int) -> Record:
+        found = {"accuracy": accuracy(np.arange(40) < right).model_dump()}
+        return made(recipe, 0.7, fold, "cifar100[classes=10]", 10, **found)
+
+    swings = (4, -8, 2)
+    records = [few(name, 28, fold) for name in ("int8", "prune+int8") for fold in range(3)]
+    records += [few("xnor", 28 + swings[fold] - 2, fold) for fold in range(3)]
+    (found,) = study.curves(rows_of([*records, *by_classes(folds=3, c50=-0.05)]))
+    assert [duel.ahead for duel in found.pruned] == [None, False]
+    assert found.change is None and found.holds is None and found.lost.low < 0 < found.lost.high
+    assert found.said.startswith("pruning leads at 50 classes, but whether XNOR fell behind from 10 on is not told (")
 
 
 def test_the_longest_training_is_what_counts_and_all_are_shown() -> None:
