@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from kilobench.cli import main
-from kilobench.measuring.evaluate import load_model_file
 from kilobench.plugins.registry import load_registry
 from kilobench.results.recheck import Difference, Findings, Recheck, _differing, sample
 from kilobench.results.store import Store
 from kilobench.results.verify import Verifier
 from tests.e2e.submissions import all_right, lie, model_of, only
 from tests.e2e.test_remeasure import PUBLISHED, files, published
-from tests.results.records import record
+from tests.results.records import published_model, record
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def test_data_that_is_not_here_is_not_downloaded(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("KILOBENCH_CACHE", str(tmp_path))
     one = PUBLISHED.select(task="fsdd", recipe="int8")[0]
     verifier = Verifier(PUBLISHED, load_registry(), download=False)
-    found = verifier.evaluated(one, load_model_file(PUBLISHED.model_path(one)))
+    found = verifier.evaluated(one, published_model(PUBLISHED, one))
     assert found == "free-spoken-digit-dataset is not here (kilobench data fetch fsdd)"
 
 

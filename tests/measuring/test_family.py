@@ -9,11 +9,12 @@ import pytest
 from kilobench.boards import Board
 from kilobench.compile.emit import emit
 from kilobench.measuring.emulator import measure
-from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
+from kilobench.measuring.evaluate import EvaluatedModel
 from kilobench.measuring.family import measure_family
 from kilobench.plugins.registry import load_registry
 from kilobench.results.costing import emulated_families
 from kilobench.results.store import Store
+from tests.results.records import published_model
 
 STORE = Store(Path(__file__).parents[2] / "leaderboard" / "records")
 FAMILIES = dict(emulated_families(load_registry()))
@@ -24,7 +25,7 @@ BYTES, SHARE = 200, 0.01
 @pytest.fixture(scope="module")
 def model() -> EvaluatedModel:
     record, *_ = STORE.select(task="digits", recipe="int8", board="nucleo_l476rg")
-    return load_model_file(STORE.model_path(record))
+    return published_model(STORE, record)
 
 
 @pytest.mark.parametrize("core", sorted(FAMILIES))

@@ -5,7 +5,10 @@ import shlex
 
 import numpy as np
 
+from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.record import Record, accuracy
+from kilobench.results.packed import unpacked
+from kilobench.results.store import Store
 
 
 def record(
@@ -43,3 +46,9 @@ def contest() -> list[Record]:
         rows.append(record("int8", board, 79))
         rows.append(record("xnor+int8", board, 60, flash_bytes=40_960, cycles=2_000_000))
     return rows
+
+
+def published_model(store: Store, record: Record) -> EvaluatedModel:
+    """The published model of a record, packed or not."""
+    with unpacked(store.model_path(record)) as file:
+        return load_model_file(file)

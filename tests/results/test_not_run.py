@@ -12,7 +12,6 @@ from rich.console import Console
 
 from kilobench.cli import main
 from kilobench.contracts import Budget
-from kilobench.measuring.evaluate import load_model_file
 from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
 from kilobench.record import NOT_RUN, Record
@@ -24,7 +23,7 @@ from kilobench.results.compare import compare
 from kilobench.results.store import Store
 from kilobench.results.submit import Change, Submission
 from kilobench.results.table import rows_of, terminal
-from tests.results.records import contest, record
+from tests.results.records import contest, published_model, record
 
 ROOT = Path(__file__).parents[2]
 WITHOUT: dict[str, Any] = {
@@ -118,8 +117,9 @@ def test_a_board_whose_flash_cannot_grow(tmp_path: Path, capsys: pytest.CaptureF
     text = text.replace("name: nucleo_f446re", "name: tight").replace("origin: 0x20000000", "origin: 0x08001000")
     (tmp_path / "boards" / "tight.yaml").write_text(text.replace("bytes: 0x80000", "bytes: 0x1000"))
     store = Store(ROOT / "leaderboard" / "records")
-    equal = [store.model_path(one) for one in store.read_all() if one.effort is not None]
-    model = min((path for path in equal if path.is_file()), key=lambda path: path.stat().st_size)
+    equal = [one for one in store.read_all() if one.effort is not None and store.model_path(one).is_file()]
+    published = min(equal, key=lambda one: store.model_path(one).stat().st_size)
+    model = store.model_path(published)
     arguments = [
         "--plugins",
         str(tmp_path),
@@ -138,5 +138,5 @@ def test_a_board_whose_flash_cannot_grow(tmp_path: Path, capsys: pytest.CaptureF
     assert (
         made.cycles is None and not made.fits and made.over_flash_bytes > made.flash_bytes - made.board_flash_bytes - 1
     )
-    again, _ = record_of(load_model_file(model), Where(registry.get("boards", "tight")), tmp_path)
+    again, _ = record_of(published_model(store, published), Where(registry.get("boards", "tight")), tmp_path)
     assert again.model_dump(exclude={"times"}) == made.model_dump(exclude={"times"})

@@ -12,13 +12,12 @@ import pytest
 
 from kilobench.cli import main
 from kilobench.contracts import CellError, UserError
-from kilobench.measuring.evaluate import load_model_file
 from kilobench.report.models import load_subject
 from kilobench.results import packed
 from kilobench.results.costing import evaluation_key
 from kilobench.results.packed import MODEL_BYTES, PART_BYTES, content_of, pack, unpack
 from kilobench.results.store import Store
-from tests.results.records import record
+from tests.results.records import published_model, record
 
 PUBLISHED = Store(Path(__file__).parents[2] / "leaderboard" / "records")
 
@@ -157,7 +156,7 @@ def test_a_packed_model_is_one_as_any_other(tmp_path: Path, monkeypatch: pytest.
     path = there.model_path(one)
     assert path.is_dir() and len(list(path.iterdir())) > 1
     subject = load_subject(path)
-    assert subject.published and subject.published.about == load_model_file(PUBLISHED.model_path(one)).about
+    assert subject.published and subject.published.about == published_model(PUBLISHED, one).about
     assert main(["measure", str(path), "--board", one.board, "--output", str(tmp_path / "measured")]) == 0
     (measured,) = Store(tmp_path / "measured" / "records").read_all()
     assert measured.cycles == one.cycles
