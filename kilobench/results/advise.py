@@ -71,7 +71,7 @@ def advise(
             f"run_current at {records[0].clock_hz / 1e6:g} MHz (docs/boards.md)"
         )
     said = limits_text(limits, most_uj)
-    flash = " with its flash (estimated)" if all(record.cycles_flash for record in records if record.cycles) else ""
+    flash = " with its flash (estimated)" if all(one.cycles_flash for one in records if one.cycles and one.fits) else ""
     lines = [f"{task} on {limits.board}, {records[0].clock_hz / 1e6:g} MHz{flash}" + (f"; {said}" if said else "")]
     newest = newest_versions(records)
     groups: dict[tuple[str, ...], list[Record]] = {}
