@@ -113,7 +113,8 @@ def page(rows: Rows, elsewhere: Rows, table: Callable[[Lines], str]) -> dict[str
             "Claim": f"[{one.claim.title}](#{_anchor(one.claim.title)})",
             "The study": one.claim.figure,
             "Here": one.ours,
-            "Verdict": f"**{one.verdict.word}**" + (f" {one.verdict.why}" if one.verdict.word == study.ONLY else ""),
+            "Verdict": f"**{one.verdict.word}**"
+            + (f" {one.verdict.why}" if one.verdict.word in (study.ONLY, study.DOES_NOT) else ""),
         }
         for one in found
     ]
