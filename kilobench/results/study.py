@@ -196,7 +196,7 @@ class Curve:
     def lost(self) -> Estimate:
         """What XNOR-Net lost on pruning from the fewest to the most classes: the difference of two differences.
 
-        Its interval is made of theirs, as of independent figures: Zou and Donner, Statist. Med. 27, 2008 (MOVER, section 2).
+        Its interval is made of theirs, as of independent figures: Zou and Donner, Statist. Med. 27, 2008 (MOVER).
         """
         few, many = self.pruned[0].difference, self.pruned[-1].difference
         mean = few.mean - many.mean

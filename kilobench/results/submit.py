@@ -283,8 +283,8 @@ def _lost(submitted: Store, published: Store, found: list[Record], there: list[R
         if name.startswith(_ROWS) and before[name].read_bytes() != after[name].read_bytes():
             yield f"{name}: it is published with another content"
     kept = {submitted.model_path(record) for record in found}
-    for record in there:
-        model, standing = submitted.model_path(record), published.model_path(record)
+    models = {submitted.model_path(record): published.model_path(record) for record in there}  # of several boards once
+    for model, standing in models.items():
         if model in kept and standing.exists() and (told := _differs(model, standing)):
             yield f"{model.relative_to(submitted.folder.parent)}: it is published{told}"
 
