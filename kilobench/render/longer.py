@@ -11,6 +11,9 @@ from kilobench.results.stats import Estimate
 from kilobench.results.study import PRUNED, XNOR
 from kilobench.results.table import slug
 
+_NOT_RUN = "not run"
+"""In a cell of a recipe that a length lacks."""
+
 
 def lines(found: Sequence[Lengths]) -> list[dict[str, str]]:
     """Of a table: one for every length of every contest, with a column for every recipe."""
@@ -20,7 +23,7 @@ def lines(found: Sequence[Lengths]) -> list[dict[str, str]]:
             "Contest": f"[{one.label}](tasks/{slug(length.row['task'])}.md)",
             "Steps": f"{length.row['steps']:.0f}",
             **{f"`{recipe}` %": _reached(length, recipe) for recipe in recipes},
-            f"`{XNOR}` less `{PRUNED}`": "" if length.xnor is None else _points(length.xnor),
+            f"`{XNOR}` less `{PRUNED}`": _NOT_RUN if length.xnor is None else _points(length.xnor),
         }
         for one in found
         for length in one.lengths
@@ -45,7 +48,7 @@ def panels(found: Sequence[Lengths]) -> dict[str, list[dict[str, Any]]]:
 
 def _reached(length: Length, recipe: str) -> str:
     if recipe not in length.rows:
-        return ""
+        return _NOT_RUN
     reached = f"{100 * length.rows[recipe]['accuracy']:.1f}"
     return f"{reached}; {_points(length.gains[recipe])}" if recipe in length.gains else reached
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -29,8 +29,6 @@ _WHAT = {
     study.XNOR: "binarise the network (`xnor`)",
     study.FULL: "make the network narrower, in fp32 (`full`)",
 }
-_LACKING = {ratios.BY_ITS_RULE: ""}
-"""What a cell says of which nothing is known, where that is no lack of costs."""
 _AXIS = "points of accuracy, 95 % interval; right of the line XNOR is the more accurate"
 
 
@@ -153,7 +151,7 @@ def _memory(everywhere: Rows) -> Answered:
             "fp32 program KiB": f"{full['flash_bytes'] / 1024:.1f}",
             "XNOR program KiB": f"{small['flash_bytes'] / 1024:.1f}",
             "program": _times(full["flash_bytes"] / small["flash_bytes"]),
-            "program, `int8`": _times(quantised.get(ratios.network({**small, "recipe": study.INT8}))),
+            "program, `int8`": _times(quantised.get(ratios.network({**small, "recipe": study.INT8}))) or "not run",
         }
         for full, small in reversed(pairs)
     }
@@ -177,11 +175,12 @@ def _computation(everywhere: Rows, contests: Sequence[Rows]) -> Answered:
     lacking = "no network was measured both in full precision and as XNOR-Net"
     names = {ratios.network(small): _network(small) for _, small in pairs}
     names |= {ratios.per_operation(row): f"{_contest(row)} (per operation)" for row, *_ in contests}
+    compared = [*((ratios.network(small), full, small) for full, small in pairs), *ratios.at_equal_flash(contests)]
     plain = [f"{_span(found)} on {title}" for title, found in int8.items() if found and title != ratios.BY_ITS_RULE]
     return Answered(
         claims.COMPUTATION,
         _levels(levels) or lacking,
-        _by_level(levels, names, "Network"),
+        _by_level(levels, names, ratios.too_large(compared, everywhere), "Network"),
         ratios.ratio_verdict(claims.COMPUTATION, levels, lacking),
         "Measure cycles: 64 binary operations take more than one multiplication, and layers that stay in 8 bits take theirs."
         + (f" `int8` alone is faster than fp32 by {', '.join(plain)}." if plain else ""),
@@ -193,6 +192,7 @@ def _eight(against: Sequence[Duel], everywhere: Rows) -> Answered:
     levels = ratios.eight_levels(against, everywhere)
     lacking = f"no contest of equal flash and steps has `{study.PRUNED}` and `{study.XNOR}`"
     names = {duel.label: _contest(duel.xnor) for duel in against}
+    compared = [(duel.label, duel.other, duel.xnor) for duel in against if duel.main]
     narrow = _median_cycles([duel for duel in against if duel.main and duel.enough], everywhere)
     plain = (
         ""
@@ -203,7 +203,7 @@ def _eight(against: Sequence[Duel], everywhere: Rows) -> Answered:
     return Answered(
         claims.EIGHT,
         _levels(levels) or lacking,
-        _by_level(levels, names, "Contest"),
+        _by_level(levels, names, ratios.too_large(compared, everywhere), "Contest"),
         ratios.ratio_verdict(claims.EIGHT, levels, lacking),
         "Say how long an inference may take, beside the flash: `--budget flash=64KiB,latency=100ms`." + plain,
         _ratio_figure(levels, title, claims.EIGHT.times),
@@ -221,12 +221,12 @@ def _median_cycles(against: Sequence[Duel], rows: Rows) -> float:
     return median([a / b for a, b in found if not math.isnan(a / b)] or [math.nan])
 
 
-def _by_level(levels: Levels, names: Mapping[str, str], first: str) -> Lines:
-    """A line for every network or contest of which something is known, a column for every level, and what lacks."""
+def _by_level(levels: Levels, names: Mapping[str, str], large: Collection[tuple[str, str]], first: str) -> Lines:
+    """A line for every network or contest of which something is known, a column for every level, and why one lacks."""
     known = {level: dict(found) for level, found in levels.items()}
 
     def cell(level: str, label: str) -> str:
-        return _times(known[level].get(label)) or _LACKING.get(level, "no costs")
+        return _times(known[level].get(label)) or ("does not fit" if (label, level) in large else "no costs")
 
     there = {label: name for label, name in names.items() if any(label in found for found in known.values())}
     return _sorted([{first: name, **{level: cell(level, label) for level in known}} for label, name in there.items()])

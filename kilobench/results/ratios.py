@@ -100,7 +100,7 @@ def cores(rows: Iterable[Row]) -> dict[str, str]:
 def operations(row: Row) -> float:
     """As the study counts them, but for the layers that stay in higher precision, which count here."""
     binary = row["macs"].get("binary", 0)
-    return sum(row["macs"].values()) - binary + binary / BINARY_AT_ONCE
+    return work(row) - binary + binary / BINARY_AT_ONCE
 
 
 def memory_levels(pairs: Iterable[tuple[Row, Row]]) -> Levels:
@@ -117,9 +117,10 @@ def computation_levels(
 ) -> Levels:
     """How many times fewer operations as the study counts them, and cycles on every core.
 
-    And of ``contests`` at equal flash, whose networks are not of one width, how many times fewer cycles an operation takes.
+    And of ``contests`` at equal flash, whose networks are not of one width, how many times fewer of them an operation takes.
     """
     counted = {network(small): operations(full) / operations(small) for full, small in pairs}
+    counted |= {name: work(xnor) / operations(xnor) for name, _, xnor in at_equal_flash(contests)}
     levels: dict[str, Sequence[tuple[str, float]]] = {BY_ITS_RULE: list(counted.items())}
     cycles = cycles_by_board(everywhere)
     for name, title in cores([*everywhere, *(row for pair in pairs for row in pair)]).items():
@@ -131,14 +132,25 @@ def computation_levels(
 
 def _per_operation(contests: Iterable[Rows], cycles: Cycles, name: str) -> dict[str, float]:
     """Cycles of a multiply-accumulate of fp32 divided by those of one of the XNOR-Net, by contest, on a core."""
-    found = {}
+    return {
+        label: work(xnor) / work(full) * _ratio(full, xnor, cycles, name)
+        for label, full, xnor in at_equal_flash(contests)
+    }
+
+
+def at_equal_flash(contests: Iterable[Rows]) -> list[tuple[str, Row, Row]]:
+    """Of every contest that has both, what it is called, the network in full precision and the XNOR-Net."""
+    found = []
     for contest in contests:
         by_recipe = {row["recipe"]: row for row in contest if row["budget"]}
         if FULL in by_recipe and XNOR in by_recipe:
-            full, xnor = by_recipe[FULL], by_recipe[XNOR]
-            work = sum(xnor["macs"].values()) / sum(full["macs"].values())
-            found[per_operation(xnor)] = work * _ratio(full, xnor, cycles, name)
+            found.append((per_operation(by_recipe[XNOR]), by_recipe[FULL], by_recipe[XNOR]))
     return found
+
+
+def work(row: Row) -> int:
+    """Multiply-accumulates, of whatever precision."""
+    return int(sum(row["macs"].values()))
 
 
 def per_operation(row: Row) -> str:
@@ -162,6 +174,20 @@ def eight_levels(duels: Sequence[Duel], everywhere: Rows) -> Levels:
         found = [(duel.label, _ratio(duel.other, duel.xnor, cycles, name)) for duel in duels if duel.main]
         levels[title] = [(label, times) for label, times in found if not math.isnan(times)]
     return levels
+
+
+def too_large(compared: Iterable[tuple[str, Row, Row]], everywhere: Rows) -> set[tuple[str, str]]:
+    """Of which networks or contests, and on which core, one program is known to fit none of the boards that were tried.
+
+    ``compared`` are what each is called, and its two rows; cores are as of ``cores``.
+    """
+    large = {(terms(row), core(row)) for row in everywhere if is_missing(row["cycles"]) and not row["fits"]}
+    return {
+        (label, title)
+        for label, *both in compared
+        for name, title in cores(everywhere).items()
+        if any((terms(row), name) in large for row in both)
+    }
 
 
 def terms(row: Row) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 """Workflows and issue forms: they can be read, and name what there is."""
 
 import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,19 @@ def test_issue_forms_are_complete(path: Path) -> None:
     fields = [field for field in form["body"] if field["type"] != "markdown"]
     assert all(field["attributes"]["label"] for field in fields)
     assert len({field["id"] for field in fields}) == len(fields)
+
+
+def test_every_suite_is_an_environment() -> None:
+    """Each of its own name, so that none is given another's suite."""
+    parser = ConfigParser(interpolation=None)
+    parser.read(ROOT / "tox.ini")
+    (section,) = (name for name in parser.sections() if name.startswith("testenv:bench-{"))
+    suites = {path.stem for path in (ROOT / "benchmarks").glob("*.yaml")}
+    assert set(section.partition("{")[2].rstrip("}").split(",")) == suites
+    commands = parser[section]["commands"].strip().splitlines()
+    assert set(commands) == {f"{name}: kilobench run {name} {{posargs}}" for name in suites} and len(commands) == len(
+        suites
+    )
 
 
 def test_there_is_a_form_for_everything_that_is_contributed() -> None:

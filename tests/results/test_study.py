@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verdicts on the study's claims, of made-up records."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -264,6 +265,18 @@ def test_an_operation_is_compared_where_networks_are_of_equal_flash() -> None:
     rows = rows_of([*records, *[made("xnor", 0.8, fold, cycles=2_000_000, macs=binary) for fold in range(3)]])
     levels = ratios.computation_levels([], study.contests(rows), rows)
     assert dict(levels["cortex-m4"]) == {"fsdd at 64 KiB (per operation)": 16}
+    assert dict(levels[ratios.BY_ITS_RULE]) == {"fsdd at 64 KiB (per operation)": 64}
+
+
+def test_what_fits_no_board_of_a_core_is_told_from_what_was_never_tried() -> None:
+    rows = pair(1, 1, 1)
+    tried = [{**row, "timing": "emulated hazard3"} for row in rows]
+    whole, small = ({**row, "timing": "emulated cortex-m0"} for row in rows)
+    large = {**whole, "cycles": math.nan, "fits": False}
+    compared = [("acdnet", rows[0], rows[1])]
+    known = [*rows, *tried, small]
+    assert ratios.too_large(compared, [*known, large]) == {("acdnet", "cortex-m0")}
+    assert not ratios.too_large(compared, [*known, whole]) and not ratios.too_large(compared, known)
 
 
 @pytest.mark.parametrize(
