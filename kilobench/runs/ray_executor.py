@@ -35,6 +35,8 @@ from kilobench.runs.units import Unit
 _VARIABLES = ("KILOBENCH_ALLOW_PARTIAL", "KILOBENCH_DATA")
 """Of the environment, that the hosts need as well."""
 _IN_FLIGHT = 1000
+_LOCAL = "local"
+"""The address of a cluster of one's own, on this machine."""
 
 
 @dataclass
@@ -62,6 +64,8 @@ class RayExecutor:
         self._ray: Any = ray
         self._limits, self._sources = limits, tuple(sources)
         variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ} | {PLUGINS_VARIABLE: ""}
+        if address == _LOCAL:
+            os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: whatever else runs here would come first
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables})
         except ConnectionError as error:

@@ -48,7 +48,7 @@ class Disturbing(Method):
 
     def apply(self, model, job):
         disturb()
-        Path(__file__).with_name(f"worked-{job.seed}").touch()
+        Path(__file__).with_name(f"worked-{job.seed}").write_text(str(os.nice(0)))
         return model
 
 
@@ -107,7 +107,9 @@ def test_a_method_changes_no_other_recipe(runs: Runs, where: list[str]) -> None:
     plugins = ("--plugins", str(runs.plugins))
     assert runs.digests(f"disturbed{where[0]}", "disturbing, full", *where, before=plugins) == runs.expected
     for seed in runs.expected:
-        (runs.plugins / f"worked-{seed}").unlink()  # it was there
+        worked = runs.plugins / f"worked-{seed}"
+        assert int(worked.read_text()) == os.nice(0), "no later than what else runs here"
+        worked.unlink()
 
 
 def test_a_plug_in_that_is_listed_alone_changes_nothing(runs: Runs) -> None:

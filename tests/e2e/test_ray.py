@@ -57,6 +57,7 @@ def caches(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict
 def cluster(caches: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A head without CPUs, on which the run is started, and a node that trains."""
     monkeypatch.setenv("KILOBENCH_CACHE", str(caches["head"]))
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # as RayExecutor has it for "local"
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
     add(made, caches["trains"], num_cpus=2)
     yield made
