@@ -94,9 +94,11 @@ def sentence(found: study.Answer | None) -> str:
     others = ", ".join(f"`{one.recipe}` in {one.first} of {one.contests}" for one in found.others)
     steps = " to ".join(dict.fromkeys(f"{count:.0f}" for count in found.steps))
     ahead = ", ".join(f"`{recipe}` for {contest}" for contest, recipe in found.ahead)
+    faster = f", or, where time counts too, {_WHAT[found.faster]}" if found.faster else ""
+    it = "the former" if faster else "it"
     return (
-        f"**To fit a network into little flash, {_WHAT[found.best.recipe]}**: at equal flash and equal training it is the most "
-        f"accurate of the study's ways, or tests cannot tell it from the most accurate, in {found.best.first} of "
+        f"**To fit a network into little flash, {_WHAT[found.best.recipe]}{faster}**: at equal flash and equal training {it} is "
+        f"the most accurate of the study's ways, or tests cannot tell it from the most accurate, in {found.best.first} of "
         f"{found.best.contests} contests{f' ({others})' if others else ''}{takes}. "
         f"{f'Of all methods, ahead of it: {ahead}. ' if ahead else ''}On {found.tasks} task{'s' if found.tasks > 1 else ''}, "
         f"at {' and '.join(found.budgets)}, {steps} steps each, from three seeds or folds at least."

@@ -317,8 +317,23 @@ def test_the_answer_is_who_wins_and_of_ties_the_fastest() -> None:
     assert found.cycles == {"prune+int8": 0.5, "xnor": 0.25} and (found.tasks, found.budgets) == (2, ("64 KiB",))
     other = study.answer(rows_of(cells(int8=4_000_000, pruned=2_000_000, xnor=1_000_000)))
     assert other is not None and other.best.recipe == "prune+int8"
+    assert found.faster == "" and other.faster == "", "xnor is faster, and in no contest as accurate"
     assert study.answer(rows_of(contest(folds=1, int8=0.8, xnor=0.7))) is None, "of one training"
     assert study.answer(rows_of([record("xnor"), record("int8")])) is None, "of no budget"
+
+
+def test_what_is_nearly_as_often_first_and_faster_is_named_too() -> None:
+    right = {"prune+int8": 0.8, "int8": 0.8, "xnor": 0.7}
+    tasks = ("fsdd", "digits", "cifar10", "esc10")
+    for behind, faster in ((1, "int8"), (2, "")):
+        records = [
+            made(name, 0.6 if name == "int8" and task in tasks[:behind] else share, fold, task, cycles=cycles)
+            for task in tasks
+            for (name, share), cycles in zip(right.items(), (2_000_000, 1_000_000, 500_000), strict=True)
+            for fold in range(5)
+        ]
+        found = study.answer(rows_of(records))
+        assert found is not None and (found.best.recipe, found.faster) == ("prune+int8", faster)
 
 
 def test_further_methods_change_no_answer_and_are_named_where_they_are_ahead() -> None:
