@@ -380,15 +380,15 @@ class Answer:
 def answer(rows: Rows) -> Answer | None:
     """Over the ``contests`` at budgets, of several seeds or folds; None where there are none.
 
-    The recipes that the study speaks of are placed among themselves: a further method, which few contests have, changes nothing
-    of how they compare, and is named where it is ahead.
+    In each contest the recipes that the study speaks of are placed among themselves: a further method, which few contests have,
+    changes nothing of how they compare, and is named where it is ahead. Which are placed does not depend on other contests; the
+    best is one of those that most contests have.
     """
     found = [contest for contest in map(_enough_of, contests(rows)) if contest and contest[0]["budget"]]
     by_recipe = [{row["recipe"]: row for row in contest} for contest in found]
-    usual = [name for name in (INT8, PRUNED, XNOR, FULL) if 2 * sum(name in one for one in by_recipe) > len(found)]
-    if not usual:
+    standings = [one for one in _standings((INT8, PRUNED, XNOR, FULL), by_recipe) if 2 * one.contests > len(found)]
+    if not standings:
         return None
-    standings = _standings(usual, by_recipe)
     most = max(one.first / one.contests for one in standings)
     leaders = [one.recipe for one in standings if one.first / one.contests == most]
     # Of equal ones that which takes the fewest cycles beside each of the others.

@@ -336,6 +336,17 @@ def test_what_is_nearly_as_often_first_and_faster_is_named_too() -> None:
         assert found is not None and (found.best.recipe, found.faster) == ("prune+int8", faster)
 
 
+def test_a_contest_says_the_same_whatever_others_have() -> None:
+    """``full`` is placed where it was run, though it is in one contest of four and cannot be the best."""
+    one = contest(full=0.82, int8=0.8, xnor=0.7)
+    others = [record for task in ("digits", "cifar10", "esc10") for record in contest(task=task, int8=0.8, xnor=0.7)]
+    alone, among = study.answer(rows_of(one)), study.answer(rows_of([*one, *others]))
+    assert alone is not None and among is not None
+    assert (alone.best.recipe, among.best.recipe) == ("full", "int8")
+    firsts = [next((o.first for o in (found.best, *found.others) if o.recipe == "int8"), 0) for found in (alone, among)]
+    assert firsts[1] == firsts[0] + 3
+
+
 def test_further_methods_change_no_answer_and_are_named_where_they_are_ahead() -> None:
     usual = contest(int8=0.8, prune=0.8, xnor=0.7)
     plain = study.answer(rows_of(usual))
