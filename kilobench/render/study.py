@@ -460,13 +460,18 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _contest(row: Row) -> str:
-    budget = f" at {shown_budget(row['budget'], row['board'])}" if row["budget"] else ""
-    return f"[{row['task']}](tasks/{slug(row['task'])}.md){budget}"
+    """As ``study.labelled``, with a link."""
+    task = _task(row)
+    return f"{task} at {shown_budget(row['budget'], row['board'])}" if row["budget"] else f"`{row['built']}` on {task}"
 
 
 def _network(row: Row) -> str:
     recipe = "" if row["recipe"] == study.XNOR else f", `{row['recipe']}`"
-    return f"`{row['built']}` on [{row['task']}](tasks/{slug(row['task'])}.md){recipe}"
+    return f"`{row['built']}` on {_task(row)}{recipe}"
+
+
+def _task(row: Row) -> str:
+    return f"[{row['task']}](tasks/{slug(row['task'])}.md)"
 
 
 def _sorted(lines: Lines) -> Lines:

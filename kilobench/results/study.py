@@ -96,8 +96,10 @@ class Duel:
 
 
 def labelled(row: Row) -> str:
-    """A row's task and budget."""
-    return row["task"] + (f" at {shown_budget(row['budget'], row['board'])}" if row["budget"] else "")
+    """A row's task and budget, or network and task: without a budget a task may have several networks."""
+    if row["budget"]:
+        return f"{row['task']} at {shown_budget(row['budget'], row['board'])}"
+    return f"{row['built']} on {row['task']}"
 
 
 def judged(cases: Sequence[Case], lacking: str, undecided: str = "tests need more seeds or folds") -> Verdict:

@@ -347,6 +347,16 @@ def test_a_contest_says_the_same_whatever_others_have() -> None:
     assert firsts[1] == firsts[0] + 3
 
 
+def test_networks_of_one_task_are_told_apart_where_no_budget_makes_them() -> None:
+    two = [
+        made(recipe, 0.8, 0, network=network, budget="")
+        for network in ("acdnet", "resnet8")
+        for recipe in ("full", "xnor")
+    ]
+    labels = [duel.label for duel in study.duels(study.contests(rows_of(two)))]
+    assert labels == ["acdnet on fsdd", "resnet8 on fsdd"]
+
+
 def test_further_methods_change_no_answer_and_are_named_where_they_are_ahead() -> None:
     usual = contest(int8=0.8, prune=0.8, xnor=0.7)
     plain = study.answer(rows_of(usual))
