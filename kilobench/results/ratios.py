@@ -148,9 +148,9 @@ def at_equal_flash(contests: Iterable[Rows]) -> list[tuple[str, Row, Row]]:
     return found
 
 
-def work(row: Row) -> int:
+def work(row: Row) -> float:
     """Multiply-accumulates, of whatever precision."""
-    return int(sum(row["macs"].values()))
+    return float(sum(row["macs"].values()))
 
 
 def per_operation(row: Row) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from kilobench.plugins.registry import load_registry
 from kilobench.record import Record, accuracy
+from kilobench.render.study import sentence
 from kilobench.results import ratios, study
 from kilobench.results.claims import BEST_EPOCH, COMPUTATION, EIGHT, FEW, MEMORY, PUBLISHED
 from kilobench.results.ratios import ratio_verdict
@@ -334,6 +335,7 @@ def test_what_is_nearly_as_often_first_and_faster_is_named_too() -> None:
         ]
         found = study.answer(rows_of(records))
         assert found is not None and (found.best.recipe, found.faster) == ("prune+int8", faster)
+        assert ("where time counts too, make the network narrower" in sentence(found)) == bool(faster)
 
 
 def test_a_contest_says_the_same_whatever_others_have() -> None:
