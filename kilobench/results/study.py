@@ -224,14 +224,15 @@ class Curve:
     def said(self) -> str:
         """Where the order changes."""
         first, last = (duel.xnor["classes"] for duel in (self.pruned[0], self.pruned[-1]))
+        points = "{:.1f} points, {:+.1f} to {:+.1f}".format(
+            *(100 * getattr(self.lost, name) for name in ("mean", "low", "high"))
+        )
         if self.change:
-            return f"pruning takes over between {self.change[0]} and {self.change[1]} classes"
+            between = f"between {self.change[0]} and {self.change[1]} classes"
+            return f"pruning takes over {between}: XNOR falls behind by {points}"
         if self.holds is False:
             return "pruning leads from the start" if self.pruned[0].ahead is False else f"XNOR leads at {last} classes"
         if self.pruned[-1].ahead is False:
-            points = "{:.1f} points, {:+.1f} to {:+.1f}".format(
-                *(100 * getattr(self.lost, name) for name in ("mean", "low", "high"))
-            )
             return (
                 f"pruning leads at {last} classes, but whether XNOR fell behind from {first} on is not told ({points})"
             )

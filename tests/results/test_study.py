@@ -161,7 +161,7 @@ def test_the_longest_training_is_what_counts_and_all_are_shown() -> None:
     assert [curve.label.rpartition(", ")[2] for curve in found] == ["2600 steps", "1000 steps"]
     assert [curve.holds for curve in found] == [True, None]
     (case,) = study.curve_cases(found)
-    assert case.holds and "2600 steps (pruning takes over between 10 and 50 classes)" in case.label
+    assert case.holds and "2600 steps (pruning takes over between 10 and 50 classes: XNOR falls behind by" in case.label
 
 
 def test_what_the_best_epoch_is_worth_is_what_the_guide_shows() -> None:
