@@ -461,8 +461,8 @@ def _verdict(verdict: Verdict) -> str:
 
 def _contest(row: Row) -> str:
     """As ``study.labelled``, with a link."""
-    task = _task(row)
-    return f"{task} at {shown_budget(row['budget'], row['board'])}" if row["budget"] else f"`{row['built']}` on {task}"
+    budget = f" at {shown_budget(row['budget'], row['board'])}" if row["budget"] else ""
+    return f"`{row['network']}` on {_task(row)}{budget}"
 
 
 def _network(row: Row) -> str:

@@ -182,10 +182,11 @@ def too_large(compared: Iterable[tuple[str, Row, Row]], everywhere: Rows) -> set
     ``compared`` are what each is called, and its two rows; cores are as of ``cores``.
     """
     large = {(terms(row), core(row)) for row in everywhere if is_missing(row["cycles"]) and not row["fits"]}
+    titles = cores(everywhere)
     return {
         (label, title)
         for label, *both in compared
-        for name, title in cores(everywhere).items()
+        for name, title in titles.items()
         if any((terms(row), name) in large for row in both)
     }
 

@@ -96,10 +96,9 @@ class Duel:
 
 
 def labelled(row: Row) -> str:
-    """A row's task and budget, or network and task: without a budget a task may have several networks."""
-    if row["budget"]:
-        return f"{row['task']} at {shown_budget(row['budget'], row['board'])}"
-    return f"{row['built']} on {row['task']}"
+    """What tells a contest from all others that are judged: network, task and budget."""
+    budget = f" at {shown_budget(row['budget'], row['board'])}" if row["budget"] else ""
+    return f"{row['network']} on {row['task']}{budget}"
 
 
 def judged(cases: Sequence[Case], lacking: str, undecided: str = "tests need more seeds or folds") -> Verdict:

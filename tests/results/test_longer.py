@@ -40,7 +40,7 @@ LONG = [made("int8", 82, 1000), made("prune+int8", 84, 1000), made("xnor", 86, 1
 
 def test_lengths_of_one_contest_are_side_by_side() -> None:
     (found,) = told(*LONG, *SHORT, made("xnor[layout=study]", 60, 1000), made("lsq", 90, 500), made("lsq", 95, 1000))
-    assert found.label == "fsdd[classes=5] at 64 KiB"
+    assert found.label == "acdnet on fsdd[classes=5] at 64 KiB"
     assert found.recipes == ["int8", "prune+int8", "xnor", "xnor[layout=study]"], "the study's"
     short, long = found.lengths
     assert (short.row["steps"], long.row["steps"]) == (500, 1000) and not short.gains
@@ -86,16 +86,19 @@ def test_they_are_on_the_page_and_drawn() -> None:
     rows = rows_of([one for some in (*SHORT, *LONG) for one in some])
     found = lengths(rows)
     short, long = lines(found)
-    assert short["`xnor` %"] == "70.0" and short["Contest"] == "[fsdd[classes=5] at 64 KiB](tasks/fsdd-classes=5.md)"
+    assert (
+        short["`xnor` %"] == "70.0"
+        and short["Contest"] == "[acdnet on fsdd[classes=5] at 64 KiB](tasks/fsdd-classes=5.md)"
+    )
     assert re.fullmatch(r"86\.0; \+16\.0 \(\+[0-9.]+ to \+[0-9.]+\)", long["`xnor` %"])
     assert page(rows, [], str)["longer"] == str([short, long])
-    points = panels(found)["fsdd[classes=5] at 64 KiB"]
+    points = panels(found)["acdnet on fsdd[classes=5] at 64 KiB"]
     assert [(one["label"], one["steps"], one["accuracy"]) for one in points[-2:]] == [
         ("prune+int8", 1000, 84),
         ("xnor", 1000, 86),
     ]
     drawn = claims(rows)["plots/study-longer.svg"]
-    assert "fsdd[classes=5] at 64 KiB" in drawn and "steps (logarithmic)" in drawn
+    assert "acdnet on fsdd[classes=5] at 64 KiB" in drawn and "steps (logarithmic)" in drawn
 
     once = rows_of([one for some in SHORT for one in some])
     assert page(once, [], str)["longer"] == "" and "plots/study-longer.svg" not in claims(once)

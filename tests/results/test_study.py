@@ -53,9 +53,9 @@ def space(*records: list[Record]) -> Verdict:
 
 def test_few_classes_have_every_verdict() -> None:
     alike, worse = contest(int8=0.8, xnor=0.8), contest(task="digits", int8=0.8, xnor=0.7)
-    assert few(alike) == Verdict(HOLDS, "for fsdd at 64 KiB")
-    assert few(worse) == Verdict(DOES_NOT, "for digits at 64 KiB")
-    assert few(alike, worse) == Verdict(ONLY, "for fsdd at 64 KiB; not for digits at 64 KiB")
+    assert few(alike) == Verdict(HOLDS, "for acdnet on fsdd at 64 KiB")
+    assert few(worse) == Verdict(DOES_NOT, "for acdnet on digits at 64 KiB")
+    assert few(alike, worse) == Verdict(ONLY, "for acdnet on fsdd at 64 KiB; not for acdnet on digits at 64 KiB")
     assert few(contest(folds=1, int8=0.8, xnor=0.7)).word == NOT_TOLD, "one training is no verdict"
     assert few(contest(classes=FEW + 1, int8=0.8, xnor=0.8)) == few(contest(xnor=0.8)) == Verdict(NOT_MEASURED, "none")
     assert few(contest(int8=0.7, xnor=0.8)).word == HOLDS, "more accurate is as accurate"
@@ -71,7 +71,7 @@ def test_a_tie_that_may_hide_a_loss_is_no_verdict() -> None:
 def test_the_same_space_has_every_verdict() -> None:
     lost, won = contest(prune=0.8, xnor=0.7), contest(task="digits", prune=0.7, xnor=0.8)
     assert space(lost).word == HOLDS and space(won).word == DOES_NOT
-    assert space(lost, won) == Verdict(ONLY, "for fsdd at 64 KiB; not for digits at 64 KiB")
+    assert space(lost, won) == Verdict(ONLY, "for acdnet on fsdd at 64 KiB; not for acdnet on digits at 64 KiB")
     assert space(contest(prune=0.8, xnor=0.8)).word == NOT_TOLD, "ties are ties"
     assert space(contest(int8=0.8, xnor=0.7)).word == NOT_MEASURED
 
@@ -254,7 +254,9 @@ def test_cycles_of_pruning_are_those_of_its_contest() -> None:
     rows = rows_of(records)
     moved = [{**row, "board": "pico", "timing": "emulated cortex-m0plus", "cycles": 4e6} for row in rows]
     levels = ratios.eight_levels(study.duels(study.contests(rows), (study.PRUNED,)), [*rows, *moved])
-    assert dict(levels["cortex-m4"]) == {"fsdd at 64 KiB": 8} and dict(levels["cortex-m0plus"]) == {"fsdd at 64 KiB": 1}
+    assert dict(levels["cortex-m4"]) == {"acdnet on fsdd at 64 KiB": 8} and dict(levels["cortex-m0plus"]) == {
+        "acdnet on fsdd at 64 KiB": 1
+    }
     assert "cortex-m33" not in levels and ratio_verdict(EIGHT, levels, "").word == ONLY
     assert ratio_verdict(EIGHT, {"cortex-m0plus": [("a", 1)]}, "") == Verdict(DOES_NOT, "cortex-m0plus")
     assert ratio_verdict(EIGHT, {"cortex-m4": []}, "no contest") == Verdict(NOT_MEASURED, "no contest")
@@ -265,8 +267,8 @@ def test_an_operation_is_compared_where_networks_are_of_equal_flash() -> None:
     records = [made("full", 0.8, fold, cycles=8_000_000, macs=fp32) for fold in range(3)]
     rows = rows_of([*records, *[made("xnor", 0.8, fold, cycles=2_000_000, macs=binary) for fold in range(3)]])
     levels = ratios.computation_levels([], study.contests(rows), rows)
-    assert dict(levels["cortex-m4"]) == {"fsdd at 64 KiB (per operation)": 16}
-    assert dict(levels[ratios.BY_ITS_RULE]) == {"fsdd at 64 KiB (per operation)": 64}
+    assert dict(levels["cortex-m4"]) == {"acdnet on fsdd at 64 KiB (per operation)": 16}
+    assert dict(levels[ratios.BY_ITS_RULE]) == {"acdnet on fsdd at 64 KiB (per operation)": 64}
 
 
 def test_what_fits_no_board_of_a_core_is_told_from_what_was_never_tried() -> None:
@@ -349,14 +351,15 @@ def test_a_contest_says_the_same_whatever_others_have() -> None:
     assert firsts[1] == firsts[0] + 3
 
 
-def test_networks_of_one_task_are_told_apart_where_no_budget_makes_them() -> None:
-    two = [
-        made(recipe, 0.8, 0, network=network, budget="")
-        for network in ("acdnet", "resnet8")
-        for recipe in ("full", "xnor")
-    ]
-    labels = [duel.label for duel in study.duels(study.contests(rows_of(two)))]
-    assert labels == ["acdnet on fsdd", "resnet8 on fsdd"]
+def test_networks_of_one_task_are_told_apart() -> None:
+    for budget, shown in (("", ""), (BUDGET, " at 64 KiB")):
+        two = [
+            made(recipe, 0.8, 0, network=network, budget=budget)
+            for network in ("acdnet", "resnet8")
+            for recipe in ("full", "xnor")
+        ]
+        labels = [duel.label for duel in study.duels(study.contests(rows_of(two)))]
+        assert labels == [f"acdnet on fsdd{shown}", f"resnet8 on fsdd{shown}"]
 
 
 def test_further_methods_change_no_answer_and_are_named_where_they_are_ahead() -> None:
@@ -365,7 +368,7 @@ def test_further_methods_change_no_answer_and_are_named_where_they_are_ahead() -
     assert plain is not None and plain.ahead == ()
     better = [made("lsq", 0.9 + fold / 100, fold) for fold in range(5)]
     for further, ahead in (
-        (better, (("fsdd at 64 KiB", "lsq"),)),
+        (better, (("acdnet on fsdd at 64 KiB", "lsq"),)),
         (contest(1, ternary=0.95), ()),
     ):
         found = study.answer(rows_of([*usual, *further]))
