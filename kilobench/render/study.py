@@ -100,8 +100,9 @@ def sentence(found: study.Answer | None) -> str:
         f"**To fit a network into little flash, {_WHAT[found.best.recipe]}{faster}**: at equal flash and equal training {it} is "
         f"the most accurate of the study's ways, or tests cannot tell it from the most accurate, in {found.best.first} of "
         f"{found.best.contests} contests{f' ({others})' if others else ''}{takes}. "
-        f"{f'Of all methods, ahead of it: {ahead}. ' if ahead else ''}On {found.tasks} task{'s' if found.tasks > 1 else ''}, "
-        f"at {' and '.join(found.budgets)}, {steps} steps each, from three seeds or folds at least."
+        f"{f'Of all methods, ahead of it: {ahead}. ' if ahead else ''}On {found.tasks} task{'s' if found.tasks > 1 else ''} "
+        f"of {found.data_sets} data set{'s' if found.data_sets > 1 else ''}, at {' and '.join(found.budgets)}, {steps} steps "
+        "each, from three seeds or folds at least."
     )
 
 

@@ -227,12 +227,12 @@ CURVE = ["network", "training", "effort", "budget"]
 
 def families(rows: Rows) -> list[str]:
     """Data sets that were measured with several numbers of classes by one network, training, effort and budget."""
-    return sorted({family for family in {_family(row["task"]) for row in rows} if _with_curves(rows, family)})
+    return sorted({family for family in {family_of(row["task"]) for row in rows} if _with_curves(rows, family)})
 
 
 def _with_curves(rows: Rows, family: str) -> Rows:
     """The rows of a data set that nobody only claims, of every CURVE with several numbers of classes."""
-    known = [row for row in rows if _family(row["task"]) == family and not row["claimed"]]
+    known = [row for row in rows if family_of(row["task"]) == family and not row["claimed"]]
     return [row for _, curve in in_order(known, *CURVE) if len(distinct(curve, "classes")) > 1 for row in curve]
 
 
@@ -296,8 +296,8 @@ def leaders(curve: Rows) -> list[Leader]:
     return found
 
 
-def _family(task: str) -> str:
-    """A task without its number of classes."""
+def family_of(task: str) -> str:
+    """The data set of a task: its name without the number of classes."""
     return re.sub(r"\[\]|,(?=\])", "", re.sub(r"\bclasses=[^,\]]*,?", "", task))
 
 

@@ -340,6 +340,13 @@ def test_what_is_nearly_as_often_first_and_faster_is_named_too() -> None:
         assert ("where time counts too, make the network narrower" in sentence(found)) == bool(faster)
 
 
+def test_the_answer_says_of_how_many_data_sets_its_tasks_are() -> None:
+    tasks = ("esc50", "esc50[classes=10]", "esc50[classes=20]", "spoken-words[voices=94]", "fsdd")
+    found = study.answer(rows_of([one for task in tasks for one in contest(task=task, int8=0.8, xnor=0.7)]))
+    assert found is not None and (found.tasks, found.data_sets) == (5, 3)
+    assert "On 5 tasks of 3 data sets, at 64 KiB" in sentence(found)
+
+
 def test_a_contest_says_the_same_whatever_others_have() -> None:
     """``full`` is placed where it was run, though it is in one contest of four and cannot be the best."""
     one = contest(full=0.82, int8=0.8, xnor=0.7)
