@@ -189,27 +189,35 @@ class Curve:
         """Between which numbers of classes pruning takes over; None where it does not, or leads from the start.
 
         That it leads at the most classes and that no test tells at the fewest is not enough, as more classes have more test
-        inputs, which tell smaller differences: XNOR-Net must have ``lost``.
+        inputs, which tell smaller differences: XNOR-Net must have ``lost``. Where the order changes several times, from before
+        the first until after the last.
         """
         behind = [duel.ahead is False for duel in self.pruned]
         if not behind or behind[0] or not behind[-1] or self.lost.low <= 0:
             return None
-        last = max(i for i, lost in enumerate(behind) if not lost)
-        return self.pruned[last].xnor["classes"], self.pruned[last + 1].xnor["classes"]
+        first, last = behind.index(True) - 1, max(i for i, lost in enumerate(behind) if not lost)
+        return self.pruned[first].xnor["classes"], self.pruned[last + 1].xnor["classes"]
 
     @property
     def lost(self) -> Estimate:
-        """What XNOR-Net lost on pruning from the fewest to the most classes: the difference of two differences.
+        """What XNOR-Net lost on pruning from the fewest to the most classes, by the line of least squares through all differences
+        over the logarithm of the classes; of two, the difference of both.
 
-        Its interval is made of theirs, as of independent figures: Zou and Donner, Statist. Med. 27, 2008 (MOVER).
+        That is a sum of the differences with weights, and its interval is made of theirs, as of independent figures: MOVER, Zou,
+        Huang and Zhang, Comput. Statist. Data Anal. 53, 2009.
         """
-        few, many = self.pruned[0].difference, self.pruned[-1].difference
-        mean = few.mean - many.mean
-        below, above = (
-            math.hypot(few.mean - few.low, many.high - many.mean),
-            math.hypot(few.high - few.mean, many.mean - many.low),
-        )
-        return Estimate(mean, mean - below, mean + above)
+        at = [math.log(duel.xnor["classes"]) for duel in self.pruned]
+        mean = sum(at) / len(at)
+        scale = (at[0] - at[-1]) / sum((x - mean) ** 2 for x in at)
+        lost, below, above = 0.0, 0.0, 0.0
+        for weight, one in zip(
+            ((x - mean) * scale for x in at), (duel.difference for duel in self.pruned), strict=True
+        ):
+            low, high = sorted((weight * one.low, weight * one.high))
+            lost += weight * one.mean
+            below += (weight * one.mean - low) ** 2
+            above += (high - weight * one.mean) ** 2
+        return Estimate(lost, lost - math.sqrt(below), lost + math.sqrt(above))
 
     @property
     def holds(self) -> bool | None:

@@ -125,6 +125,8 @@ def curve(**differences: float) -> list[study.Curve]:
         ({"c10": 0, "c20": LOSS}, None, False),
         ({"c10": LOSS, "c20": 0}, None, None),
         ({"c10": -LOSS, "c20": 0}, None, False),
+        ({"c10": 0, "c20": -LOSS, "c30": 0, "c100": -2 * LOSS}, (10, 100), True),
+        ({"c10": 0, "c12": -2 * LOSS, "c80": 0, "c100": -LOSS}, None, None),
     ],
 )
 def test_where_the_order_changes(
@@ -152,6 +154,17 @@ def test_a_lead_that_more_test_inputs_tell_is_no_change() -> None:
     assert [duel.ahead for duel in found.pruned] == [None, False]
     assert found.change is None and found.holds is None and found.lost.low < 0 < found.lost.high
     assert found.said.startswith("pruning leads at 50 classes, but whether XNOR fell behind from 10 on is not told (")
+
+
+def test_what_was_lost_is_by_the_line_through_all_numbers_of_classes() -> None:
+    """Twice the classes, the same loss; of two numbers of classes it is the difference of both, whatever lies between."""
+    (steady,) = curve(c10=0, c20=-LOSS, c40=-2 * LOSS)
+    assert steady.lost.mean == pytest.approx(2 * LOSS, abs=0.01)
+    (two,), (bent,) = curve(c10=0, c40=-LOSS), curve(c10=0, c20=-2 * LOSS, c40=-LOSS)
+    first, last = (duel.difference for duel in two.pruned)
+    assert two.lost.mean == pytest.approx(first.mean - last.mean) and bent.lost.mean == pytest.approx(two.lost.mean)
+    half = math.hypot(first.mean - first.low, last.high - last.mean)
+    assert two.lost.low == pytest.approx(two.lost.mean - half) and two.lost.low < two.lost.mean < two.lost.high
 
 
 def test_the_longest_training_is_what_counts_and_all_are_shown() -> None:
