@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from kilobench.contracts import Split, Task, UserError, silent
 from kilobench.data.loading import load
@@ -30,17 +31,17 @@ QUALITY = 0.6
 
 
 def copied(source: Path, target: Path) -> None:
-    """Write a lossy copy of a folder of ESC-50; clips that are lossy already are left out."""
+    """Write a lossy copy of the FLAC and WAV clips of a folder of ESC-50; others, which are lossy already, are left out."""
     (target / "audio").mkdir(parents=True)
     (target / "meta").symlink_to(source.resolve() / "meta")
-    for clip in sorted(source.glob("audio/*.flac")) or sorted(source.glob("audio/*.wav")):
+    for clip in (path for path in sorted(source.glob("audio/*")) if path.suffix in (".flac", ".wav")):
         sound, rate = soundfile.read(clip)
         path = target / "audio" / f"{clip.stem}.ogg"
         soundfile.write(path, sound, rate, format="OGG", subtype="VORBIS", compression_level=1 - QUALITY)
 
 
-def right(store: Store, record: Record, split: Split, folder: Path) -> np.ndarray:
-    """Which test clips its published model tells, [clips]."""
+def told(store: Store, record: Record, split: Split, folder: Path) -> NDArray[np.bool_]:
+    """Which test clips of a split its published model tells, [clips]."""
     with unpacked(store.model_path(record)) as file:
         graph = load_model_file(file).graph
     quality = evaluate(graph, folder, "published", split, silent).quality
@@ -50,35 +51,22 @@ def right(store: Store, record: Record, split: Split, folder: Path) -> np.ndarra
 
 def main(name: str, flash: str, training: str) -> None:
     task: Task = load_registry().get("tasks", name)
-    store = Store(Path("leaderboard/records"))
-    records = [
-        r
-        for r in store.read_all()
-        if r.task == name and r.training_changes == training and f"flash={flash}," in r.budget
-    ]
-    if not records or task.source is None or (source := present(task.source, cache_dir() / "data")) is None:
+    store, cache = Store(Path("leaderboard/records")), cache_dir() / "data"
+    every = [r for r in store.read_all() if (r.task, r.training_changes) == (name, training)]
+    records = [r for r in every if f"flash={flash}," in r.budget and r.accuracy is not None]
+    if not records or task.source is None or (source := present(task.source, cache)) is None:
         raise UserError(f"{name}, {flash}, {training}: no records, or no data")
     with tempfile.TemporaryDirectory() as scratch:
         copied(source, Path(scratch) / "data" / source.name)
-        splits = {}
-        for root in (str(source.parent), f"{scratch}/data"):
-            os.environ["KILOBENCH_DATA"] = root
-            splits[root] = {fold: load(task, fold, cache_dir() / "data", silent) for fold in {r.fold for r in records}}
+        os.environ["KILOBENCH_DATA"] = f"{scratch}/data"
+        splits = {fold: load(task, fold, cache, silent) for fold in {r.fold for r in records}}
         for recipe in sorted({r.recipe for r in records}):
-            told = [
-                np.concatenate(
-                    [
-                        right(store, r, folds[r.fold], Path(scratch) / f"{index}-{r.cell}")
-                        for r in sorted(records, key=lambda r: (r.fold, r.seed))
-                        if r.recipe == recipe
-                    ]
-                )
-                for index, folds in enumerate(splits.values())
-            ]
-            lost, won = (told[0] & ~told[1]).sum(), (told[1] & ~told[0]).sum()
+            some = [r for r in records if r.recipe == recipe]
+            before = np.concatenate([correctness(r.accuracy) for r in some])
+            after = np.concatenate([told(store, r, splits[r.fold], Path(scratch) / r.cell) for r in some])
             print(
-                f"{recipe}: {100 * told[0].mean():.1f} % lossless, {100 * told[1].mean():.1f} % lossy, of"
-                f" {len(told[0])} clips {lost} told no more and {won} only now",
+                f"{recipe}: {100 * before.mean():.1f} % lossless, {100 * after.mean():.1f} % lossy, of {len(before)} clips "
+                f"{(before & ~after).sum()} told no more and {(after & ~before).sum()} only now",
                 flush=True,
             )
 

@@ -209,10 +209,9 @@ class Curve:
         at = [math.log(duel.xnor["classes"]) for duel in self.pruned]
         mean = sum(at) / len(at)
         scale = (at[0] - at[-1]) / sum((x - mean) ** 2 for x in at)
-        lost, below, above = 0.0, 0.0, 0.0
-        for weight, one in zip(
-            ((x - mean) * scale for x in at), (duel.difference for duel in self.pruned), strict=True
-        ):
+        lost = below = above = 0.0
+        for x, duel in zip(at, self.pruned, strict=True):
+            weight, one = (x - mean) * scale, duel.difference
             low, high = sorted((weight * one.low, weight * one.high))
             lost += weight * one.mean
             below += (weight * one.mean - low) ** 2
@@ -407,6 +406,7 @@ def answer(rows: Rows) -> Answer | None:
     best = min(leaders, key=lambda name: max(_cycles(by_recipe, name, other) for other in leaders))
     rivals = [one for one in standings if one.recipe in {INT8, PRUNED, XNOR} - {best}]
     cycles = {one.recipe: _cycles(by_recipe, best, one.recipe) for one in rivals}
+    tasks = {contest[0]["task"] for contest in found}
     return Answer(
         best=next(one for one in standings if one.recipe == best),
         others=tuple(rivals),
@@ -416,8 +416,8 @@ def answer(rows: Rows) -> Answer | None:
             for contest, one in zip(found, by_recipe, strict=True)
             if best in one and one[best]["place"] > (leader := max(contest, key=lambda row: row["accuracy"]))["place"]
         ),
-        tasks=len(names := {contest[0]["task"] for contest in found}),
-        data_sets=len(set(map(family_of, names))),
+        tasks=len(tasks),
+        data_sets=len(set(map(family_of, tasks))),
         steps=(min(contest[0]["steps"] for contest in found), max(contest[0]["steps"] for contest in found)),
         budgets=tuple(sorted({shown_budget(contest[0]["budget"], contest[0]["board"]) for contest in found})),
     )
