@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kilobench.lines import one_line
+from kilobench.paths import LEADERBOARD
 
 USUAL_BOARD = "nucleo_l4r5zi"
 """That models are measured on where none is named: the reference board of MLPerf Tiny."""
@@ -315,9 +316,7 @@ def _working(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=_whole(1, 256), default=2, metavar="N", help="that train (2); results differ in the last bits"
     )
-    parser.add_argument(
-        "--device", choices=("cpu", "cuda"), help="that trains (cuda where there is one): it computes in bfloat16"
-    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="that trains (cuda where there is one)")
     _allow_partial(parser)
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     parser.add_argument(
@@ -378,4 +377,4 @@ def _allow_partial(parser: argparse.ArgumentParser) -> None:
 
 
 def _output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, default=Path("leaderboard"), help="folder (default: leaderboard)")
+    parser.add_argument("--output", type=Path, default=Path(LEADERBOARD), help=f"folder (default: {LEADERBOARD})")

@@ -25,6 +25,7 @@ Shape = tuple[int, int, int]
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "step"]
+Precision = Literal["float32", "bfloat16"]
 _DROPS = r"[1-9]\d?(-[1-9]\d?)*"
 
 EFFORT = 2.6
@@ -161,6 +162,9 @@ class Training:
     """What comes in where images are shifted or turned: the pixels at their edges, or black."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
+    precision: Precision = "float32"
+    """Of convolutions and matrix products while training; with bfloat16 the weights, and what the optimiser keeps of them, stay
+    float32 (arXiv 1905.12322)."""
 
     def __post_init__(self) -> None:
         """Raises UserError for a value that no training can have."""
@@ -288,8 +292,9 @@ class Split:
     ``test_clips`` are the whole test clips, float32 [n, channels, height, clip width], for the protocol of 10 crops (audio only).
     Where the task is to reconstruct, ``test_x`` holds whole recordings, as wide as those of ``train_x`` or other than the input;
     of these all are usual, class 0, and class 1 is unusual. ``partial`` counts the inputs that the published set has and this one
-    lacks. ``train_groups`` are int64 [n]: training inputs with the same number (a speaker, a recording) belong together, so that
-    a validation part is cut between groups. Arrays may be memory-mapped and read-only.
+    lacks, ``transcoded`` those that are not as published but were resampled, or coded anew, before they came here.
+    ``train_groups`` are int64 [n]: training inputs with the same number (a speaker, a recording) belong together, so that a
+    validation part is cut between groups. Arrays may be memory-mapped and read-only.
     """
 
     train_x: NDArray[np.float32]
@@ -302,6 +307,7 @@ class Split:
     test_clips: NDArray[np.float32] | None = None
     partial: int = 0
     train_groups: NDArray[np.int64] | None = None
+    transcoded: int = 0
 
 
 @dataclass(frozen=True)

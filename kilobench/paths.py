@@ -9,6 +9,8 @@ from pathlib import Path
 from kilobench.contracts import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
+LEADERBOARD = "leaderboard"
+"""The folder of records and pages, where none is named: that of the checkout is published."""
 PLUGINS_VARIABLE = "KILOBENCH_PLUGINS"
 """Of the environment: folders and files with contributions, as of ``--plugins``."""
 

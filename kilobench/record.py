@@ -308,6 +308,8 @@ class ModelFacts(_Part):
     data_digest: str
     partial: Count = 0
     """Inputs that the published data set has and this run lacked."""
+    transcoded: Count = 0
+    """Inputs that were not as published but resampled, or coded anew, before this run; the notes say how."""
     notes: tuple[Line, ...] = ()
 
     @property

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 RATE = 20_000
 LENGTH = 30_225
 _CLIP = 5 * RATE
+_PUBLISHED = "WAV PCM_16 44100 Hz"
 _FOLDS = 5
 _TARGETS = 50
 _PER_FOLD = 8
@@ -185,6 +186,7 @@ def _load(folder: Path, targets: tuple[int, ...], fold: int, cache: Path, progre
     label = {index: targets.index(found[index][0].target) for index in sounds}
     train_y, test_y = (np.array([label[index] for index in part], dtype=np.int64) for part in (train, test))
     data.require_classes(classes, train_y, test_y)
+    copies, notes = data.transcoded([found[index][1] for index in sorted(sounds)], _PUBLISHED)
     return data.audio_split(
         np.stack([sounds[index] for index in train]),
         train_y,
@@ -194,6 +196,8 @@ def _load(folder: Path, targets: tuple[int, ...], fold: int, cache: Path, progre
         classes=classes,
         groups=np.array([found[index][0].source for index in train], dtype=np.int64),
         parts={"clips": (len(sounds), len(targets) * _FOLDS * _PER_FOLD)},
+        notes=notes,
+        transcoded=copies,
     )
 
 

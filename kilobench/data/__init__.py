@@ -2,7 +2,7 @@
 """What tasks share, as ``from kilobench import data``: sources, damage reports, arrays on disk, sound, images, splits."""
 
 from kilobench.data.arrays import Create, as_pixels, cached_arrays, code_key, digest, file_digests, forget_digests, rows
-from kilobench.data.audio import decode, decoded, loudest, normalise, repeated, sound_files, window
+from kilobench.data.audio import decode, decoded, loudest, normalise, repeated, sound_files, transcoded, window
 from kilobench.data.damage import Damage, Damaged, Incomplete, lacking, partial_allowed
 from kilobench.data.images import picture
 from kilobench.data.mfcc import mfcc, peak_normalised
@@ -51,6 +51,7 @@ __all__ = [
     "sound_files",
     "table",
     "text",
+    "transcoded",
     "validation",
     "whole",
     "window",

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -76,8 +78,34 @@ def decode(path: Path, rate: int, *, resample: bool = True) -> NDArray[np.float3
     return np.asarray(mono, dtype=np.float32)
 
 
+def transcoded(paths: Iterable[Path], published: str) -> tuple[int, tuple[str, ...]]:
+    """How many sound files are of another form than those of the ``published`` set, which is written as ``WAV PCM_16 44100 Hz``
+    (libsndfile's names of container and coding, and the rate), and a note that says of which.
+
+    Of what others have resampled or compressed no digest is that of the published files, and no result need be. Raises UserError
+    for what ``decode`` would refuse by its beginning.
+    """
+    forms = Counter(map(_form, paths))
+    other = {form: count for form, count in forms.most_common() if form != published}
+    some = ", ".join(f"{count} {form}" for form, count in other.items())
+    note = f"transcoded: of {forms.total()} clips {some}; as published they are {published}"
+    return sum(other.values()), (note[:1000],) if other else ()
+
+
+def _form(path: Path) -> str:
+    with _opened(path) as file:
+        return f"{file.format} {file.subtype} {file.samplerate} Hz"
+
+
 def _samples(path: Path) -> tuple[NDArray[np.float32], int]:
     """The mean of all channels, and the rate; what a header promises is never allocated."""
+    with _opened(path) as file:
+        return _read(file, path.name), file.samplerate
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A file that begins as one of a format that is read."""
     import soundfile
 
     class Stream(soundfile.SoundFile):  # type: ignore[misc]
@@ -92,7 +120,7 @@ def _samples(path: Path) -> tuple[NDArray[np.float32], int]:
             raise UserError(f"{path.name} is no sound of a format that is read (WAV, AIFF, AU, FLAC and Ogg are)")
         opened.seek(0)
         with Stream(opened.fileno(), closefd=False) as file:
-            return _read(file, path.name), file.samplerate
+            yield file
 
 
 def _read(file: soundfile.SoundFile, name: str) -> NDArray[np.float32]:

@@ -78,7 +78,7 @@ def contents(task: Task, fold: int, cache: Path, progress: Progress) -> str:
 def _split_digest(split: Split) -> str:
     """Of the arrays as they are: what the task says of them may be wrong."""
     there = [array for name in _ARRAYS if (array := getattr(split, name)) is not None]
-    return hashed(digest(there), split.digest, split.classes, split.notes, split.partial)
+    return hashed(digest(there), split.digest, split.classes, split.notes, split.partial, split.transcoded)
 
 
 def _folder_digest(folder: Path, cache: Path, progress: Progress) -> str:
@@ -112,7 +112,9 @@ def _check(task: Task, split: object) -> None:
     _require(is_line(split.digest) and bool(split.digest), "digest", "a line of text", _described(split.digest))
     notes = isinstance(split.notes, tuple) and all(map(is_line, split.notes))
     _require(notes, "notes", "lines of text", _described(split.notes))
-    _require(type(split.partial) is int and split.partial >= 0, "partial", "a whole number", _described(split.partial))
+    for name in ("partial", "transcoded"):
+        count_of = getattr(split, name)
+        _require(type(count_of) is int and count_of >= 0, name, "a whole number", _described(count_of))
     x = split.train_x
     wide = max(width, x.shape[3]) if isinstance(x, np.ndarray) and x.ndim == 4 else width
     if task.objective == "reconstruction":

@@ -59,6 +59,7 @@ def audio_split(
     groups: NDArray[np.int64] | None,
     parts: Mapping[str, tuple[int, int]],
     notes: tuple[str, ...] = (),
+    transcoded: int = 0,
 ) -> Split:
     """A split of clips [n, samples] that are longer than the input: each test clip's window is its loudest.
 
@@ -70,8 +71,19 @@ def audio_split(
     windows = np.stack([loudest(clip, length) for clip in test])
     partial, partial_notes = lacking(parts)
     train_x, test_x, clips = (array[:, None, None, :] for array in (train, windows, test))
-    identity = digest([train_x, train_y, test_x, test_y])
-    return Split(train_x, train_y, test_x, test_y, classes, identity, (*partial_notes, *notes), clips, partial, groups)
+    return Split(
+        train_x,
+        train_y,
+        test_x,
+        test_y,
+        classes,
+        digest([train_x, train_y, test_x, test_y]),
+        (*partial_notes, *notes),
+        clips,
+        partial,
+        groups,
+        transcoded,
+    )
 
 
 def without_copies(

@@ -29,7 +29,7 @@ class Settings:
     seed: int
     threads: int
     device: str
-    """``cpu`` or ``cuda``; there convolutions are computed in bfloat16."""
+    """``cpu`` or ``cuda``."""
 
 
 def untrained(settings: Settings) -> nn.Module:

@@ -66,6 +66,7 @@ def seed_everything(seed: int, threads: int = 2) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # float32 is what a training that says so computes in
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_freed_memory()
 
@@ -226,7 +227,7 @@ class TrainingJob:
         layout = _layout(run.model)
         for x, y in self._prefetched(run.step, run.steps):
             x = x.contiguous(memory_format=layout)
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16"):
                 logits = run.model(x)
                 taught = None if self.teacher is None else _no_grad(self.teacher, x).float()
             usual = self._loss(logits.float(), y, taught)

@@ -157,6 +157,7 @@ def about(
         model_digest=graph.digest(),
         data_digest=split.digest,
         partial=split.partial,
+        transcoded=split.transcoded,
         notes=tuple(split.notes),
     )
     return About(

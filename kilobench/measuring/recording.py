@@ -22,6 +22,7 @@ from kilobench.keys import measuring_key, versions
 from kilobench.measuring.evaluate import About, EvaluatedModel, Reference
 from kilobench.measuring.expected import cycles_expected
 from kilobench.measuring.onboard import Measurement
+from kilobench.paths import LEADERBOARD, contributions_dir
 from kilobench.plugins.cores import timing_label
 from kilobench.record import SCHEMA, FlashSplit, Layer, RamSplit, Record, Times
 
@@ -149,9 +150,15 @@ def described(tensor: Tensor) -> str:
 
 @cache
 def _git_commit() -> str:
-    """Of the checkout that runs, as the run began, with "-dirty" where tracked files differ; "none" outside one."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    """Of the checkout that runs, as the run began; "none" outside one.
+
+    With "-dirty" where tracked files differ from it, but for those that it publishes, which is where records are written to.
+    """
+    git = ["git", "-C", str(contributions_dir())]
+    commit = [*git, "rev-parse", "--short=12", "HEAD"]
+    changed = [*git, "diff", "--quiet", "HEAD", "--", ".", f":(exclude){LEADERBOARD}"]
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        found = subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip()
+        return found + "-dirty" * (subprocess.run(changed, capture_output=True).returncode != 0)
     except (OSError, subprocess.CalledProcessError):
         return "none"

@@ -52,6 +52,7 @@ COLUMNS = {
     "flash_ratio": "flash of the reference divided by that of the row",
     "cycles_ratio": "cycles of the reference divided by those of the row",
     "partial": "inputs that the published data set has and this run lacked",
+    "transcoded": "inputs that were not as published but resampled, or coded anew, before this run",
     "synthetic": "1: the data is synthetic",
 }
 """Columns and their meaning, in order."""

@@ -338,7 +338,7 @@ def _contest(rows: Rows) -> dict[str, Any]:
         budget = shown_budget(first["budget"], board) if first["budget"] else ""
         boards.append({"name": board, "table": table, "at": budget, **_timing(group[0])})
     return {
-        **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial"]},
+        **{name: first[name] for name in [*CONTEST, "folds", "seeds", "samples", "verified", "partial", "transcoded"]},
         "terms": effort(first),
         "boards": boards,
         "crops": not all(is_missing(row["crops"]) for row in rows),

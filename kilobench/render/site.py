@@ -166,7 +166,10 @@ def task_data(rows: Rows, boards: Mapping[str, Sequence[int]]) -> dict[str, Any]
         "place": [row["place"] for row in rows],
         **{name: task[name].astype(int) for name in ("pareto", "fits", "ran", "samples", "folds", "seeds", "verified")},
         **{name: (100 * task[name]).round(1) for name in ("accuracy", "low", "high", "crops")},
-        **{name: task[name].round().astype(int) for name in ("over_flash_bytes", "over_ram_bytes", "partial")},
+        **{
+            name: task[name].round().astype(int)
+            for name in ("over_flash_bytes", "over_ram_bytes", "partial", "transcoded")
+        },
         "flash": (task["flash_bytes"] / 1024).round(4),
         "ram": (task["ram_bytes"] / 1024).round(4),
         "cycles": (task["cycles"] / 1e6).round(5),

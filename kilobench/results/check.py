@@ -68,8 +68,9 @@ def _names(record: Record, registry: Registry) -> Iterator[str]:
     counter = record.conditions.get("counter", "?") if record.link == "serial" else ""
     if record.timing != (timing := timing_label(board.core, counter)):
         yield f"timing: {record.timing} is to be {timing}"
-    if record.partial and task.source is None:
-        yield f"partial: the data of {record.task} is never so"
+    for name in ("partial", "transcoded"):
+        if getattr(record, name) and task.source is None:
+            yield f"{name}: the data of {record.task} is never so"
     if (record.auc is not None) != (task.objective == "reconstruction"):
         yield f"{record.task} is judged by {'accuracy, not by AUC' if record.auc else 'AUC, not by accuracy'}"
     if record.accuracy_10_crops is not None and task.kind != "audio":

@@ -200,7 +200,7 @@ class _Known:
         """Later ones must agree with it."""
         self._models.setdefault(record.model_digest, record)
         self._samples.setdefault(record.data_digest, record.quality.total)
-        if not record.partial:
+        if not (record.partial or record.transcoded):
             self._data.setdefault(_data(record), record)
 
     def disagreements(self, record: Record) -> Iterator[str]:
@@ -216,7 +216,7 @@ class _Known:
         if total != record.quality.total:
             yield f"the data of this digest has {total} test samples, not {record.quality.total}"
         data = self._data.get(_data(record), record)
-        if not record.partial and data.data_digest != record.data_digest:
+        if not (record.partial or record.transcoded) and data.data_digest != record.data_digest:
             yield f"data_digest: that of this task and fold is {data.data_digest}, as in {data.command}"
         if self._cells[cell_of(record)] > 1:
             yield "there are several records of its cell"
@@ -231,7 +231,7 @@ def _point(record: Record) -> tuple[object, ...]:
 
 
 def _data(record: Record) -> tuple[object, ...]:
-    """What says which samples there are, where none are lacking: task, its version, fold."""
+    """What says which samples there are, where none are lacking or transcoded: task, its version, fold."""
     versions = [version for name, version in record.contributions.items() if name.startswith("task ")]
     return record.task, *versions, record.fold
 

@@ -106,6 +106,7 @@ def _figures(
         "samples": sum({(r.data_digest, r.fold): r.quality.total for r in group}.values()),
         "crops": _mean_of_crops(group),
         "partial": max(record.partial for record in group),
+        "transcoded": max(record.transcoded for record in group),
         "flash_bytes": fmean([record.flash_bytes for record in group]),
         "weights_bytes": fmean([record.flash.weights for record in group]),
         "ram_bytes": fmean([record.ram_bytes for record in group]),

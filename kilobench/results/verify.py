@@ -117,7 +117,7 @@ class Verifier:
         self._measured(record, model)
         self._sized(record)
         if unknown := self.predicted(record, model):
-            trust: Trust = "claimed" if record.partial else "re-measured"
+            trust: Trust = "claimed" if record.partial or record.transcoded else "re-measured"
             return Verdict(trust, f"measured again, not predicted again: {unknown}")
         return Verdict("verified", "measured again, predicted again")
 
@@ -231,9 +231,13 @@ class Verifier:
         if split.digest != record.data_digest:
             if split.partial or record.partial:
                 return f"the data here lacks {split.partial} inputs, and the record's lacked {record.partial}"
+            if split.transcoded or record.transcoded:
+                return f"of the data here {split.transcoded} inputs are transcoded, of the record's {record.transcoded}"
             raise Refuted(f"data_digest: the data here has {split.digest}")
         if split.partial != record.partial:
             raise Refuted(f"partial: the data lacks {split.partial} inputs")
+        if split.transcoded != record.transcoded:
+            raise Refuted(f"transcoded: {split.transcoded} inputs of the data are")
         training = change_training(task, record.training_changes).length(len(split.train_x))
         if record.effort and steps_of(record) != (wanted := round(record.effort * training)):
             raise Refuted(f"steps: {steps_of(record)} in all, the data gives {wanted}")

@@ -75,7 +75,7 @@ class Point:
     threads: int
     """That train it: results depend on their number in the last bits."""
     device: str
-    """That trains it: ``cpu``, or ``cuda``, which computes in bfloat16."""
+    """That trains it: ``cpu`` or ``cuda``."""
     power: str
     """The meter in the board's supply, as in ``ppk2``; empty for none."""
     validation: bool

@@ -30,6 +30,7 @@ def values() -> dict[str, Any]:
         "test_clips": clips,
         "partial": 0,
         "train_groups": np.arange(9) // 2,
+        "transcoded": 0,
     }
 
 
@@ -109,12 +110,14 @@ NAMES = {
     "markup": ("a", "b", "<b>"),
     "a cell": ("a", "b|c", "d"),
 }
+COUNTS = {"None": None, "below 0": -1, "a float": 1.0, "a truth value": True, "a text": "1", "NaN": float("nan")}
 WRONG = {
     **{name: odd_arrays(name) for name, value in values().items() if isinstance(value, np.ndarray)},
     "classes": NAMES,
     "digest": LINES | {"empty": "", "a list": ["d"]},
     "notes": {"a text": "some", "a list": ["some"], **{what: (value,) for what, value in LINES.items()}},
-    "partial": {"None": None, "below 0": -1, "a float": 1.0, "a truth value": True, "a text": "1", "NaN": float("nan")},
+    "partial": COUNTS,
+    "transcoded": COUNTS,
 }
 CASES = [(field, what) for field, odd in WRONG.items() for what in odd]
 

@@ -187,13 +187,27 @@ def test_accuracy_without_the_data_is_as_stated(tmp_path: Path, monkeypatch: pyt
     code, text = said(results, tmp_path / "board", *plugins)
     assert code == 0 and "measured again, not predicted again: heard has no download" in text
     assert the_record(tmp_path / "board").trust == "re-measured"
-    lie(results, {"partial": 1, "command": only(results)[1]["command"] + " --allow-partial"})
+    wrong = {"partial": "partial: the data lacks 0 inputs", "transcoded": "transcoded: 0 inputs of the data are"}
+    for name, refused in wrong.items():
+        lie(results, dict.fromkeys(wrong, 0) | {name: 1})
+        monkeypatch.setenv("KILOBENCH_DATA", str(tmp_path / "data"))
+        code, text = said(results, tmp_path / name, *plugins)
+        assert code == 2 and refused in text
+        monkeypatch.setenv("KILOBENCH_DATA", str(tmp_path / "elsewhere"))
+        assert said(results, tmp_path / name, *plugins)[0] == 0
+        assert the_record(tmp_path / name).trust == "claimed"
+
+
+def test_whoever_has_the_data_as_published_cannot_tell_of_a_transcoded_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    (tmp_path / "data" / "heard").mkdir(parents=True)
     monkeypatch.setenv("KILOBENCH_DATA", str(tmp_path / "data"))
-    code, text = said(results, tmp_path / "other", *plugins)
-    assert code == 2 and "partial: the data lacks 0 inputs" in text
-    monkeypatch.setenv("KILOBENCH_DATA", str(tmp_path / "elsewhere"))
-    assert said(results, tmp_path / "other", *plugins)[0] == 0
-    assert the_record(tmp_path / "other").trust == "claimed"
+    results, _ = heard(tmp_path / "plug", tmp_path / "none", correct=np.ones(100, dtype=bool))
+    lie(results, {"transcoded": 100, "data_digest": "6" * 64})
+    code, text = said(results, tmp_path / "board", "--plugins", str(tmp_path / "plug"))
+    assert code == 0 and "of the data here 0 inputs are transcoded, of the record's 100" in text
+    assert the_record(tmp_path / "board").trust == "claimed"
 
 
 def test_test_data_of_ones_own_is_none(forged: Path, board: Path, registry: Registry, said: Said) -> None:

@@ -79,7 +79,10 @@ def accuracy(model: nn.Module) -> float:
         return float((model(torch.from_numpy(split.test_x)).argmax(1).numpy() == split.test_y).mean())
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimiser": "sgd", "schedule": "step", "mix": 0.0, "ema": 0.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimiser": "sgd", "schedule": "step", "mix": 0.0, "ema": 0.0}, {"precision": "bfloat16"}],
+)
 def test_training_learns_and_is_the_same_twice(changes: dict[str, object]) -> None:
     first, second = (job(**changes).train(network(), lr=2e-2) for _ in range(2))
     assert weights(first) == weights(second)

@@ -17,7 +17,7 @@ from kilobench.compile.graph import Graph
 from kilobench.compile.host import HostModel
 from kilobench.compile.lower import lower
 from kilobench.compile.simulate import quantise_input, simulate
-from kilobench.contracts import Method, Split, Task, Training
+from kilobench.contracts import Method, Precision, Split, Task, Training
 from kilobench.learn.train import TrainingJob, seed_everything
 from kilobench.plugins.registry import load_registry
 
@@ -59,12 +59,13 @@ class Trained:
     split: Split
     task: Task
 
-    def job(self, steps: int = 4, poisoned: bool = False) -> TrainingJob:
+    def job(self, steps: int = 4, poisoned: bool = False, precision: Precision = "float32") -> TrainingJob:
         """What a method gets; with test data replaced by NaN and wrong labels if ``poisoned``."""
         split = self.split
         if poisoned:
             split = replace(split, test_x=np.full_like(split.test_x, np.nan), test_y=split.test_y[::-1] * 0)
-        return TrainingJob(split, self.task, seed=0, progress=silent, steps=steps)
+        training = replace(self.task.training, precision=precision)
+        return TrainingJob(split, self.task, seed=0, progress=silent, training=training, steps=steps)
 
     def apply(self, recipe: str, job: Any = None, steps: int = 4) -> nn.Module:
         """A copy of the model after the methods of a recipe, each of which trains for so many steps."""

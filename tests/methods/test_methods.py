@@ -7,6 +7,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
 from kilobench.compile.counts import macs
 from kilobench.compile.lower import lower
@@ -100,6 +101,14 @@ def test_the_studys_residual_network_goes_through_every_method(recipe: str, tmp_
 
 def test_every_method_is_tried_on_a_deep_network() -> None:
     assert {name.partition("[")[0] for recipe in DEEP for name in recipe.split("+")} | {"full"} == set(SHORT)
+
+
+@pytest.mark.parametrize("recipe", [*SHORT.values(), "xnor[layout=study]"])
+def test_what_every_method_trains_in_bfloat16_is_float32_afterwards(recipe: str) -> None:
+    half, whole = (digits().apply(recipe, digits().job(precision=precision)) for precision in ("bfloat16", "float32"))
+    assert {tensor.dtype for tensor in half.state_dict().values() if tensor.is_floating_point()} <= {torch.float32}
+    shape, trains = digits().task.input_shape, load_registry().get("methods", recipe).effort > 0
+    assert (lower(half, shape).digest() != lower(whole, shape).digest()) == trains
 
 
 @pytest.mark.parametrize("rank", get_args(parameters(load_registry().loaded("methods", "prune").value)["rank"][0]))

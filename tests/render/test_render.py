@@ -460,10 +460,15 @@ def test_other_trainings_are_other_contests() -> None:
 
 
 def test_ten_crops_are_shown_where_they_were_measured() -> None:
-    page = of([record(accuracy_10_crops=record(correct=91).accuracy.model_dump(), partial=7)])[
-        "tasks/fsdd-classes=5.md"
-    ]
-    assert "10 crops %" in page and "91.0" in page and "**Partial data**: 7 of" in page
+    page = of([record(accuracy_10_crops=record(correct=91).accuracy.model_dump())])["tasks/fsdd-classes=5.md"]
+    assert "10 crops %" in page and "91.0" in page
+
+
+def test_a_page_says_what_of_the_data_is_not_as_published() -> None:
+    page = of([record(partial=7, transcoded=93)])["tasks/fsdd-classes=5.md"]
+    assert "**Partial data**: 7 of" in page and "**Transcoded data**: 93 of" in page
+    page = of([record()])["tasks/fsdd-classes=5.md"]
+    assert "Partial data" not in page and "Transcoded data" not in page
 
 
 def test_folds_of_a_row_are_repeated_by_one_command() -> None:

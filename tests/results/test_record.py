@@ -26,8 +26,8 @@ REFUSED: list[dict[str, Any]] = [
     {"cycles_flash": 0}, {"cycles_flash": 1e308},
     {"flash_bytes": 0}, {"flash_bytes": -1}, {"flash_bytes": 1e308}, {"flash_bytes": 1.5}, {"ram_bytes": -1},
     {"board_flash_bytes": 0}, {"board_ram_bytes": -1}, {"over_flash_bytes": -1}, {"over_ram_bytes": 1 << 40},
-    {"seed": -1}, {"fold": -1}, {"partial": -1}, {"verified_inputs": -1}, {"energy_uj": -1}, {"energy_uj": 1e300},
-    {"energy_uj": float("nan")}, {"energy_uj": float("inf")}, {"unknown": 1}, {"schema": "kilobench/0"},
+    {"seed": -1}, {"fold": -1}, {"partial": -1}, {"transcoded": -1}, {"verified_inputs": -1}, {"energy_uj": -1},
+    {"energy_uj": 1e300}, {"energy_uj": float("nan")}, {"energy_uj": float("inf")}, {"unknown": 1}, {"schema": "kilobench/0"},
     {"times": {"created": "<now>", "train_s": 1, "build_s": 1, "evaluate_s": 1, "run_s": 1}},
     {"times": {"created": "2026-01-01T00:00:00Z", "train_s": -1, "build_s": 1, "evaluate_s": 1, "run_s": 1}},
 ]  # fmt: skip

@@ -73,6 +73,19 @@ def test_the_publishers_layout_is_read(esc: Path, cache: Path) -> None:
     assert len({load("esc10", cache, fold).digest for fold in range(5)}) == 5
 
 
+def test_clips_that_are_not_as_published_are_counted_and_said(esc: Path, cache: Path) -> None:
+    split = load("esc10", cache)
+    forms = "200 WAV PCM_16 8000 Hz, 200 FLAC PCM_16 44100 Hz"
+    assert split.transcoded == 400
+    assert split.notes == (f"transcoded: of 400 clips {forms}; as published they are WAV PCM_16 44100 Hz",)
+    for index, path in enumerate(sorted((esc / "audio").iterdir())):
+        path.unlink()
+        tone(path.with_suffix(".wav" if index else ".ogg"), 0.1 + index / 500, 44_100)
+    split = load("esc10", cache)
+    assert split.transcoded == 1
+    assert split.notes == ("transcoded: of 400 clips 1 OGG VORBIS 44100 Hz; as published they are WAV PCM_16 44100 Hz",)
+
+
 def test_no_source_recording_is_in_training_and_test(esc: Path, cache: Path) -> None:
     folds = [{group // 10 % 10 for group in groups(load("esc10", cache, fold))} for fold in range(5)]
     assert folds == [{1, 2, 3, 4, 5} - {fold + 1} for fold in range(5)]
@@ -125,7 +138,7 @@ def test_missing_and_cut_files_are_named_and_counted(esc: Path, cache: Path, mon
     monkeypatch.setenv("KILOBENCH_ALLOW_PARTIAL", "1")
     split = load("esc10", cache)
     assert split.partial == 3
-    assert split.notes == ("partial: 397 of 400 clips",)
+    assert split.notes[0] == "partial: 397 of 400 clips"
     assert np.bincount(split.test_y).tolist() == [5] + [8] * 9
 
 
