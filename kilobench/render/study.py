@@ -114,8 +114,7 @@ def page(rows: Rows, elsewhere: Rows, table: Callable[[Lines], str]) -> dict[str
             "Claim": f"[{one.claim.title}](#{_anchor(one.claim.title)})",
             "The study": one.claim.figure,
             "Here": one.ours,
-            "Verdict": f"**{one.verdict.word}**"
-            + (f" {one.verdict.why}" if one.verdict.word in (study.ONLY, study.DOES_NOT) else ""),
+            "Verdict": f"**{one.verdict.word}**: {one.verdict.tally or one.verdict.why}",
         }
         for one in found
     ]
@@ -457,7 +456,7 @@ def _row_share(row: Row) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    return f"{verdict.word}: {verdict.why}"
+    return f"{verdict.word}: {verdict.tally or verdict.why}"
 
 
 def _contest(row: Row) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from kilobench.plugins.spec import parse
@@ -45,6 +45,9 @@ class Verdict:
 
     word: str
     why: str
+    """All cases by name."""
+    tally: str = field(default="", compare=False)
+    """How many of them, where they were counted."""
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,17 @@ def judged(cases: Sequence[Case], lacking: str, undecided: str = "tests need mor
     told = {holds: [case.label for case in cases if case.holds is holds] for holds in (True, False, None)}
     yes, no, ties = (", ".join(told[holds]) for holds in (True, False, None))
     open_ones = f"; not told for {ties}" if ties else ""
+    words = {True: "holds for", False: "not for", None: "not told for"}
+    tally = ", ".join(f"{words[holds]} {len(labels)}" for holds, labels in told.items() if labels)
     if not cases:
         return Verdict(NOT_MEASURED, lacking)
     if not (yes or no):
-        return Verdict(NOT_TOLD, f"{undecided} for {ties}")
+        return Verdict(NOT_TOLD, f"{undecided} for {ties}", tally)
     if not no and not ties:
-        return Verdict(HOLDS, f"for {yes}")
+        return Verdict(HOLDS, f"for {yes}", tally)
     if not yes:
-        return Verdict(DOES_NOT, f"for {no}{open_ones}")
-    return Verdict(ONLY, f"for {yes}{f'; not for {no}' if no else ''}{open_ones}")
+        return Verdict(DOES_NOT, f"for {no}{open_ones}", tally)
+    return Verdict(ONLY, f"for {yes}{f'; not for {no}' if no else ''}{open_ones}", tally)
 
 
 def is_xnor(row: Row) -> bool:
