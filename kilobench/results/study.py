@@ -112,8 +112,8 @@ def judged(cases: Sequence[Case], lacking: str, undecided: str = "tests need mor
     told = {holds: [case.label for case in cases if case.holds is holds] for holds in (True, False, None)}
     yes, no, ties = (", ".join(told[holds]) for holds in (True, False, None))
     open_ones = f"; not told for {ties}" if ties else ""
-    words = {True: "holds for", False: "not for", None: "not told for"}
-    tally = ", ".join(f"{words[holds]} {len(labels)}" for holds, labels in told.items() if labels)
+    words = {True: "yes", False: "no", None: "not told"}
+    tally = ", ".join(f"{len(labels)} {words[holds]}" for holds, labels in told.items() if labels)
     if not cases:
         return Verdict(NOT_MEASURED, lacking)
     if not (yes or no):

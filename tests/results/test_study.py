@@ -192,8 +192,8 @@ def test_cases_make_verdicts() -> None:
     assert judged([yes], "").word == HOLDS and judged([no, tie], "") == Verdict(DOES_NOT, "for b; not told for c")
     assert judged([yes, tie], "") == Verdict(ONLY, "for a; not told for c"), "a tie is not a yes"
     assert judged([tie], "", "why") == Verdict(NOT_TOLD, "why for c")
-    assert judged([tie, yes, no, yes], "").tally == "holds for 2, not for 1, not told for 1"
-    assert judged([no], "").tally == "not for 1" and judged([], "").tally == ""
+    assert judged([tie, yes, no, yes], "").tally == "2 yes, 1 no, 1 not told"
+    assert judged([no], "").tally == "1 no" and judged([], "").tally == ""
 
 
 def test_kinds_agree_if_their_answers_do() -> None:
