@@ -23,13 +23,16 @@ from kilobench.device.emulator import EmulatedBoard
 from kilobench.device.protocol import Session
 from kilobench.measuring.evaluate import load_model_file
 from kilobench.plugins.registry import load_registry
+from kilobench.results.packed import unpacked
 
 _BLOCKS = 8
 
 
 def main(path: str, name: str = "nucleo_l476rg") -> None:
     """Build, run, and print."""
-    model, folder = load_model_file(Path(path)), Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp())
+    with unpacked(Path(path)) as file:
+        model = load_model_file(file)
     board: Board = load_registry().get("boards", name)
     emit(model.graph, folder, "profile")
     firmware = build(folder, board, folder / "build")

@@ -14,6 +14,7 @@ import pytest
 from kilobench.cli import main
 from kilobench.plugins.registry import load_registry
 from kilobench.results.costing import emulated_families
+from kilobench.results.packed import unpacked
 from kilobench.results.store import Store
 from tests.e2e.submissions import Values, all_right, lie, only
 from tests.e2e.test_interrupted import as_in_a_terminal
@@ -31,7 +32,8 @@ def published(folder: Path, recipes: Iterable[str], **changes: object) -> Store:
         found = PUBLISHED.select(task="digits", recipe=recipe, board="nucleo_l476rg")
         record = next(one for one in found if one.effort == 2.6 and not one.training_changes)
         store.write(record.model_copy(update=changes))
-        store.publish(record, PUBLISHED.model_path(record))
+        with unpacked(PUBLISHED.model_path(record)) as model:
+            store.publish(record, model)
     return store
 
 

@@ -15,7 +15,7 @@ from kilobench.contracts import CellError, UserError
 from kilobench.report.models import load_subject
 from kilobench.results import packed
 from kilobench.results.costing import evaluation_key
-from kilobench.results.packed import MODEL_BYTES, PART_BYTES, content_of, pack, unpack
+from kilobench.results.packed import MODEL_BYTES, PART_BYTES, content_of, pack, unpack, unpacked
 from kilobench.results.store import Store
 from tests.results.records import published_model, record
 
@@ -149,19 +149,24 @@ def test_what_is_wrong_is_told_in_a_line(
 
 def test_a_packed_model_is_one_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a user finds it, and where its weights were changed and packed anew."""
-    monkeypatch.setattr(packed, "PART_BYTES", 10_000)
     one = PUBLISHED.select(task="digits", recipe="int8")[0]
-    there = Store(tmp_path / "records")
-    there.publish(one, PUBLISHED.model_path(one))
+    known, key, there = (
+        published_model(PUBLISHED, one),
+        evaluation_key(PUBLISHED.model_path(one)),
+        Store(tmp_path / "records"),
+    )
+    with unpacked(PUBLISHED.model_path(one)) as model:
+        monkeypatch.setattr(packed, "PART_BYTES", 10_000)
+        there.publish(one, model)
     path = there.model_path(one)
     assert path.is_dir() and len(list(path.iterdir())) > 1
     subject = load_subject(path)
-    assert subject.published and subject.published.about == published_model(PUBLISHED, one).about
+    assert subject.published and subject.published.about == known.about
     assert main(["measure", str(path), "--board", one.board, "--output", str(tmp_path / "measured")]) == 0
     (measured,) = Store(tmp_path / "measured" / "records").read_all()
     assert measured.cycles == one.cycles
     assert content_of(Store(tmp_path / "measured" / "records").model_path(measured)) == content_of(path)
-    assert evaluation_key(path) == evaluation_key(PUBLISHED.model_path(one)) != ""
+    assert evaluation_key(path) == key != ""
 
     content = bytearray(unpack(path))
     content[-1] ^= 1
