@@ -3,9 +3,10 @@
 
 import sys
 import time
+from dataclasses import replace
 
 from benchmarks.speed.study import BATCH, CLASSES, LENGTH, RATE, STEM, clips
-from kilobench.contracts import Method, Network, Split, Task, Training
+from kilobench.contracts import Method, Network, Precision, Split, Task, Training
 from kilobench.learn.train import TrainingJob, seed_everything
 from kilobench.plugins.registry import load_registry
 
@@ -22,7 +23,7 @@ class Noise(Task):
     input_shape = (1, 1, LENGTH)
 
 
-def main(channels: str, binary: bool, steps: int) -> float:
+def main(channels: str, binary: bool, steps: int, precision: Precision = "float32") -> float:
     """Seconds per batch, generator and step, after some to warm up."""
     registry = load_registry()
     seed_everything(0)
@@ -33,7 +34,8 @@ def main(channels: str, binary: bool, steps: int) -> float:
         times[done] = time.perf_counter()
 
     split = Split(x[:, None, None], y, x[:0], y[:0], (), "")
-    job = TrainingJob(split, Noise(), seed=0, progress=note, steps=steps + 5)
+    training = replace(Noise.training, precision=precision)
+    job = TrainingJob(split, Noise(), seed=0, progress=note, training=training, steps=steps + 5)
     network: Network = registry.get("networks", f"acdnet[channels={channels}]")
     model = network.build(Noise().input_shape, CLASSES, RATE)
     if binary:
@@ -45,4 +47,4 @@ def main(channels: str, binary: bool, steps: int) -> float:
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1], sys.argv[2] == "xnor", int(sys.argv[3])))
+    print(main(sys.argv[1], sys.argv[2] == "xnor", int(sys.argv[3]), *sys.argv[4:]))  # type: ignore[arg-type]

@@ -365,7 +365,8 @@ def _accuracy_line(one: study.Checked) -> dict[str, str]:
     }
     if one.row is None or one.shown is None:
         return line | {"Here %": f"no ranked record of `{one.published.network}` on it"}
-    trained = f"{one.row['steps']:.0f} steps, {one.row['folds']} fold(s), {one.row['seeds']} seed(s)"
+    changed = f", `{one.row['training']}`" if one.row["training"] else ""
+    trained = f"{one.row['steps']:.0f} steps, {one.row['folds']} fold(s), {one.row['seeds']} seed(s){changed}"
     link = f"[{one.published.task}](tasks/{slug(one.published.task)}.md)"
     return line | {"Task": link, "Here %": _share(one.shown), "Trained": trained}
 

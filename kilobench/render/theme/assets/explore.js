@@ -385,7 +385,7 @@ class Explorer {
       `${row.network}${training}, ${row.link}, ${row.toolchain}; cycles ${row.timing} at ${row.mhz} MHz` +
       `${row.conditions ? ` (${row.conditions})` : ""}; ` +
       `${row.estimated === null ? "" : `energy estimated from the data sheet: ${row.current}; `}${row.samples} test samples, ${row.folds} fold(s), ${row.seeds} seed(s), ` +
-      `${row.trust}, board equal to host on ${row.verified} inputs${row.partial ? `; partial data, ${row.partial} inputs lacking` : ""}.`;
+      `${row.trust}, board equal to host on ${row.verified} inputs${row.partial ? `; partial data, ${row.partial} inputs lacking` : ""}${row.transcoded ? `; transcoded data, ${row.transcoded} inputs not as published` : ""}.`;
     this.chosen.replaceChildren(
       make("p", {}, make("strong", {}, row.recipe), ` on ${row.board}. ${measured} To repeat it:`),
       make("pre", {}, make("code", {}, row.command)),
