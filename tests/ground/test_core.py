@@ -11,9 +11,10 @@ import pytest
 
 from kilobench.extras import EXTRAS
 from kilobench.keys import measuring_code, versions
-from kilobench.measuring.evaluate import load_model_file
+from kilobench.measuring.evaluate import EvaluatedModel, load_model_file
 from kilobench.measuring.recording import Where, record_of
 from kilobench.plugins.registry import load_registry
+from kilobench.results.packed import unpacked
 from kilobench.toolchain import zig
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,12 @@ def said(*arguments: str | Path, portable: bool = False, given: str = "") -> str
 
 
 @pytest.fixture(scope="module")
+def model() -> EvaluatedModel:
+    with unpacked(MODEL) as file:
+        return load_model_file(file)
+
+
+@pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """A folder with the record of a published model, made by the core."""
     folder = tmp_path_factory.mktemp("core")
@@ -115,9 +122,11 @@ def test_doctor_says_which_extras_are_there() -> None:
     assert all(f" extra {extra} " in told for extra in EXTRAS)
 
 
-def test_a_record_made_by_the_core_is_that_of_whoever_trains(measured: Path, tmp_path: Path) -> None:
+def test_a_record_made_by_the_core_is_that_of_whoever_trains(
+    measured: Path, model: EvaluatedModel, tmp_path: Path
+) -> None:
     board = load_registry(modules=()).get("boards", BOARD)
-    again, _ = record_of(load_model_file(MODEL), Where(board), tmp_path)
+    again, _ = record_of(model, Where(board), tmp_path)
     there, here = record_in(measured), json.loads(again.model_dump_json(by_alias=True))
     where = {"versions", "git_commit", "times"}
     assert {name for name, value in there.items() if value != here[name]} <= where
@@ -131,9 +140,9 @@ def test_no_key_of_a_measurement_depends_on_an_extra() -> None:
     assert measuring_code("emulator") and "torch" in versions()
 
 
-def test_firmware_is_emulated(tmp_path: Path) -> None:
+def test_firmware_is_emulated(model: EvaluatedModel, tmp_path: Path) -> None:
     board = load_registry(modules=()).get("boards", BOARD)
-    _, program = record_of(load_model_file(MODEL), Where(board), tmp_path)
+    _, program = record_of(model, Where(board), tmp_path)
     assert "m-" in said("emulate", program, "--board", BOARD, given="name%")
 
 
@@ -178,9 +187,9 @@ def test_what_counts_cycles_is_compiled_for_other_systems(target: str, tmp_path:
     assert b"kb_counter_begin" in library.read_bytes()
 
 
-def test_a_pseudo_terminal_is_asked_for_in_vain(tmp_path: Path) -> None:
+def test_a_pseudo_terminal_is_asked_for_in_vain(model: EvaluatedModel, tmp_path: Path) -> None:
     board = load_registry(modules=()).get("boards", BOARD)
-    _, program = record_of(load_model_file(MODEL), Where(board), tmp_path)
+    _, program = record_of(model, Where(board), tmp_path)
     done = core("emulate", program, "--board", BOARD, "--pty", portable=True)
     assert (done.returncode, done.stderr) == (
         2, "kilobench: this system has no pseudo-terminals; without --pty the board is on standard input\n",
