@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import kilobench  # noqa: F401  (before torch: it says how OpenMP's threads wait, which share cores with other workers)
 from tests.caches import new_cache
 
 ROOT = Path(__file__).parents[1]
