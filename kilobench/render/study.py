@@ -445,7 +445,7 @@ def _difference(duel: Duel) -> str:
 
 
 def _told(duel: Duel) -> str:
-    return {True: "more accurate", False: "less accurate", None: "tie" if duel.enough else "too few"}[duel.ahead]
+    return {True: "more accurate", False: "less accurate", None: "not told" if duel.enough else "too few"}[duel.ahead]
 
 
 def _share(estimate: Estimate) -> str:
