@@ -153,8 +153,8 @@ def test_what_is_no_quantity_is_refused(text: str, kind: str) -> None:
     ("arguments", "message"),
     [
         (
-            ["cifar100[classes=50]", "raspberry_pi_pico"],
-            "nothing is known of cifar100[classes=50] on board 'raspberry_pi_pico'; there are: nucleo_l476rg",
+            ["spoken-words[classes=20]", "raspberry_pi_pico"],
+            "nothing is known of spoken-words[classes=20] on board 'raspberry_pi_pico'; there are: nucleo_l476rg",
         ),
         (["esc1", "nucleo_l476rg"], "no records of task 'esc1'; nearest is 'esc10'"),
         (["esc10", "nucleo_l476rg", "--max-latency", "200"], "'200' is no positive number with a unit (us, ms, s)"),
