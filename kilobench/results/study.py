@@ -72,12 +72,12 @@ class Duel:
 
     @property
     def ahead(self) -> bool | None:
-        """Whether the XNOR-Net is the more accurate; None for a tie."""
+        """Whether the XNOR-Net is the more accurate; None where that is not told."""
         return self.difference.mean > 0 if self.p < SIGNIFICANT and self.enough else None
 
     @property
     def about_equal(self) -> bool | None:
-        """Whether the XNOR-Net is about as accurate, or more; None for a tie in which it may be worse by more than ALIKE."""
+        """Whether the XNOR-Net is about as accurate, or more; None where neither is told: it may be worse by more than ALIKE."""
         if self.ahead is not None:
             return self.ahead
         return True if self.enough and self.difference.low > -ALIKE else None
