@@ -397,6 +397,7 @@ def _curve_lines(curve: study.Curve) -> Lines:
             "Classes": f"[{duel.xnor['classes']}](classes.md#{_anchor(curve.family)})",
             f"XNOR less `{study.PRUNED}`, points (95 %)": _difference(duel),
             "Told": _told(duel),
+            "by the line": _estimate(curve.at(duel.xnor["classes"])),
             "XNOR less reference, points (95 %)": _difference(references[duel.xnor["classes"]])
             if duel.xnor["classes"] in references
             else "no reference",
@@ -441,7 +442,11 @@ def _points(difference: Estimate) -> tuple[float, float, float]:
 
 
 def _difference(duel: Duel) -> str:
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*_points(duel.difference)) + ("" if duel.enough else TOO_FEW)
+    return _estimate(duel.difference) + ("" if duel.enough else TOO_FEW)
+
+
+def _estimate(difference: Estimate) -> str:
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*_points(difference))
 
 
 def _told(duel: Duel) -> str:

@@ -189,65 +189,89 @@ class Curve:
         """Of one length of training."""
         return f"{self.name}, {self.steps:.0f} steps"
 
-    @property
-    def change(self) -> tuple[int, int] | None:
-        """Between which numbers of classes pruning takes over; None where it does not, or leads from the start.
-
-        That it leads at the most classes and that no test tells at the fewest is not enough, as more classes have more test
-        inputs, which tell smaller differences: XNOR-Net must have ``lost``. Where the order changes several times, from before
-        the first until after the last.
+    def at(self, classes: float) -> Estimate:
+        """Accuracy of the XNOR-Net less that of the pruned network by the line: of least squares through all differences, over
+        the logarithm of the classes.
         """
-        behind = [duel.ahead is False for duel in self.pruned]
-        if not behind or behind[0] or not behind[-1] or self.lost.low <= 0:
-            return None
-        first, last = behind.index(True) - 1, max(i for i, lost in enumerate(behind) if not lost)
-        return self.pruned[first].xnor["classes"], self.pruned[last + 1].xnor["classes"]
+        return self._sum(self._weights(classes))
 
     @property
     def lost(self) -> Estimate:
-        """What XNOR-Net lost on pruning from the fewest to the most classes, by the line of least squares through all differences
-        over the logarithm of the classes; of two, the difference of both.
+        """What the XNOR-Net lost on pruning from the fewest to the most classes, by the line; of two, the difference of both."""
+        first, last = map(self._weights, self.ends)
+        return self._sum([a - b for a, b in zip(first, last, strict=True)])
 
-        That is a sum of the differences with weights, and its interval is made of theirs, as of independent figures: MOVER, Zou,
-        Huang and Zhang, Comput. Statist. Data Anal. 53, 2009.
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The fewest and the most classes."""
+        return self.pruned[0].xnor["classes"], self.pruned[-1].xnor["classes"]
+
+    def _weights(self, classes: float) -> list[float]:
+        """Of every difference in the value of the line."""
+        logs = [math.log(duel.xnor["classes"]) for duel in self.pruned]
+        mean = sum(logs) / len(logs)
+        scale = (math.log(classes) - mean) / sum((x - mean) ** 2 for x in logs)
+        return [1 / len(logs) + scale * (x - mean) for x in logs]
+
+    def _sum(self, weights: Iterable[float]) -> Estimate:
+        """Of the differences with weights. Its interval is made of theirs, as of independent figures: MOVER, Zou, Huang and
+        Zhang, Comput. Statist. Data Anal. 53, 2009.
         """
-        at = [math.log(duel.xnor["classes"]) for duel in self.pruned]
-        mean = sum(at) / len(at)
-        scale = (at[0] - at[-1]) / sum((x - mean) ** 2 for x in at)
-        lost = below = above = 0.0
-        for x, duel in zip(at, self.pruned, strict=True):
-            weight, one = (x - mean) * scale, duel.difference
-            low, high = sorted((weight * one.low, weight * one.high))
-            lost += weight * one.mean
-            below += (weight * one.mean - low) ** 2
-            above += (high - weight * one.mean) ** 2
-        return Estimate(lost, lost - math.sqrt(below), lost + math.sqrt(above))
+        total = below = above = 0.0
+        for weight, duel in zip(weights, self.pruned, strict=True):
+            mean, low, high = (weight * getattr(duel.difference, name) for name in ("mean", "low", "high"))
+            total += mean
+            below += (mean - min(low, high)) ** 2
+            above += (max(low, high) - mean) ** 2
+        return Estimate(total, total - math.sqrt(below), total + math.sqrt(above))
+
+    @property
+    def change(self) -> tuple[int, int, int] | None:
+        """At how many classes pruning takes over, with the ends of the interval: where the line is 0, or may be, from the fewest
+        to the most that were measured. None where pruning leads from the start, or does not at the most, or where nothing tells
+        that XNOR-Net lost: that it leads at the most alone is not enough, as more classes have more test inputs.
+        """
+        first, last = self.ends
+        if self.at(first).high < 0 or self.at(last).high >= 0 or self.lost.low <= 0:
+            return None
+        band = {classes: self.at(classes) for classes in range(first, last + 1)}
+        middle, low, high = (
+            next(classes for classes, one in band.items() if getattr(one, name) < 0) for name in ("mean", "low", "high")
+        )
+        return middle, low, high
 
     @property
     def holds(self) -> bool | None:
-        """Whether pruning takes over; None where no test tells at the most classes."""
+        """Whether pruning takes over; None where that is not told.
+
+        All is told by the line, which more numbers of classes make no harder, as a correction for many tests would.
+        """
         if self.change:
             return True
-        known = self.pruned[0].ahead is False or self.pruned[-1].ahead is True
-        return False if known else None
+        first, last = map(self.at, self.ends)
+        return False if first.high < 0 or last.low > 0 else None
 
     @property
     def said(self) -> str:
         """Where the order changes."""
-        first, last = (duel.xnor["classes"] for duel in (self.pruned[0], self.pruned[-1]))
-        points = "{:.1f} points, {:+.1f} to {:+.1f}".format(
-            *(100 * getattr(self.lost, name) for name in ("mean", "low", "high"))
-        )
+        first, last = self.ends
+        lost = _points(self.lost)
         if self.change:
-            between = f"between {self.change[0]} and {self.change[1]} classes"
-            return f"pruning takes over {between}: XNOR falls behind by {points}"
+            return "pruning takes over at {} classes ({} to {})".format(*self.change) + f": XNOR falls behind by {lost}"
+        if self.at(first).high < 0:
+            start = self.at(first)
+            lead = Estimate(-start.mean, -start.high, -start.low)
+            return f"pruning leads from the start, at {first} classes by {_points(lead)}"
         if self.holds is False:
-            return "pruning leads from the start" if self.pruned[0].ahead is False else f"XNOR leads at {last} classes"
-        if self.pruned[-1].ahead is False:
-            return (
-                f"pruning leads at {last} classes, but whether XNOR fell behind from {first} on is not told ({points})"
-            )
+            return f"XNOR leads at {last} classes, by {_points(self.at(last))}"
+        if self.at(last).high < 0:
+            return f"pruning leads at {last} classes, but whether XNOR fell behind from {first} on is not told ({lost})"
         return f"no change is told from {first} to {last} classes"
+
+
+def _points(estimate: Estimate) -> str:
+    mean, low, high = (100 * getattr(estimate, name) for name in ("mean", "low", "high"))
+    return f"{mean:.1f} points, {low:+.1f} to {high:+.1f}"
 
 
 def curves(rows: Rows) -> list[Curve]:

@@ -119,25 +119,41 @@ def curve(**differences: float) -> list[study.Curve]:
 @pytest.mark.parametrize(
     ("differences", "change", "holds"),
     [
-        ({"c10": 0, "c20": 0, "c50": -LOSS}, (20, 50), True),
-        ({"c10": LOSS, "c20": -LOSS, "c50": -LOSS}, (10, 20), True),
+        ({"c10": LOSS, "c45": -LOSS}, 22, True),
+        ({"c10": LOSS, "c20": -LOSS, "c50": -LOSS}, 17, True),
         ({"c10": -LOSS, "c20": -LOSS}, None, False),
+        ({"c10": -LOSS, "c20": -2 * LOSS}, None, False),
         ({"c10": 0, "c20": LOSS}, None, False),
         ({"c10": LOSS, "c20": 0}, None, None),
-        ({"c10": -LOSS, "c20": 0}, None, False),
-        ({"c10": 0, "c20": -LOSS, "c30": 0, "c100": -2 * LOSS}, (10, 100), True),
-        ({"c10": 0, "c12": -2 * LOSS, "c80": 0, "c100": -LOSS}, None, None),
+        ({"c10": 0, "c12": -2 * LOSS, "c80": 0, "c100": -LOSS}, None, False),
     ],
 )
-def test_where_the_order_changes(
-    differences: dict[str, float], change: tuple[int, int] | None, holds: bool | None
-) -> None:
+def test_where_the_order_changes(differences: dict[str, float], change: int | None, holds: bool | None) -> None:
+    """The first number of classes at which the line is below 0: with 10 and 45 behind 21.2, which is in the middle of both."""
     (found,) = curve(**differences)
-    assert (found.change, found.holds) == (change, holds) and found.label == "cifar100, acdnet at 64 KiB, 2600 steps"
+    assert (found.change and found.change[0], found.holds) == (change, holds)
+    assert found.label == "cifar100, acdnet at 64 KiB, 2600 steps"
     assert [duel.xnor["classes"] for duel in found.pruned] == [int(name[1:]) for name in differences]
-    assert len(found.reference) == len(differences) and (
-        not change or f"between {change[0]} and {change[1]}" in found.said
+    assert len(found.reference) == len(differences)
+    if found.change:
+        classes, low, high = found.change
+        assert found.ends[0] < low <= classes <= high < found.ends[1], "both ends are told apart"
+        assert f"at {classes} classes ({low} to {high})" in found.said
+        assert found.at(low).low < 0 < found.at(low - 1).low and found.at(high).high < 0 < found.at(high - 1).high
+
+
+def test_more_numbers_of_classes_do_not_make_less_told() -> None:
+    """The same small loss at each: of two it is told, and of six of them as well, in a shorter interval."""
+    small = -0.02
+    (two,), (six,) = (
+        curve(c10=small, c100=small),
+        curve(c10=small, c15=small, c25=small, c40=small, c60=small, c100=small),
     )
+    assert two.holds is six.holds is False and six.said.startswith(
+        "pruning leads from the start, at 10 classes by 2.0 points, +"
+    )
+    assert six.at(10).high - six.at(10).low < two.at(10).high - two.at(10).low
+    assert six.at(32).mean == pytest.approx(two.at(32).mean)
 
 
 def test_a_lead_that_more_test_inputs_tell_is_no_change() -> None:
@@ -151,7 +167,6 @@ def test_a_lead_that_more_test_inputs_tell_is_no_change() -> None:
     records = [few(name, 28, fold) for name in ("int8", "prune+int8") for fold in range(3)]
     records += [few("xnor", 28 + swings[fold] - 2, fold) for fold in range(3)]
     (found,) = study.curves(rows_of([*records, *by_classes(folds=3, c50=-0.05)]))
-    assert [duel.ahead for duel in found.pruned] == [None, False]
     assert found.change is None and found.holds is None and found.lost.low < 0 < found.lost.high
     assert found.said.startswith("pruning leads at 50 classes, but whether XNOR fell behind from 10 on is not told (")
 
@@ -174,7 +189,7 @@ def test_the_longest_training_is_what_counts_and_all_are_shown() -> None:
     assert [curve.label.rpartition(", ")[2] for curve in found] == ["2600 steps", "1000 steps"]
     assert [curve.holds for curve in found] == [True, None]
     (case,) = study.curve_cases(found)
-    assert case.holds and "2600 steps (pruning takes over between 10 and 50 classes: XNOR falls behind by" in case.label
+    assert case.holds and "2600 steps (pruning takes over at 11 classes (" in case.label
 
 
 def test_what_the_best_epoch_is_worth_is_what_the_guide_shows() -> None:
