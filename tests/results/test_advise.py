@@ -13,8 +13,6 @@ from kilobench.results.advise import advise
 from kilobench.results.store import Store
 from tests.results.records import contest, record
 
-COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
-
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
@@ -153,15 +151,18 @@ def test_what_is_no_quantity_is_refused(text: str, kind: str) -> None:
     ("arguments", "message"),
     [
         (
-            ["spoken-words[classes=20]", "raspberry_pi_pico"],
-            "nothing is known of spoken-words[classes=20] on board 'raspberry_pi_pico'; there are: nucleo_l476rg",
+            ["fsdd[classes=5]", "nucleo_f411re"],
+            "nothing is known of fsdd[classes=5] on board 'nucleo_f411re'; nearest is 'nucleo_l476rg'; there are: "
+            "nucleo_l476rg, raspberry_pi_pico",
         ),
-        (["esc1", "nucleo_l476rg"], "no records of task 'esc1'; nearest is 'esc10'"),
-        (["esc10", "nucleo_l476rg", "--max-latency", "200"], "'200' is no positive number with a unit (us, ms, s)"),
+        (["fsdd", BOARD], "no records of task 'fsdd'; there are: fsdd[classes=5]"),
+        (["fsdd[classes=5]", BOARD, "--max-latency", "200"], "'200' is no positive number with a unit (us, ms, s)"),
     ],
 )  # fmt: skip
-def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     task, board, *rest = arguments
-    assert main(["advise", "--task", task, "--board", board, "--records", str(COMMITTED), *rest]) == 2
+    assert main(["advise", "--task", task, "--board", board, "--records", str(records), *rest]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
