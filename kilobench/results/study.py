@@ -226,13 +226,24 @@ class Curve:
         return Estimate(total, total - math.sqrt(below), total + math.sqrt(above))
 
     @property
+    def holds(self) -> bool | None:
+        """Whether XNOR-Net falls behind pruning as classes grow; None where that is not told.
+
+        All is told by the line, which more numbers of classes make no harder, as a correction for many tests would. That pruning
+        leads at the most classes alone is not enough, as more classes have more test inputs, which tell more.
+        """
+        last = self.at(self.ends[1])
+        if self.lost.low > 0 and last.high < 0:
+            return True
+        return False if self.lost.high < ALIKE or last.low > 0 else None
+
+    @property
     def change(self) -> tuple[int, int, int] | None:
         """At how many classes pruning takes over, with the ends of the interval: where the line is 0, or may be, from the fewest
-        to the most that were measured. None where pruning leads from the start, or does not at the most, or where nothing tells
-        that XNOR-Net lost: that it leads at the most alone is not enough, as more classes have more test inputs.
+        to the most that were measured. None where it does not ``holds``, or pruning leads from the start.
         """
         first, last = self.ends
-        if self.at(first).high < 0 or self.at(last).high >= 0 or self.lost.low <= 0:
+        if not self.holds or self.at(first).high < 0:
             return None
         band = {classes: self.at(classes) for classes in range(first, last + 1)}
         middle, low, high = (
@@ -241,29 +252,21 @@ class Curve:
         return middle, low, high
 
     @property
-    def holds(self) -> bool | None:
-        """Whether pruning takes over; None where that is not told.
-
-        All is told by the line, which more numbers of classes make no harder, as a correction for many tests would.
-        """
-        if self.change:
-            return True
-        first, last = map(self.at, self.ends)
-        return False if first.high < 0 or last.low > 0 else None
-
-    @property
     def said(self) -> str:
         """Where the order changes."""
         first, last = self.ends
-        lost = _points(self.lost)
+        start, lost = self.at(first), _points(self.lost)
+        lead = Estimate(-start.mean, -start.high, -start.low)
+        leads = f"pruning leads from the start, at {first} classes by {_points(lead)}" if start.high < 0 else ""
         if self.change:
             return "pruning takes over at {} classes ({} to {})".format(*self.change) + f": XNOR falls behind by {lost}"
-        if self.at(first).high < 0:
-            start = self.at(first)
-            lead = Estimate(-start.mean, -start.high, -start.low)
-            return f"pruning leads from the start, at {first} classes by {_points(lead)}"
-        if self.holds is False:
+        if self.holds:
+            return f"{leads}, and XNOR falls behind by {lost}"
+        if self.at(last).low > 0:
             return f"XNOR leads at {last} classes, by {_points(self.at(last))}"
+        if self.holds is False:
+            steady = f"XNOR does not fall behind as classes grow ({lost})"
+            return "; ".join(filter(None, (leads, steady)))
         if self.at(last).high < 0:
             return f"pruning leads at {last} classes, but whether XNOR fell behind from {first} on is not told ({lost})"
         return f"no change is told from {first} to {last} classes"
