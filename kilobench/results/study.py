@@ -19,7 +19,7 @@ from kilobench.results.claims import FEW, IMAGES, PUBLISHED, SOUND, STUDY_TRAINI
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.rows import Row, Rows, distinct, enough, grouped, in_order, is_missing
 from kilobench.results.stats import SIGNIFICANT, Estimate, holm, paired, usual_scatter
-from kilobench.results.table import CURVE, class_curves, families, family_of, methods
+from kilobench.results.table import CURVE, class_curves, families, methods
 
 XNOR, PRUNED, INT8, FULL = "xnor", "prune+int8", "int8", "full"
 RECIPES = (FULL, INT8, PRUNED, XNOR, f"{XNOR}[layout=study]")
@@ -405,7 +405,7 @@ class Answer:
     """Contests in which other methods are ahead of the best, and the most accurate there."""
     tasks: int
     data_sets: int
-    """Of these tasks: those of a data set that differ in their classes share most of their inputs."""
+    """Of these tasks: those of a data set, which differ in their classes or voices, share many of their inputs."""
     steps: tuple[float, float]
     budgets: tuple[str, ...]
 
@@ -449,7 +449,7 @@ def answer(rows: Rows) -> Answer | None:
             if best in one and one[best]["place"] > (leader := max(contest, key=lambda row: row["accuracy"]))["place"]
         ),
         tasks=len(tasks),
-        data_sets=len(set(map(family_of, tasks))),
+        data_sets=len({parse(task).name for task in tasks}),
         steps=(min(contest[0]["steps"] for contest in found), max(contest[0]["steps"] for contest in found)),
         budgets=tuple(sorted({shown_budget(contest[0]["budget"], contest[0]["board"]) for contest in found})),
     )
