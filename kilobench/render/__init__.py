@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +11,9 @@ from types import MappingProxyType
 from kilobench.record import Costs, Record, TooLarge, Unsuited
 from kilobench.render.page import Page
 from kilobench.results.energy import Boards
+
+_PAGE = re.compile(r"\]\((?:\.\./)?((?:(?:boards|methods|plots|tasks)/[^/)#]+|classes|study)\.(?:md|svg))[)#]")
+"""A link to a page or a picture."""
 
 
 def render(
@@ -27,7 +31,8 @@ def render(
 ) -> list[Path]:
     """Write README.md, pages per task, board and method, a CSV, plots and the site as asked; returns the files to read.
 
-    Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written.
+    Of records that are judged by accuracy: pages rank, and others are not ranked. Where there are none, nothing is written. What
+    the README.md of before led to, and there are no records of any more, is removed.
     Energy is estimated for ``boards``. ``others`` are pages that come ready-made; by ``costs`` boards have pages that have no
     records. Plots and the site need the extra ``pages``; the site has the guides of the folder ``documentation``, if it is there.
     """
@@ -47,6 +52,9 @@ def render(
         from kilobench.render import plots as pictures
 
         files |= pictures.plots(rows, others, elsewhere)
+    for name in _linked(output) - files.keys():
+        if plots or not name.endswith(".svg"):
+            (output / name).unlink(missing_ok=True)
     for name, text in files.items():
         path = output / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,3 +67,15 @@ def render(
             build_site(rows, records, output / "site", too_large, others, elsewhere, unsuited, documentation)
         )
     return written
+
+
+def _linked(output: Path) -> set[str]:
+    """The names of pages and pictures that README.md leads to, itself or by such pages."""
+    found: set[str] = set()
+    waiting = ["README.md"]
+    while waiting:
+        page = output / waiting.pop()
+        named = set(_PAGE.findall(page.read_text("utf-8"))) - found if page.is_file() else set()
+        found |= named
+        waiting += [name for name in named if name.endswith(".md")]
+    return found

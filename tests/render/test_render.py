@@ -448,6 +448,19 @@ def test_curves_are_drawn_for_a_family_with_several_numbers_of_classes(tmp_path:
     assert {"`full`", "90.0 (82.6-94.5), 8.00 M °", "70.0 (60.4-78.1), 8.00 M °"} <= set(cells)
 
 
+def test_pages_of_what_has_no_records_any_more_are_removed(tmp_path: Path) -> None:
+    """What lies beside them and no page leads to stays, and without plots pictures stay as they were."""
+    kept = record("full", correct=90, task="esc10", classes=10)
+    gone = [record("xnor", task="fsdd", classes=10), record("xnor", task="fsdd[classes=2]", classes=2, board="mine")]
+    alone = {path.relative_to(tmp_path / "a") for path in render([kept], tmp_path / "a")}
+    before = {path.relative_to(tmp_path / "b") for path in render([kept, *gone], tmp_path / "b")}
+    assert before - alone >= {Path(f"{name}.md") for name in ("tasks/fsdd", "boards/mine", "methods/xnor", "classes")}
+    (tmp_path / "b" / "tasks" / "mine.md").write_text("a note")
+    render([kept], tmp_path / "b", plots=False)
+    left = {path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*.*")}
+    assert left == alone | {Path("tasks/mine.md")} | {path for path in before if path.suffix == ".svg"}
+
+
 def test_the_index_does_not_compare_one_fold_with_two() -> None:
     lucky = record("xnor", correct=99, network="other")
     index = of([lucky, record(fold=0, correct=80), record(fold=1, correct=60)])["README.md"]
