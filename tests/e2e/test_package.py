@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import venv
 import zipfile
@@ -28,6 +29,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     assert len(list(folder.glob("*.tar.gz"))) == 1
     return wheel
+
+
+def test_what_else_lies_in_a_checkout_is_not_packed(tmp_path: Path) -> None:
+    """As the virtual environment does that README.md has a user make; its links are no part of an archive, either."""
+    aside = shutil.ignore_patterns(".git", ".tox", ".venv", "leaderboard", "__pycache__")
+    checkout = shutil.copytree(ROOT, tmp_path / "checkout", ignore=aside, symlinks=True)
+    (checkout / "mine" / "bin").mkdir(parents=True)
+    (checkout / "mine" / "bin" / "python3").symlink_to(sys.executable)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", str(tmp_path), str(checkout)]
+    subprocess.run(build, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.split("/")[1] for name in archive.getnames()}
+    assert "mine" not in names and {"kilobench", "tests", "pyproject.toml", "LICENSE"} <= names
 
 
 def test_an_operator_of_a_plugin_is_compiled_with_the_wheel_too(wheel: Path, tmp_path: Path, cache: Path) -> None:
