@@ -255,15 +255,15 @@ class Curve:
     def said(self) -> str:
         """Where the order changes."""
         first, last = self.ends
-        start, lost = self.at(first), _points(self.lost)
+        start, lost = self.at(first), _in_points(self.lost)
         lead = Estimate(-start.mean, -start.high, -start.low)
-        leads = f"pruning leads from the start, at {first} classes by {_points(lead)}" if start.high < 0 else ""
+        leads = f"pruning leads from the start, at {first} classes by {_in_points(lead)}" if start.high < 0 else ""
         if self.change:
             return "pruning takes over at {} classes ({} to {})".format(*self.change) + f": XNOR falls behind by {lost}"
         if self.holds:
             return f"{leads}, and XNOR falls behind by {lost}"
         if self.at(last).low > 0:
-            return f"XNOR leads at {last} classes, by {_points(self.at(last))}"
+            return f"XNOR leads at {last} classes, by {_in_points(self.at(last))}"
         if self.holds is False:
             steady = f"XNOR does not fall behind as classes grow ({lost})"
             return "; ".join(filter(None, (leads, steady)))
@@ -272,7 +272,7 @@ class Curve:
         return f"no change is told from {first} to {last} classes"
 
 
-def _points(estimate: Estimate) -> str:
+def _in_points(estimate: Estimate) -> str:
     mean, low, high = (100 * getattr(estimate, name) for name in ("mean", "low", "high"))
     return f"{mean:.1f} points, {low:+.1f} to {high:+.1f}"
 

@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_else_lies_in_a_checkout_is_not_packed(tmp_path: Path) -> None:
-    """As the virtual environment does that README.md has a user make; its links are no part of an archive, either."""
+    """As a virtual environment may, whose links no archive takes."""
     aside = shutil.ignore_patterns(".git", ".tox", ".venv", "leaderboard", "__pycache__")
     checkout = shutil.copytree(ROOT, tmp_path / "checkout", ignore=aside, symlinks=True)
     (checkout / "mine" / "bin").mkdir(parents=True)
