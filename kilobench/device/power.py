@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Self
 
@@ -148,14 +147,26 @@ class Ppk2:
         return str(found[0])
 
     def _calibrated(self) -> bool:
-        """Whether the meter sent its calibration; the package misses an answer that comes in two pieces, hence more tries."""
-        for _ in range(3):
-            with suppress(UnicodeDecodeError):
-                if self._api.get_modifiers():
-                    self._check_calibration(self._api.modifiers)
-                    return True
-            self._quiet()
-        return False
+        """Whether the meter sent its calibration."""
+        self._api._read_metadata = self._answer
+        if not self._api.get_modifiers():
+            return False
+        self._check_calibration(self._api.modifiers)
+        self._quiet()
+        return True
+
+    def _answer(self) -> str | None:
+        """All that the meter says of its calibration, in however many pieces it comes; None where it does not end.
+
+        The package takes the piece that ends it for all of it, and has its own values for the rest.
+        """
+        said, start = b"", time.monotonic()
+        while b"END" not in said:
+            if time.monotonic() - start > _SECONDS or len(said) > _MOST_BYTES_AT_ONCE:
+                return None
+            time.sleep(0.001)
+            said += self._api.get_data()
+        return said.decode(errors="replace")
 
     def _check_calibration(self, said: dict[str, Any]) -> None:
         """Raises UserError naming the first value that no meter has; the package takes all that can be read as a float."""

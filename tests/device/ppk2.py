@@ -10,6 +10,7 @@ import os
 import select
 import struct
 import threading
+import time
 import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -60,9 +61,12 @@ class Ppk2Device:
         cut: int = 0,
         says: str = "",
         flood: bytes = b"",
+        slowly: int = 0,
     ) -> None:
-        """``says``: lines that its calibration ends in; ``flood``: what it sends whenever it is asked nothing."""
-        self.says, self.flood = says, flood
+        """``says``: lines that its calibration ends in; ``flood``: what it sends whenever it is asked nothing; ``slowly``: the
+        bytes of its calibration that it sends at once, a fifth of a second before the rest.
+        """
+        self.says, self.flood, self.slowly = says, flood, slowly
         self.recording, self.pieces, self.dumb, self.cut = recording, list(pieces), dumb, cut
         self.commands: list[tuple[int, ...]] = []
         self.sent = threading.Event()
@@ -92,7 +96,11 @@ class Ppk2Device:
         if self.dumb:
             return
         if command == (META,):
-            os.write(self.master, metadata().replace("END", f"{self.says}\nEND").encode())
+            said = metadata().replace("END", f"{self.says}\nEND").encode()
+            if self.slowly:
+                os.write(self.master, said[: self.slowly])
+                time.sleep(0.2)
+            os.write(self.master, said[self.slowly :])
         if command == (START,):
             self._send()
 

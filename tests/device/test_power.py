@@ -15,7 +15,7 @@ from kilobench.device import power
 from kilobench.device.power import meter
 from kilobench.render import render
 from kilobench.results.table import rows_of
-from tests.device.ppk2 import POWER, REGULATOR, SCALE, START, STOP, Ppk2Device, attached, quantum_ua, trace
+from tests.device.ppk2 import POWER, REGULATOR, SCALE, START, STOP, Ppk2Device, attached, metadata, quantum_ua, trace
 from tests.results.records import record
 
 
@@ -124,6 +124,14 @@ def test_a_calibration_that_no_meter_has_is_one_line(says: str) -> None:
     key = says.partition(":")[0]
     assert str(caught.value).startswith(f"{device.port}: calibration of the PPK2: {key} is ")
     assert str(caught.value).isprintable() and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("slowly", [1, 40, 300, len(metadata()) - 1])
+def test_a_calibration_may_come_in_pieces(slowly: int) -> None:
+    """What came first is as true as what came last: no value of the package's own stands in for it."""
+    with attached(trace([9_000.0] * 500, [2] * 500), slowly=slowly) as device:
+        seen = sampled(device)
+    assert len(seen.current_ua) == 500 and abs(seen.current_ua - 9_000.0).max() <= quantum_ua(2) / 2
 
 
 def test_a_meter_that_does_not_stop_sending_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
