@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Plan:
     costings: list[Costing]
     """What there is to do for the costs of models on all boards."""
     outdated: list[Path]
-    """Files of costs whose models are published no more."""
+    """Files of costs whose models are published no more, and models, files or folders of parts, that no record is about."""
 
     @property
     def stale(self) -> list[Record]:
@@ -87,7 +88,8 @@ def plan(store: Store, registry: Registry, *, again: bool, everywhere: bool = Fa
     records = [record for record in chosen if renewable(record)]
     found = list(renewals(records, store, registry, again=again))
     costs = [] if wanted.get("board") else list(costings(records, store, registry, again=again, missing=everywhere))
-    gone = [store.costs_path(one) for one in outdated(store.read_all(), store)]
+    everything = store.read_all()
+    gone = [*map(store.costs_path, outdated(everything, store)), *store.models_of_none(everything)]
     return Plan(store, records, len(chosen) - len(records), found, costs, gone)
 
 
@@ -99,7 +101,7 @@ def check(plan: Plan, console: Console) -> int:
     for costing in plan.costings:
         _say(console, f"of other code than today's, or not there: {plan.store.costs_path(costing.record)}")
     for path in plan.outdated:
-        _say(console, f"of a model that is published no more: {path}")
+        _say(console, f"of what is published no more: {path}")
     over = list(_over(plan.store, plan.records))
     _tell(console, over)
     return 1 if plan.stale or plan.costings or plan.outdated or over else 0
@@ -119,7 +121,8 @@ def remeasure(plan: Plan, registry: Registry, workers: int, console: Console) ->
         for step, event in done(steps, executor, progress):
             outcome.add(step, event)
     for path in plan.outdated:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        _say(console, f"removed, of what is published no more: {path}")
     now = {path: store.read(path) for path in map(store.path, plan.records)}
     cells = [cell for one in plan.renewals for cell in one.cells]
     pairs = [(record, now[store.path(record)]) for record in plan.stale]

@@ -59,6 +59,11 @@ class Store:
         else:
             plain.unlink(missing_ok=True)
 
+    def models_of_none(self, records: Iterable[Record]) -> list[Path]:
+        """The models that none of ``records`` is about: a run left those whose records it replaced."""
+        known = set(map(self.model_path, records))
+        return [path for path in sorted(self.models.glob("*.safetensors*")) if path not in known]
+
     def _model_paths(self, record: Record) -> tuple[Path, Path]:
         """As it is, and packed."""
         name = "-".join(filter(None, (record.model_digest, re.sub("[=,]", "-", record.budget))))

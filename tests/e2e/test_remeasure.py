@@ -149,8 +149,25 @@ def test_costs_on_all_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     store.path(record).unlink()
     store.write(record.model_copy(update={"trust": "claimed"}))
     assert remeasure(store, "--check") == 1
-    assert f"of a model that is published no more: {store.costs_path(record)}" in capsys.readouterr().out
+    assert f"of what is published no more: {store.costs_path(record)}" in capsys.readouterr().out
     assert remeasure(store) == 0 and not store.read_costs()
+
+
+def test_models_that_no_record_is_about_are_named_and_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose records replace others leaves their models: files, and folders of parts."""
+    store = published(tmp_path / "board", ["int8"])
+    there = files(store)
+    left, parts = (store.models / f"{digit * 64}.safetensors.xz" for digit in "ab")
+    left.write_bytes(b"model")
+    parts.mkdir()
+    (parts / "01of02").write_bytes(b"part")
+    assert remeasure(store, "--check") == 1
+    said = capsys.readouterr().out
+    assert all(f"of what is published no more: {path}\n" in said for path in (left, parts)) and left.exists()
+    assert remeasure(store) == 0 and files(store) == there and not parts.exists()
+    assert remeasure(store, "--check") == 0
 
 
 def renamed(record: Values) -> Values:
