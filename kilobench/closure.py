@@ -3,7 +3,7 @@
 
 It is found by following import statements, wherever in a file they stand, through the engine, through plug-ins and the modules
 beside them or in folders that they name. Other files that a plug-in names, such as weights beside it, are part of it as they
-are. Comments, doc strings and layout are no part of it.
+are.
 """
 
 from __future__ import annotations
@@ -16,25 +16,18 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-from kilobench.contracts import UserError
 from kilobench.paths import contributions_dir
+from kilobench.sources import ALL_BESIDE, Source, keep_parsed, read
 
 _ENGINE = Path(__file__).parent
 _CONTRIBUTED = "kilobench.contrib"
-_ALL_BESIDE = ".*"
-"""Imports by a name that is made at run time."""
-_MOST_OF_A_PATH = 255
-"""Characters."""
-_C = (".c", ".h", ".cpp")
-_C_TOKEN = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
-"""A comment, or what may hold one that is none."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ def hashed(*parts: Any) -> str:
 
 def digest_of(files: Iterable[Path]) -> str:
     """Hash of names and contents of files, Python's and C's without comments. Raises UserError for one that cannot be read."""
-    return hashed([(f"{file.parent.name}/{file.name}", _read(file).digest) for file in files])
+    return hashed([(f"{file.parent.name}/{file.name}", read(file).digest) for file in files])
 
 
 @cache
@@ -69,7 +62,7 @@ def code(*roots: str | Path) -> Code:
         file = waiting.pop()
         if file in seen:
             continue
-        source = _read(file)
+        source = read(file)
         seen[file] = source.digest
         named = _named(source, file)
         waiting += [path for path in named if path.is_file()]
@@ -77,106 +70,13 @@ def code(*roots: str | Path) -> Code:
             files, package = _found(name, file, [path for path in named if path.is_dir()])
             waiting += files
             packages.add(package)
+    keep_parsed()
     versions = {name: importlib.metadata.version(name) for name in sorted(packages - {""})}
     sources = sorted((_label(file), digest) for file, digest in seen.items())
     return Code(hashed(sources), tuple(name for name, _ in sources), versions)
 
 
-def code_has_changed() -> bool:
-    """Whether any file that this process has asked for here is not as it was then."""
-    try:
-        return any(_read(file).digest != digest for file, digest in list(_asked.items()))
-    except UserError:
-        return True
-
-
-# Sources and what they import
-
-_asked: dict[Path, str] = {}
-"""Digests of files as they were when they were first asked for."""
-
-
-@dataclass(frozen=True)
-class _Source:
-    digest: str
-    imports: tuple[str, ...] = ()
-    """Dotted names, of modules or of things in them; relative ones begin with dots."""
-    texts: tuple[str, ...] = ()
-    """Strings that may be paths."""
-
-
-def _read(file: Path) -> _Source:
-    """Again only where it has changed. Raises UserError where that cannot be."""
-    try:
-        source = _source(file, file.stat().st_mtime_ns)
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    _asked.setdefault(file, source.digest)
-    return source
-
-
-@cache
-def _source(file: Path, changed_ns: int) -> _Source:
-    content = file.read_bytes()
-    if file.suffix in _C:
-        return _Source(hashlib.sha256(_without_comments(content.decode(errors="replace")).encode()).hexdigest())
-    try:
-        if file.suffix not in SOURCE_SUFFIXES:
-            raise ValueError("no source code")
-        tree = ast.parse(content, str(file))
-    except (ValueError, SyntaxError, RecursionError):  # who imports it sees what is wrong with it
-        return _Source(hashlib.sha256(content).hexdigest())
-    imports = tuple(dict.fromkeys(_imports(tree)))
-    for node in list(ast.walk(tree)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-    texts = tuple(dict.fromkeys(text for text in _texts(tree) if 0 < len(text) <= _MOST_OF_A_PATH))
-    return _Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports, texts)
-
-
-def _without_comments(c: str) -> str:
-    """C, its lines without the space around them, and none that is empty."""
-    plain = _C_TOKEN.sub(lambda token: " " if token[0].startswith("/") else token[0], c)
-    return "\n".join(filter(None, map(str.strip, plain.splitlines())))
-
-
-def _imports(node: ast.AST) -> Iterator[str]:
-    """All that runs: what only type checkers see is passed over."""
-    if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-        for statement in node.orelse:
-            yield from _imports(statement)
-        return
-    if isinstance(node, ast.Import):
-        yield from (name.name for name in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        module = "." * node.level + (node.module or "")
-        yield from (f"{module}{'' if module.endswith('.') else '.'}{name.name}" for name in node.names)
-    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-        for name in [*node.args, *(keyword.value for keyword in node.keywords)][:1]:
-            start = name.values[0] if isinstance(name, ast.JoinedStr) else name
-            if isinstance(start, ast.Constant):
-                yield str(start.value) + ("" if start is name else "*")  # whatever is in the folder
-            else:
-                yield _ALL_BESIDE
-    for child in ast.iter_child_nodes(node):
-        yield from _imports(child)
-
-
-def _texts(tree: ast.AST) -> Iterator[str]:
-    """Every string, and those of ``here / "a" / "b"`` and of ``join(here, "a", "b")`` as a path."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant):
-            parts: list[ast.expr] = [node]
-        elif isinstance(node, ast.Call):
-            parts = node.args
-        else:
-            parts, left = [], node
-            while isinstance(left, ast.BinOp) and isinstance(left.op, ast.Div):
-                parts, left = [left.right, *parts], left.left
-        yield "/".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
-
-
-def _named(source: _Source, file: Path) -> list[Path]:
+def _named(source: Source, file: Path) -> list[Path]:
     """Files and folders that a plug-in names: from its own folder, or from the two around that."""
     if file.is_relative_to(_ENGINE):
         return []
@@ -196,7 +96,7 @@ def _found(name: str, importer: Path, folders: Iterable[Path]) -> tuple[list[Pat
     level = len(name) - len(name.lstrip("."))
     of_plugin = not importer.is_relative_to(_ENGINE)
     if level:
-        dynamic = name == _ALL_BESIDE and not of_plugin
+        dynamic = name == ALL_BESIDE and not of_plugin
         return [] if dynamic else _below(importer.parents[level - 1], name[level:].split(".")), ""
     parts = name.split(".")
     if parts[0] == "kilobench":
@@ -259,7 +159,7 @@ def _elsewhere(top: str) -> str:
         importlib.metadata.version(top)
         return re.sub(r"[-_.]+", "-", top).lower()
     except importlib.metadata.PackageNotFoundError:
-        return next(iter(_distributions().get(top, ())), "")
+        return _distribution_of(top)
 
 
 @cache
@@ -270,8 +170,20 @@ def _editable(distribution: str) -> bool:
 
 
 @cache
-def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+def _distribution_of(top: str) -> str:
+    """By what it says, or has, at its top. To ask importlib.metadata for all of them makes a path of each of their files."""
+    named = re.compile(rf"^{re.escape(top)}(/.*)?\.py,", re.MULTILINE)
+    for one, declared, record in _distributions():
+        if top in declared if declared else named.search(record):
+            return str(one.metadata["Name"])
+    return ""
+
+
+@cache
+def _distributions() -> list[tuple[importlib.metadata.Distribution, list[str], str]]:
+    """All of them, the modules that each declares, and its record."""
+    found = importlib.metadata.distributions()
+    return [(one, (one.read_text("top_level.txt") or "").split(), one.read_text("RECORD") or "") for one in found]
 
 
 def _local(parts: list[str]) -> list[Path]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of their own for all tests of a worker; the compiler's part of it is that of all workers."""
+    """A cache of their own for all tests of a worker; what is safe to share is that of all workers."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
     shared.mkdir(exist_ok=True)
@@ -27,7 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def nothing_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that another test has edited is no code of this process that has changed, nor are its operators found."""
-    monkeypatch.setattr("kilobench.closure._asked", {})
+    monkeypatch.setattr("kilobench.sources._asked", {})
     monkeypatch.setattr("kilobench.plugins.operators._used", {})
 
 

@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 
 from kilobench.boards import Board
-from kilobench.closure import code_has_changed
 from kilobench.compile.emit import emit
 from kilobench.contracts import CellError, Progress, UserError, silent
 from kilobench.keys import family_key
@@ -24,6 +23,7 @@ from kilobench.results.elsewhere import TOOLCHAIN, representatives
 from kilobench.results.packed import unpacked
 from kilobench.results.store import Store
 from kilobench.scratch import temporary_folder
+from kilobench.sources import code_has_changed
 from kilobench.toolchain import toolchain_name
 
 _USUAL_SECONDS = 8.0

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kilobench.closure import code_has_changed
 from kilobench.contracts import CellError, Progress, UserError
 from kilobench.keys import measuring_key
 from kilobench.measuring.evaluate import EvaluatedModel, load_model_file, save_model_file
@@ -23,6 +22,7 @@ from kilobench.results.packed import unpacked
 from kilobench.results.store import Store, more, timeless
 from kilobench.results.verify import Refuted, Verifier, recounted, require_told
 from kilobench.scratch import temporary_folder
+from kilobench.sources import code_has_changed
 
 
 @dataclass(frozen=True)

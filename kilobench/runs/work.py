@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from kilobench.boards import Board
-from kilobench.closure import code_has_changed
 from kilobench.contracts import CellError, Cost, Method, PassingError, Progress, Split, Task, UserError
 from kilobench.data.loading import load
 from kilobench.files import intact, locked, read_kept, write_kept
@@ -29,6 +28,7 @@ from kilobench.record import NOT_RUN
 from kilobench.runs.plan import Cell, Model, Planner, Point, Sizing
 from kilobench.runs.units import Unit, product_path, seconds_path, size_unit, units
 from kilobench.scratch import temporary_folder
+from kilobench.sources import code_has_changed
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ import pytest
 
 from kilobench.record import Record
 from kilobench.results.store import Store, timeless
-from tests.caches import COMPILED
+from tests.caches import SHARED
 
 SUITE = "title: t\ntasks: [digits]\nrecipes: [full, int8]\nboards: [nucleo_l476rg]\ntraining: epochs=1\n"
 PRODUCTS = ("models", "evaluations", "records")
@@ -103,7 +103,7 @@ def test_a_file_where_the_cache_should_be_is_one_line(tmp_path: Path) -> None:
 
 
 def test_every_file_of_the_cache_is_among_those_tested(finished: tuple[Path, list[dict[str, object]]]) -> None:
-    known = {*PRODUCTS, *COMPILED, "costs.jsonl", "failures", "firmware", "logs", "data", "ports", "seconds"}
+    known = {*PRODUCTS, *SHARED, "costs.jsonl", "failures", "firmware", "logs", "data", "ports", "seconds"}
     assert {path.name for path in finished[0].iterdir() if path.suffix != ".lock"} <= known
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kilobench.closure import Code, code_has_changed, digest_of
+from kilobench.closure import Code, digest_of
 from kilobench.closure import code as cached_code
+from kilobench.sources import code_has_changed
 
 
 def code(file: Path) -> Code:

@@ -17,17 +17,7 @@ from kilobench.keys import COSTING, EVALUATING, MEASURING, TRAINING
 
 ROOT = Path(__file__).parents[2]
 KEYS = """
-import json, pickle, sys
-from pathlib import Path
-from kilobench import closure
-parse, kept = closure._source, Path("parsed.pickle")
-known = pickle.loads(kept.read_bytes()) if kept.is_file() else {}
-def parsed(file, changed_ns):
-    content = file.suffix, file.read_bytes()
-    if content not in known:
-        known[content] = parse(file, changed_ns)
-    return known[content]
-closure._source = parsed
+import json, sys
 from kilobench.plugins.registry import load_registry
 from kilobench.runs.plan import plan, points
 from kilobench.plugins.suites import Suite
@@ -39,10 +29,9 @@ registry = load_registry()
 (cell,) = plan(points(suite, registry, options.get("link", "emulator"), *arguments), registry)
 keys = {"train": cell.model.stages[0].key, "stage": cell.model.stages[-1].key,
         "evaluate": cell.model.evaluation_key, "measure": cell.key}
-kept.write_bytes(pickle.dumps(known))
 print(json.dumps(keys))
 """
-"""Prints keys. Which of hundreds of files have not been edited is known from before: to parse them takes most of the time."""
+"""Prints keys."""
 ALL = {"train", "stage", "evaluate", "measure"}
 METHOD = "from kilobench.api import Method\nclass Mine(Method):\n    'Mine.'\n    name, reference = 'mine', 'none'\n"
 APPLY = "    def apply(self, model, job):\n        return model\n"
