@@ -160,6 +160,7 @@ def versions() -> dict[str, str]:
     return {"kilobench": importlib.metadata.version("kilobench"), **used.packages, **_tools("emulator")}
 
 
+@cache
 def _tools(use: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _TOOLS[use]}
 
@@ -175,6 +176,7 @@ def _meter(power: str) -> list[str]:
     ]
 
 
+@cache
 def _c_sources(use: str) -> str:
     """Hash of the C sources, and of the build scripts beside them."""
     folders = [hardware_dir() / folder for folder in _C_FOLDERS[use]]

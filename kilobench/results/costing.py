@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -69,13 +70,13 @@ def costings(
 
     Costs of other code than today's, or all of them ``again``, and those that are ``missing``, if they are wanted.
     """
-    families = dict(emulated_families(registry))
+    families = {name: list(map(asdict, boards)) for name, boards in emulated_families(registry)}
     for record in representatives(records, store):
         costs = store.costs_of(record)
         if costs is None and not missing and not store.costs_path(record).is_file():
             continue
         evaluation = evaluation_key(store.model_path(record))
-        keys = {name: _key(evaluation, boards) for name, boards in families.items()}
+        keys = {name: family_key(evaluation, boards, TOOLCHAIN) for name, boards in families.items()}
         there = {core.core: core.key for core in costs.cores} if costs else {}
         wanted = tuple((name, key) for name, key in keys.items() if again or there.get(name) != key)
         if wanted or there.keys() != keys.keys():
@@ -90,6 +91,11 @@ def outdated(records: Iterable[Record], store: Store) -> Iterator[Costs]:
 
 def evaluation_key(path: Path) -> str:
     """Of a model's file; of one that cannot be read none, so that its records are named when they are to be made."""
+    return _evaluation_key(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@cache
+def _evaluation_key(path: Path, changed_ns: int) -> str:
     try:
         with unpacked(path) as file:
             return load_model_file(file).about.key
@@ -102,10 +108,6 @@ def emulated_families(registry: Registry) -> list[tuple[str, tuple[Board, ...]]]
     listed = [entry.value for _, entry in sorted(registry.entries["boards"].items())]
     boards = sorted((b for b in listed if isinstance(b, Board) and b.core.timing), key=lambda b: (b.core.name, b.name))
     return [(core, tuple(group)) for core, group in groupby(boards, lambda board: board.core.name)]
-
-
-def _key(evaluation_key: str, boards: Sequence[Board]) -> str:
-    return family_key(evaluation_key, map(asdict, boards), TOOLCHAIN)
 
 
 def cost(unit: Costing, store: Store, registry: Registry, progress: Progress) -> None:
