@@ -75,6 +75,11 @@ class Unit:
         """Of the product."""
         return product_path(self.kind, self.key)
 
+    @property
+    def lock(self) -> Path:
+        """What a process holds that makes the product (kilobench.files.locked)."""
+        return self.path.with_suffix(".lock")
+
 
 def seconds_path(key: str) -> Path:
     """Beside the product of an evaluation: how long that and its trainings took, which is nothing of the model."""

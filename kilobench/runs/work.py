@@ -56,10 +56,7 @@ class Workshop:
         if code_has_changed():
             raise UserError(CHANGED)
         board = locked(cache_dir() / "ports" / f"{unit.point.board}.lock") if unit.on_real_board else nullcontext()
-        with (
-            locked(unit.path.with_suffix(".lock")),
-            board,
-        ):  # while another process makes the same, or uses the same board
+        with locked(unit.lock), board:  # while another process makes the same, or uses the same board
             if intact(unit.path):
                 return None
             damaged = f"{unit.product} in the cache was damaged and is made anew" if unit.path.is_file() else ""
