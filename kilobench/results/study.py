@@ -299,10 +299,11 @@ def _curve(family: str, rows: Rows) -> Curve:
 
 
 def curve_cases(found: Iterable[Curve]) -> list[Case]:
-    """Whether pruning takes over as classes grow, in the longest training of each."""
+    """Whether pruning takes over as classes grow beyond FEW, in the longest training of each."""
     longest: dict[str, Curve] = {}
     for curve in found:
-        longest.setdefault(curve.name, curve)
+        if curve.ends[1] > FEW:
+            longest.setdefault(curve.name, curve)
     return [Case(f"{curve.label} ({curve.said})", curve.holds) for curve in longest.values()]
 
 

@@ -233,8 +233,19 @@ def families(rows: Rows) -> list[str]:
 
 def _with_curves(rows: Rows, family: str) -> Rows:
     """The rows of a data set that nobody only claims, of every CURVE with several numbers of classes."""
-    known = [row for row in rows if family_of(row["task"]) == family and not row["claimed"]]
+    known = _by_steps([row for row in rows if family_of(row["task"]) == family and not row["claimed"]])
     return [row for _, curve in in_order(known, *CURVE) if len(distinct(curve, "classes")) > 1 for row in curve]
+
+
+def _by_steps(rows: Rows) -> Rows:
+    """With the training of a task's own length called by its steps, where others ask for as many: it is the same."""
+    asked = {row["training"] for row in rows}
+
+    def training(row: Row) -> str:
+        steps = f"steps={row['steps'] / row['effort']:.0f}" if row["effort"] else ""
+        return steps if not row["training"] and steps in asked else str(row["training"])
+
+    return [{**row, "training": training(row)} for row in rows]
 
 
 def class_curves(rows: Rows, family: str) -> Rows:

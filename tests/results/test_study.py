@@ -198,6 +198,19 @@ def test_the_longest_training_is_what_counts_and_all_are_shown() -> None:
     assert case.holds and "2600 steps (pruning takes over at 11 classes (" in case.label
 
 
+def test_a_length_of_training_is_the_same_whether_it_is_the_tasks_own_or_asked_for() -> None:
+    """And what ends at few classes is shown, but says nothing of many."""
+    few = contest(task="fsdd[classes=5]", classes=5, int8=0.7, prune=0.7, xnor=0.7)
+    own = contest(int8=0.7, prune=0.7, xnor=0.6)
+    assert (
+        study.curves(rows_of([*own, *(one.model_copy(update={"training_changes": "steps=999"}) for one in few)])) == []
+    )
+    asked = [one.model_copy(update={"training_changes": "steps=1000"}) for one in few]
+    (found,) = study.curves(rows_of([*own, *asked]))
+    assert found.ends == (5, 10) and found.label.endswith(", 2600 steps") and found.holds
+    assert study.curve_cases([found]) == []
+
+
 def test_what_the_best_epoch_is_worth_is_what_the_guide_shows() -> None:
     text = (Path(__file__).parents[2] / "docs" / "study.md").read_text("utf-8")
     shown = re.findall(r"best_epoch '?([^' ]+)'? .*?best over last: mean ([0-9.]+) points", text, re.DOTALL)
