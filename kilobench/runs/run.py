@@ -214,6 +214,8 @@ def _in_progress(unit: Unit) -> bool:
         lock.acquire(blocking=False)
     except Timeout:
         return True
+    except OSError:  # who makes the unit says why
+        return False
     lock.release()
     return False
 
