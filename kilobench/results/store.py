@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from kilobench.contracts import UserError
-from kilobench.files import write_atomically
+from kilobench.files import digest_path, write_atomically
 from kilobench.plugins.spec import nearest
 from kilobench.record import TRUST, Costs, Record, TooLarge, Unsuited
 from kilobench.results.packed import MODEL_BYTES, SUFFIX, content_of, pack
@@ -62,6 +62,7 @@ class Store:
     def models_of_none(self, records: Iterable[Record]) -> list[Path]:
         """The models that none of ``records`` is about: a run left those whose records it replaced."""
         known = set(map(self.model_path, records))
+        known |= set(map(digest_path, known))
         return [path for path in sorted(self.models.glob("*.safetensors*")) if path not in known]
 
     def _model_paths(self, record: Record) -> tuple[Path, Path]:

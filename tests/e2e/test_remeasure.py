@@ -12,6 +12,7 @@ from time import sleep
 import pytest
 
 from kilobench.cli import main
+from kilobench.files import digest_path
 from kilobench.plugins.registry import load_registry
 from kilobench.results.costing import emulated_families
 from kilobench.results.packed import unpacked
@@ -158,6 +159,7 @@ def test_models_that_no_record_is_about_are_named_and_removed(
 ) -> None:
     """A run whose records replace others leaves their models: files, and folders of parts."""
     store = published(tmp_path / "board", ["int8"])
+    digest_path(store.model_path(store.read_all()[0])).write_bytes(b"digest")
     there = files(store)
     left, parts = (store.models / f"{digit * 64}.safetensors.xz" for digit in "ab")
     left.write_bytes(b"model")
