@@ -155,7 +155,7 @@ def _write(cell: Cell, record: Record, store: Store | None) -> str:
 def execute(work: Work, executor: Executor, progress: OverallProgress) -> Iterable[tuple[str, Failed | None]]:
     """Do all units of some work, the earliest of the plan that can be begun first; yields each one's end.
 
-    What another run on this cache is making comes after what none is, so that two runs halve the time.
+    What another run on this cache is making comes after what none is, so that two runs share the work.
     What passes (``Failed.passing``) is tried once more. What needs a failed unit fails for the same reason.
     """
     order = {key: index for index, key in enumerate(work.units)}
