@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a file of source code is: the hash of what runs of it, what it imports, and its strings that may be paths.
 
-Comments, doc strings and layout are no part of it. What was parsed is kept in the cache, by the content of files, as to parse the
-engine takes longer than the rest of a run that has nothing to do.
+Comments, doc strings and layout are no part of it. What was parsed is kept in the cache, by the content of files: to parse the
+engine was nearly a third of a run that has nothing to do.
 """
 
 from __future__ import annotations
