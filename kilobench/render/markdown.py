@@ -9,7 +9,6 @@ from statistics import median
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from tabulate import tabulate
 
 from kilobench.record import NOT_RUN, TRUST, Record, TooLarge, Unsuited, span
 from kilobench.render import study
@@ -528,8 +527,11 @@ def _leader(one: Leader) -> str:
 
 
 def markdown_table(lines: Sequence[Mapping[str, str]]) -> str:
-    """Lines of cells by the names of their columns, in the order in which these come up."""
+    """Lines of cells by the names of their columns, in the order in which these come up.
+
+    Not padded to the width of a column: a longer cell would change every line, and the pages of boards be half as large again.
+    """
     names = list(dict.fromkeys(name for line in lines for name in line))
     cells = [[line.get(name, "") for name in names] for line in lines]
-    align = ["left" if name in _LEFT else "right" for name in names]
-    return tabulate(cells, names, tablefmt="pipe", disable_numparse=True, colalign=align)
+    align = [":---" if name in _LEFT else "---:" for name in names]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (names, align, *cells))
