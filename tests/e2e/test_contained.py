@@ -32,7 +32,7 @@ BODIES = {
     "Prints": "print('from Python'); os.write(1, b'from C'); raise ValueError('on purpose')",
 }
 REASONS = {
-    "loops": "it took longer than 45 s (--time-limit)",
+    "loops": "it took longer than 30 s (--time-limit)",
     "leaks": "not enough memory (--memory-limit)",
     "crashes": "the worker process ended: killed by SIGSEGV",
     "leaves": "the worker process ended: it exited with 3",
@@ -64,7 +64,7 @@ def kilobench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 @pytest.fixture(scope="module")
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     """The first run."""
-    limits = ["--time-limit", "45", "--memory-limit", "2"]
+    limits = ["--time-limit", "30", "--memory-limit", "2"]
     return kilobench(folder, "run", str(folder / "s.yaml"), "--output", str(folder / "out"), *limits)
 
 

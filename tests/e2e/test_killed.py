@@ -68,7 +68,7 @@ def test_killed_at_random_moments(undisturbed: tuple[Path, Path, Path], tmp_path
     while kills < KILLS:
         process = start(suite, cache, output)
         try:
-            code = process.wait(timeout=dice.uniform(0.3, 8.0))
+            code = process.wait(timeout=dice.uniform(0.3, 5.0))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
