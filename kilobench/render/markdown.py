@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from kilobench.record import NOT_RUN, TRUST, Record, TooLarge, Unsuited, span
 from kilobench.render import study
 from kilobench.render.page import Page
-from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order
+from kilobench.results.budgets import Budgeted, BudgetTable, Entry, budget_tables, on_own_board, order, smallest
 from kilobench.results.contest import CONTEST, shown_budget
 from kilobench.results.headline import Spread, headlines
 from kilobench.results.rows import TOO_FEW, Row, Rows, distinct, enough, first_of_each, grouped, is_missing
@@ -233,8 +233,7 @@ def _budgets(table: BudgetTable) -> dict[str, Any]:
         line = {"Recipe": f"`{recipe}`"}
         for column in table.columns:
             entry = next((one for one in column.entries if one.recipe == recipe), None)
-            smallest = next((one.flash_bytes for one in column.too_large if one.recipe == recipe), None)
-            too_large = "" if smallest is None else f"too large: at least {smallest / 1024:.1f} KiB"
+            too_large = next((smallest(one) for one in column.too_large if one.recipe == recipe), "")
             line[column.title] = too_large if entry is None else _entry(entry)
         lines.append(line)
     return {"about": table, "table": markdown_table(lines), "sentences": [column.sentence for column in table.columns]}

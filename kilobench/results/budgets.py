@@ -117,6 +117,17 @@ def on_own_board(rows: Rows) -> Rows:
     return [row for row in rows if not row["budget"] or parse_budget(row["budget"], "").board == row["board"]]
 
 
+def smallest(one: TooLarge) -> str:
+    """What a recipe takes at least that keeps no budget: of flash, RAM and, where that has a limit, time."""
+    budget = parse_budget(one.budget, one.board)
+    latency = math.inf if one.latency_ms is None else one.latency_ms
+    takes = f"too large: at least {one.flash_bytes / 1024:.1f} KiB of flash, {one.ram_bytes / 1024:.1f} of RAM"
+    if math.isfinite(budget.latency_ms) and math.isfinite(latency):
+        takes += f", {latency:.1f} ms"
+    over = one.flash_bytes > budget.flash_bytes or one.ram_bytes > budget.ram_bytes or latency > budget.latency_ms
+    return takes if over else f"{takes}, more than the board's memory holds"
+
+
 def _value(one: TooLarge, name: str) -> object:
     return one.training_changes if name == "training" else getattr(one, name)
 

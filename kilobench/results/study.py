@@ -263,13 +263,15 @@ class Curve:
         if self.holds:
             return f"{leads}, and XNOR falls behind by {lost}"
         if self.at(last).low > 0:
-            return f"XNOR leads at {last} classes, by {_in_points(self.at(last))}"
-        if self.holds is False:
-            steady = f"XNOR does not fall behind as classes grow ({lost})"
-            return "; ".join(filter(None, (leads, steady)))
-        if self.at(last).high < 0:
-            return f"pruning leads at {last} classes, but whether XNOR fell behind from {first} on is not told ({lost})"
-        return f"no change is told from {first} to {last} classes"
+            rest = f"XNOR leads at {last} classes, by {_in_points(self.at(last))}"
+        elif self.holds is False:
+            rest = f"XNOR does not fall behind as classes grow ({lost})"
+        elif self.at(last).high < 0:
+            but = "" if leads else f"pruning leads at {last} classes, but "
+            rest = f"{but}whether XNOR fell behind from {first} on is not told ({lost})"
+        else:
+            rest = f"no change is told from {first} to {last} classes"
+        return "; ".join(filter(None, (leads, rest)))
 
 
 def _in_points(estimate: Estimate) -> str:

@@ -21,7 +21,7 @@ from kilobench.render.markdown import pages
 from kilobench.render.plots import plots
 from kilobench.render.site import task_data
 from kilobench.render.study import answered
-from kilobench.results.budgets import budget_tables
+from kilobench.results.budgets import budget_tables, smallest
 from kilobench.results.claims import CLAIMS
 from kilobench.results.elsewhere import rows_elsewhere
 from kilobench.results.store import Store
@@ -312,11 +312,26 @@ def test_budgets_are_columns_and_say_who_wins() -> None:
     )
     assert large.sentence == "At 64 KiB `xnor` wins with 96.0 % °; it takes 1.00 times the cycles of `int8` (90.0 % °)."
     page = of(made_up())["tasks/fsdd-classes=5.md"]
-    assert re.search(r"\| `full` +\| +too large: at least 40\.0 KiB \|", page)
+    assert "| `full` | too large: at least 40.0 KiB of flash, 4.0 of RAM |" in page
     drawn = plots(rows_of(made_up()))["plots/fsdd-classes=5-budgets-1.svg"]
     labels = re.findall(r">([^<>]+)</text>", drawn)
     assert [label for label in labels if label in ("int8", "xnor", "prune+int8")] == ["xnor", "int8", "prune+int8"]
     assert labels[-3:-1] == ["32 KiB", "64 KiB"] and "fsdd-classes=5-budgets-1.svg" in page
+
+
+@pytest.mark.parametrize(
+    ("budget", "ram", "said"),
+    [
+        ("flash=32KiB", 4096, ""),
+        ("flash=64KiB", 126_976, ", more than the board's memory holds"),
+        ("flash=64KiB,ram=64KiB", 126_976, ""),
+        ("latency=2ms", 4096, ", 3.0 ms"),
+        ("latency=9ms", 126_976, ", 3.0 ms, more than the board's memory holds"),
+    ],
+)
+def test_what_is_too_large_says_for_what(budget: str, ram: int, said: str) -> None:
+    one = TOO_LARGE.model_copy(update={"budget": f"{budget},board=nucleo_l476rg", "ram_bytes": ram})
+    assert smallest(one) == f"too large: at least 40.0 KiB of flash, {ram / 1024:.1f} of RAM{said}"
 
 
 def test_of_a_task_what_was_trained_for_longest_is_first() -> None:

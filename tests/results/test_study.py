@@ -157,7 +157,12 @@ def test_more_numbers_of_classes_do_not_make_less_told() -> None:
 
 
 def test_who_leads_from_the_start_may_lead_by_more() -> None:
+    """And is said to lead where it is not told whether by more."""
     (more,), (still,) = curve(c10=-LOSS, c40=-3 * LOSS), curve(c10=3 * LOSS, c40=LOSS)
+    (perhaps,) = curve(c10=-LOSS, c40=-LOSS - 0.015)
+    assert perhaps.holds is None and perhaps.at(10).high < 0
+    assert perhaps.said.startswith("pruning leads from the start, at 10 classes by ")
+    assert "; whether XNOR fell behind from 10 on is not told (" in perhaps.said
     assert more.holds and more.change is None and ", and XNOR falls behind by " in more.said
     assert still.holds is False and still.said.startswith("XNOR leads at 40 classes, by ") and still.lost.low > 0
 
