@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,6 +29,9 @@ _AXES = {
 }
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 _OTHERS, _PALE = "others", "#BBBBBB"
+_PANEL = 520
+"""How wide a panel is, in pixels; what it is along is logarithmic, and goes on beyond both ends by a factor."""
+_MARGIN = 1.15
 _NAMED = 12
 """Labels that are told apart at most: the ninth has the first colour again, and another shape."""
 _PANELS = 6
@@ -297,7 +301,7 @@ def _panel(points: list[dict[str, Any]], along: str, recipes: list[str], heading
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy (%)", "scale": scale}
     x = {
         "field": "at", "type": "quantitative", "title": f"{along} (logarithmic)", "axis": {"values": values, "grid": False},
-        "scale": {"type": "log", "domain": [values[0] / 1.15, values[-1] * 1.15], "nice": False},
+        "scale": {"type": "log", "domain": [values[0] / _MARGIN, values[-1] * _MARGIN], "nice": False},
     }  # fmt: skip
     looks = _looks(recipes, orient="right")
     layers = [
@@ -316,30 +320,35 @@ def _panel(points: list[dict[str, Any]], along: str, recipes: list[str], heading
     ]
     return {
         "title": {"text": heading, "anchor": "start", "fontSize": 12, "offset": 8},
-        "width": 520,
+        "width": _PANEL,
         "height": 260,
         "layer": [{"data": {"values": points}, "encoding": {"x": x, "color": looks["color"]}, "layer": layers}],
     }
 
 
 def _leading(curve: Rows, x: Spec, counts: list[int]) -> list[Spec]:
-    """Who leads at every number of classes, above the panel; a dashed line where it changes."""
-    found = [
-        {
-            "at": one.classes,
-            "text": [one.recipe, _tie(one.ties)],
-            "changed": one.changed,
-            "align": {counts[0]: "left", counts[-1]: "right"}.get(one.classes, "center"),
-        }
-        for one in leaders(curve)
-    ]
+    """Who leads at every number of classes, above the panel; a dashed line where it changes.
+
+    Where it would cover the one before, as letters of 6 pixels, it is a line higher.
+    """
+    found: list[dict[str, Any]] = []
+    reach = math.log(counts[-1] / counts[0] * _MARGIN**2)
+    ends = [-math.inf, -math.inf]
+    for one in leaders(curve):
+        text = [one.recipe, _tie(one.ties)]
+        align, before = {counts[0]: ("left", 0.0), counts[-1]: ("right", 1.0)}.get(one.classes, ("center", 0.5))
+        wide = 6 * max(map(len, text))
+        start = _PANEL * math.log(one.classes / counts[0] * _MARGIN) / reach - before * wide
+        higher = start < ends[0]
+        ends[higher] = start + wide
+        found.append({"at": one.classes, "text": text, "changed": one.changed, "align": align, "higher": higher})
     changes = [{"at": one["at"]} for one in found if one["changed"]]
     texts: list[Spec] = [
         {
             "data": {"values": [one]},
             "mark": {"type": "text", "align": one["align"], "baseline": "bottom", "fontSize": 11, "lineHeight": 13,
                      "fontWeight": "bold" if one["changed"] else "normal"},
-            "encoding": {"x": x, "y": {"value": -19}, "text": {"field": "text"}},
+            "encoding": {"x": x, "y": {"value": -49 if one["higher"] else -19}, "text": {"field": "text"}},
         }
         for one in found
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from kilobench.record import Record, TooLarge, Unsuited, accuracy, wilson
 from kilobench.render import render
 from kilobench.render.csv import COLUMNS
 from kilobench.render.markdown import pages
-from kilobench.render.plots import plots
+from kilobench.render.plots import class_panels, plots
 from kilobench.render.site import task_data
 from kilobench.render.study import answered
 from kilobench.results.budgets import budget_tables, smallest
@@ -461,6 +461,18 @@ def test_curves_are_drawn_for_a_family_with_several_numbers_of_classes(tmp_path:
     assert {"classes.md", "fsdd-classes.svg"} <= paths and "esc10-classes.svg" not in paths
     cells = [cell.strip() for cell in (tmp_path / "classes.md").read_text().split("|")]
     assert {"`full`", "90.0 (82.6-94.5), 8.00 M °", "70.0 (60.4-78.1), 8.00 M °"} <= set(cells)
+
+
+@pytest.mark.parametrize(
+    ("counts", "heights"),
+    [((10, 50), [-19, -19]), ((10, 46, 50), [-19, -19, -49]), ((10, 48, 49, 50), [-19, -19, -49, -49])],
+)
+def test_who_leads_is_not_written_over_who_leads_beside_it(counts: tuple[int, ...], heights: list[int]) -> None:
+    """On two heights; more of them than that so close together cannot be told apart anyway."""
+    at = [{"task": f"fsdd[classes={count}]", "classes": count, "fold": fold} for count in counts for fold in range(3)]
+    rows = rows_of([record(correct=90, **facts) for facts in at])
+    (panel,) = class_panels(rows, "fsdd")
+    assert [layer["encoding"]["y"]["value"] for layer in panel["layer"][1:]] == heights
 
 
 def test_pages_of_what_has_no_records_any_more_are_removed(tmp_path: Path) -> None:
