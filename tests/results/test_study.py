@@ -16,6 +16,7 @@ from kilobench.results import ratios, study
 from kilobench.results.claims import BEST_EPOCH, COMPUTATION, EIGHT, FEW, MEMORY, PUBLISHED
 from kilobench.results.ratios import ratio_verdict
 from kilobench.results.rows import Rows
+from kilobench.results.stats import Estimate
 from kilobench.results.study import DOES_NOT, HOLDS, NOT_MEASURED, NOT_TOLD, ONLY, Case, Verdict, judged
 from kilobench.results.table import rows_of
 from tests.results.records import record
@@ -163,6 +164,10 @@ def test_who_leads_from_the_start_may_lead_by_more() -> None:
     assert perhaps.holds is None and perhaps.at(10).high < 0
     assert perhaps.said.startswith("pruning leads from the start, at 10 classes by ")
     assert "; whether XNOR fell behind from 10 on is not told (" in perhaps.said
+    first, last = perhaps.pruned
+    vague = replace(perhaps, pruned=(first, replace(last, difference=Estimate(0.0, -0.3, 0.3))))
+    assert vague.holds is None and vague.said.endswith("; no change is told from 10 to 40 classes")
+    assert vague.said.startswith("pruning leads from the start, at 10 classes by ")
     assert more.holds and more.change is None and ", and XNOR falls behind by " in more.said
     assert still.holds is False and still.said.startswith("XNOR leads at 40 classes, by ") and still.lost.low > 0
 
